@@ -1,0 +1,116 @@
+"""The models that orbmm knows by name, read from catalog.toml."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, Literal
+
+from orbmm.checkpoints.architecture import Architecture, Oddities
+from orbmm.errors import ModelError, name_nearest
+
+OWN_PREFIX = "orbmm-"
+"""Tells our models from openmm-ml's own of the same name; find_record takes every name with or without it."""
+
+
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """All that is known of one model before its weights are opened.
+
+    name, aliases: what find_record answers to
+    purpose: one line on what the model is for; note: what its user should know besides
+    kind: "direct" (a force head) or "conservative" (forces are the gradient of the energy)
+    max_neighbors: the nearest neighbours that each sender keeps inside the cutoff
+    level_of_theory, dispersion: what the training labels are, and whether they contain dispersion
+    elements: atomic numbers that were trained
+    takes_charge: whether total charge and spin multiplicity must be given (else they are refused)
+    url: where published weights are; file: name in the package folder embedded/; one of the two is None
+    sha256: of the weights where it is known beforehand, else None
+    architecture, oddities: what the network is built from
+    friction_per_ps, friction_reason: default of Langevin dynamics [1/ps], and why
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    purpose: str
+    kind: Literal["direct", "conservative"]
+    max_neighbors: int
+    level_of_theory: str
+    elements: tuple[int, ...]
+    takes_charge: bool
+    url: str | None
+    file: str | None
+    sha256: str | None
+    architecture: Architecture
+    oddities: Oddities
+    friction_per_ps: float
+    friction_reason: str
+    dispersion: str
+    note: str
+
+
+def list_models() -> tuple[CheckpointRecord, ...]:
+    """All models, embedded ones first."""
+    return _read_catalog()[0]
+
+
+def default_model() -> str:
+    """The name of the model that is used where none is asked for."""
+    return _read_catalog()[1]
+
+
+def find_record(name: str) -> CheckpointRecord:
+    """The record of a model by its name or alias, with or without the prefix "orbmm-".
+
+    Raises ModelError with the nearest known name.
+    """
+    records = {known: record for record in list_models() for known in (record.name, *record.aliases)}
+    plain = name.removeprefix(OWN_PREFIX)
+    if plain not in records:
+        raise ModelError(f"no model is called '{name}': {name_nearest(plain, records)}; `orbmm models` lists them all")
+    return records[plain]
+
+
+@cache
+def _read_catalog() -> tuple[tuple[CheckpointRecord, ...], str]:
+    """The records of catalog.toml in their order there, and the name of the default model."""
+    text = resources.files("orbmm.checkpoints").joinpath("catalog.toml").read_text(encoding="utf-8")
+    catalog = tomllib.loads(text)
+    return tuple(_build_record(entry, catalog) for entry in catalog["model"]), catalog["default_model"]
+
+
+def _build_record(entry: Mapping[str, Any], catalog: Mapping[str, Any]) -> CheckpointRecord:
+    """One record: what its kind and its training set say, overruled by what the entry itself says."""
+    said = {**catalog["kind"][entry["kind"]], **catalog["training"][entry["training"]], **entry}
+    kind = said["kind"]
+    architecture = {"has_stress_head": kind == "direct", **said.get("architecture", {})}
+    on_server = said.get("file_on_server")
+    return CheckpointRecord(
+        name=said["name"],
+        aliases=tuple(said.get("aliases", ())),
+        purpose=said["purpose"],
+        kind=kind,
+        max_neighbors=said["max_neighbors"],
+        level_of_theory=said["level_of_theory"],
+        elements=tuple(_expand_ranges(said["elements"])),
+        takes_charge=said["takes_charge"],
+        url=catalog["server"] + on_server if on_server else None,
+        file=said.get("file"),
+        sha256=said.get("sha256"),
+        architecture=Architecture(**architecture),
+        oddities=Oddities(**said["oddities"]),
+        friction_per_ps=said["friction_per_ps"],
+        friction_reason=said["friction_reason"],
+        dispersion=said["dispersion"],
+        note=said["note"],
+    )
+
+
+def _expand_ranges(text: str) -> Iterator[int]:
+    """The numbers that "1-3 8" stands for: 1, 2, 3, 8."""
+    for part in text.split():
+        first, _, last = part.partition("-")
+        yield from range(int(first), int(last or first) + 1)
