@@ -1,0 +1,22 @@
+"""What a user decides about a system, its model, its run and its analysis: one TOML file, four frozen dataclasses."""
+
+from __future__ import annotations
+
+from orbmm.settings.analysis import AnalysisSettings
+from orbmm.settings.model import ModelSettings
+from orbmm.settings.read import read_settings
+from orbmm.settings.run import RunSettings
+from orbmm.settings.settings import Settings
+from orbmm.settings.system import SystemSettings
+from orbmm.settings.write import format_settings, write_settings
+
+__all__ = [
+    "AnalysisSettings",
+    "ModelSettings",
+    "RunSettings",
+    "Settings",
+    "SystemSettings",
+    "format_settings",
+    "read_settings",
+    "write_settings",
+]

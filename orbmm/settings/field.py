@@ -1,0 +1,76 @@
+"""One setting: its default, the sentence that explains it, and what it may be; checked wherever settings are made."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orbmm.errors import SettingsError, name_nearest
+
+_TYPE_WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", Path: "a file path"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a value may be beyond its type; None does not limit."""
+
+    above: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def setting(sentence: str, default: Any = dataclasses.MISSING, limits: Limits | None = None) -> Any:
+    """A dataclass field that carries its own explanation and limits; without a default it must be given."""
+    return dataclasses.field(default=default, metadata={"sentence": sentence, "limits": limits or Limits()})
+
+
+def value_type(settings_class: type, name: str) -> type:
+    """The type of a setting, with `| None` taken off."""
+    hint = typing.get_type_hints(settings_class)[name]
+    if isinstance(hint, types.UnionType):
+        hint = next(choice for choice in typing.get_args(hint) if choice is not type(None))
+    return typing.cast(type, hint)
+
+
+def check_fields(settings: Any) -> None:
+    """Bring each value to its declared type (3 becomes 3.0, "a.pdb" a path) and refuse what does not fit.
+
+    Raises SettingsError that names the key, the value and what was expected.
+    """
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if value is None and field.default is None:
+            continue
+        value = _convert(field.name, value, value_type(type(settings), field.name))
+        _check_limits(field.name, value, field.metadata["limits"])
+        object.__setattr__(settings, field.name, value)
+
+
+def _convert(name: str, value: Any, wanted: type) -> Any:
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if wanted is Path and isinstance(value, str | Path) and str(value):
+        value = Path(value)
+    fits = isinstance(value, Path) if wanted is Path else type(value) is wanted
+    if not fits:
+        raise SettingsError(f"{name} is {value!r}, but must be {_TYPE_WORDS[wanted]}")
+    if wanted is float and not math.isfinite(value):
+        raise SettingsError(f"{name} is {value!r}, but must be a finite number")
+    return value
+
+
+def _check_limits(name: str, value: Any, limits: Limits) -> None:
+    if limits.choices and value not in limits.choices:
+        raise SettingsError(f"{name} is {value!r}, which is not offered: {name_nearest(value, limits.choices)}")
+    if limits.above is not None and value <= limits.above:
+        raise SettingsError(f"{name} is {value!r}, but must be above {limits.above:g}")
+    if limits.at_least is not None and value < limits.at_least:
+        raise SettingsError(f"{name} is {value!r}, but must be at least {limits.at_least:g}")
+    if limits.at_most is not None and value > limits.at_most:
+        raise SettingsError(f"{name} is {value!r}, but must be at most {limits.at_most:g}")

@@ -1,0 +1,28 @@
+"""Which network gives the forces, and how it is run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from orbmm.settings.field import Limits, check_fields, setting
+
+DEFAULT_MODEL = "orb-mini-conservative-inf-xtb"
+PRECISIONS = ("float64", "float32-highest", "float32-high")
+FORCE_KINDS = ("auto", "TorchForce", "PythonTorchForce", "PythonForce")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """The table [model]."""
+
+    name: str = setting("Name in `orbmm models`.", DEFAULT_MODEL)
+    weights: Path | None = setting("Local weights file; absent: the catalogue's own.", None)
+    precision: str = setting("Arithmetic of the network.", "float32-high", Limits(choices=PRECISIONS))
+    device: str = setting("Where the network runs: auto, cpu, cuda, cuda:1, ...", "auto")
+    force: str = setting("How the network is attached to OpenMM.", "auto", Limits(choices=FORCE_KINDS))
+    charge: int | None = setting("Total charge, for models that need it [e].", None)
+    multiplicity: int | None = setting("Spin multiplicity, for models that need it.", None, Limits(at_least=1))
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -1,0 +1,36 @@
+"""Settings -> TOML that reads back exactly equal."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from orbmm.settings.paths import change_paths, make_relative
+from orbmm.settings.settings import Settings
+
+
+def write_settings(settings: Settings, path: Path | str) -> None:
+    """Write every setting, defaults included; paths inside the file's folder become relative to it."""
+    path = Path(path)
+    path.write_text(format_settings(settings, path.parent), encoding="utf-8")
+
+
+def format_settings(settings: Settings, folder: Path) -> str:
+    """The text of a settings file that lies in the folder."""
+    tables = {
+        field.name: _list_values(change_paths(getattr(settings, field.name), lambda path: make_relative(path, folder)))
+        for field in dataclasses.fields(settings)
+    }
+    return tomli_w.dumps(tables)
+
+
+def _list_values(table: Any) -> dict[str, Any]:
+    values = {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
+    return {
+        name: value.as_posix() if isinstance(value, Path) else value
+        for name, value in values.items()
+        if value is not None
+    }
