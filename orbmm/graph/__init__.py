@@ -1,0 +1,1 @@
+"""The periodic neighbour graph: which atoms see which, through which image of the cell."""

@@ -1,0 +1,80 @@
+"""The edges of the periodic neighbour graph: every pair of atoms within the cutoff, through every image of the cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from orbmm.errors import GraphError, StructureError
+from orbmm.graph.cell import check_cell, wrap
+from orbmm.graph.nearest import keep_nearest
+from orbmm.graph.search.choose import choose_search
+
+SEARCH_MARGIN_ANGSTROM = 1e-4  # searches look this much further than the cutoff: which edges count is decided in one place
+FARTHEST_ANGSTROM = 1e6  # beyond this, float64 coordinates are coarser than the grid on which distances are compared
+
+
+@dataclass(frozen=True)
+class EdgeList:
+    """Directed edges, sorted by (sender, distance, receiver, shift).
+
+    senders, receivers: (E,) int64, atom indices
+    shifts: (E, 3) int64, cells to add to the receiver's coordinates as they were given
+    """
+
+    senders: Tensor
+    receivers: Tensor
+    shifts: Tensor
+
+    def __len__(self) -> int:
+        return self.senders.shape[0]
+
+    def vectors(self, positions: Tensor, cell: Tensor | None) -> Tensor:
+        """Vectors from sender to receiver, differentiable in both arguments.
+
+        positions: (N, 3) [Å]; cell: (3, 3) rows [Å] or None. Returns (E, 3) [Å].
+        """
+        vectors = positions.index_select(0, self.receivers) - positions.index_select(0, self.senders)  # (E, 3)
+        return vectors if cell is None else vectors + self.shifts.to(cell.dtype) @ cell  # (E, 3)
+
+
+def find_edges(
+    positions: Tensor, cell: Tensor | None, cutoff_angstrom: float, max_neighbors: int | None, method: str = "auto"
+) -> EdgeList:
+    """All edges shorter than the cutoff, the nearest max_neighbors of each sender where there are more.
+
+    positions: (N, 3) [Å], in the cell or anywhere; cell: (3, 3) rows [Å] or None. Images count as neighbours, also an
+    atom's own; for ties see `orbmm.graph.nearest`. Gradients do not pass through the choice of edges.
+    Raises StructureError for coordinates or a cell that make no graph, GraphError for an unknown method.
+    """
+    if not cutoff_angstrom > 0 or (max_neighbors is not None and max_neighbors < 1):
+        raise GraphError(f"cutoff {cutoff_angstrom} Å and {max_neighbors} neighbours were asked for; both must be above zero")
+    positions = _check_positions(positions)
+    search = choose_search(method, positions, cell is not None)
+    radius = cutoff_angstrom + SEARCH_MARGIN_ANGSTROM
+    if cell is None:
+        edges = keep_nearest(search(positions, None, radius), positions, None, cutoff_angstrom, max_neighbors)
+        return EdgeList(edges.senders, edges.receivers, edges.shifts)
+    checked = check_cell(cell, positions.device)
+    wrapped, images = wrap(positions, checked)
+    edges = keep_nearest(search(wrapped, checked, radius), wrapped, checked, cutoff_angstrom, max_neighbors)
+    moved = images.long()  # (N, 3)
+    shifts = edges.shifts + moved.index_select(0, edges.senders) - moved.index_select(0, edges.receivers)  # (E, 3)
+    return EdgeList(edges.senders, edges.receivers, shifts)
+
+
+def _check_positions(positions: Tensor) -> Tensor:
+    """Positions detached and in float64; StructureError unless they are (N, 3) and finite."""
+    if positions.ndim != 2 or positions.shape[1] != 3:
+        raise StructureError(f"the coordinates have shape {tuple(positions.shape)}; expected (atoms, 3) in Å")
+    positions = positions.detach().to(torch.float64)
+    # One comparison, one answer to the host: NaN is not below the limit either.
+    if not bool((positions.abs() < FARTHEST_ANGSTROM).all()):
+        atom = int((~(positions.abs() < FARTHEST_ANGSTROM)).any(dim=1).nonzero()[0, 0])
+        raise StructureError(
+            f"the coordinates of atom {atom} (counted from 0) are {positions[atom].tolist()} Å; expected finite numbers "
+            f"below {FARTHEST_ANGSTROM:.0e} Å: an earlier step has probably gone wrong"
+        )
+    return positions

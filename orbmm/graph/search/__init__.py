@@ -1,0 +1,1 @@
+"""Neighbour searches: one file per method, all giving the same candidates."""

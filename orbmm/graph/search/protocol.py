@@ -1,0 +1,31 @@
+"""What a neighbour search takes and gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from orbmm.graph.cell import PeriodicCell
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Directed pairs of wrapped atoms, each pair and image at most once, in any order.
+
+    senders, receivers: (E,) int64
+    shifts: (E, 3) int64, cells to add to the receiver's wrapped position
+    """
+
+    senders: Tensor
+    receivers: Tensor
+    shifts: Tensor
+
+
+class Search(Protocol):
+    """Finds every pair closer than a radius; pairs beyond it, and an atom with itself, may be among the candidates."""
+
+    def __call__(self, positions: Tensor, cell: PeriodicCell | None, radius: float) -> Candidates:
+        """Candidates for positions (N, 3) [Å] float64, wrapped where there is a cell, and a radius [Å]."""
+        ...
