@@ -1,0 +1,34 @@
+"""Orb-v3 inside OpenMM. Importing this module imports neither torch nor openmm; the names below load what they need."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from orbmm.checkpoints.catalog import list_models
+    from orbmm.errors import OrbmmError
+    from orbmm.model.load import load_model
+
+_HOMES = {
+    "list_models": "orbmm.checkpoints.catalog",
+    "load_model": "orbmm.model.load",
+    "OrbmmError": "orbmm.errors",
+}
+
+__all__ = ["OrbmmError", "__version__", "list_models", "load_model"]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its home on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'orbmm' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""The command `orbmm`: one short file per subcommand."""
