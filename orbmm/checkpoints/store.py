@@ -1,14 +1,30 @@
-"""Where weights files are: in the package, in the cache, or still to be downloaded."""
+"""Where weights files are: in the package, in the cache, or still to be downloaded.
+
+The cache folder holds
+    weights/NAME.ckpt           published weights as downloaded (or as put there by hand)
+    weights/NAME.ckpt.sha256    their checksum, noted when they were first seen and checked ever after
+    by-hash/SHA256.ckpt         files that were given as weights=, so that a serialised System finds them again
+"""
 
 from __future__ import annotations
 
-import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
-from orbmm.checkpoints.catalog import CheckpointRecord
+from orbmm.checkpoints.catalog import CheckpointRecord, list_models
+from orbmm.checkpoints.checksum import appear_whole, hash_file, note_checksum, read_checksum
 from orbmm.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+CACHE_VARIABLE = "ORBMM_CACHE"
 
 
 @dataclass(frozen=True)
@@ -19,23 +35,127 @@ class WeightsFile:
     sha256: str
 
 
+def cache_folder() -> Path:
+    """Where downloaded and registered weights are kept: $ORBMM_CACHE, else the user's cache folder."""
+    from platformdirs import user_cache_dir
+
+    return Path(os.environ.get(CACHE_VARIABLE) or user_cache_dir("orbmm")).expanduser().absolute()
+
+
 def locate_weights(record: CheckpointRecord, weights: str | Path | None = None) -> WeightsFile:
-    """The weights of a model as a file on this machine."""
-    if weights is None and record.file is not None:
-        return _find_embedded(record.file)
-    raise CheckpointError(f"the weights of {record.name} cannot be fetched yet")
+    """The weights of a model as a file on this machine, downloaded at the first call.
+
+    weights: a local file to be used instead; it is copied into the cache under its hash.
+    Raises CheckpointError where they cannot be had or are not what was first seen.
+    """
+    if weights is not None:
+        return _register_file(Path(weights).expanduser())
+    if record.file is not None:
+        return _check_embedded(record, _embedded_path(record.file))
+    return _fetch_published(record)
 
 
-def hash_file(path: Path) -> str:
-    """The sha256 of a file, as 64 hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def find_by_hash(sha256: str) -> Path:
+    """The file on this machine with that sha256: embedded, downloaded or registered.
+
+    Raises CheckpointError where there is none, or where it was altered since.
+    """
+    for path in _candidates(sha256):
+        if hash_file(path) == sha256:
+            return path
+    raise CheckpointError(
+        f"no unaltered weights file with sha256 {sha256} is in the package or in {cache_folder()}: load the model once "
+        f"with the weights= that were used before, or set {CACHE_VARIABLE} to the cache folder that holds them"
+    )
 
 
-def _find_embedded(file: str) -> WeightsFile:
-    path = Path(str(resources.files("orbmm.checkpoints").joinpath("embedded", file)))
+def state_of_weights(record: CheckpointRecord) -> Literal["embedded", "cached", "to download"]:
+    """Where the weights of a model are now; nothing is opened or downloaded."""
+    if record.file is not None:
+        return "embedded"
+    return "cached" if published_path(record).is_file() else "to download"
+
+
+def published_path(record: CheckpointRecord) -> Path:
+    """Where the downloaded weights of a published model lie, or would lie."""
+    return cache_folder() / "weights" / Path(str(record.url)).name
+
+
+def _embedded_path(file: str) -> Path:
+    return Path(str(resources.files("orbmm.checkpoints").joinpath("embedded", file)))
+
+
+def _check_embedded(record: CheckpointRecord, path: Path) -> WeightsFile:
+    reinstall = "this installation of orbmm is damaged, install it again"
     if not path.is_file():
+        raise CheckpointError(f"the weights of {record.name} are missing at {path}: {reinstall}")
+    found = hash_file(path)
+    if record.sha256 not in (None, found):
+        raise CheckpointError(f"{path} has sha256 {found}, expected {record.sha256}: {reinstall}")
+    return WeightsFile(path, found)
+
+
+def _fetch_published(record: CheckpointRecord) -> WeightsFile:
+    """Downloaded weights, checked against the catalogue or against what was noted when they were first seen."""
+    path = published_path(record)
+    expected = record.sha256 or read_checksum(path)
+    if not path.is_file():
+        from orbmm.checkpoints.download import download_weights
+
+        with _cache_writing():
+            download_weights(str(record.url), path, expected)
+    found = hash_file(path)
+    if expected is None:
+        with _cache_writing():
+            note_checksum(path, found)
+        logger.info("%s has sha256 %s; from now on it must stay so", path, found)
+    elif found != expected:
         raise CheckpointError(
-            f"the embedded weights {path} are missing: this installation of orbmm is incomplete, install it again"
+            f"{path} was altered (sha256 {found}, expected {expected}): delete it, and it will be downloaded again"
         )
-    return WeightsFile(path, hash_file(path))
+    return WeightsFile(path, found)
+
+
+def _register_file(source: Path) -> WeightsFile:
+    """Copy a user's weights file into the cache under its hash; the copy appears whole or not at all."""
+    _check_readable(source)
+    sha256 = hash_file(source)
+    target = cache_folder() / "by-hash" / f"{sha256}{source.suffix}"
+    if not (target.is_file() and hash_file(target) == sha256):
+        with _cache_writing():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with appear_whole(target) as partial:
+                shutil.copyfile(source, partial)
+    return WeightsFile(target, sha256)
+
+
+def _check_readable(path: Path) -> None:
+    if path.is_dir():
+        raise CheckpointError(f"weights={path} is a folder: give the weights file itself")
+    if not path.is_file():
+        raise CheckpointError(f"weights={path} does not exist (looked in {Path.cwd()})")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"weights={path} is empty: copy or download it again")
+    if not os.access(path, os.R_OK):
+        raise CheckpointError(f"weights={path} may not be read by you: change its permissions")
+
+
+def _candidates(sha256: str) -> Iterator[Path]:
+    """Files that may have that sha256, by their names and notes, cheapest to find first."""
+    yield from sorted((cache_folder() / "by-hash").glob(f"{sha256}*"))
+    for record in list_models():
+        path = _embedded_path(record.file) if record.file is not None else published_path(record)
+        if path.is_file() and read_checksum(path) in (None, sha256):
+            yield path
+
+
+@contextmanager
+def _cache_writing() -> Iterator[None]:
+    """Turn the operating system's refusals (no permission, disk full) into a sentence about the cache folder."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(
+            f"the cache folder {cache_folder()} cannot be written ({error.strerror or error}): "
+            f"make room or rights there, or set {CACHE_VARIABLE} to another folder"
+        ) from error

@@ -1,0 +1,43 @@
+"""Checksums of weights files, the note of one that lies beside a file, and files that appear whole."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def hash_file(path: Path) -> str:
+    """The sha256 of a file, as 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def note_checksum(path: Path, sha256: str) -> None:
+    """Write PATH.sha256 in the form that `sha256sum --check` reads; it appears whole or not at all."""
+    with appear_whole(_note_path(path)) as partial:
+        partial.write_text(f"{sha256}  {path.name}\n", encoding="ascii")
+
+
+def read_checksum(path: Path) -> str | None:
+    """The sha256 that PATH.sha256 holds, None where there is no such note."""
+    note = _note_path(path)
+    words = note.read_text(encoding="ascii", errors="replace").split() if note.is_file() else []
+    return words[0] if words else None
+
+
+@contextmanager
+def appear_whole(path: Path) -> Iterator[Path]:
+    """A name to write to; the file gets its true name when the block ends well, and vanishes otherwise."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _note_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")

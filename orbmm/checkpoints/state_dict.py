@@ -1,0 +1,199 @@
+"""Reading a weights file without running what it may hold, and auditing that it holds what the network needs."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from orbmm.checkpoints.family import Shapes, describe_family, family_kind
+from orbmm.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+KNOWN_UNUSED = (
+    r"model\._decoder\..*",  # a node decoder of pretraining
+    r"grad_(forces|stress)_normalizer\..*",  # scales of the training loss
+    r".*\.num_batches_tracked",  # counters of the running statistics; shape () or (1,)
+)
+"""What official files hold and inference does not use."""
+
+OLD_NAMES = {
+    r"^heads\.stress\.(diag|offdiag)_normaliser\.": r"heads.stress.\1_normalizer.",
+}
+"""Spellings of older files, and what they are called today."""
+
+HEAD = re.compile(r"heads\.([^.]+)\.")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What became of each tensor of a state dict.
+
+    used: tensors by their current names, checked to be present, of the right shape and finite
+    unused: names of what is known and not needed in inference
+    extra_heads: heads that the network does not have; ignored
+    """
+
+    used: dict[str, Tensor]
+    unused: tuple[str, ...]
+    extra_heads: tuple[str, ...]
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors file or of a torch file, on the CPU.
+
+    A torch file is opened with weights_only, so that nothing in it is run.
+    Raises CheckpointError for a file that is torn or holds anything but named tensors.
+    """
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds a {type(content).__name__}, expected named tensors (a state dict)")
+    strange = [name for name, value in content.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
+    if strange or not content:
+        raise CheckpointError(
+            f"{path} holds {_first_few(map(str, strange)) or 'nothing'}, expected only named tensors: "
+            "save the state dict itself, torch.save(model.state_dict(), FILE)"
+        )
+    return content
+
+
+def audit_state_dict(state_dict: Mapping[str, Tensor], required: Shapes, optional: Shapes | None = None) -> Audit:
+    """Sort the tensors of a state dict into used, known as unused, and extra heads.
+
+    required: name -> shape of all tensors that the requested outputs use
+    optional: the same for heads that may be absent, each as a whole
+    Raises CheckpointError for a tensor that is missing, of another shape, not finite or unknown.
+    """
+    tensors = _rename_old(state_dict)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    expected = {**required, **_heads_begun(shapes, optional or {})}
+    _refuse_other_kind(shapes, {**required, **(optional or {})})
+    _refuse_missing(shapes, expected)
+    _refuse_other_shapes(shapes, expected)
+    unused = sorted(name for name in shapes.keys() - expected.keys() if _is_known_unused(name))
+    rest = shapes.keys() - expected.keys() - set(unused)
+    extra_heads = _find_extra_heads(rest, expected)
+    _refuse_unknown(rest, extra_heads, _compare(shapes, expected))
+    used = {name: tensors[name] for name in expected}
+    _refuse_not_finite(used)
+    if extra_heads:
+        logger.debug("ignored heads that the network does not have: %s", ", ".join(extra_heads))
+    return Audit(used, tuple(unused), extra_heads)
+
+
+def _read_safetensors(path: Path) -> Any:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path, device="cpu")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is torn or no safetensors file ({error}): copy or download it again") from error
+
+
+def _read_torch(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is no weights file, or holds more than tensors, which is refused because opening it could run "
+            "foreign code: give a file written by torch.save(model.state_dict(), FILE) or a .safetensors file"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
+        raise CheckpointError(f"{path} is torn or no weights file: copy or download it again") from error
+
+
+def _rename_old(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors under their current names."""
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in state_dict.items():
+        for old, new in OLD_NAMES.items():
+            name = re.sub(old, new, name)
+        if name in renamed:
+            raise CheckpointError(f"the weights hold {name} twice, under its old and its new name: remove one of them")
+        renamed[name] = tensor
+    return renamed
+
+
+def _heads_begun(shapes: Shapes, optional: Shapes) -> dict[str, tuple[int, ...]]:
+    """Those optional tensors whose head has at least one tensor in the file; such a head must then be whole."""
+    begun = {_head_of(name) for name in optional if name in shapes}
+    return {name: shape for name, shape in optional.items() if _head_of(name) in begun}
+
+
+def _is_known_unused(name: str) -> bool:
+    return any(re.fullmatch(pattern, name) for pattern in KNOWN_UNUSED)
+
+
+def _head_of(name: str) -> str:
+    match = HEAD.match(name)
+    return match[1] if match else name
+
+
+def _find_extra_heads(names: Iterable[str], expected: Shapes) -> tuple[str, ...]:
+    """Heads in the file of which the network has none of the tensors."""
+    in_file = {match[1] for name in names if (match := HEAD.match(name))}
+    return tuple(sorted(in_file - {_head_of(name) for name in expected}))
+
+
+def _refuse_other_kind(shapes: Shapes, network: Shapes) -> None:
+    """A direct file in a conservative network lacks nothing, and yet was trained for other ZBL and other forces."""
+    if family_kind(shapes) == "direct" and family_kind(network) == "conservative":
+        raise CheckpointError(
+            f"the weights are of another network: {_compare(shapes, network)}; choose the model they were trained for"
+        )
+
+
+def _refuse_missing(shapes: Shapes, expected: Shapes) -> None:
+    missing = [name for name in expected if name not in shapes]
+    if missing:
+        raise CheckpointError(
+            f"the weights lack {len(missing)} of {len(expected)} tensors ({_first_few(missing)}): "
+            f"{_compare(shapes, expected)}; choose the model they were trained for"
+        )
+
+
+def _refuse_other_shapes(shapes: Shapes, expected: Shapes) -> None:
+    wrong = [name for name, shape in expected.items() if shapes[name] != tuple(shape)]
+    if wrong:
+        name = wrong[0]
+        raise CheckpointError(
+            f"{len(wrong)} tensors of the weights have another shape, such as {name}: {shapes[name]}, "
+            f"expected {tuple(expected[name])}; {_compare(shapes, expected)}"
+        )
+
+
+def _refuse_unknown(rest: Iterable[str], extra_heads: tuple[str, ...], comparison: str) -> None:
+    unknown = sorted(name for name in rest if _head_of(name) not in extra_heads)
+    if unknown:
+        raise CheckpointError(
+            f"the weights hold {len(unknown)} tensors that the network does not know ({_first_few(unknown)}): "
+            f"{comparison}; choose the model they were trained for"
+        )
+
+
+def _refuse_not_finite(used: Mapping[str, Tensor]) -> None:
+    broken = [name for name, tensor in used.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise CheckpointError(
+            f"{len(broken)} tensors of the weights hold NaN or infinity ({_first_few(broken)}): "
+            "the file is damaged or its training diverged"
+        )
+
+
+def _compare(shapes: Shapes, expected: Shapes) -> str:
+    return f"got {describe_family(shapes)}, expected {describe_family(expected)}"
+
+
+def _first_few(names: Iterable[str]) -> str:
+    """Up to three of the names, and dots where there are more."""
+    names = list(names)
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
