@@ -1,0 +1,69 @@
+"""Everything that orbmm raises on purpose; each error says what, got, expected and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class OrbmmError(Exception):
+    """Root of all errors a caller can act on; the command line prints them as one line."""
+
+    exit_code = 2
+
+
+class ModelError(OrbmmError):
+    """An unknown model name, or an option that the model does not take."""
+
+
+class CheckpointError(OrbmmError):
+    """A weights file that is absent, torn, altered or of another architecture."""
+
+
+class DeviceError(OrbmmError):
+    """A device or precision that is not available here."""
+
+
+class StructureError(OrbmmError):
+    """Coordinates, cell or elements that no model can work with."""
+
+
+class GraphError(OrbmmError):
+    """A neighbour search that cannot be carried out completely."""
+
+
+class SettingsError(OrbmmError):
+    """A settings file or option with an unknown key, a wrong type or an impossible value."""
+
+
+class PreparationError(OrbmmError):
+    """A structure file that cannot be made into a simulation box."""
+
+
+class ForceError(OrbmmError):
+    """A force kind that cannot run with the installed versions."""
+
+
+class RunError(OrbmmError):
+    """A run folder that is missing, taken, damaged or does not fit the settings."""
+
+
+class UnstableRun(OrbmmError):
+    """Dynamics that went wrong and were stopped."""
+
+    exit_code = 3
+
+
+class AnalysisError(OrbmmError):
+    """A trajectory that cannot be analysed as asked."""
+
+
+class MissingDependency(OrbmmError):
+    """An optional package that the asked-for feature needs."""
+
+
+def name_nearest(name: str, known: Iterable[str]) -> str:
+    """The tail of an error about an unknown name: the nearest known one, or all of them."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"

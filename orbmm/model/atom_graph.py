@@ -1,0 +1,64 @@
+"""What the network is given: atoms and their edges, for one system or several at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AtomGraph:
+    """One or several (B) systems with N atoms and E edges in all, on one device and of one float type.
+
+    atomic_numbers: (N,) int64
+    positions: (N, 3) [Å], used for the torque of direct forces alone
+    senders, receivers: (E,) int64
+    vectors: (E, 3) [Å], from sender to receiver, lattice shifts included
+    system: (N,) int64, which system an atom belongs to; counts: (B,) int64, atoms of each
+    volumes: (B,) [Å^3], None without periodic boundaries
+    charges, multiplicities: (B,), None for networks that take none
+    """
+
+    atomic_numbers: Tensor
+    positions: Tensor
+    senders: Tensor
+    receivers: Tensor
+    vectors: Tensor
+    system: Tensor
+    counts: Tensor
+    volumes: Tensor | None = None
+    charges: Tensor | None = None
+    multiplicities: Tensor | None = None
+
+    def sum_atoms(self, values: Tensor) -> Tensor:
+        """Sum (N, ...) over the atoms of each system, (B, ...)."""
+        if len(self.counts) == 1:
+            return values.sum(dim=0, keepdim=True)
+        return sum_by_index(values, self.system, len(self.counts))
+
+    def mean_atoms(self, values: Tensor) -> Tensor:
+        """Mean of (N, ...) over the atoms of each system, (B, ...)."""
+        counts = self.counts.to(values.dtype).reshape(-1, *[1] * (values.dim() - 1))
+        return self.sum_atoms(values) / counts
+
+    def sum_senders(self, values: Tensor) -> Tensor:
+        """Sum (E, ...) over the edges that an atom sends, (N, ...)."""
+        return sum_by_index(values, self.senders, len(self.atomic_numbers))
+
+    def sum_receivers(self, values: Tensor) -> Tensor:
+        """Sum (E, ...) over the edges that an atom receives, (N, ...)."""
+        return sum_by_index(values, self.receivers, len(self.atomic_numbers))
+
+    def forces_from_slope(self, slope: Tensor) -> Tensor:
+        """Forces (N, 3) from dE/dvectors (E, 3): a vector grows when its receiver moves along it or its sender back."""
+        return self.sum_senders(slope) - self.sum_receivers(slope)
+
+    def virial_from_slope(self, slope: Tensor) -> Tensor:
+        """dE/dstrain (B, 3, 3) from dE/dvectors (E, 3): a strain e turns each vector r into r + r e."""
+        return self.sum_atoms(self.sum_senders(self.vectors[:, :, None] * slope[:, None, :]))
+
+
+def sum_by_index(values: Tensor, index: Tensor, count: int) -> Tensor:
+    """Sum the rows of values (E, ...) that share an index, (count, ...)."""
+    return values.new_zeros((count, *values.shape[1:])).index_add(0, index, values)

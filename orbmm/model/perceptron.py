@@ -1,0 +1,56 @@
+"""The multilayer perceptron that every part of the network is made of."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Perceptron(nn.Sequential):
+    """Linear layers NN-0, NN-1, ... with SiLU between them; the names are those of the official state dict."""
+
+    def __init__(self, inputs: int, hidden: int, depth: int, outputs: int) -> None:
+        widths = [inputs, *[hidden] * depth, outputs]
+        layers = OrderedDict(
+            (f"NN-{index}", nn.Linear(fan_in, fan_out))
+            for index, (fan_in, fan_out) in enumerate(zip(widths, widths[1:]))
+        )
+        super().__init__(layers)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (..., inputs); returns (..., outputs)."""
+        return self.finish(self[0](features))
+
+    def finish(self, first: Tensor) -> Tensor:
+        """Go on after the first linear layer; first: (..., hidden)."""
+        for layer in list(self)[1:]:
+            first = layer(F.silu(first))
+        return first
+
+
+class NormalizedPerceptron(nn.Module):
+    """A perceptron whose output is scaled to unit root mean square and then by a learned weight."""
+
+    def __init__(self, inputs: int, hidden: int, depth: int, outputs: int) -> None:
+        super().__init__()
+        self.mlp = Perceptron(inputs, hidden, depth, outputs)
+        self.layer_norm = nn.RMSNorm(outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (..., inputs); returns (..., outputs)."""
+        return self.layer_norm(self.mlp(features))
+
+    def forward_edges(self, edges: Tensor, nodes: Tensor, senders: Tensor, receivers: Tensor) -> Tensor:
+        """Apply the perceptron to [edge, sender, receiver] without ever writing that concatenation.
+
+        edges: (E, D), nodes: (N, D), senders and receivers: (E,); returns (E, outputs).
+        The first matrix acts on the three parts separately, on the nodes once per node instead of once per edge.
+        """
+        first = self.mlp[0]
+        width = edges.shape[1]
+        for_edges, for_senders, for_receivers = first.weight.split(width, dim=1)  # 3 x (H, D)
+        hidden = F.linear(edges, for_edges, first.bias)  # (E, H)
+        hidden = hidden + F.linear(nodes, for_senders)[senders] + F.linear(nodes, for_receivers)[receivers]
+        return self.layer_norm(self.mlp.finish(hidden))

@@ -1,0 +1,146 @@
+"""A loaded model: structures in, energies and forces out, in Å and eV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from orbmm.checkpoints.catalog import CheckpointRecord
+from orbmm.errors import ModelError, StructureError, name_nearest
+from orbmm.graph.edges import EdgeList, find_edges
+from orbmm.model.atom_graph import AtomGraph
+from orbmm.model.composition import Composition, compose
+from orbmm.model.orb import OUTPUTS, Orb, Prediction
+from orbmm.model.precision import Precision
+
+ENERGY_AND_FORCES = frozenset({"energy", "forces"})
+
+
+@dataclass(frozen=True)
+class NumpyPrediction:
+    """What Potential.predict returns, in float64.
+
+    energy: [eV]; forces: (N, 3) [eV/Å]; stress: (6,) [eV/Å^3], Voigt order xx yy zz yz xz xy, None without a cell or
+    without a stress head; confidence: (N, 50), None for models without that head
+    """
+
+    energy: float
+    forces: np.ndarray
+    stress: np.ndarray | None
+    confidence: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Potential:
+    """A network with its weights on a device, in a precision."""
+
+    record: CheckpointRecord
+    network: Orb
+    weights_sha256: str
+    device: torch.device
+    precision: Precision
+    search: str = "auto"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Float type of the network."""
+        return self.precision.dtype
+
+    def compose(
+        self,
+        atomic_numbers: Sequence[int] | np.ndarray | Tensor,
+        charge: float | None = None,
+        multiplicity: int | None = None,
+    ) -> Composition:
+        """Check the atoms of a system once; see orbmm.model.composition.compose."""
+        return compose(self.record, atomic_numbers, self.device, charge, multiplicity)
+
+    def evaluate(
+        self,
+        composition: Composition,
+        positions: Tensor,
+        cell: Tensor | None = None,
+        outputs: Set[str] = ENERGY_AND_FORCES,
+    ) -> Prediction:
+        """Predict on the device, without a copy to the host.
+
+        positions: (N, 3) [Å], wrapped or not; cell: (3, 3) [Å], rows are lattice vectors, or None
+        outputs: of energy, forces, stress (periodic only), confidence
+        Raises StructureError or GraphError for coordinates and cells that make no sense, ModelError for outputs.
+        """
+        self._check_outputs(outputs, cell)
+        if positions.shape != (len(composition.atomic_numbers), 3):
+            atoms = len(composition.atomic_numbers)
+            raise StructureError(f"positions have shape {tuple(positions.shape)}, expected ({atoms}, 3)")
+        edges = self.find_edges(positions, cell)
+        graph = self.make_graph(composition, positions, cell, edges)
+        with torch.no_grad(), self.precision.in_force(self.device):
+            return self.network(graph, outputs)
+
+    def predict(
+        self,
+        atomic_numbers: Sequence[int] | np.ndarray | Tensor,
+        positions: np.ndarray | Tensor,
+        cell: np.ndarray | Tensor | None = None,
+        charge: float | None = None,
+        multiplicity: int | None = None,
+    ) -> NumpyPrediction:
+        """Predict everything that the model gives for one structure.
+
+        atomic_numbers: (N,); positions: (N, 3) [Å]; cell: (3, 3) [Å], rows are lattice vectors, or None
+        charge [e], multiplicity: needed by omol models, refused by the others
+        """
+        composition = self.compose(atomic_numbers, charge, multiplicity)
+        outputs = self.network.available_outputs - (frozenset({"stress"}) if cell is None else frozenset())
+        places = torch.as_tensor(positions, dtype=torch.float64, device=self.device)
+        lattice = None if cell is None else torch.as_tensor(cell, dtype=torch.float64, device=self.device)
+        result = self.evaluate(composition, places, lattice, outputs)
+        return NumpyPrediction(
+            energy=float(result.energy),
+            forces=_to_numpy(result.forces),
+            stress=None if result.stress is None else _to_numpy(result.stress[0]),
+            confidence=None if result.confidence is None else _to_numpy(result.confidence),
+        )
+
+    def find_edges(self, positions: Tensor, cell: Tensor | None) -> EdgeList:
+        """The edges of a structure as this model wants them: its cutoff, its cap on neighbours."""
+        cutoff = self.record.architecture.cutoff_angstrom
+        return find_edges(positions, cell, cutoff, self.record.max_neighbors, self.search)
+
+    def make_graph(
+        self, composition: Composition, positions: Tensor, cell: Tensor | None, edges: EdgeList
+    ) -> AtomGraph:
+        """The graph of one structure; vectors are formed in the precision of the positions, then rounded once."""
+        count = len(positions)
+        return AtomGraph(
+            atomic_numbers=composition.atomic_numbers,
+            positions=positions.to(self.dtype),
+            senders=edges.senders,
+            receivers=edges.receivers,
+            vectors=edges.vectors(positions, cell).to(self.dtype),
+            system=torch.zeros(count, dtype=torch.int64, device=self.device),
+            counts=torch.tensor([count], device=self.device),
+            volumes=None if cell is None else torch.linalg.det(cell).abs().reshape(1).to(self.dtype),
+            charges=self._scalar(composition.charge),
+            multiplicities=self._scalar(composition.multiplicity),
+        )
+
+    def _scalar(self, value: float | None) -> Tensor | None:
+        return None if value is None else torch.tensor([value], dtype=self.dtype, device=self.device)
+
+    def _check_outputs(self, outputs: Set[str], cell: Tensor | None) -> None:
+        for name in sorted(outputs):
+            if name not in OUTPUTS:
+                raise ModelError(f"unknown output '{name}': {name_nearest(name, OUTPUTS)}")
+            if name not in self.network.available_outputs:
+                raise ModelError(f"{self.record.name} has no {name} head")
+        if "stress" in outputs and cell is None:
+            raise ModelError("stress needs a cell: a molecule in vacuum has no volume")
+
+
+def _to_numpy(tensor: Tensor) -> np.ndarray:
+    return tensor.to(torch.float64).cpu().numpy()

@@ -1,0 +1,32 @@
+"""Bessel functions of the edge length."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class BesselBasis(nn.Module):
+    """Expand lengths in sqrt(2 / r_max) sin(n pi r / r_max) / r, n = 1 ... count.
+
+    Source: Gasteiger, Groß, Günnemann, Directional Message Passing, ICLR 2020, equation 7.
+    The three buffers carry the names of the official state dict.
+    """
+
+    bessel_weights: Tensor
+    r_max: Tensor
+    prefactor: Tensor
+
+    def __init__(self, cutoff_angstrom: float, count: int) -> None:
+        super().__init__()
+        numbers = torch.arange(1, count + 1, dtype=torch.float64)
+        self.register_buffer("bessel_weights", math.pi / cutoff_angstrom * numbers)
+        self.register_buffer("r_max", torch.tensor(cutoff_angstrom, dtype=torch.float64))
+        self.register_buffer("prefactor", torch.tensor(math.sqrt(2.0 / cutoff_angstrom), dtype=torch.float64))
+
+    def forward(self, lengths: Tensor) -> Tensor:
+        """lengths: (E,) [Å], none zero; returns (E, count)."""
+        lengths = lengths[:, None]
+        return self.prefactor * torch.sin(self.bessel_weights * lengths) / lengths  # (E, count)

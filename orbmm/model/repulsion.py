@@ -1,0 +1,66 @@
+"""Ziegler-Biersack-Littmark repulsion between close nuclei, cut off at the sum of covalent radii."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+import torch
+from torch import Tensor, nn
+
+from orbmm.checkpoints.architecture import Oddities
+from orbmm.model.atom_graph import AtomGraph
+from orbmm.model.envelope import evaluate_envelope
+
+# Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Solids (1985); rounded as in the published models.
+SCREENING_WEIGHTS = (0.1818, 0.5099, 0.2802, 0.02817)
+SCREENING_EXPONENTS = (3.2, 0.9423, 0.4028, 0.2016)
+SCREENING_LENGTH = 0.4543 * 0.529  # [Å]
+CHARGE_EXPONENT = 0.300
+COULOMB_CONSTANT = 14.3996  # [eV Å]
+ENVELOPE_POWER = 6
+
+
+@cache
+def read_covalent_radii() -> tuple[float, ...]:
+    """Covalent radii [Å] by atomic number, from Cordero et al., Dalton Trans. 2832 (2008); see the table's note."""
+    table = tomllib.loads(files("orbmm.model").joinpath("covalent_radii.toml").read_text())
+    return tuple(table["radii_angstrom"])
+
+
+class PairRepulsion(nn.Module):
+    """Energy of every edge; forces and stress follow from its derivative with respect to the edge vectors."""
+
+    weights: Tensor
+    exponents: Tensor
+    radii: Tensor
+
+    def __init__(self, oddities: Oddities) -> None:
+        super().__init__()
+        self.number_offset = oddities.zbl_number_offset
+        self.aggregation = oddities.zbl_aggregation
+        self.register_buffer("weights", torch.tensor(SCREENING_WEIGHTS, dtype=torch.float64), persistent=False)
+        self.register_buffer("exponents", torch.tensor(SCREENING_EXPONENTS, dtype=torch.float64), persistent=False)
+        self.register_buffer("radii", torch.tensor(read_covalent_radii(), dtype=torch.float64), persistent=False)
+
+    def forward(self, graph: AtomGraph, vectors: Tensor) -> Tensor:
+        """vectors: (E, 3) [Å]; returns the energy of each system, (B,) [eV], summed or averaged over its atoms."""
+        return self.sum_or_mean(graph, self.edge_energies(graph, vectors))
+
+    def sum_or_mean(self, graph: AtomGraph, edge_energies: Tensor) -> Tensor:
+        """Edge energies (E,) to the energy of each system (B,), as the model's oddity has it."""
+        atoms = graph.sum_senders(edge_energies)  # (N,)
+        return graph.sum_atoms(atoms) if self.aggregation == "sum" else graph.mean_atoms(atoms)
+
+    def edge_energies(self, graph: AtomGraph, vectors: Tensor) -> Tensor:
+        """Half the pair energy for each directed edge, (E,) [eV]."""
+        numbers = graph.atomic_numbers + self.number_offset
+        senders, receivers = numbers[graph.senders], numbers[graph.receivers]  # (E,)
+        lengths = torch.linalg.vector_norm(vectors, dim=-1)  # (E,)
+        charges_s, charges_r = senders.to(lengths.dtype), receivers.to(lengths.dtype)
+        screening = SCREENING_LENGTH / (charges_s**CHARGE_EXPONENT + charges_r**CHARGE_EXPONENT)
+        decay = torch.exp(-self.exponents * (lengths / screening)[:, None]) @ self.weights  # (E,)
+        reach = self.radii[senders] + self.radii[receivers]
+        coulomb = COULOMB_CONSTANT * charges_s * charges_r / lengths
+        return 0.5 * coulomb * decay * evaluate_envelope(lengths / reach, ENVELOPE_POWER)

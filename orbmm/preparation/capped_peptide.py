@@ -1,0 +1,80 @@
+"""Capped peptides ACE-X-NME built from ideal backbone geometry, without any structure file."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from openmm import LangevinMiddleIntegrator, Platform, app, unit
+from pdbfixer import PDBFixer
+
+from orbmm.preparation.randomness import seeded_random
+
+# The backbone atom by atom: residue, name, bond to the atom before [Å], angle [degrees], dihedral [degrees].
+# Lengths and angles: Engh and Huber, Acta Cryst. A47, 392 (1991); phi = -80 and psi = 80 is the C7eq basin.
+_BACKBONE = (
+    ("ACE", "CH3", 0.000, 0.0, 0.0),
+    ("ACE", "C", 1.516, 0.0, 0.0),
+    (None, "N", 1.329, 116.2, 0.0),
+    (None, "CA", 1.458, 121.7, 180.0),
+    (None, "C", 1.525, 111.0, -80.0),
+    ("NME", "N", 1.329, 116.2, 80.0),
+    ("NME", "C", 1.458, 121.7, 180.0),
+)
+
+
+def build_capped_peptide(residue: str = "ALA", *, seed: int = 1) -> app.Modeller:
+    """Build ACE-residue-NME with hydrogens and relax it with amber14 in vacuum.
+
+    residue: a standard three-letter name.
+    seed: makes the build repeatable (PDBFixer and OpenMM place atoms at random).
+    Source: bond lengths and angle of Engh and Huber; missing atoms and caps by PDBFixer.
+    """
+    fixer = PDBFixer(pdbfile=io.StringIO(_backbone_pdb(residue)))
+    fixer.findMissingResidues()
+    fixer.findMissingAtoms()
+    force_field = app.ForceField("amber14-all.xml")
+    with seeded_random(seed):
+        fixer.addMissingAtoms(seed=seed)
+        modeller = app.Modeller(fixer.topology, fixer.positions)
+        modeller.addHydrogens(force_field, platform=Platform.getPlatform("Reference"))
+    modeller.positions = _relax(modeller, force_field)
+    return modeller
+
+
+def _backbone_pdb(residue: str) -> str:
+    """The seven backbone atoms of ACE-residue-NME as PDB text."""
+    places: list[np.ndarray] = []
+    lines = []
+    for serial, (owner, name, bond, angle, dihedral) in enumerate(_BACKBONE, start=1):
+        places.append(_place(places, bond, np.radians(angle), np.radians(dihedral)))
+        number = {"ACE": 1, None: 2, "NME": 3}[owner]
+        x, y, z = places[-1]
+        lines.append(
+            f"ATOM  {serial:5d}  {name:<3s} {owner or residue:3s} A{number:4d}    "
+            f"{x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {name[0]:>2s}"
+        )
+    return "\n".join([*lines, "END", ""])
+
+
+def _place(before: list[np.ndarray], bond: float, angle: float, dihedral: float) -> np.ndarray:
+    """The next atom of a chain from its internal coordinates (bond in Å, angles in radians)."""
+    if not before:
+        return np.zeros(3)
+    if len(before) == 1:
+        return np.array([bond, 0.0, 0.0])
+    first = before[-3] if len(before) > 2 else before[-2] + np.array([0.0, 1.0, 0.0])
+    along = (before[-1] - before[-2]) / np.linalg.norm(before[-1] - before[-2])
+    normal = np.cross(before[-2] - first, along)
+    normal /= np.linalg.norm(normal)
+    inside = np.array([-np.cos(angle), np.sin(angle) * np.cos(dihedral), np.sin(angle) * np.sin(dihedral)])
+    return before[-1] + bond * inside @ np.stack([along, np.cross(normal, along), normal])
+
+
+def _relax(modeller: app.Modeller, force_field: app.ForceField) -> unit.Quantity:
+    system = force_field.createSystem(modeller.topology, nonbondedMethod=app.NoCutoff)
+    integrator = LangevinMiddleIntegrator(300, 1.0, 0.001)
+    simulation = app.Simulation(modeller.topology, system, integrator, Platform.getPlatform("Reference"))
+    simulation.context.setPositions(modeller.positions)
+    simulation.minimizeEnergy()
+    return simulation.context.getState(getPositions=True).getPositions()

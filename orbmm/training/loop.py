@@ -1,0 +1,140 @@
+"""Train a network on labelled frames: resumable, repeatable from its seed."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from orbmm.checkpoints.catalog import CheckpointRecord
+from orbmm.model.assemble import make_network
+from orbmm.model.orb import Orb
+from orbmm.training.batches import LabelledGraph, join_graphs, prepare_frame
+from orbmm.training.dataset import Frame
+from orbmm.training.losses import LossWeights, judge_confidence, weigh_errors
+from orbmm.training.optimizer import MixedOptimizer
+from orbmm.training.statistics import force_scale, set_statistics
+
+_log = logging.getLogger(__name__)
+AVERAGE_DECAY = 0.995
+ENERGY_RAMP = 0.3  # share of the training over which the energy's weight grows to its full strength
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """steps: optimizer steps; edges_per_batch: frames are added until they have so many edges; clip: gradient norm."""
+
+    steps: int = 6000
+    learning_rate: float = 4e-3
+    edges_per_batch: int = 8000
+    peptide_weight: float = 4.0
+    energy_weight: float = 0.005
+    clip: float = 10.0
+    seed: int = 1
+    save_every: int = 500
+
+
+def train(record: CheckpointRecord, frames: Sequence[Frame], folder: Path, settings: TrainingSettings) -> Path:
+    """Train the network of a record from scratch, or go on with what the folder holds; returns the weights file.
+
+    The shipped weights are the exponential average over the steps, written as safetensors with official names.
+    """
+    torch.manual_seed(settings.seed)
+    network = make_network(record)
+    _initialise(network, settings.seed)
+    set_statistics(network, frames)
+    average = deepcopy(network).requires_grad_(False)
+    graphs = [prepare_frame(frame, record.architecture, record.max_neighbors) for frame in frames]
+    optimizer = MixedOptimizer(network, settings.learning_rate, settings.steps)
+    folder.mkdir(parents=True, exist_ok=True)
+    saved = folder / "training.pt"
+    begin = _resume(saved, network, average, optimizer) if saved.exists() else 0
+    weights = LossWeights(force_scale(frames), settings.peptide_weight, settings.energy_weight)
+    network.train()
+    began = time.monotonic()
+    for step in range(begin, settings.steps):
+        batch = join_graphs(*_draw(graphs, settings, step))
+        prediction = network(batch.graph, frozenset({"energy", "forces", "confidence"}))
+        loss = weigh_errors(prediction, batch, weights, min(1.0, step / (ENERGY_RAMP * settings.steps)))
+        confidence = judge_confidence(network, prediction.confidence, prediction, batch)
+        (loss + confidence).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+        optimizer.step()
+        _update_average(average, network)
+        if (step + 1) % 100 == 0:
+            spent = time.monotonic() - began
+            _log.info("step %d of %d, loss %.4f, %.0f s", step + 1, settings.steps, loss.item(), spent)
+        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
+            _save(saved, network, average, optimizer, step + 1)
+            write_weights(average, folder / f"{record.name}.safetensors")
+    return folder / f"{record.name}.safetensors"
+
+
+def write_weights(network: Orb, path: Path) -> None:
+    """Write a network's tensors as safetensors."""
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
+
+
+def _draw(graphs: Sequence[LabelledGraph], settings: TrainingSettings, step: int) -> tuple[list, torch.Generator]:
+    """The frames and the rotations of one step: they depend on seed and step alone, so that resuming changes nothing."""
+    draw = random.Random(settings.seed * 1_000_003 + step)
+    chosen, edges = [], 0
+    while edges < settings.edges_per_batch:
+        chosen.append(draw.choice(graphs))
+        edges += len(chosen[-1].senders)
+    return chosen, torch.Generator().manual_seed(draw.getrandbits(40))
+
+
+def _initialise(network: Orb, seed: int) -> None:
+    """Start values for what torch leaves at unhelpful ones: orthogonal matrices, quiet ends of the heads."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, weight in network.named_parameters():
+        if weight.ndim == 2 and min(weight.shape) > 1:
+            bound = (3.0 / weight.shape[1]) ** 0.5
+            torch.nn.init.uniform_(weight, -bound, bound, generator=generator)
+        elif name.endswith("bias"):
+            torch.nn.init.zeros_(weight)
+
+
+def _update_average(average: Orb, network: Orb) -> None:
+    with torch.no_grad():
+        for mean, weight in zip(average.parameters(), network.parameters()):
+            mean.lerp_(weight, 1.0 - AVERAGE_DECAY)
+
+
+def _save(path: Path, network: Orb, average: Orb, optimizer: MixedOptimizer, step: int) -> None:
+    state = {
+        "network": network.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "step": step,
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def _resume(path: Path, network: Orb, average: Orb, optimizer: MixedOptimizer) -> int:
+    state = torch.load(path, weights_only=True)
+    network.load_state_dict(state["network"])
+    average.load_state_dict(state["average"])
+    optimizer.load_state_dict(state["optimizer"])
+    _log.info("going on from step %d", state["step"])
+    return state["step"]
+
+
+def iterate_errors(network: Orb, graphs: Sequence[LabelledGraph]) -> Iterator[tuple[LabelledGraph, Tensor, float]]:
+    """For every graph the force errors (N, 3) [eV/Å] and the energy error [eV/atom]."""
+    for graph in graphs:
+        batch = join_graphs([graph])
+        prediction = network(batch.graph, frozenset({"energy", "forces"}))
+        energy = (prediction.energy - batch.energies).item() / len(graph.atomic_numbers)
+        yield graph, prediction.forces.detach() - batch.forces, energy

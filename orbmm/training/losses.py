@@ -1,0 +1,52 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from orbmm.model.orb import Orb, Prediction
+from orbmm.training.batches import Batch
+
+ENERGY_SCALE = 0.010  # [eV/atom]: an energy error of this size counts like a force error of one standard deviation
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each part counts.
+
+    force_scale: root mean square of the label forces [eV/Å]
+    peptide: weight of a solute atom's force against a water atom's
+    energy: weight of the energy term at its full strength
+    """
+
+    force_scale: float
+    peptide: float = 4.0
+    energy: float = 0.005
+
+
+def weigh_errors(prediction: Prediction, batch: Batch, weights: LossWeights, energy_ramp: float) -> Tensor:
+    """Huber loss of forces and energy per atom; energy_ramp in [0, 1] brings the energy in."""
+    errors = F.huber_loss(
+        prediction.forces / weights.force_scale, batch.forces / weights.force_scale, reduction="none", delta=0.5
+    )
+    share = torch.where(batch.peptide, weights.peptide, 1.0)[:, None]
+    forces = (errors * share).sum() / (3 * share.sum())
+    per_atom = (prediction.energy - batch.energies) / batch.graph.counts / ENERGY_SCALE
+    energy = F.huber_loss(per_atom, torch.zeros_like(per_atom), delta=1.0).float()
+    return forces + weights.energy * energy_ramp * energy
+
+
+def judge_confidence(network: Orb, nodes_confidence: Tensor, prediction: Prediction, batch: Batch) -> Tensor:
+    """Cross-entropy between predicted bins and the bin that each atom's force error fell into.
+
+    nodes_confidence: (N, bins) probabilities. Errors beyond the last edge do not count, as in the published models.
+    """
+    edges = network.heads["confidence"].bin_edges
+    error = (prediction.forces.detach() - batch.forces).abs().mean(dim=-1)  # (N,)
+    counted = error < edges[-1]
+    bins = torch.bucketize(error[counted], edges[1:-1])
+    return F.nll_loss(torch.log(nodes_confidence[counted] + 1e-9), bins) if counted.any() else error.sum() * 0.0
