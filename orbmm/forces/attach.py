@@ -1,0 +1,103 @@
+"""A network becomes a Force of a System: describe it, check it, choose the force kind, add it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+import openmm
+import torch
+from openmm import app
+
+from orbmm.checkpoints.catalog import find_record
+from orbmm.checkpoints.store import locate_weights
+from orbmm.errors import StructureError
+from orbmm.forces.description import ForceDescription
+from orbmm.forces.evaluator_cache import find_evaluator
+from orbmm.forces.kinds import ForceKind, choose_force_kind, list_force_kinds
+from orbmm.forces.python_force import create_python_force
+from orbmm.forces.versions import find_worker_thread, read_versions
+from orbmm.model.composition import compose
+from orbmm.model.device import find_device
+from orbmm.settings.model import ModelSettings
+
+_LOG = logging.getLogger(__name__)
+
+
+def attach_force(
+    system: openmm.System,
+    topology: app.Topology,
+    model: ModelSettings,
+    atoms: Iterable[int] | None = None,
+    force_group: int = 0,
+) -> ForceKind:
+    """Add the forces of a network to a System, and log one line with the force kind and why it was taken.
+
+    atoms: the atoms that the network acts on, None for all of the topology. The force is periodic if the topology has
+    a box or a force of the System uses one. Loads the network, so that bad input raises here and not at the first step.
+    Raises ModelError, CheckpointError, DeviceError, StructureError, SettingsError or ForceError.
+    """
+    kind = choose_force_kind(model.force, list_force_kinds())
+    periodic = topology.getPeriodicBoxVectors() is not None or system.usesPeriodicBoundaryConditions()
+    description = describe_force(topology, model, atoms, periodic)
+    evaluator = find_evaluator(description.to_json(), torch.device("cpu"))
+    force = _choose_creator(kind.name)(description)
+    force.setForceGroup(force_group)
+    force.setName(f"orbmm {description.model}")
+    system.addForce(force)
+    _LOG.info("%s acts through %s (%s): %s", description.model, kind.name, model.force, kind.reason)
+    hazard = find_worker_thread(read_versions())
+    if hazard and kind.name == "PythonForce" and evaluator.device.type == "cuda":
+        _LOG.warning("%s", hazard)
+    return kind
+
+
+def describe_force(
+    topology: app.Topology, model: ModelSettings, atoms: Iterable[int] | None, periodic: bool
+) -> ForceDescription:
+    """The description of a network on a topology; weights are found, or fetched once everything else was checked."""
+    record = find_record(model.name)
+    chosen = None if atoms is None else tuple(int(index) for index in atoms)
+    numbers = read_atomic_numbers(topology, chosen)
+    compose(record, numbers, torch.device("cpu"), model.charge, model.multiplicity)
+    find_device(model.device)
+    return ForceDescription(
+        model=record.name,
+        weights_sha256=locate_weights(record, model.weights).sha256,
+        precision=model.precision,
+        device=model.device,
+        atomic_numbers=numbers,
+        atoms=chosen,
+        periodic=periodic,
+        charge=model.charge,
+        multiplicity=model.multiplicity,
+    )
+
+
+def read_atomic_numbers(topology: app.Topology, atoms: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The atomic numbers of the chosen atoms (None: of all), in that order.
+
+    Raises StructureError for no atom at all, one that is chosen twice or does not exist, and one without an element.
+    """
+    listed = list(topology.atoms())
+    chosen = tuple(range(len(listed))) if atoms is None else atoms
+    if not chosen:
+        raise StructureError("no atoms were given to the network: it needs at least one")
+    if len(set(chosen)) < len(chosen):
+        raise StructureError("some atoms were given to the network twice: list each index once")
+    outside = [index for index in chosen if not 0 <= index < len(listed)]
+    if outside:
+        raise StructureError(f"atom {outside[0]} does not exist: the topology has atoms 0 to {len(listed) - 1}")
+    without = [listed[index] for index in chosen if listed[index].element is None]
+    if without:
+        raise StructureError(f"atom {without[0].index} ({without[0].name}) has no element: a network needs real atoms")
+    return tuple(listed[index].element.atomic_number for index in chosen)
+
+
+def _choose_creator(kind: str) -> Callable[[ForceDescription], openmm.Force]:
+    """The function that makes a force of this kind; openmmtorch is imported only where it is used."""
+    if kind == "TorchForce":
+        from orbmm.forces.torch_force import create_torch_force
+
+        return create_torch_force
+    return create_python_force

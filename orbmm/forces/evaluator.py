@@ -1,0 +1,84 @@
+"""The one border between the unit worlds: nm and box in, kJ/mol and kJ/mol/nm out, Å and eV in between."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from orbmm.errors import ModelError, StructureError
+from orbmm.forces.description import ForceDescription
+from orbmm.model.orb import Prediction
+from orbmm.model.potential import Potential
+from orbmm.units import ANGSTROM_PER_NM, KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_MOL_PER_EV
+
+
+class Evaluator:
+    """A network made ready for the atoms of one force; it keeps nothing between two evaluations."""
+
+    def __init__(self, potential: Potential, description: ForceDescription) -> None:
+        self._potential = potential
+        self._composition = potential.compose(
+            description.atomic_numbers, charge=description.charge, multiplicity=description.multiplicity
+        )
+        self._periodic = description.periodic
+        self._count = len(description.atomic_numbers)
+        self._atoms = None
+        if description.atoms is not None:
+            self._atoms = torch.tensor(description.atoms, dtype=torch.int64, device=potential.device)  # (A,)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self._potential.device
+
+    def evaluate(self, positions_nm: Tensor, box_nm: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Energy and forces of OpenMM's coordinates; atoms outside the subset feel nothing.
+
+        positions_nm: (N, 3) [nm] of all particles of the System, wrapped or not; box_nm: (3, 3) rows [nm], or None
+        Returns the energy () [kJ/mol] in float64 and the forces (N, 3) [kJ/mol/nm] in the type of the positions,
+        contiguous (openmm-torch reads them through a bare pointer), both on the device of the positions.
+        Raises StructureError for coordinates, boxes or numbers of particles that do not fit.
+        """
+        positions = positions_nm.detach().to(self.device, torch.float64) * ANGSTROM_PER_NM  # (N, 3)
+        cell = self._read_cell(box_nm)
+        self._check_count(len(positions))
+        chosen = positions if self._atoms is None else positions[self._atoms]  # (A, 3)
+        energy_ev, forces_ev = _read_finite(self._potential.evaluate(self._composition, chosen, cell))
+        energy = energy_ev * KJ_PER_MOL_PER_EV  # ()
+        forces = forces_ev * KJ_PER_MOL_NM_PER_EV_ANGSTROM  # (A, 3)
+        if self._atoms is not None:
+            forces = torch.zeros_like(positions).index_copy(0, self._atoms, forces)  # (N, 3)
+        return energy.to(positions_nm.device), forces.to(positions_nm.device, positions_nm.dtype).contiguous()
+
+    def _read_cell(self, box_nm: Tensor | None) -> Tensor | None:
+        """The cell (3, 3) [Å] of a periodic force, None for any other."""
+        if not self._periodic:
+            return None
+        if box_nm is None:
+            raise StructureError("the force is periodic, but OpenMM gave it no box: set the System's box vectors")
+        return box_nm.detach().to(self.device, torch.float64) * ANGSTROM_PER_NM  # (3, 3)
+
+    def _check_count(self, particles: int) -> None:
+        if self._atoms is None:
+            if particles != self._count:
+                raise StructureError(
+                    f"the force was made for {self._count} atoms, and the System has {particles}: create it again"
+                )
+        elif int(self._atoms.max()) >= particles:
+            raise StructureError(
+                f"the force acts on atom {int(self._atoms.max())}, and the System has only {particles}: create it again"
+            )
+
+
+def _read_finite(prediction: Prediction) -> tuple[Tensor, Tensor]:
+    """Energy () [eV] and forces (A, 3) [eV/Å] in float64; a NaN or an infinity never reaches the integrator."""
+    if prediction.energy is None or prediction.forces is None:
+        raise ModelError("the network gave no energy or no forces, and OpenMM needs both")
+    energy = prediction.energy.detach().to(torch.float64).reshape(())  # ()
+    forces = prediction.forces.detach().to(torch.float64)  # (A, 3)
+    if not bool(torch.isfinite(energy) & torch.isfinite(forces).all()):
+        raise StructureError(
+            "the network gave NaN or infinity for this structure, which is far from anything it was trained on: "
+            "minimise it, take a smaller time step, or start from a better structure"
+        )
+    return energy, forces

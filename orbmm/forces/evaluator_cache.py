@@ -1,0 +1,67 @@
+"""Networks in use: a description is turned into an evaluator once, and contexts of one network share it."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from orbmm.checkpoints.catalog import find_record
+from orbmm.checkpoints.store import find_by_hash, locate_weights, state_of_weights
+from orbmm.forces.description import ForceDescription
+from orbmm.forces.evaluator import Evaluator
+from orbmm.model.device import find_device
+from orbmm.model.load import load_model
+from orbmm.model.potential import Potential
+
+_LOCK = threading.RLock()
+
+
+def find_evaluator(description: str, positions_device: torch.device) -> Evaluator:
+    """The evaluator of a description (JSON text), loaded at the first call; any thread may ask.
+
+    positions_device: where OpenMM has its coordinates; a description with device "auto" follows them to their GPU.
+    """
+    with _LOCK:
+        return _build_evaluator(description, str(positions_device) if positions_device.type == "cuda" else "cpu")
+
+
+def forget_evaluators() -> None:
+    """Let go of all networks, so that their memory can be freed."""
+    with _LOCK:
+        _build_evaluator.cache_clear()
+        _load_potential.cache_clear()
+
+
+@lru_cache(maxsize=16)
+def _build_evaluator(text: str, positions_device: str) -> Evaluator:
+    description = ForceDescription.from_json(text)
+    device = _choose_device(description.device, positions_device)
+    potential = _load_potential(description.model, description.weights_sha256, description.precision, device)
+    return Evaluator(potential, description)
+
+
+def _choose_device(wanted: str, positions_device: str) -> str:
+    """The device with its number, so that "auto", "cuda" and "cuda:0" share one network."""
+    if wanted == "auto" and positions_device != "cpu":
+        return positions_device
+    device = find_device(wanted)
+    return f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
+
+
+@lru_cache(maxsize=4)
+def _load_potential(model: str, weights_sha256: str, precision: str, device: str) -> Potential:
+    return load_model(model, weights=_find_weights(model, weights_sha256), device=device, precision=precision)
+
+
+def _find_weights(model: str, weights_sha256: str) -> Path | None:
+    """The weights file of this hash on this machine, or None where it is the catalogue's own; nothing is downloaded.
+
+    Raises CheckpointError if no such file is here.
+    """
+    record = find_record(model)
+    if state_of_weights(record) != "to download" and locate_weights(record).sha256 == weights_sha256:
+        return None
+    return find_by_hash(weights_sha256)

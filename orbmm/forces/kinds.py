@@ -1,0 +1,85 @@
+"""The ways to hang a network into OpenMM: which of them can run here, and which one is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orbmm.errors import ForceError, name_nearest
+from orbmm.forces.versions import Versions, find_torch_force_crash, is_at_least, read_versions
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class ForceKind:
+    """One kind of force: its name, whether it can run with what is installed, and one sentence why."""
+
+    name: str
+    available: bool
+    reason: str
+
+
+def list_force_kinds() -> tuple[ForceKind, ...]:
+    """All kinds in the order in which "auto" tries them, judged by what is installed here.
+
+    `orbmm doctor` prints them: `name`, `available`, `reason`; `versions.find_bad_pairs` has the pairs to warn about.
+    """
+    return judge_force_kinds(read_versions(), explain_torch_force_import)
+
+
+def judge_force_kinds(versions: Versions, explain_import: Callable[[], str | None]) -> tuple[ForceKind, ...]:
+    """All kinds, judged by the given versions.
+
+    explain_import: says why openmmtorch cannot be imported, or None if it can; only called where it matters.
+    """
+    return (_judge_torch_force(versions, explain_import), _judge_python_torch_force(), _judge_python_force(versions))
+
+
+def choose_force_kind(wanted: str, kinds: tuple[ForceKind, ...]) -> ForceKind:
+    """The kind of this name, or for "auto" the first that can run.
+
+    Raises ForceError for an unknown name (with the nearest one) and for a kind that cannot run here (with its reason).
+    """
+    names = [kind.name for kind in kinds]
+    if wanted not in (AUTO, *names):
+        raise ForceError(f"there is no force kind '{wanted}': {name_nearest(wanted, [AUTO, *names])}")
+    for kind in kinds:
+        if kind.available and wanted in (AUTO, kind.name):
+            return kind
+    refused = [f"{kind.name}: {kind.reason}" for kind in kinds if wanted in (AUTO, kind.name)]
+    raise ForceError("no force kind can run here. " + "; ".join(refused) if wanted == AUTO else refused[0])
+
+
+def explain_torch_force_import() -> str | None:
+    """Why openmmtorch cannot be imported, or None if it can."""
+    try:
+        import openmmtorch  # noqa: F401
+    except (ImportError, OSError) as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+def _judge_torch_force(versions: Versions, explain_import: Callable[[], str | None]) -> ForceKind:
+    name = "TorchForce"
+    if versions.openmmtorch is None:
+        return ForceKind(name, False, "openmmtorch is not installed: pip install 'orbmm[torchforce]'")
+    crash = find_torch_force_crash(versions)
+    if crash is not None:
+        return ForceKind(name, False, crash)
+    failure = explain_import()
+    if failure is not None:
+        pair = f"openmmtorch {versions.openmmtorch} does not load beside torch {versions.torch}"
+        return ForceKind(name, False, f"{pair} ({failure}): it needs a torch built for CUDA 12")
+    return ForceKind(name, True, f"openmmtorch {versions.openmmtorch} loads; tensors stay on OpenMM's device")
+
+
+def _judge_python_torch_force() -> ForceKind:
+    return ForceKind("PythonTorchForce", False, "no release of openmmtorch has PythonTorchForce yet: use TorchForce")
+
+
+def _judge_python_force(versions: Versions) -> ForceKind:
+    name = "PythonForce"
+    if not is_at_least(versions.openmm, 8, 5):
+        return ForceKind(name, False, f"PythonForce needs OpenMM 8.5 or newer, found {versions.openmm}")
+    return ForceKind(name, True, f"OpenMM {versions.openmm} has it; coordinates pass through NumPy")

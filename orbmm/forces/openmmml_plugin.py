@@ -1,0 +1,98 @@
+"""Our models in openmm-ml: MLPotential(name).createSystem(topology) and createMixedSystem.
+
+openmm-ml loads this module whenever it is imported, so nothing heavy is imported at its top; and it may be imported
+before openmm-ml itself, so the classes do not inherit from openmm-ml's.
+"""
+
+from __future__ import annotations
+
+import numbers
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orbmm.errors import ModelError, name_nearest
+
+if TYPE_CHECKING:
+    from openmm import System, app
+
+CREATE_SYSTEM_OPTIONS = ("device", "precision", "force", "charge", "multiplicity")
+"""What createSystem and createMixedSystem take of ours; `weights` belongs to MLPotential itself."""
+
+_EMBEDDING_OPTIONS = ("linkAtomDistances",)
+"""What openmm-ml's mechanical embedding reads and then hands on to us as well."""
+
+_OPENMMML_OPTIONS = ("removeCMMotion", "removeConstraints", "forceGroup", "interpolate", "embedding", "returnInfo")
+"""What openmm-ml takes out before we are called: known here so that a misspelt one can be named."""
+
+
+class OrbPotentialFactory:
+    """The one factory behind all entry points; the name says which model."""
+
+    def createImpl(self, name: str, **args: Any) -> OrbPotential:
+        """The potential of a catalogue name; `weights` may name a local official checkpoint.
+
+        Raises ModelError for an unknown name or keyword.
+        """
+        for keyword in args:
+            if keyword in CREATE_SYSTEM_OPTIONS:
+                raise ModelError(f"MLPotential('{name}') was given '{keyword}', which belongs to createSystem")
+            if keyword != "weights":
+                raise ModelError(f"MLPotential('{name}') does not take '{keyword}', only 'weights'")
+        return OrbPotential(name, args.get("weights"))
+
+
+class OrbPotential:
+    """One model, ready to be added to Systems."""
+
+    def __init__(self, name: str, weights: str | os.PathLike[str] | None) -> None:
+        from orbmm.checkpoints.catalog import find_record
+
+        self.name = find_record(name).name
+        self.weights = None if weights is None else Path(weights)
+
+    def addForces(
+        self, topology: app.Topology, system: System, atoms: Iterable[int] | None, forceGroup: int, **args: Any
+    ) -> None:
+        """Add the network's forces on the given atoms (None: all) to a System.
+
+        Keywords: device, precision, force, charge, multiplicity, as in ModelSettings. Raises ModelError for any other,
+        and what attach_force raises.
+        """
+        from orbmm.forces.attach import attach_force
+        from orbmm.settings.model import ModelSettings
+
+        model = ModelSettings(name=self.name, weights=self.weights, **read_options(args))
+        attach_force(system, topology, model, atoms, forceGroup)
+
+    def getSupportedEmbeddings(self) -> list[str]:
+        """No embedding of our own: openmm-ml's mechanical embedding serves."""
+        return []
+
+    def getMLLongRange(self) -> bool:
+        """False: every layer sees a few Ångström, and there is no long-range term."""
+        return False
+
+
+def read_options(args: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords of createSystem as fields of ModelSettings. Raises ModelError that names an unknown one."""
+    for keyword in args:
+        if keyword == "weights":
+            raise ModelError("createSystem was given 'weights', which belongs to MLPotential(name, weights=...)")
+        if keyword not in CREATE_SYSTEM_OPTIONS + _EMBEDDING_OPTIONS:
+            nearest = name_nearest(keyword, CREATE_SYSTEM_OPTIONS + _OPENMMML_OPTIONS)
+            raise ModelError(f"createSystem does not take '{keyword}': {nearest}")
+    given = {name: args[name] for name in CREATE_SYSTEM_OPTIONS if name in args}
+    if given.get("device", "auto") is None:
+        given["device"] = "auto"
+    return {name: _plain(value, is_device=name == "device") for name, value in given.items()}
+
+
+def _plain(value: Any, is_device: bool) -> Any:
+    """A torch.device as its name, a NumPy integer as an int."""
+    if is_device:
+        return str(value)
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    return value

@@ -1,0 +1,69 @@
+"""PythonForce of OpenMM (8.5 and newer): the same evaluator, reached through NumPy."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy
+import openmm
+import torch
+from openmm import unit
+
+from orbmm.errors import ForceError
+from orbmm.forces.description import ForceDescription
+from orbmm.forces.evaluator_cache import find_evaluator
+
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class PythonForceComputation:
+    """What OpenMM calls at every step, and pickles into a System's XML: nothing but the description's text.
+
+    The text is first read when a Context asks for forces: OpenMM would crash on an error while it unpickles.
+    """
+
+    description: str
+
+    def __call__(self, state: openmm.State) -> tuple[float, numpy.ndarray]:
+        """Energy [kJ/mol] and forces (N, 3) [kJ/mol/nm] of a State."""
+        evaluator = find_evaluator(self.description, _CPU)
+        if evaluator.device.type == "cuda":
+            refuse_worker_thread()
+        positions_nm = torch.from_numpy(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))  # (N, 3)
+        box_nm = None
+        if self._periodic:
+            vectors = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer)
+            box_nm = torch.from_numpy(vectors)  # (3, 3)
+        energy, forces = evaluator.evaluate(positions_nm, box_nm)
+        return energy.item(), forces.numpy()
+
+    @cached_property
+    def _periodic(self) -> bool:
+        return ForceDescription.from_json(self.description).periodic
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"description": self.description}
+
+
+def create_python_force(description: ForceDescription) -> openmm.Force:
+    """A PythonForce that computes what is described; serialised, it holds the description and no network."""
+    force = openmm.PythonForce(PythonForceComputation(description.to_json()))
+    force.setUsesPeriodicBoundaryConditions(description.periodic)
+    return force
+
+
+def refuse_worker_thread() -> None:
+    """Raise ForceError on a thread that Python did not start.
+
+    OpenMM <= 8.5.2 calls a PythonForce on a thread of its own, on its GPU platforms, where PyTorch on the same GPU gave
+    NaN coordinates (switched off in OpenMM pull request 5412). A force does not learn its platform, but the thread
+    tells.
+    """
+    if isinstance(threading.current_thread(), threading._DummyThread):
+        raise ForceError(
+            "this OpenMM calls PythonForce on a worker thread, where PyTorch on the same GPU gave NaN coordinates: "
+            "use force='TorchForce', OpenMM 8.6 or newer, or OpenMM's CPU platform"
+        )

@@ -1,0 +1,61 @@
+"""The installed versions that force kinds depend on, and the pairs of them that are known to fail."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from importlib import metadata
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Versions of the packages between the network and OpenMM; None for one that is not installed."""
+
+    openmm: str | None
+    openmmml: str | None
+    openmmtorch: str | None
+    torch: str | None
+
+
+def read_versions() -> Versions:
+    """What is installed here; nothing is imported for it."""
+    return Versions(*(_read_version(name) for name in ("openmm", "openmmml", "openmmtorch", "torch")))
+
+
+def find_bad_pairs(versions: Versions) -> tuple[str, ...]:
+    """One sentence for each pair of installed versions that is known to crash or to give wrong numbers."""
+    return tuple(text for text in (find_torch_force_crash(versions), find_worker_thread(versions)) if text)
+
+
+def find_torch_force_crash(versions: Versions) -> str | None:
+    """The pair that ends the process when it reads a System with a TorchForce (OpenMM 8.6.0, 8.6.1: measured)."""
+    torchforce = versions.openmmtorch
+    if torchforce is None or is_at_least(torchforce, 1, 6) or not is_at_least(versions.openmm, 8, 6):
+        return None
+    return (
+        f"OpenMM {versions.openmm} crashes when it loads a System with a TorchForce of openmmtorch "
+        f"{torchforce}: use OpenMM 8.5.2 with it"
+    )
+
+
+def find_worker_thread(versions: Versions) -> str | None:
+    """The OpenMM that calls a PythonForce on a thread of its own on the CUDA platform (its pull request 5412)."""
+    if not is_at_least(versions.openmm, 8, 5) or is_at_least(versions.openmm, 8, 6):
+        return None
+    return (
+        f"OpenMM {versions.openmm} may call a PythonForce on a worker thread of its CUDA platform, where PyTorch on "
+        "the same GPU gave NaN coordinates: orbmm stops such a run; use TorchForce or OpenMM 8.6"
+    )
+
+
+def is_at_least(version: str | None, major: int, minor: int) -> bool:
+    """Whether a version is this one or newer; a pre-release counts as its release, an absent one as older."""
+    found = re.match(r"(\d+)\.(\d+)", version or "")
+    return found is not None and (int(found[1]), int(found[2])) >= (major, minor)
+
+
+def _read_version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
