@@ -52,17 +52,16 @@ def find_edges(
     if not cutoff_angstrom > 0 or (max_neighbors is not None and max_neighbors < 1):
         raise GraphError(f"cutoff {cutoff_angstrom} Å and {max_neighbors} neighbours were asked for; both must be above zero")
     positions = _check_positions(positions)
-    search = choose_search(method, positions, cell is not None)
+    search = choose_search(method, positions)
     radius = cutoff_angstrom + SEARCH_MARGIN_ANGSTROM
     if cell is None:
         edges = keep_nearest(search(positions, None, radius), positions, None, cutoff_angstrom, max_neighbors)
-        return EdgeList(edges.senders, edges.receivers, edges.shifts)
+        return EdgeList(edges.senders, edges.receivers, edges.shifts.long())
     checked = check_cell(cell, positions.device)
-    wrapped, images = wrap(positions, checked)
+    wrapped, images = wrap(positions, checked)  # (N, 3), (N, 3)
     edges = keep_nearest(search(wrapped, checked, radius), wrapped, checked, cutoff_angstrom, max_neighbors)
-    moved = images.long()  # (N, 3)
-    shifts = edges.shifts + moved.index_select(0, edges.senders) - moved.index_select(0, edges.receivers)  # (E, 3)
-    return EdgeList(edges.senders, edges.receivers, shifts)
+    as_given = edges.shifts + images.index_select(0, edges.senders) - images.index_select(0, edges.receivers)  # (E, 3)
+    return EdgeList(edges.senders, edges.receivers, as_given.long())
 
 
 def _check_positions(positions: Tensor) -> Tensor:

@@ -2,19 +2,51 @@
 
 from __future__ import annotations
 
+import logging
+
 from torch import Tensor
 
 from orbmm.errors import GraphError, name_nearest
-from orbmm.graph.search.brute_force import search_brute_force
 from orbmm.graph.search.protocol import Search
 
-SEARCHES: dict[str, Search] = {"brute_force": search_brute_force}
+METHODS = ("brute_force", "kd_tree", "cell_list", "ball_cover")
+
+FEW_ATOMS_CPU = 400
+FEW_ATOMS_GPU = 2_000
+
+log = logging.getLogger(__name__)
 
 
-def choose_search(method: str, positions: Tensor, is_periodic: bool) -> Search:
-    """The search called `method`, or for "auto" the fastest for these atoms; GraphError for an unknown name."""
+def choose_search(method: str, positions: Tensor) -> Search:
+    """The search called `method`, or for "auto" the fastest for as many atoms; GraphError for an unknown name."""
     if method == "auto":
-        method = "brute_force"
-    if method not in SEARCHES:
-        raise GraphError(f"unknown neighbour search '{method}': {name_nearest(method, ('auto', *SEARCHES))}")
-    return SEARCHES[method]
+        method = _choose_method(positions)
+        log.debug("neighbour search for %d atoms on %s: %s", len(positions), positions.device.type, method)
+    return load_search(method)
+
+
+def _choose_method(positions: Tensor) -> str:
+    if positions.device.type == "cpu":
+        return "brute_force" if len(positions) <= FEW_ATOMS_CPU else "kd_tree"
+    return "brute_force" if len(positions) <= FEW_ATOMS_GPU else "cell_list"
+
+
+def load_search(method: str) -> Search:
+    """The search called `method`; each is imported when it is first asked for. GraphError for an unknown name."""
+    if method == "brute_force":
+        from orbmm.graph.search.brute_force import search_brute_force
+
+        return search_brute_force
+    if method == "kd_tree":
+        from orbmm.graph.search.kd_tree import search_kd_tree
+
+        return search_kd_tree
+    if method == "cell_list":
+        from orbmm.graph.search.cell_list import search_cell_list
+
+        return search_cell_list
+    if method == "ball_cover":
+        from orbmm.graph.search.ball_cover import search_ball_cover
+
+        return search_ball_cover
+    raise GraphError(f"unknown neighbour search '{method}': {name_nearest(method, ('auto', *METHODS))}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from orbmm.graph.cell import PeriodicCell
@@ -12,10 +13,10 @@ from orbmm.graph.cell import PeriodicCell
 
 @dataclass(frozen=True)
 class Candidates:
-    """Directed pairs of wrapped atoms, each pair and image at most once, in any order.
+    """Directed pairs of atoms, each pair and image at most once, in any order.
 
     senders, receivers: (E,) int64
-    shifts: (E, 3) int64, cells to add to the receiver's wrapped position
+    shifts: (E, 3) whole numbers in float64, cells to add to the receiver's position
     """
 
     senders: Tensor
@@ -29,3 +30,14 @@ class Search(Protocol):
     def __call__(self, positions: Tensor, cell: PeriodicCell | None, radius: float) -> Candidates:
         """Candidates for positions (N, 3) [Å] float64, wrapped where there is a cell, and a radius [Å]."""
         ...
+
+
+def join(parts: list[Candidates]) -> Candidates:
+    """Several sets of candidates as one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Candidates(
+        torch.cat([part.senders for part in parts]),
+        torch.cat([part.receivers for part in parts]),
+        torch.cat([part.shifts for part in parts]),
+    )
