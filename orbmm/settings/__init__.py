@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orbmm.settings.analysis import AnalysisSettings
 from orbmm.settings.model import ModelSettings
+from orbmm.settings.override import override_settings
 from orbmm.settings.read import read_settings
 from orbmm.settings.run import RunSettings
 from orbmm.settings.settings import Settings
@@ -17,6 +18,7 @@ __all__ = [
     "Settings",
     "SystemSettings",
     "format_settings",
+    "override_settings",
     "read_settings",
     "write_settings",
 ]

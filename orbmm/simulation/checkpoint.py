@@ -1,0 +1,106 @@
+"""Checkpoints: one folder each, written whole or not at all, the last two kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import openmm
+
+from orbmm.errors import RunError
+from orbmm.simulation.durable import sync_folder, write_durably
+
+_LOG = logging.getLogger(__name__)
+
+KEPT = 2
+_STATE = "state.xml"
+_BINARY = "context.chk"
+_INDEX = "checkpoint.json"
+_UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One finished checkpoint; sizes are those of the run's files when it was written [bytes]."""
+
+    path: Path
+    step: int
+    sizes: Mapping[str, int]
+
+
+def write_checkpoint(folder: Path, context: openmm.Context, sizes: Mapping[str, int]) -> None:
+    """Save the Context beside its predecessors: portable XML, binary, and an index with their hashes.
+
+    Everything is synced under a provisional name and then renamed, so that a kill leaves no half checkpoint.
+    """
+    step = context.getStepCount()
+    state = context.getState(positions=True, velocities=True, parameters=True)
+    contents = {_STATE: openmm.XmlSerializer.serialize(state).encode(), _BINARY: context.createCheckpoint()}
+    index = {
+        "step": step,
+        "platform": context.getPlatform().getName(),
+        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        "sizes": dict(sizes),
+    }
+    unfinished = folder / _UNFINISHED
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    for name, content in contents.items():
+        write_durably(unfinished / name, content)
+    write_durably(unfinished / _INDEX, json.dumps(index, indent=1).encode())
+    unfinished.rename(folder / f"step-{step:012d}")
+    sync_folder(folder)
+    for old in _list_folders(folder)[:-KEPT]:
+        shutil.rmtree(old)
+
+
+def find_checkpoint(folder: Path) -> Checkpoint:
+    """The newest checkpoint whose files are whole; a damaged one is passed over with a log line.
+
+    Raises RunError if there is none.
+    """
+    for path in reversed(_list_folders(folder)):
+        try:
+            return _read_index(path)
+        except (OSError, ValueError, KeyError) as error:
+            _LOG.warning("checkpoint %s is damaged (%s); the one before it is used", path, error)
+    raise RunError(f"{folder} holds no usable checkpoint; start the run again in another folder")
+
+
+def drop_later(checkpoint: Checkpoint) -> None:
+    """Remove what was written after this checkpoint: damaged ones, whose steps will be taken again."""
+    for path in _list_folders(checkpoint.path.parent):
+        if path.name > checkpoint.path.name:
+            shutil.rmtree(path)
+
+
+def load_checkpoint(checkpoint: Checkpoint, context: openmm.Context) -> bool:
+    """Bring the Context to the checkpoint; True if exactly, with the bath's random numbers, from the binary file.
+
+    Another platform, OpenMM or machine may refuse that file: then positions, velocities, box and step come from the
+    XML, and the caller has to reseed the bath.
+    """
+    try:
+        context.loadCheckpoint((checkpoint.path / _BINARY).read_bytes())
+    except openmm.OpenMMException as error:
+        _LOG.warning("the binary checkpoint does not load here (%s); going on from the portable state", error)
+        context.setState(openmm.XmlSerializer.deserialize((checkpoint.path / _STATE).read_text(encoding="utf-8")))
+        return False
+    return True
+
+
+def _read_index(path: Path) -> Checkpoint:
+    index = json.loads((path / _INDEX).read_text(encoding="utf-8"))
+    for name, expected in index["sha256"].items():
+        if hashlib.sha256((path / name).read_bytes()).hexdigest() != expected:
+            raise ValueError(f"{name} has changed since it was written")
+    return Checkpoint(path, int(index["step"]), dict(index["sizes"]))
+
+
+def _list_folders(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*"))

@@ -1,0 +1,53 @@
+"""The OpenMM platform that integrates: the fastest that really opens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import openmm
+
+from orbmm.errors import RunError
+
+_LOG = logging.getLogger(__name__)
+_GPU_PLATFORMS = ("CUDA", "HIP", "OpenCL")
+
+
+def create_context(
+    system: openmm.System, make_integrator: Callable[[], openmm.Integrator], platform: str = "auto"
+) -> openmm.Context:
+    """A Context on the named platform, or with "auto" on the fastest that works here.
+
+    make_integrator: called once per attempt, because an integrator belongs to its Context even if that fails.
+    Raises RunError with OpenMM's reason if none opens.
+    """
+    names = _list_platforms() if platform == "auto" else [platform]
+    reasons = []
+    for name in names:
+        try:
+            context = _open(system, make_integrator(), name)
+        except openmm.OpenMMException as error:
+            reasons.append(f"{name}: {error}")
+            continue
+        _LOG.debug("integrating on the %s platform", name)
+        return context
+    raise RunError(f"no OpenMM platform opens ({'; '.join(reasons)}); available: {', '.join(_list_platforms())}")
+
+
+def choose_platform(recorded: str) -> str:
+    """The platform that a run began on where it exists here, else "auto" with a log line."""
+    if recorded in _list_platforms():
+        return recorded
+    _LOG.warning("the run began on the %s platform, which is not available here", recorded)
+    return "auto"
+
+
+def _list_platforms() -> list[str]:
+    platforms = [openmm.Platform.getPlatform(index) for index in range(openmm.Platform.getNumPlatforms())]
+    return [platform.getName() for platform in sorted(platforms, key=lambda one: one.getSpeed(), reverse=True)]
+
+
+def _open(system: openmm.System, integrator: openmm.Integrator, name: str) -> openmm.Context:
+    # Mixed precision: float32 positions would lose the small moves of a 0.5 fs step.
+    properties = {"Precision": "mixed"} if name in _GPU_PLATFORMS else {}
+    return openmm.Context(system, integrator, openmm.Platform.getPlatformByName(name), properties)

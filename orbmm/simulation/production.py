@@ -1,0 +1,106 @@
+"""The loop of a run: step, look, write, save, until the end or a signal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orbmm.simulation.checkpoint import write_checkpoint
+from orbmm.simulation.durable import sync_file
+from orbmm.simulation.dynamics import Dynamics
+from orbmm.simulation.guard import Guard
+from orbmm.simulation.interruption import Interruption
+from orbmm.simulation.moment import Moment
+from orbmm.simulation.progress import OnProgress, Pace, Progress
+from orbmm.simulation.reporters.reporter import Reporter
+
+STEPS_BETWEEN_LOOKS = 50
+"""The guard looks at least this often, however rarely something is written."""
+
+_SECONDS_BETWEEN_LISTENING = 0.5
+"""About how long a signal waits while the integrator is busy."""
+
+
+@dataclass
+class Production:
+    """Everything that takes part in the loop."""
+
+    dynamics: Dynamics
+    guard: Guard
+    reporters: Sequence[Reporter]
+    checkpoints: Path
+    steps_per_checkpoint: int
+    total_steps: int
+    on_progress: OnProgress
+    _pace: Pace = field(init=False)
+    _saved_step: int = field(init=False, default=-1)
+    _potential_energy: float = field(init=False, default=float("nan"))
+
+    def __post_init__(self) -> None:
+        self._pace = Pace(self.dynamics.timestep_ps, self.dynamics.step)
+
+    def begin(self) -> None:
+        """Write frame and row of step 0 and the first checkpoint."""
+        self._stop_here()
+
+    def run(self) -> bool:
+        """Go on to the last step, or to where a signal asks to end; either way the last step is saved.
+
+        Returns whether the last step was reached. Raises UnstableRun before anything wrong is written.
+        """
+        with Interruption() as interruption:
+            while self.dynamics.step < self.total_steps and not interruption.requested:
+                self._step_to(self._find_next_stop(), interruption)
+                self._pace.mark(self.dynamics.step)
+                self._stop_here()
+            if self._saved_step != self.dynamics.step:
+                self._save()
+        return self.dynamics.step >= self.total_steps
+
+    def _find_next_stop(self) -> int:
+        """The nearest step ahead at which something is due."""
+        step = self.dynamics.step
+        intervals = [reporter.steps_between for reporter in self.reporters]
+        intervals += [self.steps_per_checkpoint, STEPS_BETWEEN_LOOKS]
+        return min(self.total_steps, *((step // interval + 1) * interval for interval in intervals))
+
+    def _step_to(self, target: int, interruption: Interruption) -> None:
+        """Integrate in stretches short enough to hear a signal between them."""
+        while self.dynamics.step < target and not interruption.requested:
+            seconds = self._pace.seconds_per_step
+            stretch = int(_SECONDS_BETWEEN_LISTENING / seconds) if seconds > 0.0 else 1
+            self.dynamics.advance(min(target - self.dynamics.step, max(1, stretch)))
+
+    def _stop_here(self) -> None:
+        """Check the step that was reached, and only then let it be written."""
+        due = [reporter for reporter in self.reporters if self.dynamics.step % reporter.steps_between == 0]
+        moment = self.dynamics.observe(any(reporter.needs_energy for reporter in due), self._pace.ns_per_day)
+        self.guard.check(moment)
+        for reporter in due:
+            reporter.report(moment)
+        if moment.step % self.steps_per_checkpoint == 0:
+            self._save()
+        self._tell_progress(moment)
+
+    def _save(self) -> None:
+        """Sync what was written so far, then a checkpoint that knows how far that is."""
+        sizes = {reporter.path.name: sync_file(reporter.path) for reporter in self.reporters}
+        write_checkpoint(self.checkpoints, self.dynamics.context, sizes)
+        self._saved_step = self.dynamics.step
+
+    def _tell_progress(self, moment: Moment) -> None:
+        if moment.potential_energy is not None:
+            self._potential_energy = moment.potential_energy
+        self.on_progress(
+            Progress(
+                step=moment.step,
+                total_steps=self.total_steps,
+                time_ps=moment.time_ps,
+                total_ps=self.total_steps * self.dynamics.timestep_ps,
+                ns_per_day=moment.speed,
+                seconds_left=(self.total_steps - moment.step) * self._pace.seconds_per_step,
+                temperature_kelvin=moment.temperature,
+                potential_energy_kj_mol=self._potential_energy,
+            )
+        )

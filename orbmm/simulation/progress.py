@@ -1,0 +1,57 @@
+"""How far a run is and how fast, as plain numbers that anybody may draw."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_SECONDS_PER_DAY = 86400.0
+_PS_PER_NS = 1000.0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One report; the potential energy is the latest known [kJ/mol], NaN before the first."""
+
+    step: int
+    total_steps: int
+    time_ps: float
+    total_ps: float
+    ns_per_day: float
+    seconds_left: float
+    temperature_kelvin: float
+    potential_energy_kj_mol: float
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def ignore_progress(progress: Progress) -> None:
+    """What is called where nobody looks."""
+
+
+class Pace:
+    """Speed over the last stops, so that neither a slow first step nor a pause long ago counts."""
+
+    def __init__(self, timestep_ps: float, step: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ns_per_step = timestep_ps / _PS_PER_NS
+        self._stops: deque[tuple[float, int]] = deque([(clock(), step)], maxlen=20)
+
+    def mark(self, step: int) -> None:
+        """Note that a step was reached now."""
+        self._stops.append((self._clock(), step))
+
+    @property
+    def seconds_per_step(self) -> float:
+        """0 before the first steps."""
+        (first_time, first_step), (last_time, last_step) = self._stops[0], self._stops[-1]
+        return (last_time - first_time) / (last_step - first_step) if last_step > first_step else 0.0
+
+    @property
+    def ns_per_day(self) -> float:
+        """0 before the first steps."""
+        seconds = self.seconds_per_step
+        return _SECONDS_PER_DAY / seconds * self._ns_per_step if seconds > 0.0 else 0.0

@@ -1,0 +1,72 @@
+"""The trajectory, as XTC or DCD: unwrapped coordinates, frame 0 is the start of production."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from openmm import Vec3, app
+
+from orbmm.errors import RunError
+from orbmm.simulation.moment import Moment
+
+
+@dataclass(frozen=True)
+class FrameTiming:
+    """Steps between two frames, and the length of a step [ps]."""
+
+    steps_between: int
+    timestep_ps: float
+
+
+class XtcWriter:
+    """Gromacs' compressed format, 0.001 nm."""
+
+    needs_energy = False
+
+    def __init__(self, path: Path, topology: app.Topology, timing: FrameTiming, frames: int) -> None:
+        """frames: how many the file already holds; 0 begins a new one."""
+        self.path = path
+        self.steps_between = timing.steps_between
+        self._file = app.XTCFile(str(path), topology, timing.timestep_ps, 0, timing.steps_between, append=frames > 0)
+
+    def report(self, moment: Moment) -> None:
+        """Append one frame; the file is closed after each, so that a kill can tear only the last."""
+        try:
+            self._file.writeModel(moment.positions, periodicBoxVectors=_list_vectors(moment.box))
+        except (RuntimeError, ValueError) as error:
+            raise RunError(f"{self.path}: the frame of step {moment.step} cannot be written ({error})") from error
+
+
+class DcdWriter:
+    """CHARMM's format, plain float32."""
+
+    needs_energy = False
+
+    def __init__(self, path: Path, topology: app.Topology, timing: FrameTiming, frames: int) -> None:
+        """frames: how many the file already holds; 0 begins a new one."""
+        self.path = path
+        self.steps_between = timing.steps_between
+        self._stream = path.open("r+b" if frames else "wb")
+        if frames:
+            self._correct_header(frames)
+        self._file = app.DCDFile(self._stream, topology, timing.timestep_ps, 0, timing.steps_between, append=frames > 0)
+
+    def report(self, moment: Moment) -> None:
+        """Append one frame and flush it."""
+        self._file.writeModel(moment.positions, periodicBoxVectors=_list_vectors(moment.box))
+
+    def _correct_header(self, frames: int) -> None:
+        """Tell a file that was cut back how many frames it holds; the format counts them at byte 8."""
+        self._stream.seek(8)
+        self._stream.write(struct.pack("<i", frames))
+        self._stream.flush()
+
+
+def _list_vectors(box: np.ndarray | None) -> list[Vec3] | None:
+    return None if box is None else [Vec3(*row) for row in box]
+
+
+TRAJECTORY_WRITERS: dict[str, type[XtcWriter] | type[DcdWriter]] = {"xtc": XtcWriter, "dcd": DcdWriter}

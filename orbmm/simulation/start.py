@@ -1,0 +1,93 @@
+"""Where a run starts: atoms, coordinates, box, and velocities if a state file has them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import openmm
+from openmm import app, unit
+
+from orbmm.errors import RunError, StructureError
+from orbmm.settings.system import SystemSettings
+
+_LOG = logging.getLogger(__name__)
+_READERS = {".pdb": app.PDBFile, ".ent": app.PDBFile, ".cif": app.PDBxFile, ".mmcif": app.PDBxFile}
+
+
+@dataclass(frozen=True)
+class Start:
+    """Positions (N, 3) [nm], velocities (N, 3) [nm/ps] or None; the box is the topology's."""
+
+    topology: app.Topology
+    positions: np.ndarray
+    velocities: np.ndarray | None = None
+
+
+def read_start(system: SystemSettings) -> Start:
+    """Read the prepared structure and, where there is one, the state that replaces its coordinates.
+
+    Raises RunError for a missing file, StructureError for one that cannot be used.
+    """
+    if system.structure is None:
+        raise RunError(f"[system] of {system.name} names no structure; build one with `orbmm prepare`")
+    start = _read_structure(system.structure)
+    if not any(atom.element is app.element.hydrogen for atom in start.topology.atoms()):
+        _LOG.warning("%s holds no hydrogen atoms: it may need `orbmm prepare` first", system.structure)
+    if start.topology.getPeriodicBoxVectors() is None:
+        _LOG.warning("%s has no periodic box: it is run in vacuum", system.structure)
+    return start if system.state is None else _apply_state(start, system.state)
+
+
+def _read_structure(path: Path) -> Start:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise StructureError(f"{path}: the suffix must be one of {', '.join(_READERS)}")
+    _require_file(path, "structure")
+    try:
+        structure = reader(str(path))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
+        raise StructureError(f"{path}: cannot be read as {path.suffix.lower()[1:]} ({error})") from error
+    if structure.topology.getNumAtoms() == 0:
+        raise StructureError(f"{path}: holds no atoms")
+    return Start(structure.topology, _strip_unit(structure.getPositions(asNumpy=True), unit.nanometer))
+
+
+def _apply_state(start: Start, path: Path) -> Start:
+    """The start with positions, box and velocities of a state XML; the topology takes over its box."""
+    state = _read_state(path)
+    positions = _strip_unit(state.getPositions(asNumpy=True), unit.nanometer)
+    if len(positions) != len(start.positions):
+        raise StructureError(f"{path}: holds {len(positions)} atoms, but the structure has {len(start.positions)}")
+    if start.topology.getPeriodicBoxVectors() is not None:
+        start.topology.setPeriodicBoxVectors(state.getPeriodicBoxVectors())
+    try:
+        velocities = _strip_unit(state.getVelocities(asNumpy=True), unit.nanometer / unit.picosecond)
+    except openmm.OpenMMException:  # a state may be saved without velocities; they are drawn then
+        return Start(start.topology, positions)
+    return Start(start.topology, positions, velocities)
+
+
+def _read_state(path: Path) -> openmm.State:
+    _require_file(path, "state")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise StructureError(f"{path}: not an OpenMM state XML") from error
+    if "<State" not in text[:500]:  # OpenMM would also open a System here, and unpickle what that may hold
+        raise StructureError(f"{path}: not an OpenMM state XML")
+    try:
+        return openmm.XmlSerializer.deserialize(text)
+    except openmm.OpenMMException as error:
+        raise StructureError(f"{path}: not an OpenMM state XML ({error})") from error
+
+
+def _require_file(path: Path, what: str) -> None:
+    if not path.is_file():
+        raise RunError(f"{what} file {path} does not exist; `orbmm prepare` builds a box, or correct the path")
+
+
+def _strip_unit(quantity: unit.Quantity, wanted: unit.Unit) -> np.ndarray:
+    return np.array(quantity.value_in_unit(wanted), dtype=np.float64)
