@@ -1,0 +1,110 @@
+"""`orbmm models`: which models there are, and all that is known of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from orbmm.checkpoints.architecture import Architecture
+    from orbmm.checkpoints.catalog import CheckpointRecord
+
+
+def models(name: Annotated[str | None, typer.Argument(help="Show all that is known of this model.")] = None) -> None:
+    """List the models, or show all that is known of one."""
+    from rich.console import Console
+
+    from orbmm.checkpoints.catalog import default_model, find_record, list_models
+
+    console = Console(highlight=False)
+    if name is not None:
+        console.print(_show_details(find_record(name)))
+        return
+    for theory, records in groupby(list_models(), lambda record: record.level_of_theory):
+        console.print(_list_records(theory, list(records)))
+    console.print(
+        f"\n{default_model()} is used where no model is named. "
+        "`orbmm models NAME` shows all that is known of one; published weights are downloaded when first used."
+    )
+
+
+def _list_records(theory: str, records: list[CheckpointRecord]) -> Table:
+    """The models of one level of theory; equal column widths make the tables stand under each other."""
+    from rich.table import Table
+
+    from orbmm.checkpoints.store import state_of_weights
+
+    table = Table(title=f"\n{theory}", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("name", width=29, no_wrap=True)
+    table.add_column("kind", width=12)
+    table.add_column("near", width=4, justify="right")
+    table.add_column("weights", width=11)
+    table.add_column("for")
+    for record in records:
+        table.add_row(record.name, record.kind, str(record.max_neighbors), state_of_weights(record), record.purpose)
+    return table
+
+
+def _show_details(record: CheckpointRecord) -> Table:
+    """One model as a list of facts."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for fact, value in _collect_facts(record):
+        table.add_row(fact, value)
+    return table
+
+
+def _collect_facts(record: CheckpointRecord) -> Iterator[tuple[str, str]]:
+    """Facts of a model in the order in which a user asks for them."""
+    from orbmm.checkpoints.elements import describe_elements
+
+    yield "name", record.name
+    if record.aliases:
+        yield "also called", ", ".join(record.aliases)
+    yield "for", record.purpose
+    yield "note", record.note
+    yield "level of theory", record.level_of_theory
+    yield "dispersion", record.dispersion
+    yield "elements", describe_elements(record.elements)
+    yield "charge", "total charge and spin multiplicity must be given" if record.takes_charge else "takes none"
+    yield "kind", _explain_kind(record)
+    yield "neighbours", f"at most {record.max_neighbors} nearest within {record.architecture.cutoff_angstrom:g} Å"
+    yield "network", _describe_network(record.architecture)
+    yield "friction", f"{record.friction_per_ps:g}/ps: {record.friction_reason}"
+    yield "oddities", "\n".join(f"{name} = {value}" for name, value in asdict(record.oddities).items())
+    yield from _collect_weights_facts(record)
+
+
+def _explain_kind(record: CheckpointRecord) -> str:
+    if record.kind == "conservative":
+        return "conservative: forces and stress are derivatives of the energy"
+    stress = "" if record.architecture.has_stress_head else "; it predicts no stress"
+    return f"direct: forces come from a head of their own, faster and not the gradient of an energy{stress}"
+
+
+def _describe_network(architecture: Architecture) -> str:
+    size = f"{architecture.layers} layers, latent {architecture.latent_dim}, hidden {architecture.mlp_hidden_dim}"
+    return f"{size}, {architecture.radial_functions} Bessel functions, harmonics to degree {architecture.max_degree}"
+
+
+def _collect_weights_facts(record: CheckpointRecord) -> Iterator[tuple[str, str]]:
+    from orbmm.checkpoints.checksum import read_checksum
+    from orbmm.checkpoints.store import published_path, state_of_weights
+
+    yield "weights", state_of_weights(record)
+    sha256 = record.sha256
+    if record.url is not None:
+        path = published_path(record)
+        sha256 = sha256 or read_checksum(path)
+        yield "address", record.url
+        yield "file", str(path)
+    yield "sha256", sha256 or "noted when the weights are first seen"

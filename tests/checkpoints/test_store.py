@@ -1,0 +1,128 @@
+"""A user's weights file is kept under its hash; embedded and registered files are found again by hash."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import replace
+
+import pytest
+
+from orbmm.checkpoints.catalog import find_record, list_models
+from orbmm.checkpoints.checksum import appear_whole, hash_file
+from orbmm.checkpoints.store import cache_folder, find_by_hash, locate_weights, published_path, state_of_weights
+from orbmm.errors import CheckpointError
+
+RECORD = find_record("orb-v3-direct-20-omat")
+
+
+@pytest.fixture
+def weights(tmp_path, torch_file):
+    """A weights file of the user's own."""
+    path = tmp_path / "mine.ckpt"
+    path.write_bytes(torch_file)
+    return path
+
+
+def test_a_given_file_is_copied_into_the_cache_under_its_hash(weights, cache, torch_file):
+    found = locate_weights(RECORD, weights)
+    assert found.sha256 == hashlib.sha256(torch_file).hexdigest()
+    assert found.path == cache / "by-hash" / f"{found.sha256}.ckpt"
+    assert found.path.read_bytes() == torch_file
+
+
+def test_a_given_file_is_found_by_hash_after_it_is_gone(weights):
+    found = locate_weights(RECORD, str(weights))
+    weights.unlink()
+    assert find_by_hash(found.sha256) == found.path
+
+
+def test_registering_twice_keeps_one_copy_and_mends_a_damaged_one(weights, cache, torch_file):
+    found = locate_weights(RECORD, weights)
+    found.path.write_bytes(b"damaged")
+    assert locate_weights(RECORD, weights) == found
+    assert found.path.read_bytes() == torch_file
+    assert [path.name for path in (cache / "by-hash").iterdir()] == [found.path.name]
+
+
+def test_a_registered_file_that_was_altered_is_not_found(weights):
+    found = locate_weights(RECORD, weights)
+    found.path.write_bytes(b"altered")
+    with pytest.raises(CheckpointError, match="no unaltered weights file with sha256 " + found.sha256):
+        find_by_hash(found.sha256)
+
+
+def test_an_unknown_hash_says_what_to_do(cache):
+    with pytest.raises(CheckpointError, match="load the model once .*ORBMM_CACHE") as refusal:
+        find_by_hash("f" * 64)
+    assert str(cache) in str(refusal.value)
+
+
+def test_downloaded_weights_are_found_by_hash(cache, torch_file):
+    published_path(RECORD).parent.mkdir(parents=True)
+    published_path(RECORD).write_bytes(torch_file)
+    found = locate_weights(RECORD)
+    assert find_by_hash(found.sha256) == published_path(RECORD)
+
+
+@pytest.mark.parametrize("record", [record for record in list_models() if record.file], ids=lambda record: record.name)
+def test_embedded_weights_lie_in_the_package_and_are_found_by_hash(record, cache):
+    found = locate_weights(record)
+    assert state_of_weights(record) == "embedded"
+    assert found.sha256 == hash_file(found.path)
+    assert find_by_hash(found.sha256) == found.path
+    assert not cache.exists()
+
+
+def test_missing_embedded_weights_mean_a_damaged_installation():
+    with pytest.raises(CheckpointError, match="missing at .*nowhere.safetensors: .*install it again"):
+        locate_weights(replace(find_record("orb-mini-direct-inf-xtb"), file="nowhere.safetensors"))
+
+
+def test_embedded_weights_must_have_the_hash_of_the_catalogue():
+    with pytest.raises(CheckpointError, match="expected " + "0" * 64):
+        locate_weights(replace(find_record("orb-mini-direct-inf-xtb"), sha256="0" * 64))
+
+
+def test_a_missing_file_is_named_with_the_folder_that_was_looked_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=f"weights=nowhere.ckpt does not exist .looked in {tmp_path}"):
+        locate_weights(RECORD, "nowhere.ckpt")
+
+
+def test_a_folder_is_no_weights_file(tmp_path):
+    with pytest.raises(CheckpointError, match="is a folder: give the weights file itself"):
+        locate_weights(RECORD, tmp_path)
+
+
+def test_an_empty_file_is_no_weights_file(tmp_path):
+    (tmp_path / "empty.ckpt").touch()
+    with pytest.raises(CheckpointError, match="empty.ckpt is empty"):
+        locate_weights(RECORD, tmp_path / "empty.ckpt")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_named(weights):
+    weights.chmod(0)
+    with pytest.raises(CheckpointError, match="may not be read"):
+        locate_weights(RECORD, weights)
+
+
+def test_the_cache_is_the_users_own_where_the_variable_is_not_set(monkeypatch):
+    from platformdirs import user_cache_dir
+
+    monkeypatch.delenv("ORBMM_CACHE")
+    assert str(cache_folder()) == user_cache_dir("orbmm")
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "file"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), appear_whole(target) as partial:
+        partial.write_text("half of the n")
+        raise RuntimeError("power cut")
+    assert target.read_text() == "old"
+    assert list(tmp_path.glob(".file*")) == []
+    with appear_whole(target) as partial:
+        partial.write_text("new")
+    assert target.read_text() == "new"
