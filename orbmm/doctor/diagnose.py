@@ -1,0 +1,30 @@
+"""The whole diagnosis, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orbmm.doctor.finding import Finding, State
+from orbmm.doctor.versions import check_version_pairs, check_versions
+
+
+def diagnose() -> Iterator[tuple[str, list[Finding]]]:
+    """Look at everything; yields the title and the findings of each section as soon as it is done.
+
+    Where a package that orbmm cannot do without does not import, the diagnosis ends with the versions.
+    """
+    versions = check_versions()
+    yield "Versions", versions
+    if any(finding.state is State.BROKEN for finding in versions):
+        return
+    from orbmm.doctor.devices import check_devices, check_platforms
+    from orbmm.doctor.forces import check_forces
+    from orbmm.doctor.searches import check_searches
+
+    yield "Known bad pairs", check_version_pairs()
+    yield "Devices", check_devices()
+    platforms = check_platforms()
+    yield "OpenMM platforms", platforms
+    working = tuple(finding.subject for finding in platforms if finding.state is State.GOOD)
+    yield "Neighbour searches", check_searches()
+    yield "Force kinds and self-test", check_forces(working)

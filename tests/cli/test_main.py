@@ -1,0 +1,77 @@
+"""The command line's frame: help, version, one-line errors, exit codes."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+import pytest
+from typer.testing import CliRunner
+
+from orbmm.cli import main as command_line
+from orbmm.errors import ModelError, OrbmmError, UnstableRun
+
+COMMANDS = ("models", "doctor", "prepare", "run", "resume", "analyze")
+
+
+def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException, *options: str):
+    """Run `orbmm OPTIONS models` where the command raises an error."""
+    from orbmm.cli import models
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(models, "models", fail)
+    return CliRunner().invoke(command_line.build_app(), [*options, "models"])
+
+
+def test_help_names_every_command() -> None:
+    result = CliRunner().invoke(command_line.build_app(), ["--help"])
+    assert result.exit_code == 0
+    for command in COMMANDS:
+        assert f" {command} " in result.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command: str) -> None:
+    result = CliRunner().invoke(command_line.build_app(), [command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_the_version_is_printed() -> None:
+    assert CliRunner().invoke(command_line.build_app(), ["--version"]).output.startswith("orbmm ")
+
+
+@pytest.mark.parametrize(("error", "code"), [(ModelError("no such model"), 2), (UnstableRun("it blew up"), 3)])
+def test_an_error_is_one_line_and_an_exit_code(monkeypatch: pytest.MonkeyPatch, error: OrbmmError, code: int) -> None:
+    result = run_with(monkeypatch, error)
+    assert result.exit_code == code
+    assert result.stderr == f"error: {error}\n"
+    assert result.stdout == ""
+
+
+def test_debug_shows_the_error_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ModelError("no such model")
+    assert run_with(monkeypatch, error, "--debug").exception is error
+
+
+def test_an_unexpected_error_is_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = ZeroDivisionError("a mistake of ours")
+    assert run_with(monkeypatch, error).exception is error
+
+
+def test_an_unknown_command_is_bad_input() -> None:
+    result = CliRunner().invoke(command_line.build_app(), ["simulate"])
+    assert result.exit_code == 2
+    assert "simulate" in result.stderr
+
+
+def test_an_interruption_leaves_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run_with(monkeypatch, KeyboardInterrupt())
+    assert result.exit_code in (1, 130)
+    assert "Traceback" not in result.output
+
+
+def test_the_console_script_is_this_one() -> None:
+    (script,) = entry_points(group="console_scripts", name="orbmm")
+    assert script.load() is command_line.main

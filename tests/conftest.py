@@ -1,0 +1,67 @@
+"""What all tests share: structure files beside the repository, and a ledger of what was really exercised.
+
+The ledger counts passed tests that were parametrised with the plain name of a force kind or of a neighbour search, and
+prints the counts. A run without one of the names that ORBMM_EXPECT_FORCE_KINDS and ORBMM_EXPECT_SEARCHES list (separated
+by commas) fails: a test that quietly skips everywhere proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+LEDGER = pytest.StashKey[Counter[str]]()
+EXERCISES = ("TorchForce", "PythonTorchForce", "PythonForce", "brute_force", "kd_tree", "cell_list", "ball_cover")
+
+
+@pytest.fixture(scope="session")
+def shared_structures() -> Path:
+    """The folder of structure files: $ORBMM_SHARED/structures, else shared/structures beside the clone."""
+    shared = Path(os.environ.get("ORBMM_SHARED", REPOSITORY.parent / "shared"))
+    if not (shared / "structures").is_dir():
+        pytest.skip(f"no structure files in {shared}")
+    return shared / "structures"
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout that these tests belong to."""
+    return REPOSITORY
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[LEDGER] = Counter()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    callspec = getattr(item, "callspec", None)
+    if report.when == "call" and report.passed and callspec is not None:
+        names = {value for value in callspec.params.values() if isinstance(value, str)}
+        item.config.stash[LEDGER].update(names.intersection(EXERCISES))
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if list_unexercised(session.config.stash[LEDGER]) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    ledger = config.stash[LEDGER]
+    counts = ", ".join(f"{name} {ledger[name]}" for name in EXERCISES)
+    terminalreporter.write_line(f"exercised by passed tests: {counts}")
+    for name in list_unexercised(ledger):
+        terminalreporter.write_line(f"ERROR: no passed test exercised {name}", red=True)
+
+
+def list_unexercised(ledger: Counter[str]) -> list[str]:
+    """The names that the environment expects and no passed test was parametrised with."""
+    expected = [os.environ.get(name, "") for name in ("ORBMM_EXPECT_FORCE_KINDS", "ORBMM_EXPECT_SEARCHES")]
+    return [name for name in ",".join(expected).split(",") if name and not ledger[name]]

@@ -1,0 +1,61 @@
+"""The doctor finds what works, and notices what does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from orbmm.doctor import self_test, versions
+from orbmm.doctor.devices import check_platforms
+from orbmm.doctor.diagnose import diagnose
+from orbmm.doctor.finding import Finding, State
+from orbmm.doctor.searches import check_searches
+from orbmm.doctor.self_test import try_force
+from orbmm.graph.search.brute_force import search_brute_force
+from orbmm.graph.search.protocol import Candidates
+
+
+def test_nothing_is_broken_in_a_tested_environment() -> None:
+    findings = [finding for _, section in diagnose() for finding in section]
+    assert [finding for finding in findings if finding.state is State.BROKEN] == []
+    assert {"torch", "Reference", "brute_force", "PythonForce on Reference"} <= {each.subject for each in findings}
+
+
+def test_the_reference_platform_is_found_to_run() -> None:
+    assert Finding("Reference", State.GOOD, "runs") in check_platforms()
+
+
+def test_a_missing_package_is_named_and_ends_the_diagnosis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "REQUIRED", ("no-such-package",))
+    sections = list(diagnose())
+    assert [title for title, _ in sections] == ["Versions"]
+    assert Finding("no-such-package", State.BROKEN, "not installed", "pip install no-such-package") in sections[0][1]
+
+
+def test_forces_that_are_not_the_models_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert try_force("PythonForce", "Reference").state is State.GOOD
+    wrong = np.full((6, 3), 0.01)
+    monkeypatch.setattr(self_test, "predict_dimer", lambda: self_test.Labels(energy_ev=0.0, forces=wrong))
+    assert try_force("PythonForce", "Reference").state is State.BROKEN
+
+
+def test_a_force_that_cannot_run_is_reported_with_its_reason() -> None:
+    finding = try_force("PythonTorchForce", "Reference")
+    assert finding.state is State.LIMITED
+    assert "PythonTorchForce" in finding.seen
+
+
+@pytest.mark.parametrize("method", ["brute_force", "kd_tree", "cell_list"])
+def test_every_search_is_found_to_work(method: str) -> None:
+    assert {finding.subject: finding.state for finding in check_searches()}[method] is State.GOOD
+
+
+def test_a_search_that_loses_edges_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def search_with_holes(*arguments: object) -> Candidates:
+        found = search_brute_force(*arguments)
+        return Candidates(found.senders[::2], found.receivers[::2], found.shifts[::2])
+
+    monkeypatch.setattr("orbmm.graph.search.kd_tree.search_kd_tree", search_with_holes)
+    states = {finding.subject: finding.state for finding in check_searches()}
+    assert states["brute_force"] is State.GOOD
+    assert states["kd_tree"] is State.BROKEN
