@@ -1,0 +1,109 @@
+"""The way from a source to a box that a network can run: one stage after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass
+
+from openmm import app, unit
+
+from orbmm.preparation.classical import relax_box
+from orbmm.preparation.elements import KnownElements, refuse_unknown_elements, refuse_unknown_ions
+from orbmm.preparation.force_field import sum_charge
+from orbmm.preparation.metal_sites import MetalSite, check_metal_sites, measure_sites
+from orbmm.preparation.record import PreparationRecord
+from orbmm.preparation.residues import label_residue
+from orbmm.preparation.solute import Solute, build_solute
+from orbmm.preparation.solvent import add_solvent
+from orbmm.settings.preparation import PreparationSettings
+from orbmm.settings.system import SystemSettings
+
+# Metals with a shell of d or f electrons to fill: their ions may have unpaired ones.
+_OPEN_SHELL_METALS = frozenset({*range(21, 30), *range(39, 48), *range(57, 80)})
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PreparedSystem:
+    """A finished box: the topology carries its vectors, positions are a quantity, the record says what was done."""
+
+    topology: app.Topology
+    positions: unit.Quantity
+    record: PreparationRecord
+
+
+def prepare_system(
+    system: SystemSettings, preparation: PreparationSettings, known: KnownElements | None = None
+) -> PreparedSystem:
+    """Build the solvated, classically relaxed box that the settings describe; the same seed gives the same box bitwise.
+
+    known: what the model was trained on; other elements are refused. None does not check.
+    Raises PreparationError for whatever stands in the way.
+    """
+    solute = build_solute(system, preparation, known)
+    modeller = solute.modeller
+    solute_charge = sum_charge(modeller.topology)
+    refuse_unknown_ions(solute_charge, system.salt_molar, system.neutralize, known)
+    _log.info("filling a %s with water", system.box)
+    solvation = add_solvent(modeller, system)
+    refuse_unknown_elements(modeller.topology, known)
+    _log.info("relaxing %d atoms with amber14", modeller.topology.getNumAtoms())
+    relaxation = relax_box(modeller, solute.metal_sites, preparation, system.seed)
+    sites = measure_sites(solute.metal_sites, modeller.topology, modeller.positions)
+    check_metal_sites(modeller.topology, modeller.positions, sites)
+    elements = Counter(atom.element.symbol for atom in modeller.topology.atoms())
+    charge = sum_charge(modeller.topology)
+    record = PreparationRecord(
+        origin=solute.origin,
+        sha256=solute.sha256,
+        ph=system.ph,
+        seed=system.seed,
+        alternate_locations=solute.alternate_locations,
+        repairs=solute.repairs,
+        protonation=solute.protonation,
+        disulfides=_list_disulfides(modeller.topology),
+        metal_sites_in_file=solute.metal_sites,
+        metal_sites=sites,
+        solute_charge=solute_charge,
+        solvation=solvation,
+        relaxation=relaxation,
+        atoms=modeller.topology.getNumAtoms(),
+        elements=dict(sorted(elements.items())),
+        charge=charge,
+        multiplicity=_lowest_multiplicity(modeller.topology, charge),
+        box_shape=system.box,
+        box_nm=_read_box(modeller.topology),
+        warnings=_collect_warnings(solute, charge, sites),
+    )
+    return PreparedSystem(modeller.topology, modeller.positions, record)
+
+
+def _list_disulfides(topology: app.Topology) -> tuple[str, ...]:
+    return tuple(
+        f"{label_residue(bond.atom1.residue)} - {label_residue(bond.atom2.residue)}"
+        for bond in topology.bonds()
+        if bond.atom1.name == bond.atom2.name == "SG"
+    )
+
+
+def _lowest_multiplicity(topology: app.Topology, charge: int) -> int:
+    electrons = sum(atom.element.atomic_number for atom in topology.atoms()) - charge
+    return 1 + electrons % 2
+
+
+def _read_box(topology: app.Topology) -> tuple[tuple[float, ...], ...]:
+    vectors = topology.getPeriodicBoxVectors().value_in_unit(unit.nanometer)
+    return tuple(tuple(round(length, 6) for length in vector) for vector in vectors)
+
+
+def _collect_warnings(solute: Solute, charge: int, sites: tuple[MetalSite, ...]) -> tuple[str, ...]:
+    warnings = list(solute.repairs.warnings) if solute.repairs else []
+    if charge:
+        warnings.append(f"the box has total charge {charge:+d}")
+    elements = [atom.element.atomic_number for atom in solute.modeller.topology.atoms()]
+    for site in sites:
+        if elements[site.atom] in _OPEN_SHELL_METALS:
+            warnings.append(f"{site.metal} may have unpaired electrons: the multiplicity is the lowest, not looked up")
+    return tuple(warnings)
