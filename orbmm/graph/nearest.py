@@ -53,8 +53,10 @@ def keep_nearest(
     is_edge = senders < len(positions)
     if max_neighbors is not None:  # an edge is one too many if the one max_neighbors places before it has the same sender
         is_edge[max_neighbors:] &= senders[max_neighbors:] != senders[:-max_neighbors]
-    low = low[is_edge]  # (E',)
-    return Candidates(senders[is_edge], low >> image_bits, images.index_select(0, low & ((1 << image_bits) - 1)))
+    kept = is_edge.nonzero().squeeze(1)  # (E',)
+    low = low.index_select(0, kept)  # (E',)
+    shifts = images.index_select(0, low & ((1 << image_bits) - 1))  # (E', 3)
+    return Candidates(senders.index_select(0, kept), low >> image_bits, shifts)
 
 
 def _measure(candidates: Candidates, positions: Tensor, cell: PeriodicCell | None) -> Tensor:

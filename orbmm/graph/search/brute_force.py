@@ -8,7 +8,7 @@ from orbmm.graph.cell import PeriodicCell, count_images, list_images
 from orbmm.graph.search.protocol import Candidates, join
 
 # Pairs times images in memory at one time, 24 bytes each: what a CPU's cache holds, and what keeps a GPU busy.
-PAIRS_AT_ONCE_CPU = 200_000
+PAIRS_AT_ONCE_CPU = 20_000
 PAIRS_AT_ONCE_GPU = 50_000_000
 
 

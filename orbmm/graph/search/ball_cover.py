@@ -1,0 +1,73 @@
+"""cuML's random ball cover over the atoms and their images: on an NVIDIA GPU, an alternative to the cell list.
+
+Ball cover answers "the k nearest", so k grows until every atom's k-th neighbour lies beyond the radius. cuML computes in
+float32 and takes no k above the square root of the number of points (its "number of landmark samples must be >= k").
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from orbmm.errors import DeviceError, GraphError, MissingDependency
+from orbmm.graph.cell import PeriodicCell
+from orbmm.graph.search.padding import PaddedAtoms, pad_with_images
+from orbmm.graph.search.protocol import Candidates
+
+FIRST_NEIGHBORS = 96
+ROUNDING = 1e-6  # relative: eight times the float32 resolution of a coordinate as large as the whole box
+
+
+def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: float) -> Candidates:
+    """Candidates from the k nearest image atoms of each atom.
+
+    positions: (N, 3) [Å] float64 on a GPU; radius: [Å]. Raises MissingDependency without cuML, DeviceError away from a GPU,
+    GraphError where some atom has more neighbours than cuML can return.
+    """
+    if positions.device.type != "cuda":
+        raise DeviceError(f"ball_cover needs its atoms on a CUDA device, got {positions.device}; choose kd_tree or brute_force")
+    padded = pad_with_images(positions, cell, radius)
+    centre = padded.positions.mean(dim=0)
+    points = (padded.positions - centre).float().contiguous()  # (M, 3)
+    queries = (positions - centre).float().contiguous()  # (N, 3)
+    reach = radius + ROUNDING * float(points.abs().max())
+    most = min(len(points), math.isqrt(len(points)))
+    neighbors = min(FIRST_NEIGHBORS, most)
+    while True:
+        distances, found = _query(points, queries, neighbors)  # (N, k), (N, k)
+        if neighbors == len(points) or bool((distances[:, -1] > reach).all()):
+            return _gather(found, distances <= reach, padded)
+        if neighbors == most:
+            raise GraphError(
+                f"ball_cover can return {most} neighbours for {len(points)} atoms with images, and some atom has more within "
+                f"{radius:.4g} Å; choose the cell_list method"
+            )
+        neighbors = min(2 * neighbors, most)
+
+
+def _query(points: Tensor, queries: Tensor, neighbors: int) -> tuple[Tensor, Tensor]:
+    """Distances and indices of the nearest points of each query, nearest first: (N, k), (N, k)."""
+    nearest = _import_cuml().NearestNeighbors(n_neighbors=neighbors, algorithm="rbc", metric="euclidean")
+    nearest.fit(points)
+    distances, found = nearest.kneighbors(queries)
+    return torch.as_tensor(distances, device=points.device), torch.as_tensor(found, device=points.device).long()
+
+
+def _gather(found: Tensor, is_near: Tensor, padded: PaddedAtoms) -> Candidates:
+    """Candidates of the table of found image atoms (N, k) where is_near (N, k) is true."""
+    senders, slots = is_near.nonzero(as_tuple=True)  # (E,)
+    images = found[senders, slots]  # (E,)
+    return Candidates(senders, padded.atoms.index_select(0, images), padded.shifts.index_select(0, images))
+
+
+def _import_cuml() -> Any:
+    try:
+        from cuml import neighbors
+    except ImportError as error:
+        raise MissingDependency(
+            "the neighbour search ball_cover needs cuML; install it with pip install 'orbmm[cuml]', or choose another method"
+        ) from error
+    return neighbors
