@@ -9,7 +9,7 @@ from orbmm.settings import RunSettings
 from orbmm.simulation.dynamics import Dynamics
 from orbmm.simulation.platform import create_context
 from orbmm.simulation.seeds import derive_seed
-from orbmm.simulation.thermometer import make_thermometer, removes_drift
+from orbmm.simulation.thermometer import make_thermometer
 
 
 def open_dynamics(topology: app.Topology, system: openmm.System, run: RunSettings, bath_step: int = 0) -> Dynamics:
@@ -35,6 +35,5 @@ def draw_velocities(dynamics: Dynamics, run: RunSettings) -> None:
     """Give every atom a velocity of the bath's temperature; the centre rests where the System keeps it at rest."""
     context = dynamics.context
     context.setVelocitiesToTemperature(run.temperature_kelvin * unit.kelvin, derive_seed(run.seed, "velocities"))
-    if removes_drift(context.getSystem()):
-        velocities = context.getState(velocities=True).getVelocities(asNumpy=True)._value
-        context.setVelocities(dynamics.thermometer.remove_drift(velocities))
+    velocities = context.getState(velocities=True).getVelocities(asNumpy=True)._value
+    context.setVelocities(dynamics.thermometer.settle(velocities))

@@ -47,9 +47,10 @@ def _read_structure(path: Path) -> Start:
         raise StructureError(f"{path}: the suffix must be one of {', '.join(_READERS)}")
     _require_file(path, "structure")
     try:
-        structure = reader(str(path))
+        with path.open(encoding="utf-8") as stream:
+            structure = reader(stream)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise StructureError(f"{path}: cannot be read as {path.suffix.lower()[1:]} ({error})") from error
+        raise StructureError(f"{path}: no atoms can be read from this {path.suffix.lower()} file ({error})") from error
     if structure.topology.getNumAtoms() == 0:
         raise StructureError(f"{path}: holds no atoms")
     return Start(structure.topology, _strip_unit(structure.getPositions(asNumpy=True), unit.nanometer))

@@ -13,21 +13,31 @@ from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
 @dataclass(frozen=True)
 class Thermometer:
-    """Masses (N,) [g/mol] and the number of degrees of freedom."""
+    """Masses (N,) [g/mol], degrees of freedom, and whether the System keeps its centre of mass at rest."""
 
     masses: np.ndarray
     degrees_of_freedom: int
+    removes_drift: bool
 
     def kinetic_energy(self, velocities: np.ndarray) -> float:
-        """Kinetic energy [kJ/mol] of velocities (N, 3) [nm/ps]."""
-        return float(0.5 * np.dot(self.masses, np.einsum("ij,ij->i", velocities, velocities)))
+        """Kinetic energy [kJ/mol] of velocities (N, 3) [nm/ps], within the degrees of freedom that are counted.
+
+        OpenMM stops the centre of mass before each step; what the bath gave it during the last one is left out.
+        """
+        kinetic = 0.5 * np.dot(self.masses, np.einsum("ij,ij->i", velocities, velocities))
+        if self.removes_drift:
+            momentum = self.masses @ velocities
+            kinetic -= 0.5 * np.dot(momentum, momentum) / self.masses.sum()
+        return float(kinetic)
 
     def temperature(self, kinetic_energy: float) -> float:
         """Temperature [K] of a kinetic energy [kJ/mol], by equipartition."""
         return 2.0 * kinetic_energy / (self.degrees_of_freedom * KJ_PER_MOL_PER_KELVIN)
 
-    def remove_drift(self, velocities: np.ndarray) -> np.ndarray:
-        """The velocities (N, 3) without the motion of the centre of mass."""
+    def settle(self, velocities: np.ndarray) -> np.ndarray:
+        """Velocities (N, 3) as the first step will find them: without drift where the System removes it."""
+        if not self.removes_drift:
+            return velocities
         drift = self.masses @ velocities / self.masses.sum()
         return np.where(self.masses[:, None] > 0.0, velocities - drift, velocities)
 
@@ -37,12 +47,6 @@ def make_thermometer(system: openmm.System) -> Thermometer:
     masses = np.array(
         [system.getParticleMass(index).value_in_unit(unit.dalton) for index in range(system.getNumParticles())]
     )
-    degrees = 3 * int(np.count_nonzero(masses)) - system.getNumConstraints()
-    if removes_drift(system):
-        degrees -= 3
-    return Thermometer(masses, max(degrees, 1))
-
-
-def removes_drift(system: openmm.System) -> bool:
-    """Whether the System keeps its centre of mass at rest."""
-    return any(isinstance(force, openmm.CMMotionRemover) for force in system.getForces())
+    removes_drift = any(isinstance(force, openmm.CMMotionRemover) for force in system.getForces())
+    degrees = 3 * int(np.count_nonzero(masses)) - system.getNumConstraints() - (3 if removes_drift else 0)
+    return Thermometer(masses, max(degrees, 1), removes_drift)

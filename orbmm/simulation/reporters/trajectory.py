@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from openmm import Vec3, app
@@ -49,20 +50,29 @@ class DcdWriter:
         """frames: how many the file already holds; 0 begins a new one."""
         self.path = path
         self.steps_between = timing.steps_between
-        self._stream = path.open("r+b" if frames else "wb")
+        self._topology = topology
+        self._timing = timing
         if frames:
             self._correct_header(frames)
-        self._file = app.DCDFile(self._stream, topology, timing.timestep_ps, 0, timing.steps_between, append=frames > 0)
+        else:
+            with path.open("wb") as stream:
+                self._open_file(stream, append=False)
 
     def report(self, moment: Moment) -> None:
-        """Append one frame and flush it."""
-        self._file.writeModel(moment.positions, periodicBoxVectors=_list_vectors(moment.box))
+        """Append one frame; the file is closed after each, so that a kill can tear only the last."""
+        with self.path.open("r+b") as stream:
+            self._open_file(stream, append=True).writeModel(
+                moment.positions, periodicBoxVectors=_list_vectors(moment.box)
+            )
+
+    def _open_file(self, stream: IO[bytes], append: bool) -> app.DCDFile:
+        return app.DCDFile(stream, self._topology, self._timing.timestep_ps, 0, self.steps_between, append)
 
     def _correct_header(self, frames: int) -> None:
         """Tell a file that was cut back how many frames it holds; the format counts them at byte 8."""
-        self._stream.seek(8)
-        self._stream.write(struct.pack("<i", frames))
-        self._stream.flush()
+        with self.path.open("r+b") as stream:
+            stream.seek(8)
+            stream.write(struct.pack("<i", frames))
 
 
 def _list_vectors(box: np.ndarray | None) -> list[Vec3] | None:

@@ -1,0 +1,85 @@
+"""A small periodic box of flexible water with classical forces: real dynamics, milliseconds a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import openmm
+import pytest
+from openmm import app, unit
+
+from orbmm.settings import ModelSettings, RunSettings, Settings, SystemSettings
+
+
+@cache
+def _read_force_field() -> app.ForceField:
+    return app.ForceField("amber14/tip3pfb.xml")
+
+
+class ClassicalForces:
+    """TIP3P-FB without constraints; `make_extra` adds a force of its own to the System."""
+
+    def __init__(self, make_extra: Callable[[], openmm.Force] | None = None, weights: str = "0" * 64) -> None:
+        self.make_extra = make_extra
+        self.weights = weights
+
+    def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
+        """A System as the network's would be: flexible, with its momentum removed."""
+        system = _read_force_field().createSystem(
+            topology,
+            nonbondedMethod=app.CutoffPeriodic,
+            nonbondedCutoff=0.35 * unit.nanometer,
+            constraints=None,
+            rigidWater=False,
+        )
+        if self.make_extra is not None:
+            system.addForce(self.make_extra())
+        return system
+
+    def hash_weights(self, model: ModelSettings) -> str:
+        """What stands for the weights here."""
+        return self.weights
+
+
+@pytest.fixture
+def classical_forces() -> type[ClassicalForces]:
+    """Made by a test with what it wants to add."""
+    return ClassicalForces
+
+
+@pytest.fixture(scope="session")
+def water_box(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PDB file of 15 waters in a cube, relaxed a little."""
+    field = _read_force_field()
+    modeller = app.Modeller(app.Topology(), [] * unit.nanometer)
+    modeller.addSolvent(field, model="tip3p", numAdded=15, neutralize=False)
+    simulation = app.Simulation(
+        modeller.topology,
+        ClassicalForces().create_system(modeller.topology, ModelSettings()),
+        openmm.VerletIntegrator(0.001),
+        openmm.Platform.getPlatformByName("Reference"),
+    )
+    simulation.context.setPositions(modeller.positions)
+    simulation.minimizeEnergy(maxIterations=100)
+    path = tmp_path_factory.mktemp("water") / "water.pdb"
+    with path.open("w") as stream:
+        positions = simulation.context.getState(positions=True).getPositions()
+        app.PDBFile.writeFile(modeller.topology, positions, stream)
+    return path
+
+
+@pytest.fixture
+def settings(water_box: Path, tmp_path: Path) -> Settings:
+    """A run of 60 steps that writes often, on the platform that repeats bit by bit."""
+    run = RunSettings(
+        minimize=False,
+        length_ps=0.03,
+        frame_every_fs=2.0,
+        table_every_fs=5.0,
+        checkpoint_every_ps=0.01,
+        platform="Reference",
+        output=tmp_path / "run",
+    )
+    return Settings(SystemSettings(name="water", structure=water_box), run=run)
