@@ -1,0 +1,109 @@
+"""The whole analysis of a run: every observable, the verdict, and the files they are written to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from orbmm.analysis.blocks import find_equilibration
+from orbmm.analysis.bonds import measure_bonds
+from orbmm.analysis.energy import measure_energy
+from orbmm.analysis.energy_table import EnergyTable
+from orbmm.analysis.radial import compute_water_distribution
+from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.analysis.rmsd import compute_rmsd
+from orbmm.analysis.run_folder import Recording, read_structure
+from orbmm.analysis.temperature import measure_temperature
+from orbmm.analysis.verdict import Limits, Verdict, judge
+from orbmm.errors import AnalysisError
+from orbmm.settings import AnalysisSettings
+
+SUMMARY_FILE = "results.json"
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was measured.
+
+    results: by name. missing: why an observable was left out, by name. discard_ps: start that averages left out.
+    """
+
+    results: dict[str, Result]
+    missing: dict[str, str]
+    discard_ps: float
+    verdict: Verdict
+    limits: Limits
+    record: dict[str, Any]
+
+
+def analyze_recording(recording: Recording, discard_ps: float | None = None, limits: Limits | None = None) -> Analysis:
+    """Measure everything that the recording has, and judge it.
+
+    discard_ps: start that averages leave out; None takes the settings' word, or else finds where the potential
+    energy has settled. RMSD and bonds always cover the whole run.
+    Raises AnalysisError for files that do not fit together.
+    """
+    settings = recording.settings.analysis if recording.settings else AnalysisSettings()
+    bath = recording.settings.run.temperature_kelvin if recording.settings else None
+    energies = recording.energies
+    cut = _choose_cut(discard_ps if discard_ps is not None else settings.discard_ps, energies)
+    start = recording.start
+    reference = read_structure(settings.reference) if settings.reference else start
+    measures: dict[str, Callable[[], Result]] = {
+        "rmsd": lambda: compute_rmsd(recording.frames, reference),
+        "bonds": lambda: measure_bonds(recording.frames, start, settings.broken_bond_factor),
+        "water_distribution": lambda: compute_water_distribution(recording.frames, settings.rdf_cutoff_nm, cut),
+    }
+    if energies is not None:
+        measures["temperature"] = lambda: measure_temperature(energies, start.n_atoms, cut, bath)
+        measures["energy"] = lambda: measure_energy(energies, start.n_atoms, cut)
+    results, missing = _measure(measures)
+    if energies is None:
+        missing["temperature"] = missing["energy"] = "not in a trajectory; they need the energies.csv of a run folder"
+    limits = limits or Limits()
+    return Analysis(results, missing, cut, judge(results, limits), limits, recording.record)
+
+
+def write_analysis(analysis: Analysis, folder: Path) -> None:
+    """Write results.json and a table of each observable. Raises AnalysisError when the folder cannot be written."""
+    summary = {
+        "verdict": analysis.verdict.line,
+        "stable": analysis.verdict.stable,
+        "checks": [asdict(check) for check in analysis.verdict.checks],
+        "limits": asdict(analysis.limits),
+        "discard_ps": analysis.discard_ps,
+        "results": {name: result.summarise() for name, result in analysis.results.items()},
+        "missing": analysis.missing,
+        "run": analysis.record,
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for result in analysis.results.values():
+            result.write(folder)
+        text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
+        (folder / SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise AnalysisError(f"{folder}: the analysis cannot be written there ({error}); give --output") from error
+
+
+def _choose_cut(discard_ps: float | None, energies: EnergyTable | None) -> float:
+    if discard_ps is not None:
+        return discard_ps
+    if energies is None:
+        return 0.0
+    first = find_equilibration(energies.potential)
+    return float(energies.time_ps[first]) if first else 0.0
+
+
+def _measure(measures: dict[str, Callable[[], Result]]) -> tuple[dict[str, Result], dict[str, str]]:
+    """Each observable, or the reason why the system has nothing to measure."""
+    results, missing = {}, {}
+    for name, measure in measures.items():
+        try:
+            results[name] = measure()
+        except NothingToMeasure as reason:
+            missing[name] = str(reason)
+    return results, missing

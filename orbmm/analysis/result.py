@@ -1,0 +1,87 @@
+"""What an observable hands back: numbers with units, the frames they came from, and one sentence on the method."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orbmm.errors import AnalysisError
+
+
+class NothingToMeasure(AnalysisError):
+    """The system has no part that the observable speaks of (no water, no solute): left out, not a failure."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One observable.
+
+    axis: the value that the columns run along ("time", "radius").
+    values: by shape, () a number, (F,) like the axis a column, anything else a further array.
+    units: one for every value, "" for counts, ratios and texts.
+    frames: how many frames or rows the numbers come from.
+    """
+
+    name: str
+    method: str
+    axis: str
+    values: Mapping[str, NDArray[Any]]
+    units: Mapping[str, str]
+    frames: int
+
+    def __post_init__(self) -> None:
+        if self.axis not in self.values or set(self.values) != set(self.units):
+            raise AnalysisError(f"result {self.name}: every value needs a unit, and the axis '{self.axis}' a value")
+
+    def number(self, name: str) -> float:
+        """One of the numbers, as a float."""
+        return float(self.values[name])
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """Every value of shape (), by name."""
+        return {name: float(value) for name, value in self.values.items() if value.ndim == 0}
+
+    @property
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Every value as long as the axis, the axis first."""
+        length = self.values[self.axis].shape
+        names = [self.axis, *(name for name in self.values if name != self.axis)]
+        return {name: self.values[name] for name in names if self.values[name].shape == length}
+
+    def summarise(self) -> dict[str, Any]:
+        """Method, frames, numbers with units and texts, ready for JSON (a number that is not finite becomes null)."""
+        numbers = {
+            name: {"value": value if math.isfinite(value) else None, "unit": self.units[name]}
+            for name, value in self.numbers.items()
+        }
+        texts = {name: value.tolist() for name, value in self.values.items() if value.dtype.kind == "U" and value.ndim}
+        return {"method": self.method, "frames": self.frames, "numbers": numbers, **texts}
+
+    def write(self, folder: Path) -> None:
+        """Write NAME.csv (the columns, for people) and NAME.npz (everything exactly, for `read_result`)."""
+        with (folder / f"{self.name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow([f"{name} [{self.units[name]}]" if self.units[name] else name for name in self.columns])
+            writer.writerows(zip(*(column.tolist() for column in self.columns.values()), strict=True))
+        about = {"method": self.method, "axis": self.axis, "units": dict(self.units), "frames": self.frames}
+        np.savez_compressed(folder / f"{self.name}.npz", allow_pickle=False, about=json.dumps(about), **self.values)
+
+
+def read_result(path: Path) -> Result:
+    """A Result from its NAME.npz. Raises AnalysisError for a file that is missing or not written by `Result.write`."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            values = {name: archive[name] for name in archive.files}
+        about = json.loads(str(values.pop("about")))
+        return Result(path.stem, about["method"], about["axis"], values, about["units"], about["frames"])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise AnalysisError(f"{path}: not a result of orbmm analyze ({error}); run orbmm analyze again") from error

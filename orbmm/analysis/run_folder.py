@@ -1,0 +1,90 @@
+"""What an analysis works on: the files of a run folder, or somebody else's trajectory and topology."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mdtraj as md
+
+from orbmm.analysis.energy_table import EnergyTable, read_energy_table
+from orbmm.analysis.frames import TrajectoryFile
+from orbmm.errors import AnalysisError
+from orbmm.settings import Settings, read_settings
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A trajectory with what is known of how it was made.
+
+    start: one frame with the topology, the reference for RMSD and bonds.
+    energies, settings, record: None or empty for a trajectory that is no run of orbmm.
+    """
+
+    frames: TrajectoryFile
+    start: md.Trajectory
+    energies: EnergyTable | None
+    settings: Settings | None
+    record: dict[str, Any]
+
+
+def read_run_folder(folder: Path) -> Recording:
+    """A run as `orbmm run` leaves it.
+
+    Raises AnalysisError for a folder or file that is missing, empty or damaged, SettingsError for its settings.
+    """
+    if not folder.is_dir():
+        raise AnalysisError(f"{folder}: no such run folder; give the folder that orbmm run has written")
+    settings = read_settings(_require(folder / "settings.toml"))
+    start = read_structure(_require(_choose(folder, "topology.pdb", "topology.cif")))
+    trajectory = _require(_choose(folder, f"trajectory.{settings.run.trajectory}", "trajectory.xtc", "trajectory.dcd"))
+    frames = _open_trajectory(trajectory, start)
+    energies = read_energy_table(_require(folder / "energies.csv"))
+    return Recording(frames, start, energies, settings, _read_record(_require(folder / "run.json")))
+
+
+def read_plain_trajectory(trajectory: Path, topology: Path) -> Recording:
+    """Anybody's trajectory; temperature and energy are then unknown. Raises AnalysisError."""
+    start = read_structure(topology)
+    return Recording(_open_trajectory(trajectory, start), start, None, None, {})
+
+
+def read_structure(path: Path) -> md.Trajectory:
+    """The first model of a structure file, with topology and box. Raises AnalysisError."""
+    if not path.is_file():
+        raise AnalysisError(f"{path}: no such structure file; give a PDB or mmCIF file of the same atoms")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the placeholder box of a structure without one
+            return md.load(str(path))[0]
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
+        reason = (str(error).splitlines() or ["no reason"])[0]
+        raise AnalysisError(f"{path}: cannot be read as a structure ({reason}); give a PDB or mmCIF file") from error
+
+
+def _open_trajectory(path: Path, start: md.Trajectory) -> TrajectoryFile:
+    return TrajectoryFile(path, start.topology, periodic=start.unitcell_lengths is not None)
+
+
+def _choose(folder: Path, *names: str) -> Path:
+    """The first of some files that is there; the first of all when none is."""
+    return next((folder / name for name in names if (folder / name).is_file()), folder / names[0])
+
+
+def _require(path: Path) -> Path:
+    if not path.is_file():
+        raise AnalysisError(f"{path}: missing; is {path.parent} a run folder, and did the run start?")
+    return path
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AnalysisError(f"{path}: cannot be read as the record of a run ({error})") from error
+    if not isinstance(record, dict):
+        raise AnalysisError(f"{path}: is no record of a run; expected names and values")
+    return record

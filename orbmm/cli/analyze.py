@@ -1,0 +1,81 @@
+"""`orbmm analyze`: numbers, figures and a verdict from a run folder or a trajectory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from orbmm.analysis import Analysis, Recording
+
+
+def analyze(
+    run: Annotated[Path | None, typer.Argument(help="Run folder that orbmm run has written.")] = None,
+    trajectory: Annotated[
+        Path | None, typer.Option(help="Instead of a run folder: a trajectory of any program (XTC, DCD, ...).")
+    ] = None,
+    topology: Annotated[Path | None, typer.Option(help="PDB or mmCIF file with the trajectory's atoms.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write to; default: analysis/ in RUN or beside the trajectory.")
+    ] = None,
+    discard_ps: Annotated[
+        float | None, typer.Option(min=0.0, help="Start of the run that averages leave out [ps].")
+    ] = None,
+) -> None:
+    """Measure RMSD, bonds, temperature, energy and water structure of a run, and judge whether it is stable.
+
+    Writes results.json, a table (CSV, NPZ) and a figure (PNG) of each. Exit code 3 when the run is not stable.
+    """
+    from rich.console import Console
+
+    from orbmm.analysis import analyze_recording, write_analysis
+    from orbmm.report import write_figures
+
+    recording, folder = _open_recording(run, trajectory, topology)
+    folder = output or folder
+    analysis = analyze_recording(recording, discard_ps)
+    write_analysis(analysis, folder)
+    write_figures(analysis.results, folder)
+    console = Console(highlight=False)
+    console.print(_tabulate(analysis))
+    for name, reason in analysis.missing.items():
+        console.print(f"{name.replace('_', ' ')}: {reason}")
+    console.print(f"tables and figures: {folder}")
+    console.print(analysis.verdict.line, style="bold", soft_wrap=True)
+    if not analysis.verdict.stable:
+        raise typer.Exit(3)
+
+
+def _open_recording(run: Path | None, trajectory: Path | None, topology: Path | None) -> tuple[Recording, Path]:
+    """What to analyse, and the folder that its results go to by default."""
+    from orbmm.analysis import read_plain_trajectory, read_run_folder
+    from orbmm.errors import AnalysisError
+
+    if run is not None and trajectory is None and topology is None:
+        return read_run_folder(run), run / "analysis"
+    if run is None and trajectory is not None and topology is not None:
+        return read_plain_trajectory(trajectory, topology), trajectory.parent / "analysis"
+    raise AnalysisError("give either a run folder, or --trajectory and --topology together")
+
+
+def _tabulate(analysis: Analysis) -> Table:
+    """Every number with its unit and error, and every check with its limit."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("observable", "quantity", "value", "unit"):
+        table.add_column(heading, justify="right" if heading == "value" else "left")
+    for name, result in analysis.results.items():
+        label = name.replace("_", " ")
+        for quantity, value in result.numbers.items():
+            if quantity.endswith("_error"):
+                continue
+            error = result.numbers.get(f"{quantity}_error")
+            text = f"{value:.5g}" if error is None else f"{value:.5g} ± {error:.2g}"
+            table.add_row(label, quantity.replace("_", " "), text, result.units[quantity].replace("angstrom", "Å"))
+            label = ""
+    return table

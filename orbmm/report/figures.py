@@ -1,0 +1,143 @@
+"""One figure for each observable, drawn from its Result alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from orbmm.analysis.result import Result
+from orbmm.errors import AnalysisError, name_nearest
+from orbmm.report.style import (
+    DARK,
+    DOTS_PER_INCH,
+    FAINT,
+    LIGHT,
+    add_legend,
+    add_note,
+    add_right_axis,
+    make_panels,
+    mark_limit,
+    name_axes,
+    shade_discarded,
+)
+
+_TIME = "time / ps"
+
+
+def draw_rmsd(result: Result) -> Figure:
+    """Deviation of backbone and heavy atoms from the start along time."""
+    figure, (panel,) = make_panels()
+    for name, words, look in (("heavy_atoms", "heavy atoms", LIGHT), ("backbone", "backbone", DARK)):
+        if name in result.values:
+            panel.plot(result.values["time"], result.values[name], label=words, linewidth=1.2, **look)
+    panel.set_ylim(0.0, 1.2 * panel.get_ylim()[1])  # room for the legend above the lines
+    name_axes(panel, _TIME, "RMSD to the start / Å")
+    add_legend(panel, columns=2)
+    return figure
+
+
+def draw_bonds(result: Result) -> Figure:
+    """The most stretched bond and the number of broken bonds along time."""
+    figure, (above, below) = make_panels(2)
+    time, ratio, broken = (result.values[name] for name in ("time", "largest_ratio", "broken"))
+    above.plot(time, ratio, linewidth=1.0, **DARK)
+    for words in ("stretched", "broken"):
+        mark_limit(above, result.number(f"{words}_factor"), words)
+    above.set_ylim(0.98, 1.05 * max(float(ratio.max()), result.number("broken_factor")))
+    name_axes(above, None, "longest bond,\nrelative to its start")
+    below.step(time, broken, where="mid", linewidth=1.2, **DARK)
+    most = max(1.0, float(broken.max()))
+    below.set_ylim(-0.15 * most, 1.15 * most)  # a line of zeros stays clear of the frame
+    below.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    name_axes(below, _TIME, "broken bonds")
+    return figure
+
+
+def draw_temperature(result: Result) -> Figure:
+    """Temperature along time, its mean with the standard error, and the bath's."""
+    figure, (panel,) = make_panels()
+    time, temperature = result.values["time"], result.values["temperature"]
+    panel.plot(time, temperature, linewidth=0.6, **FAINT)
+    mean, error, discarded = (result.number(name) for name in ("mean", "mean_error", "discarded"))
+    shade_discarded(panel, discarded, float(time[0]))
+    kept = [max(discarded, float(time[0])), float(time[-1])]
+    panel.plot(kept, [mean, mean], label=f"mean {mean:.1f} ± {error:.1f} K", linewidth=1.6, **DARK)
+    if "bath" in result.values:
+        panel.plot(kept, [result.number("bath")] * 2, label=f"bath {result.number('bath'):g} K", linewidth=1.2, **LIGHT)
+    name_axes(panel, _TIME, "temperature / K")
+    add_legend(panel)
+    return figure
+
+
+def draw_energy(result: Result) -> Figure:
+    """Potential and total energy along time, each from its mean after the discarded start, with its drift."""
+    figure, panels = make_panels(2)
+    time = result.values["time"]
+    kept = time >= result.number("discarded")
+    for panel, name in zip(panels, ("potential", "total"), strict=True):
+        series = result.values[name] - result.values[name][kept].mean()
+        panel.plot(time, series, linewidth=0.6, **FAINT)
+        drift, error = result.number(f"{name}_drift"), result.number(f"{name}_drift_error")
+        label = f"drift {drift:.2f} ± {error:.2f} meV/atom/ps".replace("-", "\N{MINUS SIGN}")
+        panel.plot(time[kept], _fit_line(time[kept], series[kept]), label=label, linewidth=1.6, **DARK)
+        shade_discarded(panel, result.number("discarded"), float(time[0]))
+        name_axes(panel, None, f"{name} energy,\nless its mean / kJ mol$^{{-1}}$")
+        add_legend(panel)
+    name_axes(panels[-1], _TIME, panels[-1].get_ylabel())
+    return figure
+
+
+def draw_water_distribution(result: Result) -> Figure:
+    """Radial distribution of water oxygens, and the number of neighbours that it adds up to."""
+    figure, (panel,) = make_panels()
+    radius, ratio, neighbours = (result.values[name] for name in ("radius", "ratio", "neighbours"))
+    peak, height = result.number("first_peak"), result.number("first_peak_height")
+    panel.axhline(1.0, linewidth=0.6, **FAINT)
+    panel.plot(radius, ratio, linewidth=1.4, label="$g$ (left)", **DARK)
+    panel.plot([], [], linewidth=1.2, label="neighbours (right)", **LIGHT)
+    add_note(panel, (peak, height), f"{peak:.2f} Å")
+    panel.set_ylim(0.0, 1.15 * height)
+    panel.set_xlim(max(0.0, float(radius[np.argmax(ratio > 0.0)]) - 0.5), float(radius[-1]))
+    name_axes(panel, "O–O distance / Å", "radial distribution $g$")
+    right = add_right_axis(panel, "neighbours nearer than that")
+    right.plot(radius, neighbours, linewidth=1.2, **LIGHT)
+    valley, coordination = result.number("first_minimum"), result.number("coordination_number")
+    right.plot([valley], [coordination], marker="o", markersize=4, **LIGHT)
+    panel.plot([], [], marker="o", markersize=4, label=f"{coordination:.1f} up to {valley:.1f} Å", **LIGHT)
+    right.set_ylim(0.0, 4.0 * coordination)
+    add_legend(panel)
+    return figure
+
+
+DRAWINGS: Mapping[str, Callable[[Result], Figure]] = {
+    "rmsd": draw_rmsd,
+    "bonds": draw_bonds,
+    "temperature": draw_temperature,
+    "energy": draw_energy,
+    "water_distribution": draw_water_distribution,
+}
+
+
+def draw_figure(result: Result) -> Figure:
+    """The figure of a Result, by its name. Raises AnalysisError for one that has no figure."""
+    if result.name not in DRAWINGS:
+        raise AnalysisError(f"there is no figure for '{result.name}'; {name_nearest(result.name, DRAWINGS)}")
+    return DRAWINGS[result.name](result)
+
+
+def write_figures(results: Mapping[str, Result], folder: Path) -> list[Path]:
+    """Write NAME.png of every Result into a folder that exists, and return the paths."""
+    paths = []
+    for name, result in results.items():
+        paths.append(folder / f"{name}.png")
+        draw_figure(result).savefig(paths[-1], dpi=DOTS_PER_INCH)
+    return paths
+
+
+def _fit_line(time: NDArray[np.float64], series: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.polyval(np.polyfit(time, series, 1), time))

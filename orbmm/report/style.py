@@ -1,0 +1,68 @@
+"""How every figure looks; set on the figure itself, so that a notebook's own settings stay as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, of different brightness and each with a line of its own, so that grey print tells them apart.
+DARK: dict[str, Any] = {"color": "#0072B2", "linestyle": "-"}
+LIGHT: dict[str, Any] = {"color": "#E69F00", "linestyle": "--"}
+FAINT: dict[str, Any] = {"color": "#999999", "linestyle": "-"}
+LIMIT: dict[str, Any] = {"color": "#333333", "linestyle": ":", "linewidth": 1.2}
+DISCARDED: dict[str, Any] = {"color": "#000000", "alpha": 0.08, "linewidth": 0}
+DOTS_PER_INCH = 200
+_WIDTH, _PANEL_HEIGHT = 5.2, 2.6  # inches: one and a half columns of a journal
+_TEXT, _SMALL = 9.0, 8.0  # points
+
+
+def make_panels(panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """An empty figure with panels above each other that share their horizontal axis."""
+    figure = Figure(figsize=(_WIDTH, _PANEL_HEIGHT * (0.5 + 0.5 * panels) + 0.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0].tolist()
+    for panel in axes:
+        panel.tick_params(labelsize=_SMALL, direction="in", top=True, right=True)
+        panel.margins(x=0.0)
+    return figure, axes
+
+
+def name_axes(panel: Axes, horizontal: str | None, vertical: str) -> None:
+    """Write what the axes show, each with its unit."""
+    if horizontal is not None:
+        panel.set_xlabel(horizontal, fontsize=_TEXT)
+    panel.set_ylabel(vertical, fontsize=_TEXT)
+
+
+def mark_limit(panel: Axes, height: float, words: str) -> None:
+    """A dotted line across a panel with its meaning written above its right end."""
+    panel.axhline(height, **LIMIT)
+    panel.text(0.99, height, words, transform=panel.get_yaxis_transform(), ha="right", va="bottom", fontsize=_SMALL)
+
+
+def add_note(panel: Axes, place: tuple[float, float], words: str) -> None:
+    """A few words to the lower right of a point."""
+    panel.annotate(words, place, (7, -7), textcoords="offset points", fontsize=_SMALL)
+
+
+def add_right_axis(panel: Axes, vertical: str) -> Axes:
+    """A second vertical axis on the right of a panel."""
+    panel.tick_params(right=False)
+    right = panel.twinx()
+    right.tick_params(labelsize=_SMALL, direction="in")
+    name_axes(right, None, vertical)
+    return right
+
+
+def add_legend(panel: Axes, columns: int = 1) -> None:
+    """Say which line is which, where there is most room."""
+    panel.legend(ncols=columns, fontsize=_SMALL, frameon=True, framealpha=0.85, edgecolor="none", borderpad=0.3)
+
+
+def shade_discarded(panel: Axes, until_ps: float, start_ps: float) -> None:
+    """Grey out the start of a run that averages leave out."""
+    if until_ps > start_ps:
+        panel.axvspan(start_ps, until_ps, label="discarded", **DISCARDED)
