@@ -7,7 +7,9 @@ import io
 import numpy as np
 from openmm import LangevinMiddleIntegrator, Platform, app, unit
 from pdbfixer import PDBFixer
+from pdbfixer.pdbfixer import proteinResidues
 
+from orbmm.errors import PreparationError, name_nearest
 from orbmm.preparation.randomness import seeded_random
 
 # The backbone atom by atom: residue, name, bond to the atom before [Å], angle [degrees], dihedral [degrees].
@@ -21,35 +23,47 @@ _BACKBONE = (
     ("NME", "N", 1.329, 116.2, 80.0),
     ("NME", "C", 1.458, 121.7, 180.0),
 )
+# CB from CA, angle with N, dihedral from C over N and CA. Left to PDBFixer, that of alanine ends on the wrong side.
+_BETA_CARBON = (1.530, 110.4, -122.0)
 
 
 def build_capped_peptide(residue: str = "ALA", *, seed: int = 1) -> app.Modeller:
     """Build ACE-residue-NME with hydrogens and relax it with amber14 in vacuum.
 
-    residue: a standard three-letter name.
-    seed: makes the build repeatable (PDBFixer and OpenMM place atoms at random).
+    residue: a standard three-letter name
+    seed: the same one builds the same peptide bitwise
+    Raises PreparationError for a residue that is none of the twenty.
     Source: bond lengths and angle of Engh and Huber; missing atoms and caps by PDBFixer.
     """
-    fixer = PDBFixer(pdbfile=io.StringIO(_backbone_pdb(residue)))
+    if residue not in proteinResidues:
+        raise PreparationError(f"'{residue}' is no standard residue; {name_nearest(residue, proteinResidues)}")
+    platform = Platform.getPlatform("Reference")  # repeats bitwise
+    fixer = PDBFixer(pdbfile=io.StringIO(_backbone_pdb(residue)), platform=platform)
     fixer.findMissingResidues()
     fixer.findMissingAtoms()
     force_field = app.ForceField("amber14-all.xml")
     with seeded_random(seed):
         fixer.addMissingAtoms(seed=seed)
         modeller = app.Modeller(fixer.topology, fixer.positions)
-        modeller.addHydrogens(force_field, platform=Platform.getPlatform("Reference"))
+        modeller.addHydrogens(force_field, platform=platform)
     modeller.positions = _relax(modeller, force_field)
     return modeller
 
 
 def _backbone_pdb(residue: str) -> str:
-    """The seven backbone atoms of ACE-residue-NME as PDB text."""
+    """The backbone atoms of ACE-residue-NME, and CB, which makes the residue left-handed, as PDB text."""
     places: list[np.ndarray] = []
-    lines = []
-    for serial, (owner, name, bond, angle, dihedral) in enumerate(_BACKBONE, start=1):
+    for _, _, bond, angle, dihedral in _BACKBONE:
         places.append(_place(places, bond, np.radians(angle), np.radians(dihedral)))
+    atoms = [(owner, name, place) for (owner, name, *_), place in zip(_BACKBONE, places, strict=True)]
+    if residue != "GLY":
+        nitrogen, alpha, carbonyl = places[2:5]
+        bond, angle, dihedral = _BETA_CARBON
+        beta = _place([carbonyl, nitrogen, alpha], bond, np.radians(angle), np.radians(dihedral))
+        atoms.insert(5, (None, "CB", beta))
+    lines = []
+    for serial, (owner, name, (x, y, z)) in enumerate(atoms, start=1):
         number = {"ACE": 1, None: 2, "NME": 3}[owner]
-        x, y, z = places[-1]
         lines.append(
             f"ATOM  {serial:5d}  {name:<3s} {owner or residue:3s} A{number:4d}    "
             f"{x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {name[0]:>2s}"
