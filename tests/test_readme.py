@@ -16,7 +16,7 @@ def read_blocks(repository: Path, language: str) -> list[str]:
 def test_readme_has_exactly_two_commands(repository: Path) -> None:
     commands = read_blocks(repository, "bash")
     assert len(commands) == 2
-    assert "orbmm run" in commands[0] and "orbmm analyze" in commands[0]
+    assert "orbmm run" in commands[0]
     assert "pytest" in commands[1]
     for command in commands:
         assert "[torchforce" in command
