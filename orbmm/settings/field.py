@@ -6,13 +6,26 @@ import dataclasses
 import math
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from orbmm.errors import SettingsError, name_nearest
 
-_TYPE_WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a number", Path: "a file path"}
+Names = tuple[str, ...]
+NameTable = Mapping[str, str]
+
+_TYPE_WORDS: dict[Any, str] = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    Path: "a file path",
+    Names: "a list of texts",
+    NameTable: "a table of texts",
+}
 
 
 @dataclass(frozen=True)
@@ -27,15 +40,23 @@ class Limits:
 
 def setting(sentence: str, default: Any = dataclasses.MISSING, limits: Limits | None = None) -> Any:
     """A dataclass field that carries its own explanation and limits; without a default it must be given."""
-    return dataclasses.field(default=default, metadata={"sentence": sentence, "limits": limits or Limits()})
+    metadata = {"sentence": sentence, "limits": limits or Limits()}
+    if default == {}:
+        return dataclasses.field(default_factory=dict, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def value_type(settings_class: type, name: str) -> type:
     """The type of a setting, with `| None` taken off."""
-    hint = typing.get_type_hints(settings_class)[name]
+    hint = _read_hints(settings_class)[name]
     if isinstance(hint, types.UnionType):
         hint = next(choice for choice in typing.get_args(hint) if choice is not type(None))
     return typing.cast(type, hint)
+
+
+@cache
+def _read_hints(settings_class: type) -> dict[str, Any]:
+    return typing.get_type_hints(settings_class)
 
 
 def check_fields(settings: Any) -> None:
@@ -57,12 +78,23 @@ def _convert(name: str, value: Any, wanted: type) -> Any:
         value = float(value)
     if wanted is Path and isinstance(value, str | Path) and str(value):
         value = Path(value)
-    fits = isinstance(value, Path) if wanted is Path else type(value) is wanted
-    if not fits:
+    if wanted == Names and isinstance(value, list):
+        value = tuple(value)
+    if not _fits(value, wanted):
         raise SettingsError(f"{name} is {value!r}, but must be {_TYPE_WORDS[wanted]}")
     if wanted is float and not math.isfinite(value):
         raise SettingsError(f"{name} is {value!r}, but must be a finite number")
     return value
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    if wanted is Path:
+        return isinstance(value, Path)
+    if wanted == Names:
+        return isinstance(value, tuple) and all(isinstance(entry, str) for entry in value)
+    if wanted == NameTable:
+        return isinstance(value, Mapping) and all(isinstance(entry, str) for entry in value.values())
+    return type(value) is wanted
 
 
 def _check_limits(name: str, value: Any, limits: Limits) -> None:

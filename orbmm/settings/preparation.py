@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from orbmm.errors import SettingsError
+from orbmm.settings.field import Limits, check_fields, setting
 
 
 @dataclass(frozen=True)
 class PreparationSettings:
-    """The table [preparation]. A residue is written "chain:number", its insertion code after the number ("A:52B").
+    """The table [preparation]. A residue is written "chain:number", its insertion code after the number ("A:52B")."""
 
-    chains: chains to keep; none named keeps all
-    insert_before: residues that the file lacks, by the residue they precede: {"A:3": "ACE SER"}
-    insert_after: the same, by the residue they follow: {"A:10": "NME"}
-    keep_heterogens: names of residues kept beside protein, nucleic acid, water and metals: ("CO2",)
-    keep_crystal_waters: whether the waters of the file stay
-    alternate_locations: the location to take where it is not the one of highest occupancy: {"A:64": "B"}
-    variants: protonation states that overrule pH and the metal rule: {"A:64": "HIP", "A:25": "ASH"}
-    equilibration_ps: length of the classical dynamics after the classical minimisation, 0 for none [ps]
-    pressure_bar: its pressure, 0 for constant volume [bar]
-    temperature_kelvin: its temperature [K]
-    """
+    chains: tuple[str, ...] = setting("Chains to keep; none named keeps all.", ())
+    insert_before: Mapping[str, str] = setting(
+        'Residues that the file lacks, by the residue they precede: { "A:3" = "ACE SER" }.', {}
+    )
+    insert_after: Mapping[str, str] = setting(
+        'Residues that the file lacks, by the residue they follow: { "A:10" = "NME" }.', {}
+    )
+    keep_heterogens: tuple[str, ...] = setting("Residues kept beside protein, nucleic acid, water and metals.", ())
+    keep_crystal_waters: bool = setting("Whether the waters of the file stay.", True)
+    alternate_locations: Mapping[str, str] = setting(
+        'The location to take where the highest occupancy is not wanted: { "A:64" = "B" }.', {}
+    )
+    variants: Mapping[str, str] = setting(
+        'Protonation states that overrule pH and the metal rule: { "A:64" = "HIP", "A:25" = "ASH" }.', {}
+    )
+    equilibration_ps: float = setting(
+        "Classical dynamics after the classical minimisation, 0 for none [ps].", 2.0, Limits(at_least=0)
+    )
+    pressure_bar: float = setting("Its pressure, 0 for constant volume [bar].", 1.0, Limits(at_least=0))
+    temperature_kelvin: float = setting("Its temperature [K].", 300.0, Limits(above=0))
 
-    chains: tuple[str, ...] = ()
-    insert_before: Mapping[str, str] = field(default_factory=dict)
-    insert_after: Mapping[str, str] = field(default_factory=dict)
-    keep_heterogens: tuple[str, ...] = ()
-    keep_crystal_waters: bool = True
-    alternate_locations: Mapping[str, str] = field(default_factory=dict)
-    variants: Mapping[str, str] = field(default_factory=dict)
-    equilibration_ps: float = 2.0
-    pressure_bar: float = 1.0
-    temperature_kelvin: float = 300.0
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("insert_before", "insert_after", "alternate_locations", "variants"):
+            for residue in getattr(self, name):
+                if residue.count(":") != 1:
+                    raise SettingsError(f"{name} names residue '{residue}', but must write chain:number, such as A:64")

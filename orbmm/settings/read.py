@@ -50,7 +50,8 @@ def _read_table(path: Path, name: str, kind: type[Table], values: Any) -> Table:
         if key not in known:
             raise SettingsError(f"{path}: unknown key '{key}' in [{name}]; {name_nearest(key, known)}")
     for field in fields:
-        if field.default is dataclasses.MISSING and field.name not in values:
+        needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if needed and field.name not in values:
             raise SettingsError(f"{path}: [{name}] lacks '{field.name}': {field.metadata['sentence']}")
     try:
         table = kind(**values)

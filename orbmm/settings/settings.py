@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 
 from orbmm.settings.analysis import AnalysisSettings
 from orbmm.settings.model import ModelSettings
+from orbmm.settings.preparation import PreparationSettings
 from orbmm.settings.run import RunSettings
 from orbmm.settings.system import SystemSettings
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One SYSTEM.toml: four tables, of which only [system] with its name must be there."""
+    """One SYSTEM.toml: five tables, of which only [system] with its name must be there."""
 
     system: SystemSettings
     model: ModelSettings = field(default_factory=ModelSettings)
     run: RunSettings = field(default_factory=RunSettings)
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
+    preparation: PreparationSettings = field(default_factory=PreparationSettings)
