@@ -43,12 +43,21 @@ class Evaluator:
         cell = self._read_cell(box_nm)
         self._check_count(len(positions))
         chosen = positions if self._atoms is None else positions[self._atoms]  # (A, 3)
-        energy_ev, forces_ev = _read_finite(self._potential.evaluate(self._composition, chosen, cell))
+        energy_ev, forces_ev = self._predict(chosen, cell)
         energy = energy_ev * KJ_PER_MOL_PER_EV  # ()
         forces = forces_ev * KJ_PER_MOL_NM_PER_EV_ANGSTROM  # (A, 3)
         if self._atoms is not None:
             forces = torch.zeros_like(positions).index_copy(0, self._atoms, forces)  # (N, 3)
         return energy.to(positions_nm.device), forces.to(positions_nm.device, positions_nm.dtype).contiguous()
+
+    def _predict(self, positions: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Energy () [eV] and forces (A, 3) [eV/Å] in float64 of positions (A, 3) [Å]."""
+        try:
+            return _read_finite(self._potential.evaluate(self._composition, positions, cell))
+        except StructureError as error:
+            if self._atoms is None:
+                raise
+            raise StructureError(f"{error} (atoms counted among the {self._count} that the network sees)") from error
 
     def _read_cell(self, box_nm: Tensor | None) -> Tensor | None:
         """The cell (3, 3) [Å] of a periodic force, None for any other."""

@@ -35,6 +35,11 @@ def forget_evaluators() -> None:
         _load_potential.cache_clear()
 
 
+def count_networks() -> int:
+    """How many networks are loaded."""
+    return _load_potential.cache_info().currsize
+
+
 @lru_cache(maxsize=16)
 def _build_evaluator(text: str, positions_device: str) -> Evaluator:
     description = ForceDescription.from_json(text)

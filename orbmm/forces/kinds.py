@@ -25,15 +25,17 @@ def list_force_kinds() -> tuple[ForceKind, ...]:
 
     `orbmm doctor` prints them: `name`, `available`, `reason`; `versions.find_bad_pairs` has the pairs to warn about.
     """
-    return judge_force_kinds(read_versions(), explain_torch_force_import)
+    from orbmm.forces.torch_plugin import load_torch_plugin
+
+    return judge_force_kinds(read_versions(), load_torch_plugin)
 
 
-def judge_force_kinds(versions: Versions, explain_import: Callable[[], str | None]) -> tuple[ForceKind, ...]:
+def judge_force_kinds(versions: Versions, load_plugin: Callable[[], str | None]) -> tuple[ForceKind, ...]:
     """All kinds, judged by the given versions.
 
-    explain_import: says why openmmtorch cannot be imported, or None if it can; only called where it matters.
+    load_plugin: loads openmm-torch and says why that failed, or None; not called for versions that are refused.
     """
-    return (_judge_torch_force(versions, explain_import), _judge_python_torch_force(), _judge_python_force(versions))
+    return (_judge_torch_force(versions, load_plugin), _judge_python_torch_force(), _judge_python_force(versions))
 
 
 def choose_force_kind(wanted: str, kinds: tuple[ForceKind, ...]) -> ForceKind:
@@ -51,23 +53,14 @@ def choose_force_kind(wanted: str, kinds: tuple[ForceKind, ...]) -> ForceKind:
     raise ForceError("no force kind can run here. " + "; ".join(refused) if wanted == AUTO else refused[0])
 
 
-def explain_torch_force_import() -> str | None:
-    """Why openmmtorch cannot be imported, or None if it can."""
-    try:
-        import openmmtorch  # noqa: F401
-    except (ImportError, OSError) as error:
-        return str(error).splitlines()[0]
-    return None
-
-
-def _judge_torch_force(versions: Versions, explain_import: Callable[[], str | None]) -> ForceKind:
+def _judge_torch_force(versions: Versions, load_plugin: Callable[[], str | None]) -> ForceKind:
     name = "TorchForce"
     if versions.openmmtorch is None:
         return ForceKind(name, False, "openmmtorch is not installed: pip install 'orbmm[torchforce]'")
     crash = find_torch_force_crash(versions)
     if crash is not None:
         return ForceKind(name, False, crash)
-    failure = explain_import()
+    failure = load_plugin()
     if failure is not None:
         pair = f"openmmtorch {versions.openmmtorch} does not load beside torch {versions.torch}"
         return ForceKind(name, False, f"{pair} ({failure}): it needs a torch built for CUDA 12")
