@@ -13,7 +13,7 @@ from pathlib import Path
 import openmm
 
 from orbmm.errors import RunError
-from orbmm.simulation.durable import sync_folder, write_durably
+from orbmm.simulation.durable import sync_folder, write_synced
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,8 +51,9 @@ def write_checkpoint(folder: Path, context: openmm.Context, sizes: Mapping[str, 
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     for name, content in contents.items():
-        write_durably(unfinished / name, content)
-    write_durably(unfinished / _INDEX, json.dumps(index, indent=1).encode())
+        write_synced(unfinished / name, content)
+    write_synced(unfinished / _INDEX, json.dumps(index, indent=1).encode())
+    sync_folder(unfinished)
     unfinished.rename(folder / f"step-{step:012d}")
     sync_folder(folder)
     for old in _list_folders(folder)[:-KEPT]:

@@ -9,12 +9,17 @@ from pathlib import Path
 def write_durably(path: Path, content: bytes) -> None:
     """Put the content on disk under its final name at once; a crash leaves the former file or the new one."""
     partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as stream:
+    write_synced(partial, content)
+    partial.replace(path)
+    sync_folder(path.parent)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a file and force it onto the disk."""
+    with path.open("wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-    partial.replace(path)
-    sync_folder(path.parent)
 
 
 def sync_file(path: Path) -> int:
