@@ -10,8 +10,8 @@ from torch import Tensor
 
 from orbmm.errors import StructureError
 
-THINNEST_ANGSTROM = 0.1  # below this distance between opposite faces a radius needs more images than any structure has reason for
-FLATTEST = 1e-8  # volume over the product of the edge lengths; float32 vectors in one plane give about 1e-7 times less than 1
+THINNEST_ANGSTROM = 0.1  # between opposite faces; no crystal is as thin, and thinner cells need images by the thousand
+FLATTEST = 1e-6  # volume over the product of the edge lengths; three float32 vectors in one plane give about 1e-7
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,17 @@ def check_cell(cell: Tensor, device: torch.device) -> PeriodicCell:
     volume = float(torch.dot(rows[0], torch.linalg.cross(rows[1], rows[2])))
     box = math.prod(rows.norm(dim=1).tolist())
     if abs(volume) <= FLATTEST * box:
-        raise StructureError("the cell has no volume: its vectors are zero or lie in one plane; pass cell=None for a molecule without a cell")
+        raise StructureError(
+            "the cell has no volume: its vectors are zero or lie in one plane; pass cell=None for a molecule without a cell"
+        )
     if volume < 0:
         raise StructureError(f"the cell is left-handed (volume {volume:.6g} Å^3); exchange two of its vectors")
     inverse = torch.linalg.inv(rows)
     first, second, third = inverse.norm(dim=0).reciprocal().tolist()
     if min(first, second, third) < THINNEST_ANGSTROM:
         raise StructureError(
-            f"the cell is {min(first, second, third):.3g} Å thin between two of its faces; expected at least {THINNEST_ANGSTROM} Å, in Å and not in nm"
+            f"the cell is {min(first, second, third):.3g} Å thin between two of its faces; expected at least "
+            f"{THINNEST_ANGSTROM} Å; check the unit of the cell vectors (Å)"
         )
     return PeriodicCell(rows.to(device), inverse.to(device), (first, second, third))
 

@@ -27,6 +27,7 @@ def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: floa
     positions: (N, 3) [Å] float64 on a GPU; radius: [Å]. Raises MissingDependency without cuML, DeviceError away from a GPU,
     GraphError where some atom has more neighbours than cuML can return.
     """
+    cuml_neighbors = _import_cuml()
     if positions.device.type != "cuda":
         raise DeviceError(f"ball_cover needs its atoms on a CUDA device, got {positions.device}; choose kd_tree or brute_force")
     padded = pad_with_images(positions, cell, radius)
@@ -34,11 +35,11 @@ def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: floa
     points = (padded.positions - centre).float().contiguous()  # (M, 3)
     queries = (positions - centre).float().contiguous()  # (N, 3)
     reach = radius + ROUNDING * float(points.abs().max())
-    most = min(len(points), math.isqrt(len(points)))
+    most = math.isqrt(len(points))
     neighbors = min(FIRST_NEIGHBORS, most)
     while True:
-        distances, found = _query(points, queries, neighbors)  # (N, k), (N, k)
-        if neighbors == len(points) or bool((distances[:, -1] > reach).all()):
+        distances, found = _query(cuml_neighbors, points, queries, neighbors)  # (N, k), (N, k)
+        if bool((distances[:, -1] > reach).all()):
             return _gather(found, distances <= reach, padded)
         if neighbors == most:
             raise GraphError(
@@ -48,9 +49,9 @@ def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: floa
         neighbors = min(2 * neighbors, most)
 
 
-def _query(points: Tensor, queries: Tensor, neighbors: int) -> tuple[Tensor, Tensor]:
+def _query(cuml_neighbors: Any, points: Tensor, queries: Tensor, neighbors: int) -> tuple[Tensor, Tensor]:
     """Distances and indices of the nearest points of each query, nearest first: (N, k), (N, k)."""
-    nearest = _import_cuml().NearestNeighbors(n_neighbors=neighbors, algorithm="rbc", metric="euclidean")
+    nearest = cuml_neighbors.NearestNeighbors(n_neighbors=neighbors, algorithm="rbc", metric="euclidean")
     nearest.fit(points)
     distances, found = nearest.kneighbors(queries)
     return torch.as_tensor(distances, device=points.device), torch.as_tensor(found, device=points.device).long()
