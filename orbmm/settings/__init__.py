@@ -1,10 +1,11 @@
-"""What a user decides about a system, its model, its run and its analysis: one TOML file, four frozen dataclasses."""
+"""What a user decides about a system, its model, its run and its analysis: one TOML file, a frozen dataclass per table."""
 
 from __future__ import annotations
 
 from orbmm.settings.analysis import AnalysisSettings
 from orbmm.settings.model import ModelSettings
 from orbmm.settings.override import override_settings
+from orbmm.settings.preparation import PreparationSettings
 from orbmm.settings.read import read_settings
 from orbmm.settings.run import RunSettings
 from orbmm.settings.settings import Settings
@@ -14,6 +15,7 @@ from orbmm.settings.write import format_settings, write_settings
 __all__ = [
     "AnalysisSettings",
     "ModelSettings",
+    "PreparationSettings",
     "RunSettings",
     "Settings",
     "SystemSettings",

@@ -10,6 +10,7 @@ import pytest
 from orbmm.settings import (
     AnalysisSettings,
     ModelSettings,
+    PreparationSettings,
     RunSettings,
     Settings,
     SystemSettings,
@@ -58,6 +59,18 @@ def _every_value_off_its_default(folder: Path) -> Settings:
             output=folder,
         ),
         AnalysisSettings(discard_ps=0.5, broken_bond_factor=1.5, rdf_cutoff_nm=0.6, reference=folder / "ref.pdb"),
+        PreparationSettings(
+            chains=("A", "B"),
+            insert_before={"A:3": "ACE SER"},
+            insert_after={"A:10": "NME"},
+            keep_heterogens=("CO2",),
+            keep_crystal_waters=False,
+            alternate_locations={"A:64": "B"},
+            variants={"A:64": "HIP"},
+            equilibration_ps=0.0,
+            pressure_bar=0.0,
+            temperature_kelvin=310.0,
+        ),
     )
 
 

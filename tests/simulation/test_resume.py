@@ -41,7 +41,7 @@ def _break_off(settings: Settings, forces: ForceSource, step: int) -> Path:
 
 
 def _newest_checkpoint(folder: Path) -> Path:
-    return sorted((folder / "checkpoints").iterdir())[-1]
+    return max((folder / "checkpoints").iterdir())
 
 
 def _final_positions(folder: Path) -> np.ndarray:

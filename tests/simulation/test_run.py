@@ -21,7 +21,7 @@ Forces = Callable[..., ForceSource]
 
 
 def _final_positions(folder: Path) -> np.ndarray:
-    newest = sorted((folder / "checkpoints").iterdir())[-1]
+    newest = max((folder / "checkpoints").iterdir())
     state = openmm.XmlSerializer.deserialize((newest / "state.xml").read_text())
     return np.array(state.getPositions(asNumpy=True)._value)
 
@@ -58,7 +58,7 @@ def test_the_potential_energy_belongs_to_its_frame(settings: Settings, classical
     structure = app.PDBFile(str(folder / "topology.pdb"))
     system = classical_forces().create_system(structure.topology, settings.model)
     context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
-    newest = sorted((folder / "checkpoints").iterdir())[-1]
+    newest = max((folder / "checkpoints").iterdir())
     context.setState(openmm.XmlSerializer.deserialize((newest / "state.xml").read_text()))
     energy = context.getState(energy=True).getPotentialEnergy().value_in_unit(unit.kilojoule_per_mole)
     assert abs(rows["potential_energy_kJ_mol"][-1] - energy) < 1e-5
@@ -99,7 +99,7 @@ def test_a_state_file_gives_positions_velocities_and_box(
     settings: Settings, classical_forces: Forces, tmp_path: Path
 ) -> None:
     first = start_run(settings, forces=classical_forces()).folder
-    state = sorted((first / "checkpoints").iterdir())[-1] / "state.xml"
+    state = max((first / "checkpoints").iterdir()) / "state.xml"
     changed = override_settings(settings, {"system": {"state": state}, "run": {"output": tmp_path / "second"}})
     second = start_run(changed, forces=classical_forces()).folder
     rows = [np.genfromtxt(folder / "energies.csv", delimiter=",", names=True) for folder in (first, second)]

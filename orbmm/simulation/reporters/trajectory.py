@@ -79,4 +79,4 @@ def _list_vectors(box: np.ndarray | None) -> list[Vec3] | None:
     return None if box is None else [Vec3(*row) for row in box]
 
 
-TRAJECTORY_WRITERS: dict[str, type[XtcWriter] | type[DcdWriter]] = {"xtc": XtcWriter, "dcd": DcdWriter}
+TRAJECTORY_WRITERS: dict[str, type[XtcWriter | DcdWriter]] = {"xtc": XtcWriter, "dcd": DcdWriter}

@@ -1,0 +1,97 @@
+"""SIGTERM and SIGINT end a run in order: a checkpoint, exit code 0, and nothing lost after resuming."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from orbmm.settings import Settings, override_settings, write_settings
+from orbmm.simulation.forces import ForceSource
+from orbmm.simulation.interruption import Interruption
+from orbmm.simulation.resume import resume_run
+from orbmm.simulation.run import start_run
+
+Forces = Callable[..., ForceSource]
+
+CHILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from conftest import ClassicalForces
+from orbmm.settings import read_settings
+from orbmm.simulation.run import start_run
+outcome = start_run(read_settings(sys.argv[2]), lambda progress: print(progress.step, flush=True), ClassicalForces())
+print("finished" if outcome.finished else f"stopped {outcome.step}")
+"""
+
+
+def _start_child(settings: Settings, path: Path) -> subprocess.Popen[str]:
+    write_settings(settings, path)
+    arguments = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(path)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+
+def _wait_for_step(child: subprocess.Popen[str], step: int) -> None:
+    assert child.stdout is not None
+    for line in child.stdout:
+        if int(line) >= step:
+            return
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_with_a_checkpoint_that_continues_it_exactly(
+    number: signal.Signals, settings: Settings, classical_forces: Forces, tmp_path: Path
+) -> None:
+    settings = override_settings(settings, {"run": {"length_ps": 0.5, "checkpoint_every_ps": 0.25}})
+    child = _start_child(settings, tmp_path / "system.toml")
+    _wait_for_step(child, 100)
+    child.send_signal(number)
+    output, _ = child.communicate(timeout=60)
+    assert child.returncode == 0
+    stopped = int(output.splitlines()[-1].removeprefix("stopped "))
+    assert 100 <= stopped < 1000
+    assert settings.run.output is not None
+    names = sorted(path.name for path in (settings.run.output / "checkpoints").iterdir())
+    assert names[-1] == f"step-{stopped:012d}"
+    assert resume_run(settings.run.output, forces=classical_forces()).step == 1000
+    whole = start_run(override_settings(settings, {"run": {"output": tmp_path / "whole"}}), forces=classical_forces())
+    rows = [
+        np.genfromtxt(folder / "energies.csv", delimiter=",", usecols=range(6))
+        for folder in (settings.run.output, whole.folder)
+    ]
+    assert np.array_equal(rows[0][1:], rows[1][1:])
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    with Interruption() as interruption:
+        signal.raise_signal(signal.SIGINT)
+        assert interruption.requested
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_the_former_handlers_come_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Interruption():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_killed_run_resumes_exactly(settings: Settings, classical_forces: Forces, tmp_path: Path) -> None:
+    settings = override_settings(settings, {"run": {"length_ps": 0.1}})
+    child = _start_child(settings, tmp_path / "system.toml")
+    _wait_for_step(child, 60)
+    time.sleep(0.05)
+    child.kill()
+    child.communicate()
+    assert settings.run.output is not None
+    assert resume_run(settings.run.output, forces=classical_forces()).step == 200
+    whole = start_run(override_settings(settings, {"run": {"output": tmp_path / "whole"}}), forces=classical_forces())
+    assert (settings.run.output / "trajectory.xtc").read_bytes() == (whole.folder / "trajectory.xtc").read_bytes()
