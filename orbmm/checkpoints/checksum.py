@@ -1,9 +1,10 @@
-"""Checksums of weights files, the note of one that lies beside a file, and files that appear whole."""
+"""Checksum and outer form of a file, the checksum noted beside it, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
 import uuid
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,13 @@ def hash_file(path: Path) -> str:
     """The sha256 of a file, as 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def looks_like_weights(path: Path) -> bool:
+    """Whether a file is an unbroken zip archive, as torch writes them, or begins as a pickle or safetensors file."""
+    with path.open("rb") as stream:
+        head = stream.read(9)
+    return zipfile.is_zipfile(path) or head[:1] == b"\x80" or head[8:9] == b"{"
 
 
 def note_checksum(path: Path, sha256: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from requests import exceptions
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from orbmm.checkpoints.checksum import hash_file
+from orbmm.checkpoints.checksum import hash_file, looks_like_weights
 from orbmm.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
@@ -40,6 +39,7 @@ def download_weights(url: str, target: Path, sha256: str | None) -> None:
             _fetch(url, partial, target)
             _check_arrival(url, partial, sha256, target)
             partial.replace(target)
+            logger.info("downloaded %s to %s", url, target)
         finally:
             partial.unlink(missing_ok=True)
 
@@ -62,7 +62,7 @@ def _lock_against_others(target: Path) -> Iterator[None]:
 def _fetch(url: str, partial: Path, target: Path) -> None:
     """Stream url into the file partial with a progress bar on stderr."""
     columns = (TextColumn(target.name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = _PoochBar(progress)
         download = HTTPDownloader(progressbar=bar, chunk_size=1 << 18, timeout=SILENCE_SECONDS)
         try:
@@ -111,13 +111,13 @@ def _explain(error: exceptions.RequestException, url: str) -> str:
     if isinstance(error, exceptions.Timeout):
         return f"no answer from {urlsplit(url).netloc} in {SILENCE_SECONDS} s"
     if isinstance(error, exceptions.ConnectionError):
-        return f"no connection to {urlsplit(url).netloc}"
+        return f"the connection to {urlsplit(url).netloc} failed"
     return type(error).__name__
 
 
 def _check_arrival(url: str, partial: Path, sha256: str | None, target: Path) -> None:
     """Raise CheckpointError unless the arrived file is a whole weights file with the sha256 it must have."""
-    if not _looks_like_weights(partial):
+    if not looks_like_weights(partial):
         raise CheckpointError(
             f"{url} answered with something other than a whole weights file ({partial.stat().st_size} bytes, perhaps "
             f"the page of a login or proxy): try again, or put the file at {target}"
@@ -128,10 +128,3 @@ def _check_arrival(url: str, partial: Path, sha256: str | None, target: Path) ->
             f"{url} now serves another file than before (sha256 {arrived}, expected {sha256}): if its publisher has "
             f"replaced it, delete {target}.sha256 to accept the new one"
         )
-
-
-def _looks_like_weights(path: Path) -> bool:
-    """Whether a file is an unbroken zip archive, as torch writes them, or begins as a pickle or safetensors file."""
-    with path.open("rb") as stream:
-        head = stream.read(9)
-    return zipfile.is_zipfile(path) or head[:1] == b"\x80" or head[8:9] == b"{"

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from orbmm.checkpoints.catalog import CheckpointRecord, list_models
-from orbmm.checkpoints.checksum import appear_whole, hash_file, note_checksum, read_checksum
+from orbmm.checkpoints.checksum import appear_whole, hash_file, looks_like_weights, note_checksum, read_checksum
 from orbmm.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ def _fetch_published(record: CheckpointRecord) -> WeightsFile:
 
 def _register_file(source: Path) -> WeightsFile:
     """Copy a user's weights file into the cache under its hash; the copy appears whole or not at all."""
-    _check_readable(source)
+    _check_given_file(source)
     sha256 = hash_file(source)
     target = cache_folder() / "by-hash" / f"{sha256}{source.suffix}"
     if not (target.is_file() and hash_file(target) == sha256):
@@ -129,7 +129,7 @@ def _register_file(source: Path) -> WeightsFile:
     return WeightsFile(target, sha256)
 
 
-def _check_readable(path: Path) -> None:
+def _check_given_file(path: Path) -> None:
     if path.is_dir():
         raise CheckpointError(f"weights={path} is a folder: give the weights file itself")
     if not path.is_file():
@@ -138,6 +138,11 @@ def _check_readable(path: Path) -> None:
         raise CheckpointError(f"weights={path} is empty: copy or download it again")
     if not os.access(path, os.R_OK):
         raise CheckpointError(f"weights={path} may not be read by you: change its permissions")
+    if not looks_like_weights(path):
+        raise CheckpointError(
+            f"weights={path} is torn or no weights file: copy or download it again, or give a file written by torch.save "
+            "or a .safetensors file"
+        )
 
 
 def _candidates(sha256: str) -> Iterator[Path]:

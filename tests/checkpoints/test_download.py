@@ -102,7 +102,7 @@ def test_without_a_network_the_error_says_which_file_to_put_where(record, cache)
     with pytest.raises(CheckpointError) as refusal:
         locate_weights(unreachable)
     sentence = str(refusal.value)
-    assert "http://127.0.0.1:1/orb-test.ckpt cannot be downloaded (no connection to 127.0.0.1:1)" in sentence
+    assert "http://127.0.0.1:1/orb-test.ckpt cannot be downloaded (the connection to 127.0.0.1:1 failed)" in sentence
     assert str(cache / "weights" / "orb-test.ckpt") in sentence and "weights=" in sentence
 
 

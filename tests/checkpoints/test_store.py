@@ -101,6 +101,16 @@ def test_an_empty_file_is_no_weights_file(tmp_path):
         locate_weights(RECORD, tmp_path / "empty.ckpt")
 
 
+def test_a_torn_or_foreign_file_is_refused_by_its_own_name_and_not_kept(weights, cache):
+    weights.write_bytes(weights.read_bytes()[:-50])
+    with pytest.raises(CheckpointError, match="mine.ckpt is torn or no weights file"):
+        locate_weights(RECORD, weights)
+    weights.write_text("ATOM      1  N   ALA A   1")
+    with pytest.raises(CheckpointError, match="mine.ckpt is torn or no weights file"):
+        locate_weights(RECORD, weights)
+    assert not cache.exists()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_named(weights):
     weights.chmod(0)
