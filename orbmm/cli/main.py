@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 
 from orbmm import OrbmmError, __version__
+from orbmm.cli.analyze import analyze
+from orbmm.cli.doctor import doctor
+from orbmm.cli.models import models
+from orbmm.cli.prepare import prepare
+from orbmm.cli.resume import resume
+from orbmm.cli.run import run
 
-# In the order of a day's work; each is the function of that name in the file of that name.
-_COMMANDS = {
-    "models": "Look around",
-    "doctor": "Look around",
-    "prepare": "Simulate",
-    "run": "Simulate",
-    "resume": "Simulate",
-    "analyze": "Look at the result",
+# In the order of a day's work. Command files import nothing heavy before they run, so that help appears at once.
+PANELS = {
+    "Look around": (models, doctor),
+    "Simulate": (prepare, run, resume),
+    "Look at the result": (analyze,),
 }
 
 
@@ -37,14 +38,12 @@ class OneLineErrors(TyperGroup):
 
 
 def build_app() -> typer.Typer:
-    """The whole command line. Command files import nothing heavy before they run, so that help appears at once."""
+    """The whole command line."""
     app = typer.Typer(cls=OneLineErrors, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
     app.callback()(_start)
-    for name, panel in _COMMANDS.items():
-        if find_spec(f"orbmm.cli.{name}") is None:
-            continue
-        command = getattr(import_module(f"orbmm.cli.{name}"), name)
-        app.command(name, rich_help_panel=panel)(command)
+    for panel, commands in PANELS.items():
+        for command in commands:
+            app.command(rich_help_panel=panel)(command)
     return app
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from orbmm.cli import main as command_line
 from orbmm.errors import ModelError, OrbmmError, UnstableRun
@@ -13,15 +13,14 @@ from orbmm.errors import ModelError, OrbmmError, UnstableRun
 COMMANDS = ("models", "doctor", "prepare", "run", "resume", "analyze")
 
 
-def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException, *options: str):
-    """Run `orbmm OPTIONS models` where the command raises an error."""
-    from orbmm.cli import models
+def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException, *options: str) -> Result:
+    """Run `orbmm OPTIONS fail` on a command line whose command raises an error."""
 
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(models, "models", fail)
-    return CliRunner().invoke(command_line.build_app(), [*options, "models"])
+    monkeypatch.setattr(command_line, "PANELS", {"Commands": (fail,)})
+    return CliRunner().invoke(command_line.build_app(), [*options, "fail"])
 
 
 def test_help_names_every_command() -> None:
