@@ -10,7 +10,11 @@ from torch import Tensor
 
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.checkpoints.state_dict import audit_state_dict
+from orbmm.errors import CheckpointError
 from orbmm.model.orb import ConservativeOrb, DirectOrb, Orb
+
+OPTIONAL_HEADS = ("confidence", "stress")
+"""Outputs that dynamics at constant volume does not use: a file without them still runs, and says so when asked."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,9 +33,30 @@ def assemble_network(record: CheckpointRecord, state_dict: Mapping[str, Tensor])
     Raises CheckpointError for a tensor that is missing, of another shape or of unknown name.
     """
     network = make_network(record)
-    required = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    audit = audit_state_dict(state_dict, required)
-    if audit.extra_heads:
-        _log.info("%s: heads in the file that are not used: %s", record.name, ", ".join(audit.extra_heads))
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    optional = {name: shape for name, shape in shapes.items() if _head_of(name) in OPTIONAL_HEADS}
+    required = {name: shape for name, shape in shapes.items() if name not in optional}
+    try:
+        audit = audit_state_dict(state_dict, required, optional)
+    except CheckpointError as error:
+        raise CheckpointError(f"{record.name}: {error}") from error
+    for head in {_head_of(name) for name in optional.keys() - audit.used.keys()}:
+        _log.info("%s: the file has no %s head, so the model gives no %s", record.name, head, head)
+        del network.heads[head]
     network.load_state_dict(audit.used, strict=True)
+    _check_cutoff(record, network)
     return network.eval().requires_grad_(False)
+
+
+def _head_of(name: str) -> str:
+    return name.split(".")[1] if name.startswith("heads.") else ""
+
+
+def _check_cutoff(record: CheckpointRecord, network: Orb) -> None:
+    """The one setting of the architecture that no shape gives away."""
+    found, expected = float(network.model.rbf_transform.r_max), record.architecture.cutoff_angstrom
+    if abs(found - expected) > 1e-6:
+        raise CheckpointError(
+            f"{record.name}: the weights are for a cutoff of {found:g} Å, expected {expected:g} Å; "
+            "choose the model they were trained for"
+        )

@@ -10,15 +10,10 @@ import torch
 from torch import Tensor
 
 from orbmm.checkpoints.catalog import CheckpointRecord
+from orbmm.checkpoints.elements import describe_elements
 from orbmm.errors import ModelError, StructureError
 
 LARGEST_ATOMIC_NUMBER = 118
-_SYMBOLS = (
-    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo "
-    "Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl "
-    "Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og"
-).split()
-
 
 @dataclass(frozen=True)
 class Composition:
@@ -58,10 +53,10 @@ def _check_elements(record: CheckpointRecord, numbers: np.ndarray) -> None:
         raise StructureError(f"atomic number {impossible[0]} is not an element: expected 1 to {LARGEST_ATOMIC_NUMBER}")
     unknown = sorted(set(numbers.tolist()) - set(record.elements))
     if unknown:
-        names = ", ".join(_SYMBOLS[number - 1] for number in unknown)
-        known = ", ".join(_SYMBOLS[number - 1] for number in record.elements[:12])
-        more = ", ..." if len(record.elements) > 12 else ""
-        raise StructureError(f"{record.name} was not trained on {names}: it knows {known}{more}; choose another model")
+        raise StructureError(
+            f"{record.name} was not trained on {describe_elements(unknown)}, only on "
+            f"{describe_elements(record.elements)}: choose another model (orbmm models)"
+        )
 
 
 def _check_charge(record: CheckpointRecord, charge: float | None, multiplicity: int | None) -> None:

@@ -33,13 +33,13 @@ class TrainingSettings:
     """steps: optimizer steps; edges_per_batch: frames are added until they have so many edges; clip: gradient norm."""
 
     steps: int = 6000
-    learning_rate: float = 4e-3
-    edges_per_batch: int = 8000
+    learning_rate: float = 8e-3
+    edges_per_batch: int = 6000
     peptide_weight: float = 4.0
     energy_weight: float = 0.005
     clip: float = 10.0
     seed: int = 1
-    save_every: int = 500
+    save_every: int = 200
 
 
 def train(record: CheckpointRecord, frames: Sequence[Frame], folder: Path, settings: TrainingSettings) -> Path:
@@ -48,7 +48,7 @@ def train(record: CheckpointRecord, frames: Sequence[Frame], folder: Path, setti
     The shipped weights are the exponential average over the steps, written as safetensors with official names.
     """
     torch.manual_seed(settings.seed)
-    network = make_network(record)
+    network = make_network(record).float()
     _initialise(network, settings.seed)
     set_statistics(network, frames)
     average = deepcopy(network).requires_grad_(False)

@@ -2,9 +2,11 @@
 
     python scripts/embedded/sample_frames.py training.npz --plan training
     python scripts/embedded/sample_frames.py held_out.npz --plan held-out
+    python scripts/embedded/sample_frames.py own.npz --plan own --weights training/orb-mini-conservative-inf-xtb.safetensors
 
 Periodic boxes of water and of a capped peptide in water, the peptide in small drops, and peptides alone. Every second
-frame is displaced at random: the classical and the quantum-chemical surfaces differ, and noise covers the gap.
+frame is displaced at random: the classical and the quantum-chemical surfaces differ, and noise covers the gap. With
+--weights a network drives the dynamics instead, so that it can be taught where it goes wrong by itself.
 """
 
 from __future__ import annotations
@@ -17,13 +19,16 @@ from pathlib import Path
 import numpy as np
 from openmm import LangevinMiddleIntegrator, Platform, Vec3, app, unit
 
+from orbmm.forces.system import create_system
 from orbmm.preparation.capped_peptide import build_capped_peptide
+from orbmm.settings.model import ModelSettings
 from orbmm.training.dataset import Frame, write_frames
 
 WATER_VOLUME = 29.9  # Å^3 a molecule at 300 K and 1 bar
 VOLUME_PER_PEPTIDE_ATOM = 6.6  # Å^3
 FORCE_FIELD = app.ForceField("amber14-all.xml", "amber14/tip3pfb.xml")
 STEPS_BETWEEN_FRAMES = 200  # of 0.5 fs
+NETWORK_STEPS_BETWEEN_FRAMES = 100
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,28 @@ def plan_held_out() -> list[Trajectory]:
     ]
 
 
-def sample(trajectory: Trajectory, seed: int) -> list[Frame]:
-    """Run one trajectory and take its frames."""
+def plan_own() -> list[Trajectory]:
+    """Boxes, drops and peptides alone for dynamics with a network in training."""
+    boxes = [
+        Trajectory(f"own-ala-{index}", "ALA", 24 + 2 * (index % 6), True, 10, (300, 350, 450)[index % 3])
+        for index in range(6)
+    ]
+    water = [Trajectory(f"own-water-{index}", None, 32, True, 6, 330) for index in range(1)]
+    drops = [Trajectory(f"own-drop-{index}", "ALA", 8 + index, False, 10, 300) for index in range(4)]
+    alone = [Trajectory(f"own-alone-{index}", "ALA", 0, False, 20, (300, 450)[index % 2]) for index in range(4)]
+    return [*boxes, *water, *drops, *alone]
+
+
+def plan_own_held_out() -> list[Trajectory]:
+    """Boxes of about 250 atoms, as large as the one that ships, in the network's own dynamics."""
+    return [Trajectory(f"held-own-{index}", "ALA", 75, True, 6, 300) for index in range(2)]
+
+
+PLANS = {"training": plan_training, "held-out": plan_held_out, "own": plan_own, "own-held-out": plan_own_held_out}
+
+
+def sample(trajectory: Trajectory, seed: int, weights: Path | None = None, model: str = "") -> list[Frame]:
+    """Run one trajectory, classical or with a network, and take its frames."""
     random.seed(seed)
     generator = np.random.default_rng(seed)
     modeller = _solvate(trajectory, seed)
@@ -86,12 +111,16 @@ def sample(trajectory: Trajectory, seed: int) -> list[Frame]:
     if trajectory.periodic:
         cell = np.array(modeller.topology.getPeriodicBoxVectors().value_in_unit(unit.angstrom))
     simulation.step(10 * STEPS_BETWEEN_FRAMES)
+    if weights is not None:
+        simulation = _hand_over(simulation, trajectory, ModelSettings(name=model, weights=weights), seed)
+        simulation.step(STEPS_BETWEEN_FRAMES)
+    interval = STEPS_BETWEEN_FRAMES if weights is None else NETWORK_STEPS_BETWEEN_FRAMES
     frames = []
     for index in range(trajectory.frames):
-        simulation.step(STEPS_BETWEEN_FRAMES)
+        simulation.step(interval)
         state = simulation.context.getState(positions=True)
         positions = state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)
-        if index % 2:
+        if index % 2 and weights is None:
             positions = positions + generator.normal(0.0, generator.uniform(0.02, 0.07), positions.shape)
         frames.append(Frame(numbers, np.array(positions), cell, peptide, trajectory.group))
     return frames
@@ -147,14 +176,28 @@ def _start(modeller: app.Modeller, trajectory: Trajectory, seed: int) -> app.Sim
     return simulation
 
 
+def _hand_over(classical: app.Simulation, trajectory: Trajectory, model: ModelSettings, seed: int) -> app.Simulation:
+    """The same atoms where the classical trajectory left them, relaxed and then driven by a network."""
+    system = create_system(classical.topology, model)
+    integrator = LangevinMiddleIntegrator(trajectory.temperature, 5.0, 0.0005)
+    integrator.setRandomNumberSeed(seed)
+    simulation = app.Simulation(classical.topology, system, integrator, Platform.getPlatform("CPU"), {"Threads": "1"})
+    simulation.context.setPositions(classical.context.getState(positions=True).getPositions())
+    simulation.minimizeEnergy(maxIterations=50)
+    simulation.context.setVelocitiesToTemperature(trajectory.temperature, seed)
+    return simulation
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("target", type=Path)
-    parser.add_argument("--plan", choices=("training", "held-out"), default="training")
+    parser.add_argument("--plan", choices=tuple(PLANS), default="training")
+    parser.add_argument("--weights", type=Path, help="a network's weights; absent: classical dynamics")
+    parser.add_argument("--model", default="orb-mini-conservative-inf-xtb", help="the network that the weights are of")
     arguments = parser.parse_args()
-    held_out = arguments.plan == "held-out"
+    first_seed = 1 + 1000 * tuple(PLANS).index(arguments.plan)
     frames = []
-    for index, trajectory in enumerate(plan_held_out() if held_out else plan_training()):
-        frames += sample(trajectory, seed=index + (1000 if held_out else 1))
+    for index, trajectory in enumerate(PLANS[arguments.plan]()):
+        frames += sample(trajectory, first_seed + index, arguments.weights, arguments.model)
         print(f"{trajectory.group}: {len(frames)} frames so far", flush=True)
     write_frames(arguments.target, frames)

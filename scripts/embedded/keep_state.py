@@ -1,0 +1,21 @@
+"""Keep the last state of a run as the start of a system that ships: positions, velocities and box, as OpenMM's XML.
+
+    python scripts/embedded/keep_state.py --run runs/long --to systems/alanine-dipeptide/equilibrated.xml
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import openmm
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--to", type=Path, required=True)
+    arguments = parser.parse_args()
+    newest = max((arguments.run / "checkpoints").glob("*.xml"), key=lambda path: path.stat().st_mtime)
+    state = openmm.XmlSerializer.deserialize(newest.read_text())
+    print(f"{newest}: {len(state.getPositions())} atoms at {state.getTime()}")
+    arguments.to.write_text(newest.read_text())

@@ -1,0 +1,66 @@
+"""20 ps of Langevin dynamics of the solvated alanine dipeptide with an embedded network, judged and drawn.
+
+    python scripts/embedded/measure_dynamics.py orb-mini-conservative-inf-xtb --run runs/long --to docs/embedded
+
+The run folder is an ordinary one: stopped and repeated, the script resumes it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from orbmm.analysis.analyze import analyze_recording
+from orbmm.analysis.run_folder import read_run_folder
+from orbmm.report import figures
+from orbmm.settings import override_settings, read_settings
+from orbmm.simulation.progress import ignore_progress
+from orbmm.simulation.resume import resume_run
+from orbmm.simulation.run import start_run
+
+SYSTEM = Path(__file__).parents[2] / "systems" / "alanine-dipeptide" / "system.toml"
+DISCARD_PS = 2.0
+
+
+def run(model: str, folder: Path, length_ps: float, friction_per_ps: float | None, minimize: bool) -> None:
+    """Start the run, or go on with it."""
+    if (folder / "run.json").exists():
+        resume_run(folder, ignore_progress)
+        return
+    changes = {
+        "length_ps": length_ps,
+        "frame_every_fs": 20.0,
+        "table_every_fs": 10.0,
+        "checkpoint_every_ps": 1.0,
+        "minimize": minimize,
+        "output": folder,
+    }
+    if friction_per_ps is not None:
+        changes["friction_per_ps"] = friction_per_ps
+    start_run(override_settings(read_settings(SYSTEM), {"model": {"name": model}, "run": changes}))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--to", type=Path, default=Path("docs/embedded"))
+    parser.add_argument("--length-ps", type=float, default=20.0)
+    parser.add_argument("--friction", type=float, help="1/ps; absent: the model's own")
+    parser.add_argument("--minimize", action="store_true", help="relax the structure first")
+    arguments = parser.parse_args()
+    run(arguments.model, arguments.run.resolve(), arguments.length_ps, arguments.friction, arguments.minimize)
+    analysis = analyze_recording(read_run_folder(arguments.run), discard_ps=DISCARD_PS)
+    arguments.to.mkdir(parents=True, exist_ok=True)
+    summary = {
+        "model": arguments.model,
+        "length_ps": arguments.length_ps,
+        "discard_ps": DISCARD_PS,
+        "verdict": analysis.verdict.line,
+        "results": {name: result.summarise() for name, result in analysis.results.items()},
+    }
+    print(analysis.verdict.line)
+    target = arguments.to / f"dynamics-{arguments.model}"
+    target.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
+    figures.write_figures(analysis.results, target)
