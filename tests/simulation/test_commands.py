@@ -1,0 +1,105 @@
+"""`orbmm run` and `orbmm resume` with the embedded network: what they print, write and return."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from orbmm.cli.main import build_app
+
+pytestmark = pytest.mark.filterwarnings("default")  # what torch and Warp warn of on loading is not ours
+
+
+@pytest.fixture
+def system(water_box: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A settings file for a few steps of water, in an otherwise empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "system.toml"
+    path.write_text(
+        f'[system]\nname = "water"\nstructure = "{water_box}"\n[model]\ndevice = "cpu"\n'
+        '[run]\nminimize_iterations = 3\nplatform = "Reference"\nframe_every_fs = 1.0\ntable_every_fs = 1.0\n'
+    )
+    return path
+
+
+def _call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(build_app(), [str(argument) for argument in arguments])
+
+
+def test_run_writes_a_folder_and_says_where(system: Path, tmp_path: Path) -> None:
+    result = _call("run", system, "--steps", "6", "--no-analyze", "--seed", "3")
+    assert result.exit_code == 0, result.output
+    assert "step 0/6" in result.stdout
+    assert "complete: 6 steps in runs/water" in result.stdout
+    rows = np.genfromtxt(tmp_path / "runs" / "water" / "energies.csv", delimiter=",", names=True)
+    assert rows["step"].tolist() == [0, 2, 4, 6]
+    record = json.loads((tmp_path / "runs" / "water" / "run.json").read_text())
+    assert (record["seed"], record["device"], len(record["weights_sha256"])) == (3, "cpu", 64)
+    assert record["force_kind"] in ("PythonForce", "TorchForce", "Force")
+
+
+def test_run_again_is_refused_and_resume_says_it_is_complete(system: Path) -> None:
+    assert _call("run", system, "--steps", "2", "--no-analyze", "--quiet").exit_code == 0
+    again = _call("run", system, "--steps", "2", "--no-analyze")
+    assert again.exit_code == 2
+    assert "orbmm resume" in again.stderr and "--output" in again.stderr
+    resumed = _call("resume", "runs/water", "--no-analyze")
+    assert resumed.exit_code == 0
+    assert "complete: 2 steps in runs/water" in resumed.stdout
+
+
+def test_quiet_prints_nothing(system: Path) -> None:
+    assert _call("run", system, "--steps", "2", "--no-analyze", "--quiet").output == ""
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        (["--length-ps", "-1"], "length_ps is -1.0, but must be above 0"),
+        (["--length-ps", "0.00033"], "whole number of time steps"),
+        (["--seed", "0"], "seed is 0, but must be at least 1"),
+        (["--precision", "float16"], "precision is 'float16'"),
+        (["--force", "torchforce"], "did you mean 'TorchForce'?"),
+        (["--device", "tpu"], "tpu"),
+        (["--weights", "none.safetensors"], "none.safetensors"),
+        (["--length-ps", "1", "--steps", "2"], "not both"),
+        (["--steps", "0"], "--steps is 0"),
+        (["--sede", "1"], "--sede"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_bad_option_ends_with_exit_code_2(options: list[str], expected: str, system: Path, tmp_path: Path) -> None:
+    result = _call("run", system, *options)
+    assert result.exit_code == 2
+    assert expected in result.stderr
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ('name = "x"\n[modle]\n', "did you mean 'model'?"),
+        ('name = "x"\nstructure = "none.pdb"\n', "does not exist"),
+        ('name = "x"\n', "names no structure"),
+        ('name = "x"\nstructure = "box.pdb"\n[model]\nname = "orb-v3-direct-inf-omatt"\n', "orb-v3-direct-inf-omat"),
+    ],
+)
+def test_a_bad_file_ends_with_one_line(text: str, expected: str, system: Path) -> None:
+    system.write_text("[system]\n" + text)
+    result = _call("run", system)
+    assert result.exit_code == 2
+    assert expected in result.stderr
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+
+
+def test_resume_of_no_run_ends_with_one_line(tmp_path: Path) -> None:
+    result = _call("resume", tmp_path / "none")
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert "is not a run folder" in result.stderr
