@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from oracles.agreement import FLOAT64, list_disagreements
+from oracles.agreement import FLOAT32, FLOAT64, list_disagreements
 from oracles.orb_models_reference import VARIANTS, Variant, build_official_model, evaluate_official_model
 from oracles.random_weights import wrap_state_dict
 from oracles.structures import MAKERS, Structure
@@ -37,13 +37,16 @@ class Pair:
 
 @pytest.fixture(scope="module", params=VARIANTS)
 def pair(request: pytest.FixtureRequest, official_weights: Callable[[Variant], Path]) -> Pair:
-    return load_pair(VARIANTS[request.param], official_weights)
-
-
-def load_pair(variant: Variant, official_weights: Callable[[Variant], Path]) -> Pair:
+    variant = VARIANTS[request.param]
     weights = official_weights(variant)
     ours = load_model(variant.name, weights=weights, device="cpu", precision="float64")
     return Pair(variant, ours, build_official_model(variant, weights), weights)
+
+
+@pytest.fixture(scope="module")
+def single_precision(pair: Pair) -> Potential:
+    """The same weights in float32."""
+    return load_model(pair.variant.name, weights=pair.weights, device="cpu", precision="float32-high")
 
 
 def predict(model: Potential, structure: Structure, *charge_state: int) -> NumpyPrediction:
@@ -65,6 +68,26 @@ def test_predictions_equal_those_of_orb_models(pair: Pair, structure_name: str) 
         ours = predict(pair.ours, structure, *state)
         official = evaluate_official_model(pair.official, structure, *state)
         assert list_disagreements(ours, official, FLOAT64) == {}, state
+
+
+@pytest.mark.parametrize("structure_name", MAKERS)
+def test_float32_stays_within_its_rounding(pair: Pair, single_precision: Potential, structure_name: str) -> None:
+    structure = MAKERS[structure_name]()
+    state = list_states(pair, structure_name)[-1]
+    official = evaluate_official_model(pair.official, structure, *state)
+    assert list_disagreements(predict(single_precision, structure, *state), official, FLOAT32) == {}
+
+
+def test_the_rounding_of_bfloat16_is_noticed(pair: Pair) -> None:
+    structure = MAKERS["molecule"]()
+    state = list_states(pair, structure.name)[0]
+    rounded = {
+        name: tensor.bfloat16().float() if tensor.is_floating_point() else tensor
+        for name, tensor in torch.load(pair.weights, weights_only=True).items()
+    }
+    official = evaluate_official_model(pair.official, structure, *state)
+    ours = predict(wrap_state_dict(pair.ours.record, rounded), structure, *state)
+    assert list_disagreements(ours, official, FLOAT32).keys() >= {"energy", "forces", "confidence"}
 
 
 def test_a_stress_is_given_exactly_where_the_model_has_one(pair: Pair) -> None:

@@ -11,7 +11,7 @@ from oracles.agreement import FLOAT64, list_disagreements
 from oracles.random_weights import make_random_potential
 from oracles.structures import MAKERS, Structure
 
-from orbmm.checkpoints.architecture import Architecture
+from orbmm.checkpoints.architecture import Architecture, Oddities
 from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.potential import NumpyPrediction, Potential
 
@@ -86,6 +86,31 @@ def test_two_systems_in_a_batch_are_predicted_as_each_alone(model: Potential) ->
             confidence=together.confidence[atoms].numpy(),
         )
         assert list_disagreements(single, predict(model, structure), FLOAT64) == {}
+
+
+def test_direct_forces_have_no_net_force_and_a_molecule_no_net_torque() -> None:
+    structure = MAKERS["molecule"]()
+    model = make_direct_with_mean_force()
+    forces = predict(model, structure).forces
+    arms = structure.positions - structure.positions.mean(axis=0)
+    assert np.abs(forces).max() > 0.1
+    np.testing.assert_allclose(forces.sum(axis=0), 0.0, atol=1e-12)
+    np.testing.assert_allclose(np.cross(arms, forces).sum(axis=0), 0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("oddity", ["subtracts_mean_force", "removes_net_torque"])
+def test_without_the_oddities_there_is_a_net_force_or_torque(oddity: str) -> None:
+    structure = MAKERS["molecule"]()
+    forces = predict(make_direct_with_mean_force(**{oddity: False}), structure).forces
+    arms = structure.positions - structure.positions.mean(axis=0)
+    assert max(np.abs(forces.sum(axis=0)).max(), np.abs(np.cross(arms, forces).sum(axis=0)).max()) > 0.1
+
+
+def make_direct_with_mean_force(**oddities: bool) -> Potential:
+    """A direct model whose force statistics have a mean, which must not show as a net force (orb-models 0.7.0)."""
+    model = make_random_potential("orb-v3-direct-inf-omat", architecture=NARROW, oddities=Oddities(**oddities))
+    model.network.heads["forces"].normalizer.bn.running_mean.fill_(0.7)
+    return model
 
 
 def double_cell(structure: Structure, axes: tuple[int, ...]) -> Structure:

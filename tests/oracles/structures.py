@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 WATER_GEOMETRY = np.array([[0.0, 0.0, 0.0], [0.9572, 0.0, 0.0], [-0.2399872, 0.9266272, 0.0]])  # [Å], O H H
 ATOMIC_NUMBERS = {"H": 1, "C": 6, "N": 7, "O": 8}
 
@@ -114,13 +112,6 @@ MAKERS = {
     "water_dodecahedron": make_water_dodecahedron,
     "water_far_away": make_water_far_away,
 }
-
-
-def find_shared_structure(file_name: str) -> Path | None:
-    """Where a shared structure file lies (ORBMM_SHARED, else ../shared beside the repository), None if nowhere."""
-    shared = Path(os.environ.get("ORBMM_SHARED", REPOSITORY.parent / "shared"))
-    path = shared / "structures" / file_name
-    return path if path.is_file() else None
 
 
 def read_rectangular_pdb(path: Path) -> Structure:
