@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import mdtraj as md
 import numpy as np
@@ -14,10 +15,11 @@ from orbmm.units import ANGSTROM_PER_NM
 
 BROKEN_FACTOR = 1.4
 STRETCHED_FACTOR = 1.2
+_NON_METALS = frozenset(["H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I"])
 
 _METHOD = (
-    "Lengths of the {bonds} covalent bonds of the topology between nearest periodic images (mdtraj), against their "
-    "lengths in {reference}: broken beyond {broken:g} times, stretched beyond {stretched:g} times. "
+    "Lengths of the {bonds} bonds of the topology (none to metals) between nearest periodic images (mdtraj), against "
+    "those in {reference}: broken beyond {broken:g} times, stretched beyond {stretched:g} times. "
     "An XTC file rounds coordinates to 0.01 angstrom.{unbonded}"
 )
 
@@ -30,13 +32,12 @@ def measure_bonds(
     frames: a trajectory, in memory or on disk; reference: one frame of the same atoms; absent, the first frame.
     Raises NothingToMeasure when the topology has no bonds.
     """
-    pairs = np.array(sorted({tuple(sorted((a.index, b.index))) for a, b in frames.topology.bonds}), dtype=int)
+    pairs = _list_covalent_bonds(frames.topology)
     if len(pairs) == 0:
         raise NothingToMeasure("no bond check: the topology has no bonds; a PDB needs CONECT or standard residues")
     first = next(read_chunks(frames))[0] if reference is None else reference[0]
-    tally = _Tally(
-        md.compute_distances(first, pairs)[0], _find_bonds_to_hydrogen(frames.topology, pairs), broken_factor
-    )
+    to_hydrogen = _find_bonds_to_hydrogen(frames.topology, pairs)
+    tally = _Tally(md.compute_distances(first, pairs)[0], to_hydrogen, broken_factor)
     for chunk in read_chunks(frames):
         tally.add(read_times(chunk), md.compute_distances(chunk, pairs))
     method = _METHOD.format(
@@ -80,31 +81,42 @@ class _Tally:
 
     def collect(self, topology: md.Topology, pairs: NDArray[np.int64], method: str) -> Result:
         columns = {name: np.concatenate(parts) for name, parts in self.columns.items()}
-        square = columns.pop("xh_square", None)
         ever_broken = self.longest > self.broken_factor
         values = {
-            **columns,
-            "bonds": np.array(len(pairs)),
+            **self._summarise(columns),
             "broken_ever": ever_broken.sum(),
+            "broken_names": np.array(_name_bonds(topology, pairs[ever_broken]), dtype=str),
+            "atoms": pairs,
+            "start_length": self.start.astype(float) * ANGSTROM_PER_NM,
+            "longest_ratio": self.longest,
+        }
+        units = {name: _find_unit(name) for name in values}
+        arrays = {name: np.asarray(value) for name, value in values.items()}
+        return Result("bonds", method, "time", arrays, units, len(columns["time"]))
+
+    def _summarise(self, columns: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
+        """The columns with the numbers that follow from them."""
+        square = columns.pop("xh_square", None)
+        numbers = {
+            "bonds": len(self.start),
             "broken_factor": self.broken_factor,
             "stretched_factor": STRETCHED_FACTOR,
             "broken_at_end": columns["broken"][-1],
             "stretched_fraction": columns["stretched"].mean(),
             "ratio_largest": columns["largest_ratio"].max(),
-            "broken_names": np.array(
-                [f"{topology.atom(i)} {topology.atom(j)}" for i, j in pairs[ever_broken]], dtype=str
-            ),
-            "atoms": pairs,
-            "start_length": self.start.astype(float) * ANGSTROM_PER_NM,
-            "longest_ratio": self.longest,
         }
         if square is not None:
             mean = columns["xh_mean"].mean()
-            values |= {"xh_length": mean, "xh_spread": np.sqrt(max(0.0, square.mean() - mean**2))}
-            values |= {"xh_length_largest": columns["xh_longest"].max()}
-        units = {name: _find_unit(name) for name in values}
-        values = {name: np.asarray(value) for name, value in values.items()}
-        return Result("bonds", method, "time", values, units, len(columns["time"]))
+            numbers["xh_length"] = mean
+            numbers["xh_spread"] = np.sqrt(max(0.0, square.mean() - mean**2))
+            numbers["xh_length_largest"] = columns["xh_longest"].max()
+        return columns | numbers
+
+
+def _list_covalent_bonds(topology: md.Topology) -> NDArray[np.int64]:
+    """Each bond once, (B, 2); bonds to a metal are left out, whose ligands may come and go."""
+    bonds = [(a, b) for a, b in topology.bonds if {a.element.symbol, b.element.symbol} <= _NON_METALS]
+    return np.array(sorted({(min(a.index, b.index), max(a.index, b.index)) for a, b in bonds}), dtype=int)
 
 
 def _find_unit(name: str) -> str:

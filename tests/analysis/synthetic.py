@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import dataclass
-from io import StringIO
+from functools import cache
 from pathlib import Path
 
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import lfilter
+
 from orbmm.settings import RunSettings, Settings, SystemSettings, write_settings
 from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
@@ -45,13 +47,8 @@ class Jiggle:
 
 def make_box(waters: int = 60, box: NDArray[np.float64] = CUBE, seed: int = 0) -> md.Trajectory:
     """One frame of alanine dipeptide and waters, molecules whole, no two oxygens within 0.26 nm of each other."""
-    rng = np.random.default_rng(seed)
-    names, peptide = _read_peptide()
-    peptide = peptide - peptide.mean(axis=0) + box.sum(axis=0) / 2.0
-    oxygens = _scatter(rng, waters, box, peptide)
-    turned = np.stack([_WATER @ _turn(rng).T for _ in range(waters)])
-    xyz = np.concatenate([peptide, (turned + oxygens[:, None]).reshape(-1, 3)])
-    return add_box(md.Trajectory(xyz[None], _build_topology(names, waters)), box)
+    xyz = _place_atoms(waters, tuple(map(tuple, box.tolist())), seed)
+    return add_box(md.Trajectory(xyz[None], _build_topology(_read_peptide()[0], waters)), box)
 
 
 def make_trajectory(jiggle: Jiggle = Jiggle(), waters: int = 60) -> md.Trajectory:
@@ -80,12 +77,9 @@ def add_box(trajectory: md.Trajectory, box: NDArray[np.float64]) -> md.Trajector
 
 def make_noise(samples: int, memory: float, seed: int = 0) -> NDArray[np.float64]:
     """A series of unit variance in which each sample remembers `memory` of the one before (AR(1))."""
-    kicks = np.random.default_rng(seed).normal(size=samples) * np.sqrt(1.0 - memory**2)
-    series = np.empty(samples)
-    series[0] = kicks[0] / np.sqrt(1.0 - memory**2)
-    for i in range(1, samples):
-        series[i] = memory * series[i - 1] + kicks[i]
-    return series
+    kicks = np.random.default_rng(seed).normal(size=samples)
+    kicks[1:] *= np.sqrt(1.0 - memory**2)
+    return lfilter([1.0], [1.0, -memory], kicks)
 
 
 def write_run_folder(folder: Path, trajectory: md.Trajectory, file_format: str = "xtc", kelvin: float = 300.0) -> Path:
@@ -93,7 +87,9 @@ def write_run_folder(folder: Path, trajectory: md.Trajectory, file_format: str =
     folder.mkdir()
     run = RunSettings(trajectory=file_format, length_ps=FRAME_PS * (trajectory.n_frames - 1))
     trajectory[0].make_molecules_whole().save(str(folder / "topology.pdb"))
-    write_settings(Settings(SystemSettings("synthetic", structure=folder / "topology.pdb"), run=run), folder / "settings.toml")
+    write_settings(
+        Settings(SystemSettings("synthetic", structure=folder / "topology.pdb"), run=run), folder / "settings.toml"
+    )
     record = {"model": "synthetic", "seed": 1, "weights_sha256": "0" * 64, "versions": {}}
     (folder / "run.json").write_text(json.dumps(record))
     trajectory.save(str(folder / f"trajectory.{file_format}"))
@@ -116,9 +112,18 @@ def write_energies(path: Path, trajectory: md.Trajectory, kelvin: float = 300.0)
             )
 
 
+@cache
+def _place_atoms(waters: int, box: tuple[tuple[float, ...], ...], seed: int) -> NDArray[np.float64]:
+    rng, cell = np.random.default_rng(seed), np.array(box)
+    _, peptide = _read_peptide()
+    peptide = peptide - peptide.mean(axis=0) + cell.sum(axis=0) / 2.0
+    placed = [oxygen + _WATER @ _turn(rng).T for oxygen in _scatter(rng, waters, cell, peptide)]
+    return np.concatenate([peptide, *placed])
+
+
 def _read_peptide() -> tuple[list[tuple[str, str]], NDArray[np.float64]]:
     names, places, residue = [], [], ""
-    words = iter(StringIO(_PEPTIDE).read().split())
+    words = iter(_PEPTIDE.split())
     for word in words:
         if word in ("ACE", "ALA", "NME"):
             residue, word = word, next(words)

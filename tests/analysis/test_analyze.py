@@ -1,0 +1,179 @@
+"""`orbmm analyze`, from files to files."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from analysis.synthetic import Jiggle, make_trajectory, write_energies, write_run_folder
+from click.testing import Result
+
+from orbmm.analysis import analyze_recording, read_plain_trajectory, read_result, read_run_folder
+from orbmm.analysis.run_folder import read_structure
+from orbmm.errors import AnalysisError
+
+Analyze = Callable[..., Result]
+OBSERVABLES = ("rmsd", "bonds", "temperature", "energy", "water_distribution")
+
+
+def test_a_run_folder_gets_numbers_tables_figures_and_a_verdict(run_folder: Path, analyze: Analyze) -> None:
+    answer = analyze(run_folder)
+    assert answer.exit_code == 0, answer.output
+    assert answer.output.splitlines()[-1].startswith("stable: temperature 30")
+    summary = json.loads((run_folder / "analysis" / "results.json").read_text())
+    assert summary["stable"] and summary["verdict"] == answer.output.splitlines()[-1]
+    assert tuple(sorted(summary["results"])) == tuple(sorted(OBSERVABLES))
+    assert summary["limits"]["broken_bonds"] == 0 and summary["run"]["model"] == "synthetic"
+    for name in OBSERVABLES:
+        assert {path.suffix for path in (run_folder / "analysis").glob(f"{name}.*")} == {".csv", ".npz", ".png"}
+    assert read_result(run_folder / "analysis" / "bonds.npz").number("bonds") == 141
+
+
+def test_a_dcd_run_gives_the_same_rmsd(tmp_path: Path) -> None:
+    moving = make_trajectory(Jiggle(frames=20, shake_nm=0.01))
+    folders = [write_run_folder(tmp_path / kind, moving, kind) for kind in ("xtc", "dcd")]
+    xtc, dcd = (analyze_recording(read_run_folder(folder)).results["rmsd"] for folder in folders)
+    np.testing.assert_allclose(xtc.values["heavy_atoms"], dcd.values["heavy_atoms"], atol=0.01)
+    assert dcd.number("heavy_atoms_largest") > 0.1
+
+
+def test_a_broken_bond_ends_with_exit_code_3(tmp_path: Path, analyze: Analyze) -> None:
+    moving = make_trajectory(Jiggle())
+    moving.xyz[30:, 8] += 0.2
+    answer = analyze(write_run_folder(tmp_path / "run", moving))
+    assert answer.exit_code == 3
+    assert "NOT stable: 4 bonds broken" in answer.output
+    assert (tmp_path / "run" / "analysis" / "bonds.png").is_file()
+
+
+def test_a_hot_run_is_not_stable(tmp_path: Path) -> None:
+    folder = write_run_folder(tmp_path / "run", make_trajectory(Jiggle(frames=200)), kelvin=560.0)
+    assert "(hotter than 300 K)" in analyze_recording(read_run_folder(folder)).verdict.line
+
+
+def test_a_trajectory_alone_says_what_it_lacks(run_folder: Path, analyze: Analyze, tmp_path: Path) -> None:
+    answer = analyze(
+        "--trajectory", run_folder / "trajectory.xtc", "--topology", run_folder / "topology.pdb", "--output", tmp_path / "a"
+    )  # fmt: skip
+    assert answer.exit_code == 0, answer.output
+    assert "temperature: not in a trajectory" in answer.output
+    assert "stable: no broken bonds, backbone RMSD" in answer.output
+    assert sorted(path.name for path in (tmp_path / "a").glob("*.png")) == [
+        "bonds.png",
+        "rmsd.png",
+        "water_distribution.png",
+    ]
+
+
+def test_the_start_can_be_discarded(run_folder: Path) -> None:
+    analysis = analyze_recording(read_run_folder(run_folder), discard_ps=0.3)
+    frames = {name: result.frames for name, result in analysis.results.items()}
+    assert analysis.discard_ps == 0.3
+    assert frames["temperature"] == frames["energy"] == frames["water_distribution"] == 30
+    assert frames["rmsd"] == frames["bonds"] == 60
+
+
+def test_a_peptide_in_vacuum_has_no_water_structure(tmp_path: Path) -> None:
+    dry = make_trajectory(Jiggle(frames=5)).make_molecules_whole().atom_slice(range(22))
+    dry.unitcell_vectors = None
+    dry.save(str(tmp_path / "dry.xtc"))
+    dry[0].save(str(tmp_path / "dry.pdb"))
+    analysis = analyze_recording(read_plain_trajectory(tmp_path / "dry.xtc", tmp_path / "dry.pdb"))
+    assert analysis.missing["water_distribution"] == "no radial distribution: there are fewer than two waters"
+    assert analysis.verdict.stable and set(analysis.results) == {"rmsd", "bonds"}
+
+
+def damage(folder: Path, name: str, content: bytes | None) -> None:
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("topology.pdb", None, "topology.pdb: missing"),
+        ("trajectory.xtc", None, "trajectory.xtc: missing"),
+        ("trajectory.xtc", b"", "trajectory.xtc: no such trajectory, or an empty file"),
+        ("energies.csv", None, "energies.csv: missing"),
+        ("energies.csv", b"", "energies.csv: the column time_ps is absent"),
+        ("settings.toml", None, "settings.toml: missing"),
+        ("settings.toml", b"[run", "settings.toml: not a TOML file"),
+        ("run.json", b"{", "run.json: cannot be read as the record of a run"),
+    ],
+)
+def test_a_damaged_run_folder_is_one_sentence(
+    run_folder: Path, analyze: Analyze, name: str, content: bytes | None, complaint: str
+) -> None:
+    damage(run_folder, name, content)
+    answer = analyze(run_folder)
+    assert answer.exit_code == 2
+    assert answer.stderr.startswith("error: ") and complaint in answer.stderr
+    assert answer.stderr.count("\n") == 1 and answer.stdout == ""
+
+
+def test_a_torn_trajectory_is_one_sentence(run_folder: Path, analyze: Analyze) -> None:
+    path = run_folder / "trajectory.xtc"
+    path.write_bytes(path.read_bytes()[:-50])
+    answer = analyze(run_folder)
+    assert answer.exit_code == 2 and "torn after frame 59" in answer.stderr
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_structure_without_atoms_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "topology.pdb").write_text("REMARK nothing\n")
+    with pytest.raises(AnalysisError, match="topology.pdb: cannot be read as a structure"):
+        read_structure(tmp_path / "topology.pdb")
+    gc.collect()  # mdtraj leaves the file open; let it be closed while that is ignored
+
+
+def test_a_trajectory_of_other_atoms_is_one_sentence(run_folder: Path, analyze: Analyze, tmp_path: Path) -> None:
+    make_trajectory(Jiggle(frames=1), waters=10).save(str(tmp_path / "small.pdb"))
+    answer = analyze("--trajectory", run_folder / "trajectory.xtc", "--topology", tmp_path / "small.pdb")
+    assert answer.exit_code == 2
+    assert "has 202 atoms a frame, but the topology 52" in answer.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--trajectory", "x.xtc"), ("run", "--topology", "x.pdb")])
+def test_a_run_folder_or_both_files_must_be_given(analyze: Analyze, arguments: tuple[str, ...]) -> None:
+    answer = analyze(*arguments)
+    assert answer.exit_code == 2
+    assert answer.stderr == "error: give either a run folder, or --trajectory and --topology together\n"
+
+
+def test_a_folder_that_is_not_there_is_one_sentence(analyze: Analyze, tmp_path: Path) -> None:
+    answer = analyze(tmp_path / "nowhere")
+    assert answer.exit_code == 2 and "no such run folder" in answer.stderr
+
+
+def test_an_output_that_cannot_be_written_is_one_sentence(run_folder: Path, analyze: Analyze) -> None:
+    answer = analyze(run_folder, "--output", run_folder / "run.json")
+    assert answer.exit_code == 2 and "the analysis cannot be written there" in answer.stderr
+
+
+def test_a_cut_that_leaves_nothing_is_one_sentence(run_folder: Path, analyze: Analyze) -> None:
+    answer = analyze(run_folder, "--discard-ps", 50)
+    assert answer.exit_code == 2 and "discard less" in answer.stderr
+
+
+def test_analysis_needs_no_torch_and_no_pyplot(run_folder: Path) -> None:
+    script = (
+        "import sys; from orbmm.cli.main import build_app;"
+        f"build_app()(['analyze', {str(run_folder)!r}], standalone_mode=False);"
+        "sys.exit(', '.join({'torch', 'matplotlib.pyplot', 'orbmm.forces'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_energies_are_found_settled_where_no_cut_is_given(run_folder: Path) -> None:
+    write_energies(run_folder / "energies.csv", make_trajectory(Jiggle()))
+    analysis = analyze_recording(read_run_folder(run_folder), discard_ps=None)
+    assert 0.0 <= analysis.discard_ps <= 0.3

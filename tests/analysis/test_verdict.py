@@ -1,0 +1,69 @@
+"""The verdict on results made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from orbmm.analysis import Limits, Result, judge
+from orbmm.analysis.verdict import Outcome
+
+
+def make_result(name: str, **values: float | list[str]) -> Result:
+    arrays = {"time": np.zeros(1), **{key: np.asarray(value) for key, value in values.items()}}
+    return Result(name, "made by hand", "time", arrays, dict.fromkeys(arrays, ""), 1)
+
+
+def make_results(kelvin: float = 301.0, error: float = 4.0, converged: int = 1, names: tuple[str, ...] = ()) -> dict:
+    return {
+        "temperature": make_result("temperature", mean=kelvin, mean_error=error, converged=converged, bath=300.0),
+        "bonds": make_result("bonds", broken_ever=len(names), broken_names=list(names), stretched_fraction=0.0),
+        "rmsd": make_result("rmsd", heavy_atoms=[0.0], heavy_atoms_largest=0.9, heavy_atoms_last=0.61),
+    }
+
+
+def test_a_quiet_run_is_stable() -> None:
+    verdict = judge(make_results())
+    assert verdict.stable
+    assert verdict.line == "stable: temperature 301 ± 4 K, no broken bonds, heavy-atom RMSD 0.61 Å (largest 0.90)"
+
+
+def test_a_broken_bond_comes_first() -> None:
+    verdict = judge(make_results(names=("ALA2-N ALA2-H",)))
+    assert not verdict.stable
+    assert verdict.line.startswith("NOT stable: 1 bond broken (first ALA2-N ALA2-H), temperature")
+
+
+@pytest.mark.parametrize(
+    ("kelvin", "error", "converged", "outcome"),
+    [
+        (309.0, 1.0, 1, Outcome.PASSED),
+        (313.0, 2.0, 1, Outcome.PASSED),
+        (313.0, 1.0, 1, Outcome.FAILED),
+        (285.0, 1.0, 1, Outcome.FAILED),
+        (313.0, 1.0, 0, Outcome.UNDECIDED),
+        (560.0, 10.0, 0, Outcome.FAILED),
+    ],
+)
+def test_temperature_is_judged_by_its_error(kelvin: float, error: float, converged: int, outcome: Outcome) -> None:
+    verdict = judge(make_results(kelvin, error, converged))
+    assert verdict.checks[0].outcome is outcome
+    assert verdict.stable is (outcome is not Outcome.FAILED)
+
+
+def test_a_hot_run_says_so() -> None:
+    assert judge(make_results(560.0)).line.startswith("NOT stable: temperature 560 ± 4 K (hotter than 300 K)")
+
+
+def test_too_many_stretched_bonds_are_named() -> None:
+    results = make_results()
+    results["bonds"] = make_result("bonds", broken_ever=0, broken_names=[], stretched_fraction=0.02)
+    assert judge(results).line.startswith("NOT stable: 2 % of bonds stretched")
+
+
+def test_limits_can_be_changed() -> None:
+    assert not judge(make_results(), Limits(rmsd_angstrom=0.5)).stable
+
+
+def test_what_was_not_measured_is_not_judged() -> None:
+    assert judge({"rmsd": make_results()["rmsd"]}).line == "stable: heavy-atom RMSD 0.61 Å (largest 0.90)"
