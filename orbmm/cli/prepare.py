@@ -91,7 +91,7 @@ def _summarize(record: PreparationRecord, model: CheckpointRecord, written: Path
     console.print(table)
     for warning in record.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
-    console.print(f"{model.name}: {model.note}", style="yellow", markup=False)
+    console.print(f"warning: {model.name}: {model.note}", style="yellow", markup=False)
     console.print(f"next: orbmm run {written}", markup=False, soft_wrap=True)
 
 
@@ -111,7 +111,7 @@ def _collect_facts(record: PreparationRecord) -> Iterator[tuple[str, str]]:
             yield "protonation", f"{protonation.residue} as {protonation.form}: {protonation.reason}"
     ions = ", ".join(f"{count} {name}" for name, count in record.solvation.ions_added.items())
     yield "solvent", f"{record.solvation.waters_added} waters added; ions: {ions or 'none'}"
-    yield "charge", f"{record.charge:+d} (solute {record.solute_charge:+d}), multiplicity {record.multiplicity}"
+    yield "charge", f"{record.charge} (solute {record.solute_charge}), multiplicity {record.multiplicity}"
     edges = " x ".join(f"{sum(length**2 for length in vector) ** 0.5:.3f}" for vector in record.box_nm)
     density = f"{record.relaxation.density_g_per_cm3:.3f} g/cm3"
     yield "box", f"{record.atoms} atoms, {record.box_shape}, edges {edges} nm, {density}"

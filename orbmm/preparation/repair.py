@@ -11,6 +11,7 @@ from openmm import Platform, app
 from pdbfixer import PDBFixer
 
 from orbmm.errors import PreparationError
+from orbmm.preparation.chirality import list_mirrored_residues
 from orbmm.preparation.missing_residues import find_missing_residues
 from orbmm.preparation.randomness import seeded_random
 from orbmm.preparation.residues import is_metal, is_polymer, is_water, label_residue
@@ -62,9 +63,18 @@ def repair_structure(file: StructureFile, settings: PreparationSettings, seed: i
     atoms_added = _list_missing_atoms(fixer)
     with seeded_random(seed):
         fixer.addMissingAtoms(seed=seed)
+    warnings += _warn_of_mirrored(fixer, atoms_added)
     waters = sum(is_water(residue) for residue in fixer.topology.residues())
     repairs = Repairs(models, replaced, removed, added, atoms_added, hydrogens, waters, warnings)
     return app.Modeller(fixer.topology, fixer.positions), repairs
+
+
+def _warn_of_mirrored(fixer: PDBFixer, atoms_added: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    mirrored = list_mirrored_residues(fixer.topology, fixer.positions)
+    for residue in mirrored:
+        if "CB" in atoms_added.get(residue, ()):
+            raise PreparationError(f"{residue} lacks CB, and building it gave a D-amino acid: add CB to the file")
+    return tuple(f"{residue} is a D-amino acid in the file" for residue in mirrored)
 
 
 def _read(file: StructureFile) -> tuple[PDBFixer, int]:

@@ -1,0 +1,40 @@
+"""The table [preparation] is strict about lists and tables of residues too."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orbmm.errors import SettingsError
+from orbmm.settings import Settings, SystemSettings, read_settings, write_settings
+from orbmm.settings.preparation import PreparationSettings
+
+BAD = {
+    'chains = "A"': "chains is 'A', but must be a list of texts",
+    "chains = [1]": "must be a list of texts",
+    'variants = ["A:64"]': "must be a table of texts",
+    'variants = { "A:64" = 3 }': "must be a table of texts",
+    'variants = { "64" = "HIP" }': "names residue '64'.*chain:number",
+    "equilibration_ps = -1": "must be at least 0",
+    "temperature_kelvin = 0": "must be above 0",
+    'keep_crystal_waters = "yes"': "must be true or false",
+    'variant = { "A:64" = "HIP" }': "did you mean 'variants'",
+}
+
+
+@pytest.mark.parametrize(("line", "message"), BAD.items(), ids=BAD)
+def test_a_bad_line_is_refused(line: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "system.toml"
+    path.write_text(f'[system]\nname = "x"\n[preparation]\n{line}\n')
+    with pytest.raises(SettingsError, match=message):
+        read_settings(path)
+
+
+def test_lists_and_tables_are_read_back_equal(tmp_path: Path) -> None:
+    preparation = PreparationSettings(
+        chains=("A", "B"), insert_before={"A:3": "ACE SER"}, variants={"A:64": "HIP", "B:2": "ASH"}, pressure_bar=0.0
+    )
+    settings = Settings(system=SystemSettings(name="x"), preparation=preparation)
+    write_settings(settings, tmp_path / "system.toml")
+    assert read_settings(tmp_path / "system.toml") == settings
