@@ -43,7 +43,6 @@ def attach_force(
     evaluator = find_evaluator(description.to_json(), torch.device("cpu"))
     force = _choose_creator(kind.name)(description)
     force.setForceGroup(force_group)
-    force.setName(f"orbmm {description.model}")
     system.addForce(force)
     _LOG.info("%s acts through %s (%s): %s", description.model, kind.name, model.force, kind.reason)
     hazard = find_worker_thread(read_versions())

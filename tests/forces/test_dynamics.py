@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cache, partial
 
 import numpy as np
 import openmm
@@ -11,42 +12,57 @@ from openmm import unit
 
 from orbmm.forces.evaluator_cache import count_networks, forget_evaluators
 from orbmm.forces.system import create_system
+from orbmm.model.load import load_model
+from orbmm.model.potential import Potential
 from orbmm.settings.model import ModelSettings
 
 CONSERVATIVE = "orb-mini-conservative-inf-xtb"
+KJ_PER_MOL_PER_EV = 96.48533212331  # CODATA 2018
 STEPS = 200
 SAME_PATH = 1e-7  # nm: float64 rounding, grown over 200 steps; different noise or forces give 1e-3 and more
 TRAVELLED = 1e-3  # nm: what the atoms move at least meanwhile
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run_langevin(random_weights, make_water):
-    """Positions [nm] after 200 Langevin steps on the Reference platform."""
+    """Positions [nm] after 200 Langevin steps on the Reference platform, through a force kind or through "predict"."""
+    water, weights = make_water("cube", molecules=4), random_weights(CONSERVATIVE)
 
+    @cache
     def run(kind: str, seed: int) -> np.ndarray:
-        water = make_water("cube")
-        model = ModelSettings(CONSERVATIVE, random_weights(CONSERVATIVE), "float64", "cpu", kind)
+        model = ModelSettings(CONSERVATIVE, weights, "float64", "cpu", "auto" if kind == "predict" else kind)
         system = create_system(water.topology, model)
+        if kind == "predict":
+            system.removeForce(0)
+            system.addForce(
+                openmm.PythonForce(partial(predict, water, load_model(CONSERVATIVE, weights, "cpu", "float64")))
+            )
         integrator = openmm.LangevinMiddleIntegrator(300, 1.0, 0.0005)
         integrator.setRandomNumberSeed(seed)
         context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
         context.setPositions(water.positions)
         context.setVelocitiesToTemperature(300, seed)
         integrator.step(STEPS)
-        return context.getState(positions=True).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+        moved = context.getState(positions=True).getPositions(asNumpy=True).value_in_unit(unit.nanometer)
+        assert np.abs(moved - water.positions).max() > TRAVELLED
+        return moved
 
     return run
 
 
-def test_langevin_dynamics_is_the_same_through_every_kind(kind, run_langevin, make_water):
-    """Each kind against PythonForce, which runs everywhere; on PythonForce itself: a second run repeats the first."""
-    reference = run_langevin("PythonForce", seed=7)
-    assert np.abs(run_langevin(kind, seed=7) - reference).max() < SAME_PATH
-    assert np.abs(reference - make_water("cube").positions).max() > TRAVELLED
+def predict(water, potential: Potential, state: openmm.State) -> tuple[float, np.ndarray]:
+    """Energy [kJ/mol] and forces [kJ/mol/nm] by the shortest way there is."""
+    positions = state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)
+    prediction = potential.predict(water.atomic_numbers, positions, water.box * 10)
+    return prediction.energy * KJ_PER_MOL_PER_EV, prediction.forces * KJ_PER_MOL_PER_EV * 10
+
+
+def test_langevin_dynamics_is_the_same_through_every_kind(kind, run_langevin):
+    assert np.abs(run_langevin(kind, 7) - run_langevin("predict", 7)).max() < SAME_PATH
 
 
 def test_another_seed_gives_another_path(kind, run_langevin):
-    assert np.abs(run_langevin(kind, seed=7) - run_langevin(kind, seed=8)).max() > 1000 * SAME_PATH
+    assert np.abs(run_langevin(kind, 7) - run_langevin(kind, 8)).max() > 1000 * SAME_PATH
 
 
 def test_forces_are_the_slope_of_the_energy(kind, random_weights, make_water, compute):

@@ -52,11 +52,9 @@ def test_every_entry_point_finds_its_record():
 
 
 def test_openmmml_is_imported_without_torch():
-    code = (
-        "import sys, openmmml; sys.exit(' '.join({'torch', 'openmmtorch', 'orbmm.forces.attach'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0 and not done.stderr.strip(), done.stderr
+    code = "import sys, openmmml; print(sorted({'torch', 'openmmtorch', 'orbmm.forces.attach'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_our_plugin_is_registered_and_could_be_seen_importing_torch():
@@ -219,9 +217,9 @@ def test_an_element_that_the_model_does_not_know_is_named(potential):
 
 
 def test_an_atom_without_an_element_is_named(potential, make_water):
-    topology = make_water("open").topology
-    topology.addAtom("EP", None, next(topology.residues()))
-    with pytest.raises(StructureError, match=r"atom \d+ \(EP\) has no element"):
+    topology = app.Topology()
+    topology.addAtom("EP", None, topology.addResidue("HOH", topology.addChain()))
+    with pytest.raises(StructureError, match=r"atom 0 \(EP\) has no element"):
         potential.createSystem(topology)
 
 
@@ -236,4 +234,4 @@ def test_an_impossible_subset_is_named(atoms, words, potential, make_water):
 
 
 def test_the_network_is_local():
-    assert OrbmmError and MLPotential(CONSERVATIVE)._impl.getMLLongRange() is False
+    assert MLPotential(CONSERVATIVE)._impl.getMLLongRange() is False
