@@ -12,8 +12,8 @@ from orbmm.graph.cell import check_cell, wrap
 from orbmm.graph.nearest import keep_nearest
 from orbmm.graph.search.choose import choose_search
 
-SEARCH_MARGIN_ANGSTROM = 1e-4  # searches look this much further than the cutoff: which edges count is decided in one place
-FARTHEST_ANGSTROM = 1e6  # beyond this, float64 coordinates are coarser than the grid on which distances are compared
+SEARCH_MARGIN_ANGSTROM = 1e-4  # searches look this much further than the cutoff, whatever their own rounding
+FARTHEST_ANGSTROM = 1e6  # where float64 resolves 1e-10 Å, well below the grid on which distances are compared
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ def find_edges(
     Raises StructureError for coordinates or a cell that make no graph, GraphError for an unknown method.
     """
     if not cutoff_angstrom > 0 or (max_neighbors is not None and max_neighbors < 1):
-        raise GraphError(f"got a cutoff of {cutoff_angstrom} Å and at most {max_neighbors} neighbours; both must be above zero")
+        raise GraphError(
+            f"got a cutoff of {cutoff_angstrom} Å and at most {max_neighbors} neighbours; both must be above zero"
+        )
     positions = _check_positions(positions)
     search = choose_search(method, positions)
     radius = cutoff_angstrom + SEARCH_MARGIN_ANGSTROM
@@ -67,7 +69,9 @@ def find_edges(
 def _check_positions(positions: Tensor) -> Tensor:
     """Positions detached and in float64; StructureError unless they are (N, 3) and finite."""
     if positions.ndim != 2 or positions.shape[0] == 0 or positions.shape[1] != 3:
-        raise StructureError(f"the coordinates have shape {tuple(positions.shape)}; expected (atoms, 3) in Å, one atom or more")
+        raise StructureError(
+            f"the coordinates have shape {tuple(positions.shape)}; expected (atoms, 3) in Å, one atom or more"
+        )
     positions = positions.detach().to(torch.float64)
     # One comparison, one answer to the host: NaN is not below the limit either.
     if not bool((positions.abs() < FARTHEST_ANGSTROM).all()):

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from orbmm.errors import StructureError
-from orbmm.graph.cell import PeriodicCell, count_images, list_images
+from orbmm.graph.cell import PeriodicCell, count_images, list_images, number_images
 from orbmm.graph.search.protocol import Candidates
 
 DISTANCE_GRID_ANGSTROM = 1e-6
 OVERLAP_ANGSTROM = 0.01
 KEY_BITS = 63  # of an int64, without its sign
-WRAPPED_SPREAD = 1.5  # fractional coordinates of two wrapped atoms differ by 1 at most; the rest is slack for rounding
+# Largest difference of fractional coordinates: 1 for wrapped atoms, the rest for those that have moved since they were.
+SPREAD = 1.5
 
 
 def keep_nearest(
@@ -31,32 +32,29 @@ def keep_nearest(
 ) -> Candidates:
     """The candidates below the cutoff, at most max_neighbors per sender, ordered by (sender, distance, receiver, shift).
 
-    positions: (N, 3) [Å] float64, wrapped, those the candidates were found for.
+    positions: (N, 3) [Å] float64, wrapped as for the search, or moved since by less than a quarter of the cell.
     Raises StructureError when two atoms lie on top of each other.
     """
-    senders, receivers = candidates.senders, candidates.receivers
-    distances = _measure(candidates, positions, cell)  # (E,)
-    # No checked cell has a vector below the overlap distance: an atom that near to itself is itself and not an image.
-    near, same = distances < OVERLAP_ANGSTROM, senders == receivers  # (E,)
-    _refuse_overlap(near & ~same, candidates, distances)
-    steps = (distances / DISTANCE_GRID_ANGSTROM).round().long()  # (E,)
-    last = round(cutoff_angstrom / DISTANCE_GRID_ANGSTROM)
-    counts = (0, 0, 0) if cell is None else count_images(cell, cutoff_angstrom, WRAPPED_SPREAD)
+    atoms, limit = len(positions), round(cutoff_angstrom / DISTANCE_GRID_ANGSTROM)
+    counts = (0, 0, 0) if cell is None else count_images(cell, cutoff_angstrom, SPREAD)
     images = list_images(counts, positions.device)  # (I, 3)
-    # Two whole numbers hold all that the order depends on; what is no edge goes to a sender that does not exist.
-    step_bits, image_bits = last.bit_length(), (len(images) - 1).bit_length()
-    is_edge = (steps < last) & ~(near & same)  # (E,)
-    high = torch.where(is_edge, senders << step_bits | steps, len(positions) << step_bits)  # (E,)
-    low = torch.where(is_edge, receivers << image_bits | _number_images(candidates.shifts, counts), 0)  # (E,)
-    high, low = _sort(high, low, (len(positions) << step_bits).bit_length(), (len(positions) << image_bits).bit_length())
-    senders = high >> step_bits
-    is_edge = senders < len(positions)
-    if max_neighbors is not None:  # an edge is one too many if the one max_neighbors places before it has the same sender
-        is_edge[max_neighbors:] &= senders[max_neighbors:] != senders[:-max_neighbors]
-    kept = is_edge.nonzero().squeeze(1)  # (E',)
-    low = low.index_select(0, kept)  # (E',)
-    shifts = images.index_select(0, low & ((1 << image_bits) - 1))  # (E', 3)
-    return Candidates(senders.index_select(0, kept), low >> image_bits, shifts)
+    step_bits, image_bits = limit.bit_length(), (len(images) - 1).bit_length()
+
+    distances = _measure(candidates, positions, cell)  # (E,)
+    steps = (distances / DISTANCE_GRID_ANGSTROM).round().long()  # (E,)
+    is_edge = (steps < limit) & ~_find_selves(candidates, distances)  # (E,)
+
+    # Two whole numbers hold what the order depends on; what is no edge goes last, to a sender that does not exist.
+    first = candidates.senders << step_bits | steps  # (E,)
+    second = candidates.receivers << image_bits | number_images(candidates.shifts, counts)  # (E,)
+    first, second = torch.where(is_edge, first, atoms << step_bits), torch.where(is_edge, second, 0)
+    first, second = _sort(first, second, (atoms << step_bits).bit_length(), (atoms << image_bits).bit_length())
+
+    senders = first >> step_bits  # (E,)
+    kept = _cap(senders, atoms, max_neighbors)  # (E',)
+    second = second.index_select(0, kept)  # (E',)
+    shifts = images.index_select(0, second & ((1 << image_bits) - 1))  # (E', 3)
+    return Candidates(senders.index_select(0, kept), second >> image_bits, shifts)
 
 
 def _measure(candidates: Candidates, positions: Tensor, cell: PeriodicCell | None) -> Tensor:
@@ -67,33 +65,39 @@ def _measure(candidates: Candidates, positions: Tensor, cell: PeriodicCell | Non
     return vectors.norm(dim=1)
 
 
-def _number_images(shifts: Tensor, counts: tuple[int, int, int]) -> Tensor:
-    """The place of each shift in the list of images; shifts: (E, 3) float64, within the counts. Returns (E,) int64."""
-    _, second, third = (2 * count + 1 for count in counts)
-    strides = torch.tensor((second * third, third, 1), dtype=torch.float64, device=shifts.device)  # (3,)
-    centre = (counts[0] * second + counts[1]) * third + counts[2]
-    return (shifts @ strides).long() + centre
+def _find_selves(candidates: Candidates, distances: Tensor) -> Tensor:
+    """Which candidates join an atom with itself and not with its image: (E,) bool. StructureError for overlapping atoms.
+
+    No checked cell has a vector as short as the overlap distance, so an atom that near to itself is no image.
+    """
+    near = distances < OVERLAP_ANGSTROM  # (E,)
+    same = candidates.senders == candidates.receivers  # (E,)
+    overlapping = near & ~same  # (E,)
+    if bool(overlapping.any()):
+        at = int(overlapping.nonzero()[0, 0])
+        lower, upper = sorted((int(candidates.senders[at]), int(candidates.receivers[at])))
+        raise StructureError(
+            f"atoms {lower} and {upper} (counted from 0) lie on top of each other, {float(distances[at]):.2g} Å apart; "
+            f"expected at least {OVERLAP_ANGSTROM} Å; remove one, or check the cell and the unit of the coordinates (Å)"
+        )
+    return near & same
 
 
-def _sort(high: Tensor, low: Tensor, high_bits: int, low_bits: int) -> tuple[Tensor, Tensor]:
-    """Both numbers sorted by (high, low): as one number where its bits suffice, else by two stable sorts."""
-    if high_bits + low_bits > KEY_BITS:
-        low, order = low.sort()
-        high, order = high.index_select(0, order).sort(stable=True)
-        return high, low.index_select(0, order)
-    keys = high << low_bits | low  # (E,)
-    # NumPy sorts whole numbers with vector instructions, several times faster than torch on a CPU.
+def _sort(first: Tensor, second: Tensor, first_bits: int, second_bits: int) -> tuple[Tensor, Tensor]:
+    """Pairs of whole numbers in order: sorted as one number where the bits of both fit, else by two stable sorts."""
+    if first_bits + second_bits > KEY_BITS:
+        second, order = second.sort()
+        first, order = first.index_select(0, order).sort(stable=True)
+        return first, second.index_select(0, order)
+    keys = first << second_bits | second  # (E,)
+    # On a CPU NumPy sorts whole numbers with vector instructions, several times faster than torch.
     keys = torch.from_numpy(np.sort(keys.numpy())) if keys.device.type == "cpu" else keys.sort().values
-    return keys >> low_bits, keys & ((1 << low_bits) - 1)
+    return keys >> second_bits, keys & ((1 << second_bits) - 1)
 
 
-def _refuse_overlap(overlapping: Tensor, candidates: Candidates, distances: Tensor) -> None:
-    """Raise StructureError when any candidate is an overlap; overlapping: (E,) bool."""
-    if not bool(overlapping.any()):
-        return
-    at = int(overlapping.nonzero()[0, 0])
-    first, second = sorted((int(candidates.senders[at]), int(candidates.receivers[at])))
-    raise StructureError(
-        f"atoms {first} and {second} (counted from 0) lie on top of each other, {float(distances[at]):.2g} Å apart; expected "
-        f"at least {OVERLAP_ANGSTROM} Å; remove one of them, or check the cell and the unit of the coordinates (Å)"
-    )
+def _cap(senders: Tensor, atoms: int, max_neighbors: int | None) -> Tensor:
+    """Indices of the first max_neighbors edges of each sender that exists; senders: (E,), sorted. Returns (E',)."""
+    kept = senders < atoms  # (E,)
+    if max_neighbors is not None:  # one too many: the edge max_neighbors places earlier has the same sender
+        kept[max_neighbors:] &= senders[max_neighbors:] != senders[:-max_neighbors]
+    return kept.nonzero().squeeze(1)

@@ -18,7 +18,7 @@ from orbmm.graph.search.padding import PaddedAtoms, pad_with_images
 from orbmm.graph.search.protocol import Candidates
 
 FIRST_NEIGHBORS = 96
-ROUNDING = 1e-6  # relative: eight times the float32 resolution of a coordinate as large as the whole box
+ROUNDING = 1e-6  # of the largest coordinate: eight times what float32 resolves there
 
 
 def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: float) -> Candidates:
@@ -29,7 +29,9 @@ def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: floa
     """
     cuml_neighbors = _import_cuml()
     if positions.device.type != "cuda":
-        raise DeviceError(f"ball_cover needs its atoms on a CUDA device, got {positions.device}; choose kd_tree or brute_force")
+        raise DeviceError(
+            f"ball_cover needs its atoms on a CUDA device, got {positions.device}; choose kd_tree or brute_force"
+        )
     padded = pad_with_images(positions, cell, radius)
     centre = padded.positions.mean(dim=0)
     points = (padded.positions - centre).float().contiguous()  # (M, 3)
@@ -39,7 +41,7 @@ def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: floa
     neighbors = min(FIRST_NEIGHBORS, most)
     while True:
         distances, found = _query(cuml_neighbors, points, queries, neighbors)  # (N, k), (N, k)
-        if bool((distances[:, -1] > reach).all()):
+        if bool((distances.amax(dim=1) > reach).all()):
             return _gather(found, distances <= reach, padded)
         if neighbors == most:
             raise GraphError(
@@ -50,7 +52,7 @@ def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: floa
 
 
 def _query(cuml_neighbors: Any, points: Tensor, queries: Tensor, neighbors: int) -> tuple[Tensor, Tensor]:
-    """Distances and indices of the nearest points of each query, nearest first: (N, k), (N, k)."""
+    """Distances and indices of the nearest points of each query: (N, k), (N, k)."""
     nearest = cuml_neighbors.NearestNeighbors(n_neighbors=neighbors, algorithm="rbc", metric="euclidean")
     nearest.fit(points)
     distances, found = nearest.kneighbors(queries)

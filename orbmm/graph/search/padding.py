@@ -33,7 +33,9 @@ def pad_with_images(positions: Tensor, cell: PeriodicCell | None, radius: float)
     positions: (N, 3) [Å] float64, wrapped; radius: [Å].
     """
     if cell is None:
-        return PaddedAtoms(positions, torch.arange(len(positions), device=positions.device), torch.zeros_like(positions))
+        return PaddedAtoms(
+            positions, torch.arange(len(positions), device=positions.device), torch.zeros_like(positions)
+        )
     fractional = positions @ cell.inverse  # (N, 3)
     reach = radius / torch.tensor(cell.heights, dtype=torch.float64, device=positions.device)  # (3,)
     images = list_images(count_images(cell, radius, spread=1.0), positions.device)  # (I, 3)
