@@ -109,29 +109,29 @@ def _choose_in_cif(file: StructureFile, wanted: Mapping[str, str]) -> tuple[str,
     table = blocks[0].getObj("atom_site") if blocks else None
     if table is None:
         raise PreparationError(f"{file.origin} has no atom_site table: not an mmCIF structure")
-    columns = {name: table.getAttributeIndex(name) for name in table.getAttributeList()}
-
-    def read(row: list[str]) -> _AtomRow:
-        def value(name: str, otherwise: str = "") -> str:
-            column = columns.get(name, -1)
-            return otherwise if column == -1 or row[column] in _NO_VALUE else row[column]
-
-        chain = value("auth_asym_id", value("label_asym_id"))
-        number = value("auth_seq_id", value("label_seq_id"))
-        key = f"{chain}:{number}{value('pdbx_PDB_ins_code')}"
-        return _AtomRow(key, value("label_comp_id"), value("label_alt_id"), float(value("occupancy", "1")))
-
+    names = table.getAttributeList()
     rows = table.getRowList()
-    choices = _choose((read(row) for row in rows), wanted)
-    kept = []
-    for row in rows:
-        atom = read(row)
-        if atom.location and atom.location != choices[atom.key].chosen:
-            continue
-        if atom.location:
-            row[columns["label_alt_id"]] = "."
-        kept.append(row)
+    atoms = [_read_cif_row(dict(zip(names, row, strict=True))) for row in rows]
+    choices = _choose(atoms, wanted)
+    kept = [row for row, atom in zip(rows, atoms, strict=True) if _stays(atom, choices)]
+    if choices:
+        for row in kept:
+            row[names.index("label_alt_id")] = "."
     rows[:] = kept
     stream = io.StringIO()
     PdbxWriter(stream).write(blocks)
     return stream.getvalue(), choices
+
+
+def _read_cif_row(row: Mapping[str, str]) -> _AtomRow:
+    """One row of an atom_site table; the author's chain and residue numbers, as OpenMM takes them."""
+    given = {name: value for name, value in row.items() if value not in _NO_VALUE}
+    chain = given.get("auth_asym_id") or given.get("label_asym_id", "")
+    number = given.get("auth_seq_id") or given.get("label_seq_id", "")
+    key = f"{chain}:{number}{given.get('pdbx_PDB_ins_code', '')}"
+    occupancy = float(given.get("occupancy", "1"))
+    return _AtomRow(key, given.get("label_comp_id", ""), given.get("label_alt_id", ""), occupancy)
+
+
+def _stays(atom: _AtomRow, choices: Mapping[str, LocationChoice]) -> bool:
+    return not atom.location or atom.location == choices[atom.key].chosen

@@ -32,7 +32,7 @@ _TIMESTEP_PS = 0.001  # water is flexible
 _FRICTION_PER_PS = 5.0
 _LARGEST_CUTOFF_NM = 0.9
 _CUTOFF_BY_WIDTH = 0.42  # leaves the barostat room to shrink the box
-_MINIMIZATION_STEPS = 1000
+_MINIMIZATION_STEPS = 500
 
 
 @dataclass(frozen=True)

@@ -78,15 +78,15 @@ def _warn_of_mirrored(fixer: PDBFixer, atoms_added: Mapping[str, tuple[str, ...]
 
 
 def _read(file: StructureFile) -> tuple[PDBFixer, int]:
-    stream = io.StringIO(file.text)
-    platform = Platform.getPlatform("Reference")
-    models = 1
+    """The file in PDBFixer, which takes its first model, and the number of models."""
+    platform = Platform.getPlatform("Reference")  # repeats bitwise
     try:
         if file.kind == "pdb":
-            models = max(1, sum(line.startswith("MODEL ") for line in file.text.splitlines()))
-            fixer = PDBFixer(pdbfile=stream, platform=platform)
+            models = app.PDBFile(io.StringIO(file.text)).getNumFrames()
+            fixer = PDBFixer(pdbfile=io.StringIO(file.text), platform=platform)
         else:
-            fixer = PDBFixer(pdbxfile=stream, platform=platform)
+            models = app.PDBxFile(io.StringIO(file.text)).getNumFrames()
+            fixer = PDBFixer(pdbxfile=io.StringIO(file.text), platform=platform)
     except (ValueError, IndexError, KeyError, AttributeError, TypeError) as error:
         raise PreparationError(f"{file.origin} cannot be read as a structure file: {error}") from error
     if fixer.topology.getNumAtoms() == 0:

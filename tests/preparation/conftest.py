@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,10 +26,13 @@ def place_zinc(places: dict[str, np.ndarray], nitrogen: str, distance: float) ->
 def write_peptide(tmp_path_factory: pytest.TempPathFactory) -> WritePeptide:
     """write_peptide(residue, zinc_at="NE2", distance=2.1, leave_out=("CB",)) -> path of a PDB file."""
 
+    build = cache(build_capped_peptide)
+
     def write(
         residue: str = "HIS", zinc_at: str | None = None, distance: float = 2.1, leave_out: tuple[str, ...] = ()
     ) -> Path:
-        peptide = build_capped_peptide(residue, seed=1)
+        relaxed = build(residue)
+        peptide = app.Modeller(relaxed.topology, relaxed.positions)
         positions = np.array(peptide.positions.value_in_unit(unit.angstrom))
         middle = list(peptide.topology.residues())[1]
         places = {atom.name: positions[atom.index] for atom in middle.atoms()}

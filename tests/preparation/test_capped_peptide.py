@@ -73,5 +73,5 @@ def test_the_same_seed_builds_the_same_peptide_bitwise() -> None:
 
 
 def test_an_unknown_residue_is_refused() -> None:
-    with pytest.raises(PreparationError, match="'ALX'.*did you mean 'ALA'"):
-        build_capped_peptide("ALX")
+    with pytest.raises(PreparationError, match="'LYZ'.*did you mean 'LYS'"):
+        build_capped_peptide("LYZ")

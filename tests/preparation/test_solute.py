@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from openmm import unit
+from openmm import app, unit
 
 from orbmm.errors import PreparationError
 from orbmm.preparation.chirality import list_mirrored_residues
@@ -125,6 +125,17 @@ def test_coordinates_of_the_file_stay(write_peptide: WritePeptide) -> None:
         if line[:4] == "ATOM" and line[17:20] == "VAL" and line[76:78].strip() != "H":
             place = np.array([float(line[30:38]), float(line[38:46]), float(line[46:54])])
             assert np.array(kept[line[12:16].strip()].value_in_unit(unit.angstrom)) == pytest.approx(place, abs=1e-6)
+
+
+def test_mmcif_and_pdb_of_one_structure_give_the_same_solute(write_peptide: WritePeptide, tmp_path: Path) -> None:
+    path = write_peptide("HIS", zinc_at="NE2")
+    pdb = app.PDBFile(str(path))
+    with (tmp_path / "his.cif").open("w") as stream:
+        app.PDBxFile.writeFile(pdb.topology, pdb.positions, stream, keepIds=True)
+    first, second = build(path), build(tmp_path / "his.cif")
+    assert first.protonation == second.protonation
+    places = [np.array(solute.modeller.positions.value_in_unit(unit.angstrom)) for solute in (first, second)]
+    assert places[0] == pytest.approx(places[1], abs=1e-3)
 
 
 REFUSED = {

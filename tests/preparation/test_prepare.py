@@ -1,0 +1,144 @@
+"""Finished boxes: solvated, relaxed, repeatable, and written as a folder that a run reads."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from openmm import app, unit
+
+from orbmm.errors import PreparationError
+from orbmm.preparation.classical import relax_box
+from orbmm.preparation.elements import KnownElements
+from orbmm.preparation.metal_sites import measure_sites
+from orbmm.preparation.prepare import PreparedSystem, prepare_system
+from orbmm.preparation.solute import build_solute
+from orbmm.preparation.solvent import add_solvent
+from orbmm.preparation.write import format_structure, write_prepared
+from orbmm.settings import Settings, SystemSettings, read_settings
+from orbmm.settings.preparation import PreparationSettings
+
+WritePeptide = Callable[..., Path]
+HCNO = KnownElements("small-model", frozenset({1, 6, 7, 8}))
+SHORT = PreparationSettings(equilibration_ps=0.1)
+
+
+def prepare(source: Path | str, known: KnownElements | None = None, **changes: object) -> PreparedSystem:
+    values = {"name": "x", "source": str(source), "padding_nm": 0.5} | changes
+    return prepare_system(SystemSettings(**values), SHORT, known)
+
+
+@pytest.fixture(scope="module")
+def alanine_dipeptide() -> PreparedSystem:
+    return prepare("alanine-dipeptide", HCNO)
+
+
+def test_the_peptide_is_in_water_and_neutral(alanine_dipeptide: PreparedSystem) -> None:
+    record = alanine_dipeptide.record
+    names = [residue.name for residue in alanine_dipeptide.topology.residues()]
+    assert names[:3] == ["ACE", "ALA", "NME"] and set(names[3:]) == {"HOH"}
+    assert record.atoms == 22 + 3 * record.solvation.waters_added == sum(record.elements.values())
+    assert (record.charge, record.multiplicity, record.warnings) == (0, 1, ())
+
+
+def test_the_relaxed_box_has_no_strain_left(alanine_dipeptide: PreparedSystem) -> None:
+    positions = np.array(alanine_dipeptide.positions.value_in_unit(unit.nanometer))
+    for bond in alanine_dipeptide.topology.bonds():
+        length = np.linalg.norm(positions[bond.atom1.index] - positions[bond.atom2.index])
+        assert 0.08 < length < 0.17, "a bond is torn by the box's edge or stretched"
+    relaxation = alanine_dipeptide.record.relaxation
+    assert relaxation.energy_minimized_kj_per_mol < min(0.0, relaxation.energy_start_kj_per_mol)
+
+
+def test_the_same_seed_builds_the_same_box_bitwise(alanine_dipeptide: PreparedSystem) -> None:
+    again, other = prepare("alanine-dipeptide"), prepare("alanine-dipeptide", seed=2)
+    assert again.positions == alanine_dipeptide.positions
+    assert dataclasses.asdict(again.record) == dataclasses.asdict(alanine_dipeptide.record)
+    assert format_structure(again, ".pdb") == format_structure(alanine_dipeptide, ".pdb")
+    assert other.positions != alanine_dipeptide.positions
+
+
+def test_the_folder_is_read_back_as_it_was_written(alanine_dipeptide: PreparedSystem, tmp_path: Path) -> None:
+    settings = Settings(system=SystemSettings(name="ala", source="alanine-dipeptide", padding_nm=0.5))
+    written = write_prepared(alanine_dipeptide, settings, tmp_path / "ala")
+    structure = read_settings(written).system.structure
+    assert structure == (tmp_path / "ala" / "ala.pdb").resolve()
+    pdb = app.PDBFile(str(structure))
+    assert pdb.topology.getNumBonds() == alanine_dipeptide.topology.getNumBonds()
+    places = np.array(pdb.positions.value_in_unit(unit.angstrom))
+    assert places == pytest.approx(np.array(alanine_dipeptide.positions.value_in_unit(unit.angstrom)), abs=6e-4)
+    record = json.loads((tmp_path / "ala" / "preparation.json").read_text())
+    assert record["atoms"] == pdb.topology.getNumAtoms() and record["seed"] == 1
+    with pytest.raises(PreparationError, match=r"exists already.*--overwrite"):
+        write_prepared(alanine_dipeptide, settings, tmp_path / "ala")
+    write_prepared(alanine_dipeptide, settings, tmp_path / "ala", overwrite=True)
+
+
+def test_a_structure_too_large_for_pdb_is_written_as_mmcif(alanine_dipeptide: PreparedSystem, tmp_path: Path) -> None:
+    record = dataclasses.replace(alanine_dipeptide.record, atoms=100_000)
+    large = dataclasses.replace(alanine_dipeptide, record=record)
+    settings = Settings(system=SystemSettings(name="ala"))
+    structure = read_settings(write_prepared(large, settings, tmp_path)).system.structure
+    assert structure is not None and structure.suffix == ".cif"
+    assert app.PDBxFile(str(structure)).topology.getNumAtoms() == alanine_dipeptide.record.atoms
+
+
+def test_water_alone_makes_a_box() -> None:
+    record = prepare("water", HCNO, padding_nm=0.6).record
+    assert record.atoms == 3 * record.solvation.waters_added and record.solute_charge == 0
+
+
+@pytest.mark.parametrize("shape", ["dodecahedron", "octahedron"])
+def test_other_shapes_survive_the_pdb_file(shape: str) -> None:
+    prepared = prepare("alanine-dipeptide", box=shape)
+    (ax, _, _), (bx, by, _), (cx, cy, _) = prepared.record.box_nm
+    expected = {"dodecahedron": (0.0, 1.0, 0.5, 0.5), "octahedron": (1 / 3, 8**0.5 / 3, -1 / 3, 2**0.5 / 3)}[shape]
+    assert (bx / ax, by / ax, cx / ax, cy / ax) == pytest.approx(expected, abs=1e-4)
+    lines = format_structure(prepared, ".pdb").splitlines()
+    assert float(lines[0][6:15]) == pytest.approx(10 * ax, abs=1e-3) and lines[0].startswith("CRYST1")
+
+
+def test_ions_neutralise_a_charged_solute(write_peptide: WritePeptide) -> None:
+    record = prepare(write_peptide("LYS"), salt_molar=0.3).record
+    ions = record.solvation.ions_added
+    assert (record.solute_charge, record.charge) == (1, 0)
+    assert ions["CL"] == ions.get("NA", 0) + 1
+
+
+def test_a_charged_box_is_made_only_on_demand_and_with_a_warning(write_peptide: WritePeptide) -> None:
+    record = prepare(write_peptide("LYS"), HCNO, neutralize=False).record
+    assert record.charge == 1 and record.warnings == ("the box has total charge +1",)
+
+
+def test_ions_that_the_model_does_not_know_are_refused_with_a_way_out(write_peptide: WritePeptide) -> None:
+    with pytest.raises(PreparationError, match=r"charge \+1 and small-model was not trained on the ions.*above 10"):
+        prepare(write_peptide("LYS"), HCNO)
+    with pytest.raises(PreparationError, match=r"charge -1 .*below 4\.4 ASP and GLU.*--no-neutralize"):
+        prepare(write_peptide("ASP"), HCNO)
+    with pytest.raises(PreparationError, match="was not trained on Na and Cl: leave the salt out"):
+        prepare("alanine-dipeptide", HCNO, salt_molar=0.15)
+
+
+def test_a_box_too_small_is_refused() -> None:
+    with pytest.raises(PreparationError, match=r"padding_nm is 0\.1, so that images of the solute would touch"):
+        prepare("alanine-dipeptide", padding_nm=0.1)
+
+
+def test_a_system_without_a_source_is_refused() -> None:
+    with pytest.raises(PreparationError, match="names no source"):
+        prepare_system(SystemSettings(name="x"), SHORT)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_metal_distances_stay_only_because_they_are_held(held: bool, write_peptide: WritePeptide) -> None:
+    system = SystemSettings(name="x", source=str(write_peptide("HIS", zinc_at="NE2")), padding_nm=0.5)
+    solute = build_solute(system, SHORT, None)
+    add_solvent(solute.modeller, system)
+    relax_box(solute.modeller, solute.metal_sites if held else (), SHORT, seed=1)
+    (site,) = measure_sites(solute.metal_sites, solute.modeller.topology, solute.modeller.positions)
+    change = abs(site.ligands[0].distance_angstrom - solute.metal_sites[0].ligands[0].distance_angstrom)
+    assert (change < 0.06) == held
