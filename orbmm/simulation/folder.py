@@ -140,4 +140,6 @@ def explain_disk_errors(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename or folder
-        raise RunError(f"cannot write {where}: {error.strerror or error}; free the disk and `orbmm resume`") from error
+        raise RunError(
+            f"cannot write {where}: {error.strerror or error}; checkpoints so far are kept: `orbmm resume`"
+        ) from error

@@ -1,15 +1,23 @@
-"""What a run asks of the forces: a System for a topology, and the fingerprint of the weights behind it."""
+"""What a run asks of the forces: a System for a topology, and what is behind it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import openmm
 from openmm import app
 
-from orbmm.checkpoints.catalog import find_record
-from orbmm.checkpoints.store import locate_weights
 from orbmm.settings import ModelSettings
+
+
+@dataclass(frozen=True)
+class ForceIdentity:
+    """What run.json keeps of the forces; a run is only resumed with weights of the same hash."""
+
+    kind: str
+    device: str
+    weights_sha256: str
 
 
 class ForceSource(Protocol):
@@ -19,20 +27,29 @@ class ForceSource(Protocol):
         """A System with all masses and forces."""
         ...
 
-    def hash_weights(self, model: ModelSettings) -> str:
-        """sha256 of the weights; a run is only resumed with the same."""
+    def identify(self, model: ModelSettings) -> ForceIdentity:
+        """What these settings mean here and now."""
         ...
 
 
 class NetworkForces:
-    """The network that the settings name."""
+    """The network that the settings name. Imports wait until they are used, so that reading a run needs no torch."""
 
     def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
-        """The System of orbmm.forces; imported here so that reading a run needs no torch."""
+        """The System of orbmm.forces."""
         from orbmm.forces.system import create_system
 
         return create_system(topology, model)
 
-    def hash_weights(self, model: ModelSettings) -> str:
-        """sha256 of the weights file, which is downloaded now if it is not here yet."""
-        return locate_weights(find_record(model.name), model.weights).sha256
+    def identify(self, model: ModelSettings) -> ForceIdentity:
+        """Force kind, device and weights as the System gets them; weights are downloaded now if they are not here."""
+        from orbmm.checkpoints.catalog import find_record
+        from orbmm.checkpoints.store import locate_weights
+        from orbmm.forces.kinds import choose_force_kind, list_force_kinds
+        from orbmm.model.device import find_device
+
+        return ForceIdentity(
+            kind=choose_force_kind(model.force, list_force_kinds()).name,
+            device=str(find_device(model.device)),
+            weights_sha256=locate_weights(find_record(model.name), model.weights).sha256,
+        )

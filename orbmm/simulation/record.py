@@ -7,34 +7,28 @@ from importlib import metadata
 from platform import python_version
 from typing import Any
 
-import openmm
-
 from orbmm.settings import Settings
 from orbmm.simulation.dynamics import Dynamics
+from orbmm.simulation.forces import ForceIdentity
 
 _PACKAGES = ("orbmm", "openmm", "openmmml", "openmmtorch", "torch", "nvalchemi-toolkit-ops", "numpy")
 
 
-def list_facts(settings: Settings, dynamics: Dynamics, weights_sha256: str) -> dict[str, Any]:
+def list_facts(settings: Settings, dynamics: Dynamics, identity: ForceIdentity) -> dict[str, Any]:
     """Model, weights, seed, device, force kind, platform and versions of a run that begins now."""
     system = dynamics.context.getSystem()
     return {
         "model": settings.model.name,
-        "weights_sha256": weights_sha256,
+        "weights_sha256": identity.weights_sha256,
         "seed": settings.run.seed,
-        "device": settings.model.device,
-        "force_kind": "+".join(sorted(_list_force_kinds(system))),
+        "device": identity.device,
+        "force_kind": identity.kind,
         "platform": dynamics.context.getPlatform().getName(),
         "atoms": system.getNumParticles(),
         "degrees_of_freedom": dynamics.thermometer.degrees_of_freedom,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": python_version(), **_list_versions()},
     }
-
-
-def _list_force_kinds(system: openmm.System) -> set[str]:
-    forces = [force for force in system.getForces() if not isinstance(force, openmm.CMMotionRemover)]
-    return {type(force).__name__ for force in forces}
 
 
 def _list_versions() -> dict[str, str]:

@@ -31,7 +31,7 @@ def resume_run(path: Path, on_progress: OnProgress = ignore_progress, forces: Fo
     if checkpoint.step >= settings.run.total_steps:
         _LOG.info("%s is complete: %d steps", path, checkpoint.step)
         return Outcome(folder.path, checkpoint.step, finished=True)
-    _require_same_weights(forces.hash_weights(settings.model), record["weights_sha256"])
+    _require_same_weights(forces.identify(settings.model).weights_sha256, record["weights_sha256"])
     topology = read_start(settings.system).topology
     system = forces.create_system(topology, settings.model)
     run = override_settings(settings, {"run": {"platform": choose_platform(record["platform"])}}).run

@@ -47,7 +47,7 @@ def _read_structure(path: Path) -> Start:
         raise StructureError(f"{path}: the suffix must be one of {', '.join(_READERS)}")
     _require_file(path, "structure")
     try:
-        with path.open(encoding="utf-8") as stream:
+        with path.open(encoding="utf-8", errors="replace") as stream:  # old files hold names in other encodings
             structure = reader(stream)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
         raise StructureError(f"{path}: no atoms can be read from this {path.suffix.lower()} file ({error})") from error

@@ -11,6 +11,7 @@ import pytest
 from openmm import app, unit
 
 from orbmm.settings import ModelSettings, RunSettings, Settings, SystemSettings
+from orbmm.simulation.forces import ForceIdentity
 
 
 @cache
@@ -38,9 +39,9 @@ class ClassicalForces:
             system.addForce(self.make_extra())
         return system
 
-    def hash_weights(self, model: ModelSettings) -> str:
-        """What stands for the weights here."""
-        return self.weights
+    def identify(self, model: ModelSettings) -> ForceIdentity:
+        """What stands for a network here."""
+        return ForceIdentity("classical", "cpu", self.weights)
 
 
 @pytest.fixture
