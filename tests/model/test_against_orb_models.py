@@ -79,7 +79,7 @@ def test_float32_stays_within_its_rounding(pair: Pair, single_precision: Potenti
 
 
 def test_the_rounding_of_bfloat16_is_noticed(pair: Pair) -> None:
-    structure = MAKERS["molecule"]()
+    structure = MAKERS["dense_crystal"]()
     state = list_states(pair, structure.name)[0]
     rounded = {
         name: tensor.bfloat16().float() if tensor.is_floating_point() else tensor
