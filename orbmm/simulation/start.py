@@ -59,7 +59,10 @@ def _read_structure(path: Path) -> Start:
 def _apply_state(start: Start, path: Path) -> Start:
     """The start with positions, box and velocities of a state XML; the topology takes over its box."""
     state = _read_state(path)
-    positions = _strip_unit(state.getPositions(asNumpy=True), unit.nanometer)
+    try:
+        positions = _strip_unit(state.getPositions(asNumpy=True), unit.nanometer)
+    except openmm.OpenMMException as error:
+        raise StructureError(f"{path}: holds no positions") from error
     if len(positions) != len(start.positions):
         raise StructureError(f"{path}: holds {len(positions)} atoms, but the structure has {len(start.positions)}")
     if start.topology.getPeriodicBoxVectors() is not None:

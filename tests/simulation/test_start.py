@@ -6,10 +6,12 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import openmm
 import pytest
 from openmm import app
 
 from orbmm.checkpoints.catalog import find_record
+from orbmm.errors import StructureError
 from orbmm.settings import SystemSettings
 from orbmm.simulation.start import read_start
 from orbmm.simulation.training_domain import warn_untrained
@@ -59,3 +61,22 @@ def test_names_in_an_old_encoding_do_not_matter(tmp_path: Path) -> None:
         "AUTHOR    MÜLLER\n".encode("latin-1") + ATOM.format(name="H", residue="HOH", element="H").encode()
     )
     assert len(read_start(SystemSettings(name="old", structure=path)).positions) == 1
+
+
+@pytest.mark.parametrize("parts", [{"positions": True}, {"velocities": True}])
+def test_a_state_may_lack_velocities_but_not_positions(parts: dict[str, bool], water_box: Path, tmp_path: Path) -> None:
+    system = openmm.System()
+    for _ in range(45):
+        system.addParticle(1.0)
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+    context.setPositions(np.ones((45, 3)))
+    path = tmp_path / "state.xml"
+    path.write_text(openmm.XmlSerializer.serialize(context.getState(**parts)))
+    settings = SystemSettings(name="water", structure=water_box, state=path)
+    if "positions" in parts:
+        start = read_start(settings)
+        assert (start.positions == 1.0).all()
+        assert start.velocities is None
+    else:
+        with pytest.raises(StructureError, match="holds no positions"):
+            read_start(settings)
