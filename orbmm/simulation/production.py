@@ -34,11 +34,12 @@ class Production:
     total_steps: int
     on_progress: OnProgress
     _pace: Pace = field(init=False)
-    _saved_step: int = field(init=False, default=-1)
+    _saved_step: int = field(init=False)
     _potential_energy: float = field(init=False, default=float("nan"))
 
     def __post_init__(self) -> None:
         self._pace = Pace(self.dynamics.timestep_ps, self.dynamics.step)
+        self._saved_step = self.dynamics.step  # where a resumed run comes from; `begin` saves a new one
 
     def begin(self) -> None:
         """Write frame and row of step 0 and the first checkpoint."""

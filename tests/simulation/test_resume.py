@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import mdtraj
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 from orbmm.errors import RunError, SettingsError
 from orbmm.settings import Settings, override_settings
 from orbmm.simulation.forces import ForceSource
+from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.resume import resume_run
 from orbmm.simulation.run import start_run
@@ -161,6 +163,23 @@ def test_a_binary_checkpoint_from_elsewhere_gives_way_to_the_portable_state(
     assert steps == [row.split(",")[0] for row in _rows_without_speed(whole)]
     # Other noise from step 40 on: the bath's random numbers are only in the binary file.
     assert 0.0 < np.abs(_final_positions(folder) - _final_positions(whole)).max() < 0.05
+
+
+def test_a_signal_before_the_first_step_leaves_the_checkpoint_as_it_is(
+    settings: Settings, classical_forces: Forces, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AlreadyRequested(Interruption):
+        def __enter__(self) -> Self:
+            self.requested = True
+            return self
+
+    folder = _break_off(settings, classical_forces(), 44)
+    with monkeypatch.context() as patched:
+        patched.setattr("orbmm.simulation.production.Interruption", AlreadyRequested)
+        outcome = resume_run(folder, forces=classical_forces())
+    assert (outcome.step, outcome.finished) == (40, False)
+    resume_run(folder, forces=classical_forces())
+    _assert_same_run(folder, whole)
 
 
 def test_two_checkpoints_are_kept(whole: Path) -> None:
