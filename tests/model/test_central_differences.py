@@ -14,9 +14,9 @@ from oracles.structures import MAKERS, Structure
 from orbmm.model.potential import Potential
 
 STEP = 2e-4  # [Å], and the same number as a strain
-# Rounding: an energy of 10 eV is known to 1e-14 eV or so, and 1e-14 / STEP = 5e-11. Truncation: STEP^4 / 30 times a fifth
-# derivative, below 1e-10 even for the repulsion of squeezed atoms. An edge that comes into range on the way is worth
-# 20 (6 Å x 2 STEP / 6 Å)^3 = 1e-9 of its energy: divided by STEP, 1e-8 for a whole strain. Room of ten for all of it.
+# Rounding: an energy of 10 eV is known to 1e-14 eV or so, and 1e-14 / STEP = 5e-11. Truncation: STEP^4 / 30 times a
+# fifth derivative, below 1e-10 even for the repulsion of squeezed atoms. An edge that comes into range on the way has an
+# envelope of 20 (2 STEP)^3 = 1e-9: with 1 meV for such an edge and divided by STEP, 1e-8. Room of ten for all of it.
 CLOSE = 1e-7
 
 

@@ -1,4 +1,4 @@
-"""What must not change a prediction: the choice of images, the order of atoms, the origin, a second system in the batch."""
+"""What must not change a prediction: the images chosen, the order of atoms, the origin, another system beside it."""
 
 from __future__ import annotations
 

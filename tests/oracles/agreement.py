@@ -32,10 +32,9 @@ class Tolerance:
 
 FLOAT64 = Tolerance(energy=1e-9, forces=1e-8, stress=1e-8, confidence=1e-9)
 
-# About 20 matrix products follow one another (encoder 3, each of 5 layers 3, head 2). One sums up to 1,024 rounded terms,
-# an error of sqrt(1024) x 6e-8 = 2e-6 of its result; added up with the same sign that is 4e-5 at the end. The numbers that
-# the energy and the confidence are made of are of order 1 (their scale: running_var, softmax). A gradient runs through the
-# same products twice.
+# About 20 matrix products follow one another (encoder 3, each of 5 layers 3, head 2). One of them sums up to 1,024
+# rounded terms, an error of sqrt(1024) x 6e-8 = 2e-6; with the same sign every time that is 4e-5 of the result, which
+# is of order 1 for energies (running_var) and probabilities. Gradients go through all of them twice.
 FLOAT32 = Tolerance(energy=5e-5, forces=1e-4, stress=1e-4, confidence=5e-5)
 
 

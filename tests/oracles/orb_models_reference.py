@@ -1,9 +1,8 @@
-"""The official implementation, orb-models 0.5.5, as a numerical oracle: weights files of its making and what it predicts.
+"""The official implementation, orb-models 0.5.5, as an oracle: weights files of its making and what it predicts.
 
-Three habits of orb-models 0.5.5 are worked around here and nowhere else. Its ZBL constants take the default dtype of the
-moment of construction, so models are built under the dtype they run in. Its half-supercell graph, automatic from 5,000
-atoms, loses edges, so it is off. It subtracts the mean force before it denormalises, so the running mean of the force
-normaliser is zero in every weights file.
+Three habits of it are worked around. Its ZBL constants take the default dtype of the moment of construction, so models
+are built under the dtype they run in. Its half-supercell graph, automatic from 5,000 atoms, loses edges, so it is off.
+It subtracts the mean force before it denormalises, so the running mean of forces is zero in every weights file.
 """
 
 from __future__ import annotations

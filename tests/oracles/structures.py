@@ -1,4 +1,4 @@
-"""Structures that the comparisons with other implementations run on: small, deterministic, without equal distances at the cap."""
+"""Structures for comparisons with other implementations: small, always the same, no equal distances at the cap."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def make_molecule(scale: float = 0.75) -> Structure:
 
 
 def make_two_atom_cell() -> Structure:
-    """Magnesium oxide, compressed and strained until triclinic: two atoms and lattice vectors shorter than the cutoff."""
+    """Magnesium oxide, compressed and strained until triclinic; its lattice vectors are shorter than the cutoff."""
     rock_salt = 0.5 * 3.9 * np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
     strain = np.eye(3) + np.array([[0.03, 0.05, -0.02], [0.00, -0.04, 0.07], [0.01, 0.00, 0.06]])
     positions = np.array([[0.1, 0.2, -0.1], [2.15, 1.83, 1.96]])
@@ -63,7 +63,7 @@ def make_two_atom_cell() -> Structure:
 
 
 def make_dense_crystal(seed: int = 7) -> Structure:
-    """Diamond with random displacements and a boron and a nitrogen in it: about 160 neighbours within 6 Å, distances all different."""
+    """Diamond with a boron, a nitrogen and random displacements: about 160 neighbours within 6 Å."""
     rng = np.random.default_rng(seed)
     corners = np.array([[0.0, 0.0, 0.0], [0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]])
     fractions = np.concatenate([corners, corners + 0.25])
@@ -97,7 +97,7 @@ def make_water_dodecahedron() -> Structure:
 
 
 def make_water_far_away() -> Structure:
-    """The sheared water box, each atom by itself moved several cells away: what a long unwrapped trajectory looks like."""
+    """The sheared water box, each atom moved several cells away: what a long unwrapped trajectory looks like."""
     structure = make_water_sheared()
     cells = np.random.default_rng(4).integers(-5, 6, size=(len(structure), 3))
     return replace(structure.shifted(cells), name="water_far_away")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# Cordero et al., Dalton Trans. 2832 (2008), by atomic number [Å]: the elements that the tests need, and the ones after them.
+# Cordero et al., Dalton Trans. 2832 (2008), by atomic number [Å]: the elements of the tests and the ones after them.
 COVALENT_RADII = {1: 0.31, 2: 0.28, 6: 0.76, 7: 0.71, 8: 0.66, 9: 0.57, 12: 1.41, 13: 1.21, 30: 1.22, 31: 1.22}
 
 
