@@ -29,6 +29,7 @@ class Analysis:
     """What was measured.
 
     results: by name. missing: why an observable was left out, by name. discard_ps: start that averages left out.
+    verdict, limits: what the numbers were held against. record: what run.json says of the run.
     """
 
     results: dict[str, Result]

@@ -34,9 +34,9 @@ class EnergyTable:
         """The rows from a time on. Raises AnalysisError when fewer than two are left."""
         keep = self.time_ps >= time_ps
         if np.count_nonzero(keep) < 2:
-            last = self.time_ps[-1]
             raise AnalysisError(
-                f"nothing is left to average from {time_ps:g} ps on: the run ends at {last:g} ps; discard less"
+                f"energies.csv has {np.count_nonzero(keep)} of {len(keep)} rows from {time_ps:g} ps on, too few to average; "
+                "discard less, or let the run go on"
             )
         return EnergyTable(*(getattr(self, name)[keep] for name in _COLUMNS))
 

@@ -16,7 +16,7 @@ from orbmm.analysis.silence import silence_c_readers
 from orbmm.errors import AnalysisError
 
 _ATOMS_PER_CHUNK = 2_000_000  # 24 MB of coordinates
-_READING_ERRORS = (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError)  # what mdtraj's readers raise
+_READING_ERRORS = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)  # of mdtraj's readers
 
 
 @dataclass(frozen=True)

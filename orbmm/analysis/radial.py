@@ -16,9 +16,9 @@ from orbmm.units import ANGSTROM_PER_NM
 LARGEST_CUTOFF_NM = 1.0
 _BIN_NM = 0.005
 _PAIRS_AT_ONCE = 4_000_000
-_PEAK_HALF_WIDTH = 3  # bins on each side that the parabola through a peak or a valley takes in
+_PEAK_HALF_WIDTH = 3  # bins on each side that the parabola takes in
 _METHOD = (
-    "Distances between the {oxygens} water oxygens to their nearest images (mdtraj) in bins of {bin:g} angstrom over "
+    "Distances between {oxygens} water oxygens and their nearest images (mdtraj) in bins of {bin:g} angstrom over "
     "{frames} frames from {start:g} ps on, relative to the same number of oxygens spread evenly over the whole box "
     "(volume of the solute included). Peak by a parabola; coordination number: mean neighbours up to the first "
     "minimum. Up to {cutoff:.2f} angstrom; half the smallest box width is the limit."

@@ -60,6 +60,8 @@ class Verdict:
     @property
     def line(self) -> str:
         """One line: "stable: ..." with every check, or "NOT stable: ..." with the failed ones first."""
+        if not self.checks:
+            return "not judged: neither bonds nor a solute nor a temperature to check"
         failed_first = sorted(self.checks, key=lambda check: check.outcome is not Outcome.FAILED)
         return ("stable: " if self.stable else "NOT stable: ") + ", ".join(check.says for check in failed_first)
 

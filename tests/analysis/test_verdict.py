@@ -67,3 +67,4 @@ def test_limits_can_be_changed() -> None:
 
 def test_what_was_not_measured_is_not_judged() -> None:
     assert judge({"rmsd": make_results()["rmsd"]}).line == "stable: heavy-atom RMSD 0.61 Å (largest 0.90)"
+    assert judge({}).line.startswith("not judged")
