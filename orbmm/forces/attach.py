@@ -59,7 +59,7 @@ def describe_force(
     chosen = None if atoms is None else tuple(int(index) for index in atoms)
     numbers = read_atomic_numbers(topology, chosen)
     compose(record, numbers, torch.device("cpu"), model.charge, model.multiplicity)
-    find_device(model.device)
+    find_device(model.device)  # refused here if absent, before anything is downloaded
     return ForceDescription(
         model=record.name,
         weights_sha256=locate_weights(record, model.weights).sha256,

@@ -13,23 +13,23 @@ from orbmm.units import ANGSTROM_PER_NM, KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_M
 
 
 class Evaluator:
-    """A network made ready for the atoms of one force; it keeps nothing between two evaluations."""
+    """A network made ready for the atoms of one force; it keeps nothing between two evaluations.
+
+    periodic: whether it needs a box; device: where the network runs
+    """
 
     def __init__(self, potential: Potential, description: ForceDescription) -> None:
         self._potential = potential
         self._composition = potential.compose(
             description.atomic_numbers, charge=description.charge, multiplicity=description.multiplicity
         )
-        self._periodic = description.periodic
+        self.periodic = description.periodic
+        self.device = potential.device
         self._count = len(description.atomic_numbers)
+        self._last = max(description.atoms) if description.atoms is not None else self._count - 1
         self._atoms = None
         if description.atoms is not None:
-            self._atoms = torch.tensor(description.atoms, dtype=torch.int64, device=potential.device)  # (A,)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network runs."""
-        return self._potential.device
+            self._atoms = torch.tensor(description.atoms, dtype=torch.int64, device=self.device)  # (A,)
 
     def evaluate(self, positions_nm: Tensor, box_nm: Tensor | None) -> tuple[Tensor, Tensor]:
         """Energy and forces of OpenMM's coordinates; atoms outside the subset feel nothing.
@@ -61,21 +61,20 @@ class Evaluator:
 
     def _read_cell(self, box_nm: Tensor | None) -> Tensor | None:
         """The cell (3, 3) [Å] of a periodic force, None for any other."""
-        if not self._periodic:
+        if not self.periodic:
             return None
         if box_nm is None:
             raise StructureError("the force is periodic, but OpenMM gave it no box: set the System's box vectors")
         return box_nm.detach().to(self.device, torch.float64) * ANGSTROM_PER_NM  # (3, 3)
 
     def _check_count(self, particles: int) -> None:
-        if self._atoms is None:
-            if particles != self._count:
-                raise StructureError(
-                    f"the force was made for {self._count} atoms, and the System has {particles}: create it again"
-                )
-        elif int(self._atoms.max()) >= particles:
+        if self._atoms is None and particles != self._count:
             raise StructureError(
-                f"the force acts on atom {int(self._atoms.max())}, and the System has only {particles}: create it again"
+                f"the force was made for {self._count} atoms, and the System has {particles}: create it again"
+            )
+        if self._last >= particles:
+            raise StructureError(
+                f"the force acts on atom {self._last}, and the System has only {particles}: create it again"
             )
 
 

@@ -71,7 +71,7 @@ class OrbPotential:
         return []
 
     def getMLLongRange(self) -> bool:
-        """False: every layer sees a few Ångström, and there is no long-range term."""
+        """False: edges end at the cutoff, and no electrostatics of the network's reaches into periodic images."""
         return False
 
 
@@ -83,16 +83,10 @@ def read_options(args: Mapping[str, Any]) -> dict[str, Any]:
         if keyword not in CREATE_SYSTEM_OPTIONS + _EMBEDDING_OPTIONS:
             nearest = name_nearest(keyword, CREATE_SYSTEM_OPTIONS + _OPENMMML_OPTIONS)
             raise ModelError(f"createSystem does not take '{keyword}': {nearest}")
-    given = {name: args[name] for name in CREATE_SYSTEM_OPTIONS if name in args}
-    if given.get("device", "auto") is None:
-        given["device"] = "auto"
-    return {name: _plain(value, is_device=name == "device") for name, value in given.items()}
-
-
-def _plain(value: Any, is_device: bool) -> Any:
-    """A torch.device as its name, a NumPy integer as an int."""
-    if is_device:
-        return str(value)
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
-        return int(value)
-    return value
+    options = {name: args[name] for name in CREATE_SYSTEM_OPTIONS if name in args}
+    if "device" in options:  # openmm-ml's own models take a torch.device, or None
+        options["device"] = "auto" if options["device"] is None else str(options["device"])
+    for name in ("charge", "multiplicity"):
+        if isinstance(options.get(name), numbers.Integral) and not isinstance(options[name], bool):
+            options[name] = int(options[name])  # NumPy's whole numbers too
+    return options

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy
 import openmm
@@ -34,18 +33,11 @@ class PythonForceComputation:
             refuse_worker_thread()
         positions_nm = torch.from_numpy(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))  # (N, 3)
         box_nm = None
-        if self._periodic:
-            vectors = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.nanometer)
-            box_nm = torch.from_numpy(vectors)  # (3, 3)
+        if evaluator.periodic:
+            vectors = state.getPeriodicBoxVectors(asNumpy=True)
+            box_nm = torch.from_numpy(vectors.value_in_unit(unit.nanometer))  # (3, 3)
         energy, forces = evaluator.evaluate(positions_nm, box_nm)
         return energy.item(), forces.numpy()
-
-    @cached_property
-    def _periodic(self) -> bool:
-        return ForceDescription.from_json(self.description).periodic
-
-    def __getstate__(self) -> dict[str, str]:
-        return {"description": self.description}
 
 
 def create_python_force(description: ForceDescription) -> openmm.Force:

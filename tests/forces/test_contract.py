@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import openmm
 import pytest
+import torch
 
 from orbmm.forces.attach import attach_force
 from orbmm.forces.system import create_system
@@ -131,6 +132,18 @@ def test_every_platform_that_is_present_gives_the_same(kind, model, make_water, 
         tolerances = (FLOAT32_ENERGY_TOLERANCE, FLOAT32_FORCE_TOLERANCE) if single else (1e-6, 1e-4)
         assert energy == pytest.approx(reference_energy, rel=0, abs=tolerances[0]), platform
         assert np.abs(forces - reference_forces).max() < tolerances[1], platform
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_a_gpu_the_network_follows_the_coordinates(kind, random_weights, make_water, compute):
+    water = make_water("sheared")
+    options = {"name": CONSERVATIVE, "weights": random_weights(CONSERVATIVE), "force": kind}
+    system = create_system(water.topology, ModelSettings(**options, precision="float32-highest"))
+    energy, forces = compute(system, water.positions, "CUDA")
+    expected_energy, expected_forces = predict(water, ModelSettings(**options, precision="float64"))
+    assert energy == pytest.approx(expected_energy, rel=0, abs=FLOAT32_ENERGY_TOLERANCE)
+    assert np.abs(forces - expected_forces).max() < FLOAT32_FORCE_TOLERANCE
 
 
 def test_the_default_precision_is_close_to_float64(kind, model, make_water, compute):

@@ -63,6 +63,15 @@ def test_atoms_of_a_subset_are_said_to_be_counted_within_it(model, make_water, c
     assert "atom 4 " in sentence and sentence.endswith("(atoms counted among the 9 that the network sees)")
 
 
+def test_a_subset_beyond_the_system_gives_one_sentence(model, make_water, compute):
+    water, system = make_water("cube"), openmm.System()
+    for _ in range(10):
+        system.addParticle(1.0)
+    attach_force(system, water.topology, model, range(3, 12))
+    sentence = catch_sentence(compute, system, water.positions[:10])
+    assert sentence == "the force acts on atom 11, and the System has only 10: create it again"
+
+
 def test_a_network_that_overflows_stops_the_run(kind, random_weights, tmp_path, make_water, compute):
     weights, water = tmp_path / "huge.safetensors", make_water("cube")
     tensors = load_file(random_weights(CONSERVATIVE))
