@@ -52,5 +52,6 @@ class NormalizedPerceptron(nn.Module):
         width = edges.shape[1]
         for_edges, for_senders, for_receivers = first.weight.split(width, dim=1)  # 3 x (H, D)
         hidden = F.linear(edges, for_edges, first.bias)  # (E, H)
-        hidden = hidden + F.linear(nodes, for_senders)[senders] + F.linear(nodes, for_receivers)[receivers]
+        hidden = hidden + F.linear(nodes, for_senders).index_select(0, senders)
+        hidden = hidden + F.linear(nodes, for_receivers).index_select(0, receivers)
         return self.layer_norm(self.mlp.finish(hidden))

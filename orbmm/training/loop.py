@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from orbmm.checkpoints.catalog import CheckpointRecord
@@ -42,8 +42,16 @@ class TrainingSettings:
     save_every: int = 200
 
 
-def train(record: CheckpointRecord, frames: Sequence[Frame], folder: Path, settings: TrainingSettings) -> Path:
-    """Train the network of a record from scratch, or go on with what the folder holds; returns the weights file.
+def train(
+    record: CheckpointRecord,
+    frames: Sequence[Frame],
+    folder: Path,
+    settings: TrainingSettings,
+    start: Path | None = None,
+) -> Path:
+    """Train the network of a record, or go on with what the folder holds; returns the weights file.
+
+    start: weights to begin with instead of random ones; their reference energies and scales stay.
 
     The shipped weights are the exponential average over the steps, written as safetensors with official names.
     """
@@ -51,6 +59,8 @@ def train(record: CheckpointRecord, frames: Sequence[Frame], folder: Path, setti
     network = make_network(record).float()
     _initialise(network, settings.seed)
     set_statistics(network, frames)
+    if start is not None:
+        network.load_state_dict(load_file(start))
     average = deepcopy(network).requires_grad_(False)
     graphs = [prepare_frame(frame, record.architecture, record.max_neighbors) for frame in frames]
     optimizer = MixedOptimizer(network, settings.learning_rate, settings.steps)

@@ -37,11 +37,11 @@ class MixedOptimizer:
         return {"parts": [part.state_dict() for part in self.parts], "schedules": [s.state_dict() for s in self.schedules]}
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from what state_dict returned."""
+        """Go on from what state_dict returned; the shape of the schedule stays as it was made here."""
         for part, saved in zip(self.parts, state["parts"]):
             part.load_state_dict(saved)
         for schedule, saved in zip(self.schedules, state["schedules"]):
-            schedule.load_state_dict(saved)
+            schedule.load_state_dict({**saved, "lr_lambdas": [None] * len(saved["lr_lambdas"])})
 
 
 class Schedule:

@@ -2,7 +2,8 @@
 
     python scripts/embedded/train.py orb-mini-conservative-inf-xtb --frames labelled.npz [more.npz] --folder training
 
-Stopped and repeated, it goes on where it was. The result is folder/<name>.safetensors.
+Stopped and repeated, it goes on where it was. The result is folder/<name>.safetensors. A second stage on chosen frames,
+at a lower learning rate, begins with --start and may leave groups of frames out with --groups.
 """
 
 from __future__ import annotations
@@ -30,11 +31,15 @@ if __name__ == "__main__":
     parser.add_argument("--peptide-weight", type=float, default=defaults.peptide_weight)
     parser.add_argument("--edges-per-batch", type=int, default=defaults.edges_per_batch)
     parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--start", type=Path, help="weights to begin with")
+    parser.add_argument("--groups", nargs="+", help="train on groups that begin so, such as box water drop")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     torch.set_num_threads(arguments.threads)
     frames = [frame for path in arguments.frames for frame in read_frames(path)]
+    if arguments.groups:
+        frames = [frame for frame in frames if frame.group.startswith(tuple(arguments.groups))]
     settings = replace(
         defaults,
         steps=arguments.steps,
@@ -44,4 +49,4 @@ if __name__ == "__main__":
         edges_per_batch=arguments.edges_per_batch,
         seed=arguments.seed,
     )
-    print(train(find_record(arguments.model), frames, arguments.folder, settings))
+    print(train(find_record(arguments.model), frames, arguments.folder, settings, arguments.start))
