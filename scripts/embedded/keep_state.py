@@ -15,7 +15,7 @@ if __name__ == "__main__":
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--to", type=Path, required=True)
     arguments = parser.parse_args()
-    newest = max((arguments.run / "checkpoints").glob("*.xml"), key=lambda path: path.stat().st_mtime)
+    newest = max((arguments.run / "checkpoints").glob("step-*/state.xml"), key=lambda path: path.stat().st_mtime)
     state = openmm.XmlSerializer.deserialize(newest.read_text())
     print(f"{newest}: {len(state.getPositions())} atoms at {state.getTime()}")
     arguments.to.write_text(newest.read_text())

@@ -28,7 +28,8 @@ STEPS_PER_ROW = 10
 def conserve(run: Path, length_ps: float) -> tuple[np.ndarray, np.ndarray, int]:
     """Time [ps], total energy against its start [meV/atom], number of atoms."""
     topology = app.PDBFile(str(run / "topology.pdb")).topology
-    state = openmm.XmlSerializer.deserialize(max((run / "checkpoints").glob("*.xml")).read_text())
+    newest = max((run / "checkpoints").glob("step-*/state.xml"), key=lambda path: path.stat().st_mtime)
+    state = openmm.XmlSerializer.deserialize(newest.read_text())
     system = create_system(topology, ModelSettings(name=MODEL, precision="float32-highest"))
     integrator = openmm.VerletIntegrator(TIMESTEP_FS * unit.femtosecond)
     context = openmm.Context(system, integrator, openmm.Platform.getPlatform("Reference"))
