@@ -1,0 +1,1 @@
+"""From a structure file to a repaired, protonated, solvated box."""
