@@ -10,6 +10,7 @@ import openmm
 from openmm import unit
 
 from orbmm.errors import ForceError, UnstableRun
+from orbmm.forces.failure import read_sentence
 from orbmm.simulation.moment import Moment
 from orbmm.simulation.thermometer import Thermometer
 
@@ -66,7 +67,7 @@ class Dynamics:
         try:
             yield
         except openmm.OpenMMException as error:
-            text = str(error)
+            text = read_sentence(error)
             if any(sign in text.lower() for sign in _SIGNS_OF_INSTABILITY):
                 raise UnstableRun(describe_failure(self.step, self.time_ps, f"OpenMM says: {text}")) from error
             raise ForceError(f"the force failed after step {self.step}: {text}") from error
