@@ -12,5 +12,7 @@ _ELECTRONVOLT = 1.0 * unit.elementary_charge * unit.volt * unit.AVOGADRO_CONSTAN
 KJ_PER_MOL_PER_EV = _ELECTRONVOLT.value_in_unit(unit.kilojoule_per_mole)
 EV_PER_KJ_PER_MOL = 1.0 / KJ_PER_MOL_PER_EV
 KJ_PER_MOL_NM_PER_EV_ANGSTROM = KJ_PER_MOL_PER_EV * ANGSTROM_PER_NM
-EV_PER_HARTREE = (1.0 * unit.hartree * unit.AVOGADRO_CONSTANT_NA).value_in_unit(unit.kilojoule_per_mole) * EV_PER_KJ_PER_MOL
+EV_PER_HARTREE = (1.0 * unit.hartree * unit.AVOGADRO_CONSTANT_NA).value_in_unit(
+    unit.kilojoule_per_mole
+) * EV_PER_KJ_PER_MOL
 KJ_PER_MOL_PER_KELVIN = unit.MOLAR_GAS_CONSTANT_R.value_in_unit(unit.kilojoule_per_mole / unit.kelvin)

@@ -15,6 +15,7 @@ from orbmm.errors import ModelError, StructureError
 
 LARGEST_ATOMIC_NUMBER = 118
 
+
 @dataclass(frozen=True)
 class Composition:
     """The atoms of one system and, where the model takes them, its total charge and spin multiplicity.
@@ -41,7 +42,9 @@ def compose(
     """
     numbers = np.asarray(torch.as_tensor(atomic_numbers).cpu())
     if numbers.ndim != 1 or not len(numbers) or not np.issubdtype(numbers.dtype, np.integer):
-        raise StructureError(f"atomic_numbers must be a non-empty list of integers, got shape {numbers.shape} of {numbers.dtype}")
+        raise StructureError(
+            f"atomic_numbers must be a non-empty list of integers, got shape {numbers.shape} of {numbers.dtype}"
+        )
     _check_elements(record, numbers)
     _check_charge(record, charge, multiplicity)
     return Composition(torch.as_tensor(numbers.astype(np.int64), device=device), charge, multiplicity)
@@ -64,8 +67,10 @@ def _check_charge(record: CheckpointRecord, charge: float | None, multiplicity: 
     if record.takes_charge:
         missing = [name for name, value in given.items() if value is None]
         if missing:
-            raise ModelError(f"{record.name} needs {' and '.join(missing)}: give the total charge and the spin multiplicity")
-        if int(multiplicity) != multiplicity or multiplicity < 1:
+            raise ModelError(
+                f"{record.name} needs {' and '.join(missing)}: give the total charge and the spin multiplicity"
+            )
+        if multiplicity is not None and (int(multiplicity) != multiplicity or multiplicity < 1):
             raise ModelError(f"multiplicity must be a whole number from 1 on, got {multiplicity}")
         return
     extra = [name for name, value in given.items() if value is not None]

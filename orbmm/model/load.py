@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
+from pathlib import Path
 
 import torch
 
@@ -30,6 +31,6 @@ def load_model(
     record = find_record(name)
     arithmetic = find_precision(precision)
     place = find_device(device)
-    file = locate_weights(record, weights)
+    file = locate_weights(record, None if weights is None else Path(weights))
     network = assemble_network(record, read_state_dict(file.path))
     return Potential(record, network.to(place, arithmetic.dtype), file.sha256, place, arithmetic)

@@ -89,7 +89,9 @@ class OrbNetwork(nn.Module):
     def forward(self, graph: AtomGraph, vectors: Tensor) -> Tensor:
         """vectors: (E, 3) [Å] from sender to receiver; returns node features (N, D)."""
         lengths = torch.linalg.vector_norm(vectors, dim=-1)  # (E,)
-        envelope = evaluate_envelope(lengths / self.architecture.cutoff_angstrom, EDGE_ENVELOPE_POWER)[:, None]  # (E, 1)
+        envelope = evaluate_envelope(lengths / self.architecture.cutoff_angstrom, EDGE_ENVELOPE_POWER)[
+            :, None
+        ]  # (E, 1)
         edges = self._encoder._edge_fn(self._describe_edges(vectors, lengths, envelope))  # (E, D)
         nodes = self._encoder._node_fn(self.atom_emb(graph.atomic_numbers))  # (N, D)
         condition = self._condition(graph)

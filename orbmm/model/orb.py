@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from orbmm.checkpoints.architecture import Architecture, Oddities
+from orbmm.errors import ModelError
 from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.heads import ConfidenceHead, EnergyHead, ForceHead, StressHead
-from orbmm.model.network import OrbNetwork
 from orbmm.model.net_force import remove_net_torque, subtract_mean_force
+from orbmm.model.network import OrbNetwork
 from orbmm.model.repulsion import PairRepulsion
 
 OUTPUTS = frozenset({"energy", "forces", "stress", "confidence"})
@@ -53,15 +55,15 @@ class Orb(nn.Module):
         outputs = {"energy", "forces"} | set(self.heads)
         return frozenset(outputs)
 
-    def forward(self, graph: AtomGraph, outputs: Set[str]) -> Prediction:
+    def forward(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
         """Predict the outputs named, a subset of available_outputs; stress needs graph.volumes."""
         raise NotImplementedError
 
-    def _confidence(self, nodes: Tensor, outputs: Set[str]) -> Tensor | None:
+    def _confidence(self, nodes: Tensor, outputs: AbstractSet[str]) -> Tensor | None:
         return self.heads["confidence"](nodes.detach()) if "confidence" in outputs else None
 
     def _total_energy(self, interaction: Tensor, graph: AtomGraph) -> Tensor:
-        return interaction + self.heads["energy"].reference(graph)  # (B,)
+        return interaction + cast(EnergyHead, self.heads["energy"]).reference(graph)  # (B,)
 
 
 class DirectOrb(Orb):
@@ -73,7 +75,7 @@ class DirectOrb(Orb):
         if architecture.has_stress_head:
             self.heads["stress"] = StressHead(architecture)
 
-    def forward(self, graph: AtomGraph, outputs: Set[str]) -> Prediction:
+    def forward(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
         """See Orb.forward."""
         nodes = self.model(graph, graph.vectors)  # (N, D)
         repulsion, slope = self._repulsion_and_slope(graph)
@@ -114,7 +116,7 @@ class ConservativeOrb(Orb):
         """The outputs that this network can give; stress needs no head."""
         return super().available_outputs | {"stress"}
 
-    def forward(self, graph: AtomGraph, outputs: Set[str]) -> Prediction:
+    def forward(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
         """See Orb.forward. While the network trains, energy and forces stay differentiable by its weights."""
         forces = stress = None
         if outputs.isdisjoint({"forces", "stress"}):
@@ -139,6 +141,8 @@ class ConservativeOrb(Orb):
 
 
 def _stress_from_slope(slope: Tensor, graph: AtomGraph) -> Tensor:
+    if graph.volumes is None:
+        raise ModelError("stress needs a cell: a molecule in vacuum has no volume")
     return to_voigt(graph.virial_from_slope(slope)) / graph.volumes[:, None]  # (B, 6)
 
 

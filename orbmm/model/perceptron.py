@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import pairwise
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,21 +15,26 @@ class Perceptron(nn.Sequential):
 
     def __init__(self, inputs: int, hidden: int, depth: int, outputs: int) -> None:
         widths = [inputs, *[hidden] * depth, outputs]
-        layers = OrderedDict(
+        layers: OrderedDict[str, nn.Module] = OrderedDict(
             (f"NN-{index}", nn.Linear(fan_in, fan_out))
-            for index, (fan_in, fan_out) in enumerate(zip(widths, widths[1:]))
+            for index, (fan_in, fan_out) in enumerate(pairwise(widths))
         )
         super().__init__(layers)
 
     def forward(self, features: Tensor) -> Tensor:
         """features: (..., inputs); returns (..., outputs)."""
-        return self.finish(self[0](features))
+        return self.finish(self.first(features))
 
     def finish(self, first: Tensor) -> Tensor:
         """Go on after the first linear layer; first: (..., hidden)."""
         for layer in list(self)[1:]:
             first = layer(F.silu(first))
         return first
+
+    @property
+    def first(self) -> nn.Linear:
+        """The first linear layer."""
+        return cast(nn.Linear, self[0])
 
 
 class NormalizedPerceptron(nn.Module):
@@ -48,7 +55,7 @@ class NormalizedPerceptron(nn.Module):
         edges: (E, D), nodes: (N, D), senders and receivers: (E,); returns (E, outputs).
         The first matrix acts on the three parts separately, on the nodes once per node instead of once per edge.
         """
-        first = self.mlp[0]
+        first = self.mlp.first
         width = edges.shape[1]
         for_edges, for_senders, for_receivers = first.weight.split(width, dim=1)  # 3 x (H, D)
         hidden = F.linear(edges, for_edges, first.bias)  # (E, H)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,7 +65,7 @@ class Potential:
         composition: Composition,
         positions: Tensor,
         cell: Tensor | None = None,
-        outputs: Set[str] = ENERGY_AND_FORCES,
+        outputs: AbstractSet[str] = ENERGY_AND_FORCES,
     ) -> Prediction:
         """Predict on the device, without a copy to the host.
 
@@ -99,6 +100,8 @@ class Potential:
         places = torch.as_tensor(positions, dtype=torch.float64, device=self.device)
         lattice = None if cell is None else torch.as_tensor(cell, dtype=torch.float64, device=self.device)
         result = self.evaluate(composition, places, lattice, outputs)
+        if result.energy is None or result.forces is None:
+            raise ModelError(f"{self.record.name} gave no energy or no forces")
         return NumpyPrediction(
             energy=float(result.energy),
             forces=_to_numpy(result.forces),
@@ -132,12 +135,13 @@ class Potential:
     def _scalar(self, value: float | None) -> Tensor | None:
         return None if value is None else torch.tensor([value], dtype=self.dtype, device=self.device)
 
-    def _check_outputs(self, outputs: Set[str], cell: Tensor | None) -> None:
+    def _check_outputs(self, outputs: AbstractSet[str], cell: Tensor | None) -> None:
         for name in sorted(outputs):
             if name not in OUTPUTS:
                 raise ModelError(f"unknown output '{name}': {name_nearest(name, OUTPUTS)}")
             if name not in self.network.available_outputs:
-                raise ModelError(f"{self.record.name} has no {name} head")
+                given = ", ".join(sorted(self.network.available_outputs))
+                raise ModelError(f"{self.record.name} has no {name} head: it gives {given}")
         if "stress" in outputs and cell is None:
             raise ModelError("stress needs a cell: a molecule in vacuum has no volume")
 

@@ -16,7 +16,9 @@ class MixedOptimizer:
 
     def __init__(self, network: nn.Module, learning_rate: float, steps: int) -> None:
         trained = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
-        matrices = [weight for name, weight in trained if weight.ndim == 2 and min(weight.shape) > 1 and "emb" not in name]
+        matrices = [
+            weight for name, weight in trained if weight.ndim == 2 and min(weight.shape) > 1 and "emb" not in name
+        ]
         chosen = set(map(id, matrices))
         others = [weight for _, weight in trained if id(weight) not in chosen]
         self.parts = [
@@ -34,7 +36,10 @@ class MixedOptimizer:
 
     def state_dict(self) -> dict:
         """Everything that a resumed training needs."""
-        return {"parts": [part.state_dict() for part in self.parts], "schedules": [s.state_dict() for s in self.schedules]}
+        return {
+            "parts": [part.state_dict() for part in self.parts],
+            "schedules": [s.state_dict() for s in self.schedules],
+        }
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from what state_dict returned; the shape of the schedule stays as it was made here."""

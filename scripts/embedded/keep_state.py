@@ -1,6 +1,6 @@
 """Keep the last state of a run as the start of a system that ships: positions, velocities and box, as OpenMM's XML.
 
-    python scripts/embedded/keep_state.py --run runs/long --to systems/alanine-dipeptide/equilibrated.xml
+python scripts/embedded/keep_state.py --run runs/long --to systems/alanine-dipeptide/equilibrated.xml
 """
 
 from __future__ import annotations

@@ -66,7 +66,9 @@ def label_file(source: Path, target: Path, workers: int) -> None:
         dropped = 0
         for number, job in enumerate(jobs, start=1):
             dropped += job.result()
-            print(f"{number}/{len(jobs)} chunks, {dropped} frames dropped, {time.monotonic() - began:.0f} s", flush=True)
+            print(
+                f"{number}/{len(jobs)} chunks, {dropped} frames dropped, {time.monotonic() - began:.0f} s", flush=True
+            )
     write_frames(target, [frame for path in paths if path.exists() for frame in read_frames(path)])
 
 

@@ -52,7 +52,13 @@ def draw(time_ps: np.ndarray, energy: np.ndarray, slope: float, path: Path) -> N
     figure = Figure(figsize=(5.0, 3.0), layout="constrained")
     axes = figure.subplots()
     axes.plot(time_ps, energy, lw=0.8, color="0.3", label="total energy")
-    axes.plot(time_ps, slope * (time_ps - time_ps.mean()) + energy.mean(), lw=1.5, color="#0072B2", label=f"{slope:+.3f} meV/atom/ps")
+    axes.plot(
+        time_ps,
+        slope * (time_ps - time_ps.mean()) + energy.mean(),
+        lw=1.5,
+        color="#0072B2",
+        label=f"{slope:+.3f} meV/atom/ps",
+    )
     axes.set(xlabel="time (ps)", ylabel="energy against start (meV/atom)")
     axes.legend(frameon=False)
     figure.savefig(path, dpi=200)
@@ -67,7 +73,13 @@ if __name__ == "__main__":
     time_ps, energy, atoms = conserve(arguments.run, arguments.length_ps)
     slope = float(np.polyfit(time_ps, energy, 1)[0])
     arguments.to.mkdir(parents=True, exist_ok=True)
-    summary = {"model": MODEL, "atoms": atoms, "length_ps": arguments.length_ps, "drift_meV_atom_ps": slope, "spread_meV_atom": float(energy.std())}
+    summary = {
+        "model": MODEL,
+        "atoms": atoms,
+        "length_ps": arguments.length_ps,
+        "drift_meV_atom_ps": slope,
+        "spread_meV_atom": float(energy.std()),
+    }
     print(json.dumps(summary))
     (arguments.to / "drift.json").write_text(json.dumps(summary, indent=1) + "\n")
     draw(time_ps, energy, slope, arguments.to / "drift.png")

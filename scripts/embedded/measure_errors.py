@@ -1,6 +1,6 @@
 """Errors of an embedded network on frames that training never saw, as JSON and a figure.
 
-    python scripts/embedded/measure_errors.py orb-mini-conservative-inf-xtb --frames held_out.npz own.npz --to docs/embedded
+python scripts/embedded/measure_errors.py orb-mini-conservative-inf-xtb --frames held_out.npz own.npz --to docs/embedded
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def collect(name: str, weights: Path | None, files: list[Path]) -> dict[str, dic
     groups: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
     for frame in (frame for path in files for frame in read_frames(path)):
         graph = prepare_frame(frame, potential.record.architecture, potential.record.max_neighbors)
-        (_, errors, energy), = iterate_errors(potential.network, [graph])
+        ((_, errors, energy),) = iterate_errors(potential.network, [graph])
         parts = groups[frame.group.rsplit("-", 1)[0]]
         parts["water"].append(errors[~graph.peptide])
         parts["peptide"].append(errors[graph.peptide])
@@ -48,7 +48,9 @@ def summarise(parts: dict[str, np.ndarray]) -> dict[str, float]:
             summary[f"{name}_mae_meV_A"] = 1000 * float(np.abs(errors).mean())
             summary[f"{name}_rmse_meV_A"] = 1000 * float(np.sqrt((errors**2).mean()))
     summary["energy_mae_meV_atom"] = 1000 * float(np.abs(parts["energy"]).mean())
-    summary["energy_mae_without_offset_meV_atom"] = 1000 * float(np.abs(parts["energy"] - parts["energy"].mean()).mean())
+    summary["energy_mae_without_offset_meV_atom"] = 1000 * float(
+        np.abs(parts["energy"] - parts["energy"].mean()).mean()
+    )
     return summary
 
 
@@ -61,7 +63,9 @@ def draw(groups: dict[str, dict[str, np.ndarray]], path: Path) -> None:
             errors = np.sort(1000 * np.abs(values[parts]).ravel())
             if len(errors):
                 axes.plot(errors, np.linspace(0, 1, len(errors)), style, label=f"{group}, {parts}")
-    axes.set(xscale="log", xlim=(1, 2000), ylim=(0, 1), xlabel="error of a force component (meV/Å)", ylabel="share below")
+    axes.set(
+        xscale="log", xlim=(1, 2000), ylim=(0, 1), xlabel="error of a force component (meV/Å)", ylabel="share below"
+    )
     axes.legend(fontsize=7, frameon=False)
     figure.savefig(path, dpi=200)
 

@@ -59,12 +59,16 @@ def plan_training() -> list[Trajectory]:
             Trajectory(f"water-{index}", None, 31 + index % 3, True, 30, (300, 400, 500)[index % 3], scales[index % 5])
         )
     for index in range(20):
-        trajectories.append(Trajectory(f"drop-ala-{index}", "ALA", 6 + index % 8, False, 25, (250, 300, 400)[index % 3]))
+        trajectories.append(
+            Trajectory(f"drop-ala-{index}", "ALA", 6 + index % 8, False, 25, (250, 300, 400)[index % 3])
+        )
     for index in range(20):
         trajectories.append(Trajectory(f"alone-ala-{index}", "ALA", 0, False, 40, (300, 400, 500, 700)[index % 4]))
     for residue in ("GLY", "SER", "THR", "PRO", "TYR", "TRP", "ASN", "VAL", "LEU", "GLN"):
         for index in range(2):
-            trajectories.append(Trajectory(f"alone-{residue.lower()}-{index}", residue, 0, False, 20, (300, 500)[index]))
+            trajectories.append(
+                Trajectory(f"alone-{residue.lower()}-{index}", residue, 0, False, 20, (300, 500)[index])
+            )
     for residue in ("GLY", "SER"):
         trajectories.append(Trajectory(f"box-{residue.lower()}-0", residue, 26, True, 25, 350))
     return trajectories
@@ -146,7 +150,9 @@ def _solvate(trajectory: Trajectory, seed: int) -> app.Modeller:
 
 def _keep_nearest_waters(modeller: app.Modeller, count: int) -> None:
     positions = np.array(modeller.positions.value_in_unit(unit.nanometer))
-    solute = [atom.index for residue in modeller.topology.residues() if residue.name != "HOH" for atom in residue.atoms()]
+    solute = [
+        atom.index for residue in modeller.topology.residues() if residue.name != "HOH" for atom in residue.atoms()
+    ]
     center = positions[solute] if solute else positions.mean(axis=0)[None]
     waters = [residue for residue in modeller.topology.residues() if residue.name == "HOH"]
     oxygen = positions[[next(residue.atoms()).index for residue in waters]]
