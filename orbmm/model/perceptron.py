@@ -16,8 +16,7 @@ class Perceptron(nn.Sequential):
     def __init__(self, inputs: int, hidden: int, depth: int, outputs: int) -> None:
         widths = [inputs, *[hidden] * depth, outputs]
         layers: OrderedDict[str, nn.Module] = OrderedDict(
-            (f"NN-{index}", nn.Linear(fan_in, fan_out))
-            for index, (fan_in, fan_out) in enumerate(pairwise(widths))
+            (f"NN-{index}", nn.Linear(fan_in, fan_out)) for index, (fan_in, fan_out) in enumerate(pairwise(widths))
         )
         super().__init__(layers)
 
