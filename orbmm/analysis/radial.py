@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from orbmm.analysis.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -15,10 +14,9 @@ from orbmm.units import ANGSTROM_PER_NM
 
 LARGEST_CUTOFF_NM = 1.0
 _BIN_NM = 0.005
-_PAIRS_AT_ONCE = 4_000_000
 _PEAK_HALF_WIDTH = 3  # bins on each side that the parabola takes in
 _METHOD = (
-    "Distances between {oxygens} water oxygens and their nearest images (mdtraj) in bins of {bin:g} angstrom over "
+    "Distances between {oxygens} water oxygens and their periodic images (k-d tree) in bins of {bin:g} angstrom over "
     "{frames} frames from {start:g} ps on, relative to the same number of oxygens spread evenly over the whole box "
     "(volume of the solute included). Peak by a parabola; coordination number: mean neighbours up to the first "
     "minimum. Up to {cutoff:.2f} angstrom; half the smallest box width is the limit."
@@ -70,10 +68,14 @@ def _find_limit(chunk: md.Trajectory) -> float:
     """Half the smallest box width of any frame [nm]: beyond it the nearest image is not the only one."""
     if chunk.unitcell_vectors is None:
         raise NothingToMeasure("no radial distribution: the trajectory has no box")
-    box = chunk.unitcell_vectors.astype(float)  # (F, 3, 3)
-    faces = np.cross(np.roll(box, -1, axis=1), np.roll(box, -2, axis=1))  # (F, 3, 3)
-    widths = chunk.unitcell_volumes[:, None] / np.linalg.norm(faces, axis=2)  # (F, 3)
-    return 0.5 * float(widths.min())
+    return 0.5 * float(_find_widths(chunk.unitcell_vectors.astype(float)).min())
+
+
+def _find_widths(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distances (F, 3) between opposite faces of boxes (F, 3, 3) with vectors as rows."""
+    faces = np.cross(np.roll(boxes, -1, axis=1), np.roll(boxes, -2, axis=1))  # (F, 3, 3)
+    volumes = np.abs(np.linalg.det(boxes))
+    return np.asarray(volumes[:, None] / np.linalg.norm(faces, axis=2))
 
 
 def _choose_edges(limit_nm: float, cutoff_nm: float | None) -> NDArray[np.float64]:
@@ -89,17 +91,27 @@ def _choose_edges(limit_nm: float, cutoff_nm: float | None) -> NDArray[np.float6
 def _count_pairs(chunk: md.Trajectory, edges: NDArray[np.float64]) -> NDArray[np.float64]:
     """How many pairs, over all frames, fall in each bin."""
     counts = np.zeros(len(edges) - 1)
-    for pairs in _split_pairs(chunk.n_atoms, _PAIRS_AT_ONCE // chunk.n_frames):
-        counts += np.histogram(md.compute_distances(chunk, pairs), bins=len(counts), range=(0.0, edges[-1]))[0]
+    for places, box in zip(chunk.xyz.astype(float), chunk.unitcell_vectors.astype(float), strict=True):
+        distances = _find_distances(places, box, float(edges[-1]))
+        counts += 0.5 * np.histogram(distances, bins=len(counts), range=(0.0, edges[-1]))[0]
     return counts
 
 
-def _split_pairs(atoms: int, most: int) -> Iterator[NDArray[np.int64]]:
-    """All pairs i < j, in batches of about `most`, so that memory grows with one atom's pairs and not with all."""
-    rows_at_once = max(1, most // atoms)
-    for first in range(0, atoms - 1, rows_at_once):
-        rows = np.arange(first, min(first + rows_at_once, atoms - 1))
-        yield np.concatenate([np.stack([np.full(atoms - 1 - i, i), np.arange(i + 1, atoms)], axis=1) for i in rows])
+def _find_distances(places: NDArray[np.float64], box: NDArray[np.float64], cutoff: float) -> NDArray[np.float64]:
+    """Distances within the cutoff from every atom (A, 3) to every other and to its images; each pair comes twice.
+
+    A k-d tree over the box and the images just outside its faces: time and memory grow with the number of atoms,
+    where mdtraj's `compute_distances` goes through all pairs.
+    """
+    inside = places @ np.linalg.inv(box)
+    inside -= np.floor(inside)
+    images = inside  # (A + ghosts, 3), in fractions of the box, the atoms themselves first
+    for axis, margin in enumerate(cutoff / _find_widths(box[None])[0]):
+        step = np.eye(3)[axis]
+        low, high = images[images[:, axis] < margin] + step, images[images[:, axis] > 1.0 - margin] - step
+        images = np.concatenate([images, low, high])
+    pairs = cKDTree(inside @ box).sparse_distance_matrix(cKDTree(images @ box), cutoff, output_type="ndarray")
+    return np.asarray(pairs["v"][pairs["i"] != pairs["j"]])
 
 
 def _collect(values: dict[str, NDArray[np.float64]], atoms: int, frames: int, discard_ps: float) -> Result:

@@ -9,7 +9,7 @@ from analysis.synthetic import CUBE, DODECAHEDRON, SKEWED, add_box, make_box
 from numpy.typing import NDArray
 
 from orbmm.analysis import compute_water_distribution
-from orbmm.analysis.radial import _split_pairs, compute_distribution, find_vertex
+from orbmm.analysis.radial import compute_distribution, find_vertex
 from orbmm.analysis.result import NothingToMeasure
 from orbmm.errors import AnalysisError
 
@@ -105,11 +105,6 @@ def test_frames_before_the_cut_do_not_count() -> None:
     assert compute_water_distribution(gas, discard_ps=2.0).frames == 6
     with pytest.raises(AnalysisError, match="discard less"):
         compute_water_distribution(gas, discard_ps=9.0)
-
-
-def test_every_pair_is_taken_once() -> None:
-    pairs = np.concatenate(list(_split_pairs(23, 50)))
-    assert sorted(map(tuple, pairs.tolist())) == [(i, j) for i in range(23) for j in range(i + 1, 23)]
 
 
 def test_the_vertex_of_a_parabola_is_found_between_bins() -> None:
