@@ -87,7 +87,8 @@ def _check_temperature(result: Result, limits: Limits) -> Check:
     converged = bool(result.number("converged"))
     errors = _ERRORS_ALLOWED if converged else 2 * _ERRORS_ALLOWED
     limit = f"{bath:g} ± {limits.temperature_kelvin:g} K, and {errors} standard errors on top"
-    says = f"temperature {mean:.0f} ± {error:.0f} K"
+    digits = 1 if error < 0.95 else 0
+    says = f"temperature {mean:.{digits}f} ± {error:.{digits}f} K"
     if abs(mean - bath) > limits.temperature_kelvin + errors * error:
         says += f" ({'hotter' if mean > bath else 'colder'} than {bath:g} K)"
         return Check("temperature", says, limit, Outcome.FAILED)
