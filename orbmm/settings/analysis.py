@@ -12,7 +12,11 @@ from orbmm.settings.field import Limits, check_fields, setting
 class AnalysisSettings:
     """The table [analysis]."""
 
-    discard_ps: float = setting("Start of the run that averages leave out [ps].", 0.0, Limits(at_least=0))
+    discard_ps: float | None = setting(
+        "Start of the run that averages leave out [ps]; absent: until the potential energy has settled.",
+        None,
+        Limits(at_least=0),
+    )
     broken_bond_factor: float = setting(
         "A covalent bond counts as broken beyond this many times its length at the start.", 1.4, Limits(above=1)
     )

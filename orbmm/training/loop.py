@@ -78,7 +78,7 @@ def train(
         (loss + confidence).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
         optimizer.step()
-        _update_average(average, network)
+        _update_average(average, network, step)
         if (step + 1) % 100 == 0:
             spent = time.monotonic() - began
             _log.info("step %d of %d, loss %.4f, %.0f s", step + 1, settings.steps, loss.item(), spent)
@@ -114,10 +114,12 @@ def _initialise(network: Orb, seed: int) -> None:
             torch.nn.init.zeros_(weight)
 
 
-def _update_average(average: Orb, network: Orb) -> None:
+def _update_average(average: Orb, network: Orb, step: int) -> None:
+    """Follow the network closely at first, so that the random start is soon forgotten."""
+    decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
     with torch.no_grad():
         for mean, weight in zip(average.parameters(), network.parameters()):
-            mean.lerp_(weight, 1.0 - AVERAGE_DECAY)
+            mean.lerp_(weight, 1.0 - decay)
 
 
 def _save(path: Path, network: Orb, average: Orb, optimizer: MixedOptimizer, step: int) -> None:

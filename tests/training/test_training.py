@@ -13,10 +13,12 @@ from safetensors.torch import load_file
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.model.assemble import make_network
 from orbmm.model.load import load_model
+from orbmm.model.orb import Prediction
+from orbmm.training import loop
 from orbmm.training.batches import join_graphs, prepare_frame, random_rotation
 from orbmm.training.dataset import Frame, read_frames, split_by_group, write_frames
-from orbmm.training.losses import LossWeights, weigh_errors
 from orbmm.training.loop import TrainingSettings, train
+from orbmm.training.losses import LossWeights, weigh_errors
 from orbmm.training.statistics import fit_reference_energies
 
 MODELS = ["orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"]
@@ -108,8 +110,6 @@ def test_reference_energies_of_a_sum_of_atoms_are_found(frames: list[Frame]) -> 
 
 
 def test_a_perfect_prediction_costs_nothing_and_an_imperfect_one_does(frames: list[Frame]) -> None:
-    from orbmm.model.orb import Prediction
-
     batch = join_graphs([prepare_frame(frame, find_record(MODELS[0]).architecture, 120) for frame in frames])
     weights = LossWeights(force_scale=1.0)
     assert weigh_errors(Prediction(batch.energies, batch.forces), batch, weights, 1.0).item() == 0.0
@@ -120,50 +120,48 @@ def test_a_perfect_prediction_costs_nothing_and_an_imperfect_one_does(frames: li
 @pytest.mark.parametrize("name", MODELS)
 def test_a_resumed_training_equals_an_uninterrupted_one(name: str, frames: list[Frame], tmp_path: Path) -> None:
     record = find_record(name)
-    settings = TrainingSettings(steps=6, edges_per_batch=300, save_every=3)
+    settings = TrainingSettings(steps=4, edges_per_batch=300, save_every=2)
     whole = load_file(train(record, frames, tmp_path / "whole", settings))
-    _interrupt_after_three_steps(record, frames, tmp_path / "parts", settings)
+    _interrupt_halfway(record, frames, tmp_path / "parts", settings)
     resumed = load_file(train(record, frames, tmp_path / "parts", settings))
     assert all(torch.equal(whole[key], resumed[key]) for key in whole)
     other = load_file(train(record, frames, tmp_path / "other", replace(settings, seed=2)))
     assert not all(torch.equal(whole[key], other[key]) for key in whole)
 
 
-def _interrupt_after_three_steps(
-    record: CheckpointRecord, frames: list[Frame], folder: Path, settings: TrainingSettings
-) -> None:
+def _interrupt_halfway(record: CheckpointRecord, frames: list[Frame], folder: Path, settings: TrainingSettings) -> None:
     """Training that stops where a checkpoint was just written, as a killed process does."""
     calls = 0
 
     class Killed(Exception):
         pass
 
-    class Frames(list):  # the loop draws its frames one by one from the graphs made of these
-        pass
-
-    from orbmm.training import loop
-
     original = loop.join_graphs
 
     def join_or_die(*arguments: object) -> object:
         nonlocal calls
         calls += 1
-        if calls > 3:
+        if calls > 2:
             raise Killed
         return original(*arguments)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(loop, "join_graphs", join_or_die)
-        train(record, Frames(frames), folder, settings)
+        train(record, frames, folder, settings)
 
 
 def test_training_lowers_the_error_on_what_it_was_shown(frames: list[Frame], tmp_path: Path) -> None:
-    """Forces of a harmonic bond: twenty steps must learn something of them."""
+    """Forces that pull each oxygen between its hydrogens, and these back: a lesson of one line."""
     record = find_record("orb-mini-direct-inf-xtb")
-    shown = [replace(frame, forces=np.tile([0.5, 0.0, -0.5], (len(frame.positions), 1))) for frame in frames]
-    graphs = [prepare_frame(frame, record.architecture, record.max_neighbors) for frame in shown]
-    batch = join_graphs(graphs)
+    shown = [replace(frame, forces=_pull_together(frame.positions)) for frame in frames]
+    batch = join_graphs([prepare_frame(frame, record.architecture, record.max_neighbors) for frame in shown])
     fresh = make_network(record).float()(batch.graph, {"forces"}).forces
     weights = train(record, shown, tmp_path, TrainingSettings(steps=60, edges_per_batch=600, save_every=60))
     trained = load_model(record.name, weights=weights, device="cpu").network(batch.graph, {"forces"}).forces
-    assert (trained - batch.forces).abs().mean() < 0.8 * (fresh - batch.forces).abs().mean()
+    assert (trained - batch.forces).abs().mean() < 0.5 * (fresh - batch.forces).abs().mean()
+
+
+def _pull_together(positions: np.ndarray) -> np.ndarray:
+    oxygen, first, second = positions.reshape(-1, 3, 3).transpose(1, 0, 2)
+    pull = 0.5 * (first + second) - oxygen
+    return np.stack([pull, -0.5 * pull, -0.5 * pull], axis=1).reshape(-1, 3)
