@@ -136,9 +136,11 @@ def _check_given_file(path: Path) -> None:
         raise CheckpointError(f"weights={path} does not exist (looked in {Path.cwd()})")
     if path.stat().st_size == 0:
         raise CheckpointError(f"weights={path} is empty: copy or download it again")
-    if not os.access(path, os.R_OK):
-        raise CheckpointError(f"weights={path} may not be read by you: change its permissions")
-    if not looks_like_weights(path):
+    try:
+        looks_right = looks_like_weights(path)
+    except PermissionError as error:
+        raise CheckpointError(f"weights={path} may not be read by you: change its permissions") from error
+    if not looks_right:
         raise CheckpointError(
             f"weights={path} is torn or no weights file: copy or download it again, or give a file written by torch.save "
             "or a .safetensors file"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,7 @@ from orbmm.checkpoints.store import cache_folder, find_by_hash, locate_weights, 
 from orbmm.errors import CheckpointError
 
 RECORD = find_record("orb-v3-direct-20-omat")
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -111,11 +115,27 @@ def test_a_torn_or_foreign_file_is_refused_by_its_own_name_and_not_kept(weights,
     assert not cache.exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_named(weights):
-    weights.chmod(0)
-    with pytest.raises(CheckpointError, match="may not be read"):
-        locate_weights(RECORD, weights)
+def test_a_file_that_may_not_be_read_is_named():
+    with tempfile.TemporaryDirectory() as folder, an_ordinary_user(Path(folder)):
+        secret = Path(folder) / "mine.ckpt"
+        secret.write_bytes(b"weights")
+        secret.chmod(0)
+        with pytest.raises(CheckpointError, match="may not be read"):
+            locate_weights(RECORD, secret)
+
+
+@contextmanager
+def an_ordinary_user(folder):
+    """Root may read everything: as root, be somebody else for the block, who owns the folder."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.chown(folder, NOBODY, NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def test_the_cache_is_the_users_own_where_the_variable_is_not_set(monkeypatch):

@@ -183,6 +183,7 @@ def test_ball_cover_refuses_a_box_too_small_for_it() -> None:
         find_edges(positions, cell, CUTOFF, 20, "ball_cover")
 
 
+@pytest.mark.gpu
 @needs_cuml
 def test_ball_cover_refuses_atoms_on_the_cpu() -> None:
     with pytest.raises(DeviceError, match="CUDA device"):
