@@ -16,7 +16,7 @@ from orbmm.analysis.radial import compute_water_distribution
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.rmsd import compute_rmsd
 from orbmm.analysis.run_folder import Recording, read_structure
-from orbmm.analysis.temperature import measure_temperature
+from orbmm.analysis.temperature import Bath, measure_temperature
 from orbmm.analysis.verdict import Limits, Verdict, judge
 from orbmm.errors import AnalysisError
 from orbmm.settings import AnalysisSettings
@@ -48,7 +48,7 @@ def analyze_recording(recording: Recording, discard_ps: float | None = None, lim
     Raises AnalysisError for files that do not fit together.
     """
     settings = recording.settings.analysis if recording.settings else AnalysisSettings()
-    bath = recording.settings.run.temperature_kelvin if recording.settings else None
+    bath = _read_bath(recording)
     energies = recording.energies
     cut = _choose_cut(discard_ps if discard_ps is not None else settings.discard_ps, energies)
     start = recording.start
@@ -66,6 +66,12 @@ def analyze_recording(recording: Recording, discard_ps: float | None = None, lim
         missing["temperature"] = missing["energy"] = "not in a trajectory; they need the energies.csv of a run folder"
     limits = limits or Limits()
     return Analysis(results, missing, cut, judge(results, limits), limits, recording.record)
+
+
+def _read_bath(recording: Recording) -> Bath | None:
+    if recording.settings is None:
+        return None
+    return Bath(recording.settings.run.temperature_kelvin, recording.settings.run.friction_per_ps)
 
 
 def write_analysis(analysis: Analysis, folder: Path) -> None:

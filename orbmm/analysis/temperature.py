@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,19 +12,29 @@ from orbmm.analysis.energy_table import EnergyTable
 from orbmm.analysis.result import Result
 from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
+LEAST_RELAXATIONS = 5.0
+"""Relaxation times of the bath (1 / friction) that a run must cover before its mean temperature is judged."""
+
 _METHOD = (
     "Temperature 2 K / (f R) from the kinetic energy K with f = {freedom} degrees of freedom{rule}; mean from "
     "{start:g} ps on, standard error by block averaging (Flyvbjerg and Petersen 1989){converged}."
 )
 
 
-def measure_temperature(
-    energies: EnergyTable, atoms: int, discard_ps: float = 0.0, bath_kelvin: float | None = None
-) -> Result:
+@dataclass(frozen=True)
+class Bath:
+    """The thermostat that was asked for: temperature [K] and Langevin friction [1/ps], None when unknown."""
+
+    kelvin: float
+    friction_per_ps: float | None = None
+
+
+def measure_temperature(energies: EnergyTable, atoms: int, discard_ps: float = 0.0, bath: Bath | None = None) -> Result:
     """Mean temperature after the equilibration cut, its standard error and its fluctuation [K].
 
     energies: the table of a run; atoms: how many there are; discard_ps: time that the mean leaves out.
-    bath_kelvin: the temperature that was asked for, kept beside the measured one; None when unknown.
+    bath: what was asked for, kept beside what was measured; None when unknown. Weak friction lets go of heat slowly:
+    blocks of a run shorter than a few relaxation times cannot see how slowly, so their error is not believed.
     Raises AnalysisError when the cut leaves fewer than two rows.
     """
     kept = energies.start_at(discard_ps)
@@ -38,19 +49,26 @@ def measure_temperature(
         "fluctuation_expected": average.mean * math.sqrt(2.0 / freedom),
         "degrees_of_freedom": freedom,
         "discarded": discard_ps,
-        "converged": int(average.converged),
+        "converged": int(average.converged and _spans_relaxation(kept, bath)),
     }
-    if bath_kelvin is not None:
-        values["bath"] = bath_kelvin
+    if bath is not None:
+        values["bath"] = bath.kelvin
     units = dict.fromkeys(values, "K") | {"degrees_of_freedom": "", "converged": "", "time": "ps", "discarded": "ps"}
     method = _METHOD.format(
         freedom=freedom,
         rule=_name_rule(freedom, atoms),
         start=max(discard_ps, float(energies.time_ps[0])),
-        converged="" if average.converged else ", which has not levelled off: the run is short",
+        converged="" if values["converged"] else "; the run is too short to be sure of that error",
     )
     arrays = {name: np.asarray(value) for name, value in values.items()}
     return Result("temperature", method, "time", arrays, units, len(kept.time_ps))
+
+
+def _spans_relaxation(kept: EnergyTable, bath: Bath | None) -> bool:
+    """Whether the rows cover enough relaxation times of the bath for block averages to tell their error."""
+    if bath is None or bath.friction_per_ps is None:
+        return True
+    return (kept.time_ps[-1] - kept.time_ps[0]) * bath.friction_per_ps >= LEAST_RELAXATIONS
 
 
 def find_degrees_of_freedom(energies: EnergyTable) -> int:

@@ -16,7 +16,7 @@ class Limits:
     """What a healthy run keeps to.
 
     temperature_kelvin: largest distance of the mean from the bath's temperature; the mean's error is allowed on top,
-        two standard errors, or four while the run is too short for the error to have levelled off.
+        two standard errors, or while the run is too short to know the error, two fluctuations.
     broken_bonds: covalent bonds that were broken in any frame.
     stretched_fraction: part of all bonds and frames that is stretched (see `bonds`).
     rmsd_angstrom: largest deviation of the backbone, or of the heavy atoms where there is no backbone.
@@ -85,11 +85,13 @@ def judge(results: Mapping[str, Result], limits: Limits | None = None) -> Verdic
 def _check_temperature(result: Result, limits: Limits) -> Check:
     mean, error, bath = (result.number(name) for name in ("mean", "mean_error", "bath"))
     converged = bool(result.number("converged"))
-    errors = _ERRORS_ALLOWED if converged else 2 * _ERRORS_ALLOWED
-    limit = f"{bath:g} ± {limits.temperature_kelvin:g} K, and {errors} standard errors on top"
+    margin = (
+        _ERRORS_ALLOWED * error if converged else 2 * _ERRORS_ALLOWED * max(error, result.number("fluctuation") / 2)
+    )
+    limit = f"{bath:g} ± {limits.temperature_kelvin:g} K, and {margin:.1f} K on top for the error"
     digits = 1 if error < 0.95 else 0
     says = f"temperature {mean:.{digits}f} ± {error:.{digits}f} K"
-    if abs(mean - bath) > limits.temperature_kelvin + errors * error:
+    if abs(mean - bath) > limits.temperature_kelvin + margin:
         says += f" ({'hotter' if mean > bath else 'colder'} than {bath:g} K)"
         return Check("temperature", says, limit, Outcome.FAILED)
     if not converged:

@@ -9,6 +9,7 @@ from analysis.test_blocks import expect_error
 
 from orbmm.analysis import measure_temperature
 from orbmm.analysis.energy_table import EnergyTable
+from orbmm.analysis.temperature import Bath
 from orbmm.errors import AnalysisError
 
 GAS_CONSTANT = 8.31446262e-3  # kJ/mol/K
@@ -55,6 +56,14 @@ def test_discarding_the_whole_run_is_refused() -> None:
         measure_temperature(make_table(np.full(100, 300.0)), ATOMS, discard_ps=5.0)
 
 
-def test_a_short_run_says_that_its_error_has_not_levelled_off() -> None:
+def test_a_short_run_says_that_its_error_is_not_sure() -> None:
     result = measure_temperature(make_table(300.0 + make_noise(64, 0.98)), ATOMS)
-    assert "not levelled off" in result.method and result.number("converged") == 0
+    assert "too short to be sure" in result.method and result.number("converged") == 0
+
+
+@pytest.mark.parametrize(("friction_per_ps", "converged"), [(0.1, 0), (1.0, 1)])
+def test_a_run_shorter_than_the_bath_relaxes_does_not_know_its_error(friction_per_ps: float, converged: int) -> None:
+    table = make_table(300.0 + 15.0 * make_noise(4000, 0.9))  # 40 ps: four or forty relaxation times
+    result = measure_temperature(table, ATOMS, bath=Bath(300.0, friction_per_ps))
+    assert result.number("converged") == converged
+    assert ("too short" in result.method) is not bool(converged)

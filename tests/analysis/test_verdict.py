@@ -16,7 +16,9 @@ def make_result(name: str, **values: float | list[str]) -> Result:
 
 def make_results(kelvin: float = 301.0, error: float = 4.0, converged: int = 1, names: tuple[str, ...] = ()) -> dict:
     return {
-        "temperature": make_result("temperature", mean=kelvin, mean_error=error, converged=converged, bath=300.0),
+        "temperature": make_result(
+            "temperature", mean=kelvin, mean_error=error, fluctuation=14.0, converged=converged, bath=300.0
+        ),
         "bonds": make_result("bonds", broken_ever=len(names), broken_names=list(names), stretched_fraction=0.0),
         "rmsd": make_result("rmsd", heavy_atoms=[0.0], heavy_atoms_largest=0.9, heavy_atoms_last=0.61),
     }
@@ -42,6 +44,8 @@ def test_a_broken_bond_comes_first() -> None:
         (313.0, 1.0, 1, Outcome.FAILED),
         (285.0, 1.0, 1, Outcome.FAILED),
         (313.0, 1.0, 0, Outcome.UNDECIDED),
+        (337.0, 1.0, 0, Outcome.UNDECIDED),
+        (339.0, 1.0, 0, Outcome.FAILED),
         (560.0, 10.0, 0, Outcome.FAILED),
     ],
 )
