@@ -143,7 +143,7 @@ def test_a_periodic_mixed_system_is_periodic_for_the_network_too(kind, potential
 
 
 @pytest.mark.skipif(not is_at_least(read_versions().openmmml, 1, 8), reason="openmm-ml caps cut bonds from 1.8 on")
-def test_a_cut_bond_is_capped_with_a_hydrogen_that_the_network_sees(kind, potential, compute):
+def test_a_cut_bond_is_capped_with_a_hydrogen_that_the_network_sees(potential, compute):
     topology = app.Topology()
     residue = topology.addResidue("ETH", topology.addChain())
     names = ("C1", "H1", "H2", "H3", "C2", "H4", "H5", "H6")
@@ -159,7 +159,7 @@ def test_a_cut_bond_is_capped_with_a_hydrogen_that_the_network_sees(kind, potent
     ])  # fmt: skip
     far, near = (
         potential.createMixedSystem(
-            topology, system, [0, 1, 2, 3], precision="float64", force=kind,
+            topology, system, [0, 1, 2, 3], precision="float64", force="auto",
             linkAtomDistances=[(0, 4, distance * unit.nanometer)], returnInfo=True,
         )["system"]
         for distance in (0.109, 0.100)
