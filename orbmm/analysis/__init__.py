@@ -9,11 +9,12 @@ from orbmm.analysis.radial import compute_water_distribution
 from orbmm.analysis.result import Result, read_result
 from orbmm.analysis.rmsd import compute_rmsd
 from orbmm.analysis.run_folder import Recording, read_plain_trajectory, read_run_folder
-from orbmm.analysis.temperature import measure_temperature
+from orbmm.analysis.temperature import Bath, measure_temperature
 from orbmm.analysis.verdict import Limits, Verdict, judge
 
 __all__ = [
     "Analysis",
+    "Bath",
     "BlockAverage",
     "Limits",
     "Recording",
