@@ -64,6 +64,7 @@ class _Tally:
         self.longest = np.zeros_like(self.start)
 
     def add(self, time_ps: NDArray[np.float64], lengths: NDArray[np.float32]) -> None:
+        """Take in one chunk of frames; time_ps: (F,) [ps], lengths: (F, B) [nm]."""
         ratio = lengths / self.start  # (F, B)
         hydrogen = lengths[:, self.to_hydrogen].astype(float) * ANGSTROM_PER_NM  # (F, H)
         self.longest = np.maximum(self.longest, ratio.max(axis=0))
@@ -80,6 +81,7 @@ class _Tally:
             self.columns.setdefault(name, []).append(values)
 
     def collect(self, topology: md.Topology, pairs: NDArray[np.int64], method: str) -> Result:
+        """All chunks as one Result; pairs: (B, 2) atom indices of the bonds."""
         columns = {name: np.concatenate(parts) for name, parts in self.columns.items()}
         ever_broken = self.longest > self.broken_factor
         values = {

@@ -28,6 +28,7 @@ class OneLineErrors(TyperGroup):
     """Prints an OrbmmError as one line on stderr and exits with its code; anything else keeps its traceback."""
 
     def invoke(self, ctx: typer.Context) -> object:
+        """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
         except OrbmmError as error:

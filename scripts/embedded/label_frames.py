@@ -20,9 +20,8 @@ import numpy as np
 from tblite.interface import Calculator
 
 from orbmm.training.dataset import Frame, read_frames, write_frames
+from orbmm.units import ANGSTROM_PER_BOHR, EV_PER_HARTREE
 
-EV_PER_HARTREE = 27.211386245988
-ANGSTROM_PER_BOHR = 0.529177210903
 FRAMES_PER_CHUNK = 20
 LARGEST_FORCE = 30.0  # eV/Å; beyond it a frame teaches the collision, not the liquid
 
