@@ -3,12 +3,22 @@
 from orbmm.analysis.analyze import Analysis, analyze_recording, write_analysis
 from orbmm.analysis.blocks import BlockAverage, average_blocks, find_equilibration
 from orbmm.analysis.bonds import measure_bonds
+from orbmm.analysis.contacts import compute_native_contacts
+from orbmm.analysis.crystal import read_b_factors
+from orbmm.analysis.density import compute_density
+from orbmm.analysis.diffusion import compute_diffusion
 from orbmm.analysis.energy import measure_energy
+from orbmm.analysis.fluctuation import compute_fluctuation
+from orbmm.analysis.gyration import compute_gyration
+from orbmm.analysis.hydrogen_bonds import count_hydrogen_bonds
 from orbmm.analysis.images import find_solute, mend_images
+from orbmm.analysis.oxygen_hydrogen import compute_oxygen_hydrogen
 from orbmm.analysis.radial import compute_water_distribution
+from orbmm.analysis.ramachandran import compute_ramachandran
 from orbmm.analysis.result import Result, read_result
 from orbmm.analysis.rmsd import compute_rmsd
 from orbmm.analysis.run_folder import Recording, read_plain_trajectory, read_run_folder
+from orbmm.analysis.secondary import compute_secondary_structure
 from orbmm.analysis.temperature import Bath, measure_temperature
 from orbmm.analysis.verdict import Limits, Verdict, judge
 
@@ -22,8 +32,17 @@ __all__ = [
     "Verdict",
     "analyze_recording",
     "average_blocks",
+    "compute_density",
+    "compute_diffusion",
+    "compute_fluctuation",
+    "compute_gyration",
+    "compute_native_contacts",
+    "compute_oxygen_hydrogen",
+    "compute_ramachandran",
     "compute_rmsd",
+    "compute_secondary_structure",
     "compute_water_distribution",
+    "count_hydrogen_bonds",
     "find_equilibration",
     "find_solute",
     "judge",
@@ -31,6 +50,7 @@ __all__ = [
     "measure_energy",
     "measure_temperature",
     "mend_images",
+    "read_b_factors",
     "read_plain_trajectory",
     "read_result",
     "read_run_folder",

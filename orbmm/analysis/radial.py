@@ -5,9 +5,9 @@ from __future__ import annotations
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from orbmm.analysis.frames import Frames, read_chunks, read_times
+from orbmm.analysis.periodic_pairs import find_pairs, find_widths
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
 from orbmm.units import ANGSTROM_PER_NM
@@ -49,8 +49,8 @@ def compute_distribution(
         kept = chunk[read_times(chunk) >= discard_ps]
         if kept.n_frames == 0:
             continue
-        limit = min(limit, _find_limit(kept))
-        edges = _choose_edges(limit, cutoff_nm) if edges is None else edges
+        limit = min(limit, find_limit(kept))
+        edges = choose_edges(limit, cutoff_nm) if edges is None else edges
         counts = counts + _count_pairs(kept, edges)
         ideal = ideal + 0.5 * len(atoms) * (len(atoms) - 1) * np.sum(1.0 / kept.unitcell_volumes.astype(float))
         used += kept.n_frames
@@ -64,21 +64,15 @@ def compute_distribution(
     return _collect(values, len(atoms), used, discard_ps)
 
 
-def _find_limit(chunk: md.Trajectory) -> float:
+def find_limit(chunk: md.Trajectory) -> float:
     """Half the smallest box width of any frame [nm]: beyond it the nearest image is not the only one."""
     if chunk.unitcell_vectors is None:
         raise NothingToMeasure("no radial distribution: the trajectory has no box")
-    return 0.5 * float(_find_widths(chunk.unitcell_vectors.astype(float)).min())
+    return 0.5 * float(find_widths(chunk.unitcell_vectors.astype(float)).min())
 
 
-def _find_widths(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distances (F, 3) between opposite faces of boxes (F, 3, 3) with vectors as rows."""
-    faces = np.cross(np.roll(boxes, -1, axis=1), np.roll(boxes, -2, axis=1))  # (F, 3, 3)
-    volumes = np.abs(np.linalg.det(boxes))
-    return np.asarray(volumes[:, None] / np.linalg.norm(faces, axis=2))
-
-
-def _choose_edges(limit_nm: float, cutoff_nm: float | None) -> NDArray[np.float64]:
+def choose_edges(limit_nm: float, cutoff_nm: float | None) -> NDArray[np.float64]:
+    """Edges of the bins [nm] up to the cutoff, or to the limit. Raises AnalysisError for a cutoff beyond the limit."""
     if cutoff_nm is not None and cutoff_nm > limit_nm * (1.0 + 1e-6):
         raise AnalysisError(
             f"radial distribution up to {cutoff_nm:g} nm asked, but half the smallest box width is {limit_nm:.3f} nm; "
@@ -100,25 +94,18 @@ def _count_pairs(chunk: md.Trajectory, edges: NDArray[np.float64]) -> NDArray[np
 def _find_distances(places: NDArray[np.float64], box: NDArray[np.float64], cutoff: float) -> NDArray[np.float64]:
     """Distances within the cutoff from every atom (A, 3) to every other and to its images; each pair comes twice.
 
-    A k-d tree over the box and the images just outside its faces: time and memory grow with the number of atoms,
-    where mdtraj's `compute_distances` goes through all pairs.
+    By a k-d tree: time and memory grow with the number of atoms, where mdtraj's `compute_distances` goes through all
+    pairs.
     """
-    inside = places @ np.linalg.inv(box)
-    inside -= np.floor(inside)
-    images = inside  # (A + ghosts, 3), in fractions of the box, the atoms themselves first
-    for axis, margin in enumerate(cutoff / _find_widths(box[None])[0]):
-        step = np.eye(3)[axis]
-        low, high = images[images[:, axis] < margin] + step, images[images[:, axis] > 1.0 - margin] - step
-        images = np.concatenate([images, low, high])
-    pairs = cKDTree(inside @ box).sparse_distance_matrix(cKDTree(images @ box), cutoff, output_type="ndarray")
-    return np.asarray(pairs["v"][pairs["i"] != pairs["j"]])
+    pairs = find_pairs(places, places, box, cutoff)
+    return pairs.lengths[pairs.first != pairs.second]
 
 
 def _collect(values: dict[str, NDArray[np.float64]], atoms: int, frames: int, discard_ps: float) -> Result:
     radius, ratio, neighbours = values["radius"], values["ratio"], values["neighbours"]
-    peak = int(np.argmax(_smooth(ratio)))
+    peak = int(np.argmax(smooth(ratio)))
     past = np.flatnonzero((radius > radius[peak]) & (radius < 1.6 * radius[peak]))
-    valley = int(past[np.argmin(_smooth(ratio)[past])]) if len(past) else len(radius) - 1
+    valley = int(past[np.argmin(smooth(ratio)[past])]) if len(past) else len(radius) - 1
     values = {
         **values,
         "atoms": np.array(atoms),
@@ -146,6 +133,6 @@ def find_vertex(position: NDArray[np.float64], height: NDArray[np.float64], peak
     return float(position[peak] + np.clip(vertex, -0.5 * width, 0.5 * width))
 
 
-def _smooth(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
+def smooth(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
     """Averages over three bins, against the noise of a short run."""
     return np.convolve(ratio, np.full(3, 1.0 / 3.0), mode="same")
