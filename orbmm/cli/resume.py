@@ -12,12 +12,22 @@ from orbmm.cli.run import conclude, follow_progress
 
 def resume(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder that `orbmm run` made.")],
+    extend: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Add this to the total length: 1ns, 500ps.")
+    ] = None,
+    max_hours: Annotated[float | None, typer.Option(help="Save and end after this wall-clock time.")] = None,
+    force_new_settings: Annotated[
+        bool, typer.Option("--force-new-settings", help="Take over edited settings and other weights.")
+    ] = False,
     analyze: Annotated[bool, typer.Option(help="Analyse the run when it is complete.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Warnings and errors only.")] = False,
 ) -> None:
-    """Continue an interrupted run from its last checkpoint to the length in its settings."""
+    """Continue an interrupted run from its last checkpoint to the length in its settings, or beyond with --extend."""
+    from orbmm.settings import read_duration_ps
+    from orbmm.simulation.changes import ResumeRequest
     from orbmm.simulation.resume import resume_run
 
+    request = ResumeRequest(0.0 if extend is None else read_duration_ps(extend), force_new_settings, max_hours)
     with follow_progress(quiet) as on_progress:
-        outcome = resume_run(folder, on_progress)
+        outcome = resume_run(folder, on_progress, request=request)
     conclude(outcome, analyze, quiet)

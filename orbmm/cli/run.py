@@ -31,6 +31,7 @@ def run(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
     precision: Annotated[str | None, typer.Option(help="float64, float32-highest or float32-high.")] = None,
     force: Annotated[str | None, typer.Option(help="auto, TorchForce or PythonForce.")] = None,
+    max_hours: Annotated[float | None, typer.Option(help="Save and end after this wall-clock time.")] = None,
     analyze: Annotated[bool, typer.Option(help="Analyse the run when it is complete.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Warnings and errors only.")] = False,
 ) -> None:
@@ -45,7 +46,7 @@ def run(
     }
     settings = override_settings(settings, changes)
     with follow_progress(quiet) as on_progress:
-        outcome = start_run(settings, on_progress)
+        outcome = start_run(settings, on_progress, max_hours=max_hours)
     conclude(outcome, analyze, quiet)
 
 
@@ -71,7 +72,7 @@ def conclude(outcome: Outcome, analyze: bool, quiet: bool) -> None:
     """Say where the run lies; analyse it if it is complete, else say how to go on."""
     folder = _shorten(outcome.folder)
     if not outcome.finished:
-        typer.echo(f"stopped at step {outcome.step}, checkpoint written; go on with: orbmm resume {folder}")
+        typer.echo(f"stopped in order at step {outcome.step}; go on with: orbmm resume {folder}")
         return
     if not quiet:
         typer.echo(f"complete: {outcome.step} steps in {folder}")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from orbmm.settings.analysis import AnalysisSettings
+from orbmm.settings.duration import read_duration_ps
 from orbmm.settings.model import ModelSettings
 from orbmm.settings.override import override_settings
 from orbmm.settings.preparation import PreparationSettings
-from orbmm.settings.read import read_settings
+from orbmm.settings.read import make_settings, read_settings
 from orbmm.settings.run import RunSettings
 from orbmm.settings.settings import Settings
 from orbmm.settings.system import SystemSettings
@@ -20,7 +21,9 @@ __all__ = [
     "Settings",
     "SystemSettings",
     "format_settings",
+    "make_settings",
     "override_settings",
+    "read_duration_ps",
     "read_settings",
     "write_settings",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,11 @@ def read_settings(path: Path | str) -> Settings:
     Raises SettingsError: file missing or not TOML, unknown table or key, wrong type, impossible value.
     """
     path = Path(path)
-    document = _read_document(path)
+    return make_settings(_read_document(path), path)
+
+
+def make_settings(document: Mapping[str, Any], path: Path) -> Settings:
+    """The settings in the tables of a document that was read from `path`, as `read_settings` makes them."""
     table_types = typing.get_type_hints(Settings)
     for name in document:
         if name not in table_types:

@@ -60,12 +60,15 @@ def write_checkpoint(folder: Path, context: openmm.Context, sizes: Mapping[str, 
         shutil.rmtree(old)
 
 
-def find_checkpoint(folder: Path) -> Checkpoint:
+def find_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest checkpoint whose files are whole; a damaged one is passed over with a log line.
 
-    Raises RunError if there is none.
+    None where the run was stopped before it wrote its first. Raises RunError if all are damaged.
     """
-    for path in reversed(_list_folders(folder)):
+    found = _list_folders(folder)
+    if not found:
+        return None
+    for path in reversed(found):
         try:
             return _read_index(path)
         except (OSError, ValueError, KeyError) as error:

@@ -13,10 +13,13 @@ from typing import Any
 
 from orbmm.checkpoints.checksum import hash_file
 from orbmm.errors import RunError
-from orbmm.settings import Settings, format_settings, override_settings, read_settings
+from orbmm.settings import Settings, format_settings, override_settings
 from orbmm.simulation.durable import write_durably
+from orbmm.simulation.lock import LOCK_NAME, lock_folder
 
 _COPIED = (("system", "structure"), ("system", "state"), ("analysis", "reference"))
+_NEEDED = ("settings", "inputs", "weights_sha256", "platform")
+_BEFORE_THE_RECORD = {LOCK_NAME, "input", "settings.toml", "settings.toml.partial", "run.json.partial"}
 
 
 @dataclass(frozen=True)
@@ -55,18 +58,30 @@ class RunFolder:
         return self.path / f"trajectory.{file_format}"
 
 
-def claim_folder(path: Path) -> RunFolder:
-    """Make an empty run folder. Raises RunError if it holds anything or cannot be made."""
+@contextmanager
+def claim_folder(path: Path) -> Iterator[RunFolder]:
+    """Make an empty run folder and keep others out of it while entered.
+
+    What a run left that was killed before it wrote its record may be taken over: nothing was computed yet.
+    Raises RunError if the folder holds anything else, is being written, or cannot be made.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        taken = any(path.iterdir())
+        _require_free(path)
     except OSError as error:
         raise RunError(f"run folder {path} cannot be made ({error.strerror})") from error
-    if taken:
+    with lock_folder(path):
+        _require_free(path)  # somebody else may have been faster
+        yield RunFolder(path)
+
+
+def _require_free(path: Path) -> None:
+    found = {entry.name for entry in path.iterdir()}
+    barely_begun = LOCK_NAME in found and found <= _BEFORE_THE_RECORD
+    if found and not barely_begun:
         raise RunError(
             f"run folder {path} is not empty; continue its run with `orbmm resume {path}` or choose another --output"
         )
-    return RunFolder(path)
 
 
 def describe_run(folder: RunFolder, settings: Settings, facts: Mapping[str, Any]) -> None:
@@ -76,28 +91,35 @@ def describe_run(folder: RunFolder, settings: Settings, facts: Mapping[str, Any]
     write_durably(folder.settings, text.encode())
     inputs = {str(path.relative_to(folder.path)): hash_file(path) for path in copies}
     record = {**facts, "inputs": inputs, "settings": tomllib.loads(text)}
-    write_durably(folder.record, json.dumps(record, indent=1).encode())
+    write_record(folder, record)
 
 
-def open_folder(path: Path) -> tuple[RunFolder, Settings, dict[str, Any]]:
-    """An existing run with its settings and its record.
-
-    Raises RunError if the folder holds no run, or if settings or inputs were changed since it began.
-    """
+def find_run(path: Path) -> RunFolder:
+    """The run folder at a path. Raises RunError if it holds no run."""
     folder = RunFolder(path.resolve())
     if not folder.settings.is_file() or not folder.record.is_file():
         raise RunError(f"{path} is not a run folder: it has no settings.toml or no run.json")
+    return folder
+
+
+def read_record(folder: RunFolder) -> dict[str, Any]:
+    """What run.json says. Raises RunError if it is damaged or an input file is not the one that it names."""
     try:
         record = json.loads(folder.record.read_text(encoding="utf-8"))
-        written, inputs = record["settings"], record["inputs"]
+        inputs = {key: record[key] for key in _NEEDED}["inputs"]
     except (ValueError, KeyError) as error:
         raise RunError(f"{folder.record} is damaged ({error})") from error
-    settings = read_settings(folder.settings)
-    changes = _list_changes(written, tomllib.loads(format_settings(settings, folder.path)))
-    changes += [name for name, sha256 in inputs.items() if not _is_unchanged(folder.path / name, sha256)]
-    if changes:
-        raise RunError(f"{path} was changed since its run began: {'; '.join(changes)}; undo that, or begin a new run")
-    return folder, settings, record
+    changed = [name for name, sha256 in inputs.items() if not _is_unchanged(folder.path / name, sha256)]
+    if changed:
+        raise RunError(
+            f"{folder.path} was changed since its run began: {', '.join(changed)}; undo that, or begin a new run"
+        )
+    return dict(record)
+
+
+def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
+    """Replace run.json."""
+    write_durably(folder.record, json.dumps(record, indent=1).encode())
 
 
 def _copy_inputs(folder: RunFolder, settings: Settings) -> tuple[Settings, list[Path]]:
@@ -120,17 +142,6 @@ def _copy_inputs(folder: RunFolder, settings: Settings) -> tuple[Settings, list[
 
 def _is_unchanged(path: Path, sha256: str) -> bool:
     return path.is_file() and hash_file(path) == sha256
-
-
-def _list_changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Each differing setting as "table.key: old -> new"."""
-    changes = []
-    for table in sorted(before.keys() | after.keys()):
-        old, new = before.get(table, {}), after.get(table, {})
-        for key in sorted(old.keys() | new.keys()):
-            if old.get(key) != new.get(key):
-                changes.append(f"{table}.{key}: {old.get(key)!r} -> {new.get(key)!r}")
-    return changes
 
 
 @contextmanager

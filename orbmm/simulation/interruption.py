@@ -1,21 +1,39 @@
-"""SIGINT and SIGTERM end a run in order: the first asks for a checkpoint, a second ends at once."""
+"""What ends a run in order before its last step: SIGINT, SIGTERM, or the end of the time it was given."""
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from orbmm.errors import RunError
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SECONDS_PER_HOUR = 3600.0
 
 
 class Interruption:
-    """While entered, the first signal sets `requested`; then the former handlers are back for a second one."""
+    """While entered, the first signal sets `requested`; then the former handlers are back for a second one.
 
-    def __init__(self) -> None:
-        self.requested = False
+    The time counts from when this is made. Raises RunError for a time that is no positive number.
+    """
+
+    def __init__(self, max_hours: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        if max_hours is not None and not max_hours > 0.0:
+            raise RunError(f"max-hours is {max_hours}, but must be above 0; leave it away to run without a limit")
+        self._clock = clock
+        self._deadline = math.inf if max_hours is None else clock() + max_hours * _SECONDS_PER_HOUR
+        self._signalled = False
         self._former: dict[signal.Signals, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run should save and end now."""
+        return self._signalled or self._clock() >= self._deadline
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # Python lets no other thread set handlers
@@ -28,7 +46,7 @@ class Interruption:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
+        self._signalled = True
         self._restore()
 
     def _restore(self) -> None:

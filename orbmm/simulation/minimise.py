@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,11 +32,17 @@ class Relaxation:
     force_after: float
 
 
-def minimise(context: openmm.Context, thermometer: Thermometer, most_evaluations: int) -> Relaxation:
+def minimise(
+    context: openmm.Context,
+    thermometer: Thermometer,
+    most_evaluations: int,
+    is_interrupted: Callable[[], bool] = lambda: False,
+) -> Relaxation:
     """Move the Context's positions downhill until its largest force is small or the evaluations are spent.
 
     FIRE needs forces only, so that direct models, whose forces are not the gradient of their energy, relax as well
     as conservative ones; a line search on the energy stalls there. The positions with the smallest largest force win.
+    is_interrupted: asked after each evaluation; True ends the descent where it is
     Raises UnstableRun if a force is not finite.
     Source: Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006).
     """
@@ -50,7 +57,7 @@ def minimise(context: openmm.Context, thermometer: Thermometer, most_evaluations
             before = largest
         if largest < best:
             best, best_positions = largest, descent.positions
-        if largest < SMALL_FORCE:
+        if largest < SMALL_FORCE or is_interrupted():
             break
         descent.move(forces)
     context.setPositions(best_positions)

@@ -45,18 +45,17 @@ class Production:
         """Write frame and row of step 0 and the first checkpoint."""
         self._stop_here()
 
-    def run(self) -> bool:
-        """Go on to the last step, or to where a signal asks to end; either way the last step is saved.
+    def run(self, interruption: Interruption) -> bool:
+        """Go on to the last step, or to where the run is asked to end; either way the last step is saved.
 
         Returns whether the last step was reached. Raises UnstableRun before anything wrong is written.
         """
-        with Interruption() as interruption:
-            while self.dynamics.step < self.total_steps and not interruption.requested:
-                self._step_to(self._find_next_stop(), interruption)
-                self._pace.mark(self.dynamics.step)
-                self._stop_here()
-            if self._saved_step != self.dynamics.step:
-                self._save()
+        while self.dynamics.step < self.total_steps and not interruption.requested:
+            self._step_to(self._find_next_stop(), interruption)
+            self._pace.mark(self.dynamics.step)
+            self._stop_here()
+        if self._saved_step != self.dynamics.step:
+            self._save()
         return self.dynamics.step >= self.total_steps
 
     def _find_next_stop(self) -> int:

@@ -103,3 +103,18 @@ def test_resume_of_no_run_ends_with_one_line(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
     assert "is not a run folder" in result.stderr
+
+
+def test_a_run_in_pieces_says_how_to_go_on_and_how_far_it_came(system: Path) -> None:
+    stopped = _call("run", system, "--steps", "4", "--no-analyze", "--quiet", "--max-hours", "1e-9")
+    assert stopped.exit_code == 0, stopped.output
+    assert stopped.stdout == "stopped in order at step 0; go on with: orbmm resume runs/water\n"
+    resumed = _call("resume", "runs/water", "--no-analyze", "--extend", "1fs")
+    assert resumed.exit_code == 0, resumed.output
+    assert "complete: 6 steps in runs/water" in resumed.stdout
+
+
+def test_an_extension_without_a_unit_ends_with_one_line(system: Path) -> None:
+    result = _call("resume", "runs/water", "--extend", "1")
+    assert result.exit_code == 2
+    assert result.stderr == "error: '1' is no length of time; write a number and one of fs, ps, ns, us: 1ns\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from orbmm.errors import RunError
 from orbmm.settings import Settings, override_settings, write_settings
+from orbmm.simulation.changes import ResumeRequest
 from orbmm.simulation.forces import ForceSource
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.resume import resume_run
@@ -82,6 +85,50 @@ def test_the_former_handlers_come_back() -> None:
     with Interruption():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_run_at_the_end_of_its_hours_saves_ends_and_resumes_to_the_same(
+    settings: Settings, classical_forces: Forces, tmp_path: Path
+) -> None:
+    settings = override_settings(settings, {"run": {"length_ps": 0.5, "checkpoint_every_ps": 0.25}})
+    outcome = start_run(settings, forces=classical_forces(), max_hours=0.5 / 3600.0)
+    assert not outcome.finished and outcome.step < 1000
+    steps, folder = [outcome.step], outcome.folder
+    while not outcome.finished:
+        outcome = resume_run(folder, forces=classical_forces(), request=ResumeRequest(max_hours=2.0 / 3600.0))
+        steps.append(outcome.step)
+    assert len(steps) >= 2 and steps == sorted(steps) and steps[-1] == 1000
+    whole = start_run(override_settings(settings, {"run": {"output": tmp_path / "whole"}}), forces=classical_forces())
+    assert (folder / "trajectory.xtc").read_bytes() == (whole.folder / "trajectory.xtc").read_bytes()
+
+
+@pytest.mark.parametrize("hours", [0.0, -1.0, float("nan")])
+def test_hours_that_are_no_time_are_refused(hours: float, settings: Settings, classical_forces: Forces) -> None:
+    with pytest.raises(RunError, match="max-hours is .* but must be above 0"):
+        start_run(settings, forces=classical_forces(), max_hours=hours)
+
+
+def test_a_signal_while_the_structure_is_relaxed_ends_the_run_and_it_resumes_from_the_beginning(
+    settings: Settings, classical_forces: Forces, tmp_path: Path
+) -> None:
+    settings = override_settings(settings, {"run": {"minimize": True}})
+    stopped = start_run(settings, forces=classical_forces(), max_hours=1e-9)
+    assert (stopped.step, stopped.finished) == (0, False)
+    assert not list(stopped.folder.glob("checkpoints/*"))
+    assert resume_run(stopped.folder, forces=classical_forces()).step == 60
+    whole = start_run(override_settings(settings, {"run": {"output": tmp_path / "whole"}}), forces=classical_forces())
+    assert (stopped.folder / "trajectory.xtc").read_bytes() == (whole.folder / "trajectory.xtc").read_bytes()
+
+
+def test_a_run_killed_before_its_first_checkpoint_is_begun_anew(
+    settings: Settings, classical_forces: Forces, tmp_path: Path
+) -> None:
+    whole = start_run(settings, forces=classical_forces()).folder
+    killed = tmp_path / "killed"
+    shutil.copytree(whole, killed)  # with a trajectory of its own, as if the kill came between it and the checkpoint
+    shutil.rmtree(killed / "checkpoints")
+    assert resume_run(killed, forces=classical_forces()).step == 60
+    assert (killed / "trajectory.xtc").read_bytes() == (whole / "trajectory.xtc").read_bytes()
 
 
 def test_a_killed_run_resumes_exactly(settings: Settings, classical_forces: Forces, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -170,12 +171,13 @@ def test_a_signal_before_the_first_step_leaves_the_checkpoint_as_it_is(
 ) -> None:
     class AlreadyRequested(Interruption):
         def __enter__(self) -> Self:
-            self.requested = True
+            super().__enter__()
+            signal.raise_signal(signal.SIGTERM)
             return self
 
     folder = _break_off(settings, classical_forces(), 44)
     with monkeypatch.context() as patched:
-        patched.setattr("orbmm.simulation.production.Interruption", AlreadyRequested)
+        patched.setattr("orbmm.simulation.resume.Interruption", AlreadyRequested)
         outcome = resume_run(folder, forces=classical_forces())
     assert (outcome.step, outcome.finished) == (40, False)
     resume_run(folder, forces=classical_forces())

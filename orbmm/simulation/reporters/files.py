@@ -18,7 +18,9 @@ def open_reporters(
     """Trajectory and table; after a checkpoint they hold what they held then, so no entry is lost or doubled."""
     trajectory = folder.trajectory(run.trajectory)
     frames = 0
-    if checkpoint is not None:
+    if checkpoint is None:
+        trajectory.unlink(missing_ok=True)  # of a beginning that was killed before its first checkpoint
+    else:
         for path in (trajectory, folder.table):
             cut_back(path, checkpoint.sizes[path.name])
         frames = checkpoint.step // run.steps_per_frame + 1

@@ -1,0 +1,102 @@
+"""What has changed between two parts of one run, and what of it may be accepted."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from orbmm.errors import RunError
+from orbmm.settings import Settings, format_settings, make_settings, override_settings, read_settings
+from orbmm.simulation.durable import write_durably
+from orbmm.simulation.folder import RunFolder, read_record, write_record
+from orbmm.simulation.forces import ForceIdentity
+
+_FIXED = frozenset(
+    {"system.structure", "system.state"}
+    | {f"run.{key}" for key in ("timestep_fs", "frame_every_fs", "table_every_fs", "trajectory")}
+)
+"""Steps already taken and entries already written rest on these; another value needs another run."""
+
+
+@dataclass(frozen=True)
+class ResumeRequest:
+    """What the user asks of a resumed run.
+
+    extend_ps: added to the total length in the settings [ps]
+    accept_changes: whether edited settings and other weights are taken over instead of refused
+    max_hours: wall-clock time after which the run saves and ends
+    """
+
+    extend_ps: float = 0.0
+    accept_changes: bool = False
+    max_hours: float | None = None
+
+
+def settle_settings(folder: RunFolder, request: ResumeRequest, step: int) -> tuple[Settings, dict[str, Any]]:
+    """The settings and the record to go on with; accepted changes and a new length are on disk when this returns.
+
+    Raises RunError with each differing setting where that was not asked for.
+    """
+    record = read_record(folder)
+    settings = read_settings(folder.settings)
+    # Settings that came into the package after the run began have their defaults on both sides.
+    before = _list_values(make_settings(record["settings"], folder.record), folder)
+    after = _list_values(settings, folder)
+    changes = {key: f"{before.get(key)!r} -> {after.get(key)!r}" for key in _list_differing(before, after)}
+    _require_acceptable(folder, changes, request)
+    if request.extend_ps:
+        length = settings.run.length_ps + request.extend_ps
+        changes["run.length_ps"] = f"{before['run.length_ps']!r} -> {length!r}"
+        settings = override_settings(settings, {"run": {"length_ps": length}})
+        write_durably(folder.settings, format_settings(settings, folder.path).encode())
+    if changes:
+        written = tomllib.loads(format_settings(settings, folder.path))
+        record = _note(record, changes, step) | {"settings": written}
+        write_record(folder, record)
+    return settings, record
+
+
+def settle_weights(folder: RunFolder, record: dict[str, Any], found: ForceIdentity, accepted: bool, step: int) -> None:
+    """Refuse weights other than those of the record, or note them there where changes are accepted."""
+    recorded = record["weights_sha256"]
+    if found.weights_sha256 == recorded:
+        return
+    change = f"sha256 {recorded[:12]}... then, {found.weights_sha256[:12]}... now"
+    if not accepted:
+        raise RunError(
+            f"the weights have changed since the run began: {change}; a run is resumed with the same weights, "
+            "begun anew, or, if you mean it, resumed with --force-new-settings"
+        )
+    write_record(folder, _note(record, {"weights": change}, step) | {"weights_sha256": found.weights_sha256})
+
+
+def _require_acceptable(folder: RunFolder, changes: dict[str, str], request: ResumeRequest) -> None:
+    listed = "; ".join(f"{key}: {change}" for key, change in changes.items())
+    fixed = sorted(_FIXED & changes.keys())
+    if changes and not request.accept_changes:
+        raise RunError(
+            f"{folder.path} was changed since its run began: {listed}; undo that, begin a new run, "
+            "or, if you mean it, resume with --force-new-settings"
+        )
+    if fixed:
+        raise RunError(
+            f"{', '.join(fixed)} cannot change within a run ({listed}): steps and files so far rest on it; begin a new run"
+        )
+
+
+def _note(record: dict[str, Any], changes: dict[str, str], step: int) -> dict[str, Any]:
+    """The record with one more entry of what was changed when."""
+    entry = {"step": step, "at": datetime.now(UTC).isoformat(timespec="seconds"), "changes": changes}
+    return record | {"changed": [*record.get("changed", []), entry]}
+
+
+def _list_values(settings: Settings, folder: RunFolder) -> dict[str, Any]:
+    """Every setting as "table.key"."""
+    tables = tomllib.loads(format_settings(settings, folder.path))
+    return {f"{table}.{key}": value for table, values in tables.items() for key, value in values.items()}
+
+
+def _list_differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    return sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))

@@ -1,0 +1,50 @@
+"""One writer per run folder: a lock of the operating system, which dies with its process."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from orbmm.errors import RunError
+
+LOCK_NAME = "run.lock"
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Keep every other process out of the run folder while entered; the file stays, its lock goes with the process.
+
+    Raises RunError that names the process which writes there now.
+    """
+    with (folder / LOCK_NAME).open("a+", encoding="utf-8") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(
+                f"run folder {folder} is being written by {_read_owner(stream)}; let it finish, "
+                "or end it with SIGTERM (it writes a checkpoint first) and resume then"
+            ) from error
+        _write_owner(stream)
+        yield
+
+
+def _write_owner(stream: IO[str]) -> None:
+    stream.truncate(0)
+    stream.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    stream.flush()
+
+
+def _read_owner(stream: IO[str]) -> str:
+    """Who holds the lock; it may be about to write its name."""
+    stream.seek(0)
+    try:
+        owner = json.loads(stream.read())
+        return f"process {owner['pid']} on {owner['host']}"
+    except (ValueError, KeyError):
+        return "another process"
