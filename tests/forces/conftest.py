@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import openmm
 import pytest
+import torch
 from openmm import app, unit
 from safetensors.torch import save_file
 
@@ -21,6 +22,7 @@ from orbmm.model.assemble import make_network
 KINDS = ("TorchForce", "PythonForce")
 WATER_NM = np.array([[0.0, 0.0, 0.0], [0.0957, 0.0, 0.0], [-0.024, 0.0927, 0.0]])
 SPACING_NM = 0.31
+SEED = 5
 BOXES_NM = {
     "open": None,
     "cube": np.eye(3) * 0.62,
@@ -60,7 +62,9 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
     def write(name: str) -> Path:
         path = folder / f"{name}.safetensors"
         if not path.exists():
-            tensors = make_network(find_record(name)).state_dict()
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(SEED)  # the same weights whichever tests ran before
+                tensors = make_network(find_record(name)).state_dict()
             save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path)
         return path
 
