@@ -2,7 +2,9 @@
 
 from orbmm.analysis.analyze import Analysis, analyze_recording, write_analysis
 from orbmm.analysis.blocks import BlockAverage, average_blocks, find_equilibration
+from orbmm.analysis.bond_events import find_bond_events
 from orbmm.analysis.bonds import measure_bonds
+from orbmm.analysis.carbon_dioxide import follow_carbon_dioxide
 from orbmm.analysis.contacts import compute_native_contacts
 from orbmm.analysis.crystal import read_b_factors
 from orbmm.analysis.density import compute_density
@@ -12,7 +14,9 @@ from orbmm.analysis.fluctuation import compute_fluctuation
 from orbmm.analysis.gyration import compute_gyration
 from orbmm.analysis.hydrogen_bonds import count_hydrogen_bonds
 from orbmm.analysis.images import find_solute, mend_images
+from orbmm.analysis.metal_site import measure_metal_site
 from orbmm.analysis.oxygen_hydrogen import compute_oxygen_hydrogen
+from orbmm.analysis.protonation import follow_protons
 from orbmm.analysis.radial import compute_water_distribution
 from orbmm.analysis.ramachandran import compute_ramachandran
 from orbmm.analysis.result import Result, read_result
@@ -43,11 +47,15 @@ __all__ = [
     "compute_secondary_structure",
     "compute_water_distribution",
     "count_hydrogen_bonds",
+    "find_bond_events",
     "find_equilibration",
     "find_solute",
+    "follow_carbon_dioxide",
+    "follow_protons",
     "judge",
     "measure_bonds",
     "measure_energy",
+    "measure_metal_site",
     "measure_temperature",
     "mend_images",
     "read_b_factors",
