@@ -7,14 +7,19 @@ from torch import Tensor
 
 from orbmm.errors import ModelError, StructureError
 from orbmm.forces.description import ForceDescription
+from orbmm.graph.verlet import VerletList
 from orbmm.model.orb import Prediction
-from orbmm.model.potential import Potential
+from orbmm.model.potential import ENERGY_AND_FORCES, Potential
 from orbmm.units import ANGSTROM_PER_NM, KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_MOL_PER_EV
+
+SKIN_ANGSTROM = 0.5
 
 
 class Evaluator:
-    """A network made ready for the atoms of one force; it keeps nothing between two evaluations.
+    """A network made ready for the atoms of one force.
 
+    Between two evaluations it keeps pairs of atoms that were close, to search less often; what it answers depends on the
+    coordinates and the box of the moment alone, to the last bit, so contexts and threads may share it.
     periodic: whether it needs a box; device: where the network runs
     """
 
@@ -23,6 +28,8 @@ class Evaluator:
         self._composition = potential.compose(
             description.atomic_numbers, charge=description.charge, multiplicity=description.multiplicity
         )
+        architecture, cap = potential.record.architecture, potential.record.max_neighbors
+        self._neighbors = VerletList(architecture.cutoff_angstrom, cap, SKIN_ANGSTROM, potential.search)
         self.periodic = description.periodic
         self.device = potential.device
         self._count = len(description.atomic_numbers)
@@ -53,7 +60,10 @@ class Evaluator:
     def _predict(self, positions: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
         """Energy () [eV] and forces (A, 3) [eV/Å] in float64 of positions (A, 3) [Å]."""
         try:
-            return _read_finite(self._potential.evaluate(self._composition, positions, cell))
+            edges = self._neighbors.find_edges(positions, cell)
+            graph = self._potential.make_graph(self._composition, positions, cell, edges)
+            with torch.no_grad(), self._potential.precision.in_force(self.device):
+                return _read_finite(self._potential.network(graph, ENERGY_AND_FORCES))
         except StructureError as error:
             if self._atoms is None:
                 raise

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from orbmm.errors import GraphError, StructureError
 from orbmm.graph.cell import check_cell, wrap
-from orbmm.graph.nearest import keep_nearest
+from orbmm.graph.nearest import ImageTable, NumberedPairs, number_pairs, select_nearest, tabulate_images
 from orbmm.graph.search.choose import choose_search
 
 SEARCH_MARGIN_ANGSTROM = 1e-4  # searches look this much further than the cutoff, whatever their own rounding
@@ -49,24 +49,38 @@ def find_edges(
     atom's own; for ties see `orbmm.graph.nearest`. Gradients do not pass through the choice of edges.
     Raises StructureError for coordinates or a cell that make no graph, GraphError for an unknown method.
     """
+    check_cutoff(cutoff_angstrom, max_neighbors)
+    positions = check_positions(positions)
+    checked = None if cell is None else check_cell(cell, positions.device)
+    wrapped, images = (positions, None) if checked is None else wrap(positions, checked)  # (N, 3), (N, 3)
+    found = choose_search(method, positions)(wrapped, checked, cutoff_angstrom + SEARCH_MARGIN_ANGSTROM)
+    table = tabulate_images(checked, cutoff_angstrom, positions.device)
+    nearest = select_nearest(number_pairs(found, table), wrapped, table, cutoff_angstrom, max_neighbors)
+    return list_edges(nearest, table, images)
+
+
+def list_edges(pairs: NumberedPairs, table: ImageTable, images: Tensor | None) -> EdgeList:
+    """Pairs of wrapped atoms as edges between coordinates as they were given.
+
+    images: (N, 3), the cells by which each atom was moved when it was wrapped, or None without a cell.
+    """
+    shifts = table.shifts.long().index_select(0, pairs.images)  # (E, 3)
+    if images is not None:
+        cells = images.long()  # (N, 3)
+        shifts += cells.index_select(0, pairs.senders)
+        shifts -= cells.index_select(0, pairs.receivers)
+    return EdgeList(pairs.senders, pairs.receivers, shifts)
+
+
+def check_cutoff(cutoff_angstrom: float, max_neighbors: int | None) -> None:
+    """Raise GraphError for a cutoff or a cap that leaves nothing."""
     if not cutoff_angstrom > 0 or (max_neighbors is not None and max_neighbors < 1):
         raise GraphError(
             f"got a cutoff of {cutoff_angstrom} Å and at most {max_neighbors} neighbours; both must be above zero"
         )
-    positions = _check_positions(positions)
-    search = choose_search(method, positions)
-    radius = cutoff_angstrom + SEARCH_MARGIN_ANGSTROM
-    if cell is None:
-        edges = keep_nearest(search(positions, None, radius), positions, None, cutoff_angstrom, max_neighbors)
-        return EdgeList(edges.senders, edges.receivers, edges.shifts.long())
-    checked = check_cell(cell, positions.device)
-    wrapped, images = wrap(positions, checked)  # (N, 3), (N, 3)
-    edges = keep_nearest(search(wrapped, checked, radius), wrapped, checked, cutoff_angstrom, max_neighbors)
-    as_given = edges.shifts + images.index_select(0, edges.senders) - images.index_select(0, edges.receivers)  # (E, 3)
-    return EdgeList(edges.senders, edges.receivers, as_given.long())
 
 
-def _check_positions(positions: Tensor) -> Tensor:
+def check_positions(positions: Tensor) -> Tensor:
     """Positions detached and in float64; StructureError unless they are (N, 3) and finite."""
     if positions.ndim != 2 or positions.shape[0] == 0 or positions.shape[1] != 3:
         raise StructureError(

@@ -8,6 +8,8 @@ lexicographically lower shift of the wrapped atoms.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -19,68 +21,105 @@ from orbmm.graph.search.protocol import Candidates
 DISTANCE_GRID_ANGSTROM = 1e-6
 OVERLAP_ANGSTROM = 0.01
 KEY_BITS = 63  # of an int64, without its sign
-# Largest difference of fractional coordinates: 1 for wrapped atoms, the rest for those that have moved since they were.
+# Largest difference of fractional coordinates: 1 for wrapped atoms, the rest for rounding.
 SPREAD = 1.5
 
 
-def keep_nearest(
-    candidates: Candidates,
-    positions: Tensor,
-    cell: PeriodicCell | None,
-    cutoff_angstrom: float,
-    max_neighbors: int | None,
-) -> Candidates:
-    """The candidates below the cutoff, at most max_neighbors per sender, ordered by (sender, distance, receiver, shift).
+@dataclass(frozen=True)
+class ImageTable:
+    """The images of a cell that pairs can reach, numbered in lexicographic order of their shifts.
 
-    positions: (N, 3) [Å] float64, wrapped as for the search, or moved since by less than a quarter of the cell.
-    Raises StructureError when two atoms lie on top of each other.
+    counts: cells to either side, per axis
+    shifts: (I, 3), whole numbers in float64
+    offsets: (I, 3) [Å], what each shift adds to the receiver
     """
-    atoms, limit = len(positions), round(cutoff_angstrom / DISTANCE_GRID_ANGSTROM)
-    counts = (0, 0, 0) if cell is None else count_images(cell, cutoff_angstrom, SPREAD)
-    images = list_images(counts, positions.device)  # (I, 3)
-    step_bits, image_bits = limit.bit_length(), (len(images) - 1).bit_length()
 
-    distances = _measure(candidates, positions, cell)  # (E,)
-    steps = (distances / DISTANCE_GRID_ANGSTROM).round().long()  # (E,)
-    is_edge = (steps < limit) & ~_find_selves(candidates, distances)  # (E,)
+    counts: tuple[int, int, int]
+    shifts: Tensor
+    offsets: Tensor
 
-    # Two whole numbers hold what the order depends on; what is no edge goes last, to a sender that does not exist.
-    first = candidates.senders << step_bits | steps  # (E,)
-    second = candidates.receivers << image_bits | number_images(candidates.shifts, counts)  # (E,)
-    first, second = torch.where(is_edge, first, atoms << step_bits), torch.where(is_edge, second, 0)
+
+@dataclass(frozen=True)
+class NumberedPairs:
+    """Directed pairs of atoms, (E,) int64 each; images: places in an ImageTable."""
+
+    senders: Tensor
+    receivers: Tensor
+    images: Tensor
+
+    def __len__(self) -> int:
+        return self.senders.shape[0]
+
+    def take(self, chosen: Tensor) -> NumberedPairs:
+        """The pairs at the indices chosen, (E',) int64."""
+        return NumberedPairs(*(each.index_select(0, chosen) for each in (self.senders, self.receivers, self.images)))
+
+
+def tabulate_images(cell: PeriodicCell | None, radius: float, device: torch.device) -> ImageTable:
+    """Every image through which two atoms can be nearer than the radius [Å]; without a cell, the zero shift alone."""
+    counts = (0, 0, 0) if cell is None else count_images(cell, radius, SPREAD)
+    shifts = list_images(counts, device)  # (I, 3)
+    if cell is None:
+        return ImageTable(counts, shifts, torch.zeros_like(shifts))
+    # Not a matrix product: its rounding may depend on the size of the table.
+    first, second, third = (shifts[:, axis, None] * cell.rows[axis] for axis in range(3))  # (I, 3) each
+    return ImageTable(counts, shifts, first + second + third)
+
+
+def number_pairs(candidates: Candidates, table: ImageTable) -> NumberedPairs:
+    """The candidates with their shifts as places in the table."""
+    return NumberedPairs(candidates.senders, candidates.receivers, number_images(candidates.shifts, table.counts))
+
+
+def select_nearest(
+    pairs: NumberedPairs, positions: Tensor, table: ImageTable, cutoff_angstrom: float, max_neighbors: int | None
+) -> NumberedPairs:
+    """The pairs below the cutoff, at most max_neighbors per sender, ordered by (sender, distance, receiver, shift).
+
+    positions: (N, 3) [Å] float64, wrapped. Raises StructureError when two atoms lie on top of each other.
+    """
+    limit = round(cutoff_angstrom / DISTANCE_GRID_ANGSTROM)
+    step_bits, image_bits = limit.bit_length(), (len(table.shifts) - 1).bit_length()
+    distances = measure_pairs(pairs, positions, table)  # (E,)
+    _refuse_overlaps(pairs, distances)
+    steps = (distances / DISTANCE_GRID_ANGSTROM).round_().long()  # (E,)
+    # No checked cell has a vector as short as the overlap distance: what is that near is the atom itself.
+    near = ((steps < limit) & (distances >= OVERLAP_ANGSTROM)).nonzero().squeeze(1)  # (E',)
+    pairs, steps = pairs.take(near), steps.index_select(0, near)  # (E',)
+
+    # Two whole numbers hold what the order depends on.
+    first, second = pairs.senders << step_bits | steps, pairs.receivers << image_bits | pairs.images  # (E',)
+    atoms = len(positions)
     first, second = _sort(first, second, (atoms << step_bits).bit_length(), (atoms << image_bits).bit_length())
-
-    senders = first >> step_bits  # (E,)
-    kept = _cap(senders, atoms, max_neighbors)  # (E',)
-    second = second.index_select(0, kept)  # (E',)
-    shifts = images.index_select(0, second & ((1 << image_bits) - 1))  # (E', 3)
-    return Candidates(senders.index_select(0, kept), second >> image_bits, shifts)
+    ordered = NumberedPairs(first >> step_bits, second >> image_bits, second & ((1 << image_bits) - 1))
+    return ordered if max_neighbors is None else _cap(ordered, max_neighbors)
 
 
-def _measure(candidates: Candidates, positions: Tensor, cell: PeriodicCell | None) -> Tensor:
-    """Distances of the candidates: (E,) [Å] float64."""
-    vectors = positions.index_select(0, candidates.receivers) - positions.index_select(0, candidates.senders)  # (E, 3)
-    if cell is not None:
-        vectors = torch.addmm(vectors, candidates.shifts, cell.rows)  # (E, 3)
-    return vectors.norm(dim=1)
+def measure_pairs(pairs: NumberedPairs, positions: Tensor, table: ImageTable) -> Tensor:
+    """Distances of the pairs: (E,) [Å] float64, each from its own numbers alone, to the last bit.
 
-
-def _find_selves(candidates: Candidates, distances: Tensor) -> Tensor:
-    """Which candidates join an atom with itself and not with its image: (E,) bool. StructureError for overlapping atoms.
-
-    No checked cell has a vector as short as the overlap distance, so an atom that near to itself is no image.
+    positions: (N, 3) [Å] float64. No matrix product or norm: they may round by the place in the tensor.
     """
-    near = distances < OVERLAP_ANGSTROM  # (E,)
-    same = candidates.senders == candidates.receivers  # (E,)
-    overlapping = near & ~same  # (E,)
+    squared = torch.zeros_like(pairs.senders, dtype=torch.float64)  # (E,)
+    for axis in range(3):  # one component at a time: gathering numbers is faster than gathering rows
+        component = positions[:, axis].contiguous()  # (N,)
+        lengths = component.index_select(0, pairs.receivers)  # (E,)
+        lengths -= component.index_select(0, pairs.senders)
+        lengths += table.offsets[:, axis].contiguous().index_select(0, pairs.images)
+        squared += lengths.square_()
+    return squared.sqrt_()
+
+
+def _refuse_overlaps(pairs: NumberedPairs, distances: Tensor) -> None:
+    """StructureError if two different atoms, or their images, lie on top of each other."""
+    overlapping = (distances < OVERLAP_ANGSTROM) & (pairs.senders != pairs.receivers)  # (E,)
     if bool(overlapping.any()):
         at = int(overlapping.nonzero()[0, 0])
-        lower, upper = sorted((int(candidates.senders[at]), int(candidates.receivers[at])))
+        lower, upper = sorted((int(pairs.senders[at]), int(pairs.receivers[at])))
         raise StructureError(
             f"atoms {lower} and {upper} (counted from 0) lie on top of each other, {float(distances[at]):.2g} Å apart; "
             f"expected at least {OVERLAP_ANGSTROM} Å; remove one, or check the cell and the unit of the coordinates (Å)"
         )
-    return near & same
 
 
 def _sort(first: Tensor, second: Tensor, first_bits: int, second_bits: int) -> tuple[Tensor, Tensor]:
@@ -95,9 +134,13 @@ def _sort(first: Tensor, second: Tensor, first_bits: int, second_bits: int) -> t
     return keys >> second_bits, keys & ((1 << second_bits) - 1)
 
 
-def _cap(senders: Tensor, atoms: int, max_neighbors: int | None) -> Tensor:
-    """Indices of the first max_neighbors edges of each sender that exists; senders: (E,), sorted. Returns (E',)."""
-    kept = senders < atoms  # (E,)
-    if max_neighbors is not None:  # one too many: the edge max_neighbors places earlier has the same sender
-        kept[max_neighbors:] &= senders[max_neighbors:] != senders[:-max_neighbors]
-    return kept.nonzero().squeeze(1)
+def _cap(pairs: NumberedPairs, max_neighbors: int) -> NumberedPairs:
+    """The first max_neighbors pairs of each sender; the pairs are sorted by sender."""
+    senders = pairs.senders
+    # One too many: the pair max_neighbors places earlier has the same sender.
+    surplus = senders[max_neighbors:] == senders[:-max_neighbors]  # (E - max_neighbors,)
+    if not bool(surplus.any()):
+        return pairs
+    kept = torch.ones_like(senders, dtype=torch.bool)
+    kept[max_neighbors:] = ~surplus
+    return pairs.take(kept.nonzero().squeeze(1))

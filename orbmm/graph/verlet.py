@@ -1,0 +1,148 @@
+"""Edges along a trajectory: pairs found with a skin are kept until an atom has moved half of it, or the box has changed.
+
+What comes out is `find_edges` of the same coordinates, edge by edge and in the same order, whatever came before. For that
+the kept pairs are put to work on coordinates that are wrapped afresh: how many cells lie between an atom now and where it
+was when the pairs were found is counted anew at every step, so an atom may leave the cell or be moved to another image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from orbmm.errors import GraphError
+from orbmm.graph.cell import PeriodicCell, check_cell, number_images, wrap
+from orbmm.graph.edges import (
+    FARTHEST_ANGSTROM,
+    SEARCH_MARGIN_ANGSTROM,
+    EdgeList,
+    check_cutoff,
+    check_positions,
+    list_edges,
+)
+from orbmm.graph.nearest import (
+    OVERLAP_ANGSTROM,
+    ImageTable,
+    NumberedPairs,
+    measure_pairs,
+    number_pairs,
+    select_nearest,
+    tabulate_images,
+)
+from orbmm.graph.search.choose import choose_search
+
+
+@dataclass(frozen=True)
+class _KeptPairs:
+    """All pairs within cutoff + skin of one structure.
+
+    wrapped: (N, 3) [Å] float64, where the atoms were; rows: (3, 3) [Å], the cell as it was given, or None
+    pairs: their images are places in the table
+    """
+
+    wrapped: Tensor
+    rows: Tensor | None
+    cell: PeriodicCell | None
+    table: ImageTable
+    pairs: NumberedPairs
+
+
+class VerletList:
+    """The edges of one set of atoms as it moves; searches only when an atom may have come within the cutoff unseen.
+
+    Any thread may ask, about any coordinates: an answer depends on its question alone, and what is kept is replaced as a
+    whole. Asked about two trajectories in turn, it searches every time.
+    """
+
+    def __init__(
+        self, cutoff_angstrom: float, max_neighbors: int | None, skin_angstrom: float, method: str = "auto"
+    ) -> None:
+        check_cutoff(cutoff_angstrom, max_neighbors)
+        if not 0 <= skin_angstrom <= cutoff_angstrom:
+            raise GraphError(f"got a skin of {skin_angstrom} Å; expected 0 to {cutoff_angstrom} Å, the cutoff")
+        self._cutoff, self._max_neighbors = cutoff_angstrom, max_neighbors
+        self._skin, self._method = skin_angstrom, method
+        self._kept: _KeptPairs | None = None
+        self.searches = 0
+
+    def find_edges(self, positions: Tensor, cell: Tensor | None) -> EdgeList:
+        """The edges that `orbmm.graph.edges.find_edges` gives, with its errors.
+
+        positions: (N, 3) [Å], in the cell or anywhere; cell: (3, 3) rows [Å] or None.
+        """
+        kept = self._kept
+        if kept is not None and _is_same_box(kept, positions, cell):
+            given = positions.detach().to(torch.float64)
+            wrapped, images = _wrap(given, kept.cell)  # (N, 3), (N, 3) or None
+            cells = _count_cells(kept, wrapped)  # (N, 3) or None
+            if self._is_near(kept, given, wrapped, cells):
+                return self._select(kept, wrapped, images, cells)
+        return self._search(check_positions(positions), cell)
+
+    def _is_near(self, kept: _KeptPairs, given: Tensor, wrapped: Tensor, cells: Tensor | None) -> bool:
+        """Whether no atom has moved more than half the skin; decided on the device, one answer to the host."""
+        moved = wrapped - kept.wrapped  # (N, 3)
+        if cells is not None and kept.cell is not None:
+            moved = moved + cells @ kept.cell.rows  # (N, 3)
+        # NaN compares as false, so coordinates that are no place go to the search, which names them.
+        still = moved.square().sum(dim=1) <= (self._skin / 2) ** 2  # (N,)
+        return bool((still & (given.abs() < FARTHEST_ANGSTROM).all(dim=1)).all())
+
+    def _search(self, positions: Tensor, cell: Tensor | None) -> EdgeList:
+        checked = None if cell is None else check_cell(cell, positions.device)
+        wrapped, images = _wrap(positions, checked)
+        reach = self._cutoff + self._skin + SEARCH_MARGIN_ANGSTROM
+        found = choose_search(self._method, positions)(wrapped, checked, reach)
+        # A pair that is still within the cutoff's reach has its shift in the table, wherever both were wrapped to.
+        table = tabulate_images(checked, reach + self._skin, positions.device)
+        pairs = number_pairs(found, table)
+        distances = measure_pairs(pairs, wrapped, table)  # (E,)
+        is_self = (pairs.senders == pairs.receivers) & (distances < OVERLAP_ANGSTROM)  # (E,)
+        pairs = pairs.take(((distances < reach) & ~is_self).nonzero().squeeze(1))
+        kept = _KeptPairs(wrapped, None if cell is None else cell.detach().clone(), checked, table, pairs)
+        edges = self._select(kept, wrapped, images, None)
+        self._kept = kept
+        self.searches += 1
+        return edges
+
+    def _select(self, kept: _KeptPairs, wrapped: Tensor, images: Tensor | None, cells: Tensor | None) -> EdgeList:
+        """The edges among the kept pairs. cells: (N, 3), what _count_cells gives, None where no atom changed its image."""
+        pairs = kept.pairs if cells is None else _renumber(kept, cells)
+        nearest = select_nearest(pairs, wrapped, kept.table, self._cutoff, self._max_neighbors)
+        return list_edges(nearest, kept.table, images)
+
+
+def _is_same_box(kept: _KeptPairs, positions: Tensor, cell: Tensor | None) -> bool:
+    """Whether the pairs were found for as many atoms on this device in the very same cell."""
+    if positions.shape != kept.wrapped.shape or positions.device != kept.wrapped.device:
+        return False
+    if cell is None or kept.rows is None:
+        return cell is None and kept.rows is None
+    return cell.dtype == kept.rows.dtype and torch.equal(cell, kept.rows)
+
+
+def _wrap(positions: Tensor, cell: PeriodicCell | None) -> tuple[Tensor, Tensor | None]:
+    return (positions, None) if cell is None else wrap(positions, cell)
+
+
+def _count_cells(kept: _KeptPairs, wrapped: Tensor) -> Tensor | None:
+    """Cells to add to each atom now to bring it next to where it was: (N, 3), whole numbers in float64.
+
+    Any count is right, as long as the atom so moved is within half the skin of where it was; this one is the nearest.
+    """
+    return None if kept.cell is None else ((kept.wrapped - wrapped) @ kept.cell.inverse).round()  # (N, 3)
+
+
+def _renumber(kept: _KeptPairs, cells: Tensor) -> NumberedPairs:
+    """The kept pairs, with the shifts that lead to the same images now.
+
+    The number of an image is linear in its shift, so whole numbers per atom are added instead of shifts per pair.
+    """
+    origin = number_images(cells.new_zeros(1, 3), kept.table.counts)  # (1,)
+    steps = number_images(cells, kept.table.counts) - origin  # (N,)
+    pairs = kept.pairs
+    images = pairs.images + steps.index_select(0, pairs.receivers)  # (E,)
+    images -= steps.index_select(0, pairs.senders)
+    return NumberedPairs(pairs.senders, pairs.receivers, images)
