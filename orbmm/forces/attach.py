@@ -45,6 +45,8 @@ def attach_force(
     force.setForceGroup(force_group)
     system.addForce(force)
     _LOG.info("%s acts through %s (%s): %s", description.model, kind.name, model.force, kind.reason)
+    if model.compile:
+        _LOG.info("%s is translated to machine code at the first step: that takes a minute or more", description.model)
     hazard = find_worker_thread(read_versions())
     if hazard and kind.name == "PythonForce" and evaluator.device.type == "cuda":
         _LOG.warning("%s", hazard)
@@ -70,6 +72,7 @@ def describe_force(
         periodic=periodic,
         charge=model.charge,
         multiplicity=model.multiplicity,
+        compile=model.compile,
     )
 
 

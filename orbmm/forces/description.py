@@ -25,6 +25,7 @@ class ForceDescription:
     atoms: their indices in the System, None for all atoms
     periodic: whether the box counts
     charge, multiplicity: of the atoms that the network sees; None where the model takes none
+    compile: whether the network is translated to machine code, which changes the rounding
     """
 
     model: str
@@ -36,6 +37,7 @@ class ForceDescription:
     periodic: bool
     charge: int | None = None
     multiplicity: int | None = None
+    compile: bool = False
 
     def __post_init__(self) -> None:
         for name, fits in _check_values(self).items():
@@ -98,6 +100,7 @@ def _check_values(description: ForceDescription) -> dict[str, bool]:
         "atomic_numbers": _are_counts(numbers) and len(numbers) > 0 and min(numbers) >= 1,
         "atoms": atoms is None or (_are_counts(atoms) and len(atoms) == len(set(atoms)) == len(numbers)),
         "periodic": isinstance(description.periodic, bool),
+        "compile": isinstance(description.compile, bool),
         "charge": description.charge is None or type(description.charge) is int,
         "multiplicity": multiplicity is None or (type(multiplicity) is int and multiplicity >= 1),
     }

@@ -12,6 +12,7 @@ from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.store import find_by_hash, locate_weights, state_of_weights
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator import Evaluator
+from orbmm.model.compiled import compile_network
 from orbmm.model.device import find_device
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
@@ -44,7 +45,9 @@ def count_networks() -> int:
 def _build_evaluator(text: str, positions_device: str) -> Evaluator:
     description = ForceDescription.from_json(text)
     device = _choose_device(description.device, positions_device)
-    potential = _load_potential(description.model, description.weights_sha256, description.precision, device)
+    potential = _load_potential(
+        description.model, description.weights_sha256, description.precision, device, description.compile
+    )
     return Evaluator(potential, description)
 
 
@@ -57,8 +60,11 @@ def _choose_device(wanted: str, positions_device: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def _load_potential(model: str, weights_sha256: str, precision: str, device: str) -> Potential:
-    return load_model(model, weights=_find_weights(model, weights_sha256), device=device, precision=precision)
+def _load_potential(model: str, weights_sha256: str, precision: str, device: str, compile: bool) -> Potential:
+    potential = load_model(model, weights=_find_weights(model, weights_sha256), device=device, precision=precision)
+    if compile:
+        compile_network(potential)
+    return potential
 
 
 def _find_weights(model: str, weights_sha256: str) -> Path | None:

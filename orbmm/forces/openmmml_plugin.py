@@ -17,7 +17,7 @@ from orbmm.errors import ModelError, name_nearest
 if TYPE_CHECKING:
     from openmm import System, app
 
-CREATE_SYSTEM_OPTIONS = ("device", "precision", "force", "charge", "multiplicity")
+CREATE_SYSTEM_OPTIONS = ("device", "precision", "force", "compile", "charge", "multiplicity")
 """What createSystem and createMixedSystem take of ours; `weights` belongs to MLPotential itself."""
 
 _EMBEDDING_OPTIONS = ("linkAtomDistances",)
@@ -57,7 +57,7 @@ class OrbPotential:
     ) -> None:
         """Add the network's forces on the given atoms (None: all) to a System.
 
-        Keywords: device, precision, force, charge, multiplicity, as in ModelSettings. Raises ModelError for any other,
+        Keywords: device, precision, force, compile, charge, multiplicity, as in ModelSettings. Raises ModelError for any other,
         and what attach_force raises.
         """
         from orbmm.forces.attach import attach_force

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +60,13 @@ class Orb(nn.Module):
         """Predict the outputs named, a subset of available_outputs; stress needs graph.volumes."""
         raise NotImplementedError
 
+    def compile_network(self) -> None:
+        """Translate the costly part to machine code at its first use, which takes a minute or more.
+
+        On a CPU this needs a C++ compiler. Energies differ from the plain ones by rounding.
+        """
+        raise NotImplementedError
+
     def _confidence(self, nodes: Tensor, outputs: AbstractSet[str]) -> Tensor | None:
         return self.heads["confidence"](nodes.detach()) if "confidence" in outputs else None
 
@@ -88,13 +96,19 @@ class DirectOrb(Orb):
             stress = self.heads["stress"](nodes, graph) + _stress_from_slope(slope, graph)
         return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
 
+    def compile_network(self) -> None:
+        """See Orb.compile_network."""
+        self.model.compile(dynamic=True)
+
     def _repulsion_and_slope(self, graph: AtomGraph) -> tuple[Tensor, Tensor]:
         """The repulsion energy (B,) and the derivative of its sum over atoms by every edge vector (E, 3)."""
-        with torch.enable_grad():
-            leaf = graph.vectors.detach().requires_grad_(True)
-            edges = self.repulsion.edge_energies(graph, leaf)  # (E,)
-            (slope,) = torch.autograd.grad(edges.sum(), leaf)
-        return self.repulsion.sum_or_mean(graph, edges.detach()), slope
+
+        def repel(vectors: Tensor) -> tuple[Tensor, Tensor]:
+            edges = self.repulsion.edge_energies(graph, vectors)  # (E,)
+            return edges.sum(), edges
+
+        slope, edges = differentiate(repel, graph.vectors)
+        return self.repulsion.sum_or_mean(graph, edges), slope
 
     def _own_forces(self, nodes: Tensor, graph: AtomGraph) -> Tensor:
         forces = self.heads["forces"](nodes)  # (N, 3)
@@ -128,16 +142,37 @@ class ConservativeOrb(Orb):
         energy = self._total_energy(interaction, graph) if "energy" in outputs else None
         return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
 
+    def compile_network(self) -> None:
+        """See Orb.compile_network."""
+        self._interaction_and_slope = torch.compile(self._interaction_and_slope, dynamic=True)  # type: ignore[method-assign]
+
     def _interaction(self, graph: AtomGraph, vectors: Tensor) -> tuple[Tensor, Tensor]:
         nodes = self.model(graph, vectors)
         return nodes, self.heads["energy"](nodes, graph) + self.repulsion(graph, vectors)  # (N, D), (B,)
 
     def _interaction_and_slope(self, graph: AtomGraph) -> tuple[Tensor, Tensor, Tensor]:
-        with torch.enable_grad():
-            leaf = graph.vectors.detach().requires_grad_(True)  # (E, 3)
-            nodes, interaction = self._interaction(graph, leaf)
-            (slope,) = torch.autograd.grad(interaction.sum(), leaf, create_graph=self.training)
-        return nodes, (interaction if self.training else interaction.detach()), slope
+        def interact(vectors: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+            nodes, interaction = self._interaction(graph, vectors)
+            return interaction.sum(), (nodes, interaction)
+
+        slope, (nodes, interaction) = differentiate(interact, graph.vectors, keep_graph=self.training)
+        return nodes, interaction, slope
+
+
+def differentiate(function: Callable[[Tensor], tuple[Tensor, Any]], point: Tensor, keep_graph: bool = False) -> Any:
+    """The gradient of a function's first value by its argument, and the second value, a tensor or a tuple of tensors.
+
+    keep_graph: both stay differentiable by the weights, as training needs
+    """
+    if torch.compiler.is_compiling():  # the compiler follows torch.func through a gradient
+        return torch.func.grad(function, has_aux=True)(point)
+    with torch.enable_grad():
+        leaf = point.detach().requires_grad_(True)
+        value, rest = function(leaf)
+        (slope,) = torch.autograd.grad(value, leaf, create_graph=keep_graph)
+    if keep_graph:
+        return slope, rest
+    return slope, tuple(part.detach() for part in rest) if isinstance(rest, tuple) else rest.detach()
 
 
 def _stress_from_slope(slope: Tensor, graph: AtomGraph) -> Tensor:

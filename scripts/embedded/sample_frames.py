@@ -29,6 +29,9 @@ VOLUME_PER_PEPTIDE_ATOM = 6.6  # Å^3
 FORCE_FIELD = app.ForceField("amber14-all.xml", "amber14/tip3pfb.xml")
 STEPS_BETWEEN_FRAMES = 200  # of 0.5 fs
 NETWORK_STEPS_BETWEEN_FRAMES = 100
+PLACEMENTS = 10
+SEEDS_PER_PLACEMENT = 100_000
+LARGEST_START_FORCE = 2e4  # kJ/mol/nm after minimisation; atoms inside each other leave far more
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,8 @@ def sample(trajectory: Trajectory, seed: int, weights: Path | None = None, model
     """Run one trajectory, classical or with a network, and take its frames."""
     random.seed(seed)
     generator = np.random.default_rng(seed)
-    modeller = _solvate(trajectory, seed)
-    simulation = _start(modeller, trajectory, seed)
+    simulation = _place_and_start(trajectory, seed)
+    modeller = app.Modeller(simulation.topology, simulation.context.getState(positions=True).getPositions())
     peptide = np.array([atom.residue.name != "HOH" for atom in modeller.topology.atoms()])
     numbers = np.array([atom.element.atomic_number for atom in modeller.topology.atoms()])
     cell = None
@@ -128,6 +131,18 @@ def sample(trajectory: Trajectory, seed: int, weights: Path | None = None, model
             positions = positions + generator.normal(0.0, generator.uniform(0.02, 0.07), positions.shape)
         frames.append(Frame(numbers, np.array(positions), cell, peptide, trajectory.group))
     return frames
+
+
+def _place_and_start(trajectory: Trajectory, seed: int) -> app.Simulation:
+    """Classical dynamics ready to go; where a water's proton landed in another water, all is placed once more."""
+    for attempt in range(PLACEMENTS):
+        attempt_seed = seed + attempt * SEEDS_PER_PLACEMENT
+        simulation = _start(_solvate(trajectory, attempt_seed), trajectory, attempt_seed)
+        forces = simulation.context.getState(forces=True).getForces(asNumpy=True)
+        largest = np.abs(forces.value_in_unit(unit.kilojoule_per_mole / unit.nanometer)).max()
+        if largest < LARGEST_START_FORCE:
+            return simulation
+    raise RuntimeError(f"{trajectory.group}: {PLACEMENTS} placements all left atoms inside each other; change its box")
 
 
 def _solvate(trajectory: Trajectory, seed: int) -> app.Modeller:
@@ -200,10 +215,13 @@ if __name__ == "__main__":
     parser.add_argument("--plan", choices=tuple(PLANS), default="training")
     parser.add_argument("--weights", type=Path, help="a network's weights; absent: classical dynamics")
     parser.add_argument("--model", default="orb-mini-conservative-inf-xtb", help="the network that the weights are of")
+    parser.add_argument("--groups", nargs="+", default=[""], help="only trajectories that begin so, such as own-ala")
     arguments = parser.parse_args()
     first_seed = 1 + 1000 * tuple(PLANS).index(arguments.plan)
     frames = []
     for index, trajectory in enumerate(PLANS[arguments.plan]()):
+        if not trajectory.group.startswith(tuple(arguments.groups)):
+            continue
         frames += sample(trajectory, first_seed + index, arguments.weights, arguments.model)
         print(f"{trajectory.group}: {len(frames)} frames so far", flush=True)
     write_frames(arguments.target, frames)

@@ -33,6 +33,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--start", type=Path, help="weights to begin with")
     parser.add_argument("--groups", nargs="+", help="train on groups that begin so, such as box water drop")
+    parser.add_argument("--compile", action="store_true", help="faster steps after some minutes; needs a C++ compiler")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -48,5 +49,6 @@ if __name__ == "__main__":
         peptide_weight=arguments.peptide_weight,
         edges_per_batch=arguments.edges_per_batch,
         seed=arguments.seed,
+        compile=arguments.compile,
     )
     print(train(find_record(arguments.model), frames, arguments.folder, settings, arguments.start))

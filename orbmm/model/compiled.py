@@ -1,0 +1,34 @@
+"""A network translated to machine code: fewer passes over the edges, after a wait."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from orbmm.errors import MissingDependency
+from orbmm.model.potential import Potential
+
+COMPILERS = ("c++", "g++", "clang++")
+
+
+def compile_network(potential: Potential) -> None:
+    """Translate the network of a potential at its first evaluation (torch.compile, shapes left open).
+
+    Energies and forces differ from the plain ones by rounding, so a run keeps to one of the two. The translation is
+    kept on disk by torch, and later processes on the machine start faster.
+    Raises MissingDependency where a CPU network has no C++ compiler to be translated with.
+    """
+    if potential.device.type == "cpu" and find_compiler() is None:
+        raise MissingDependency(
+            "compile = true needs a C++ compiler, and none of $CXX, c++, g++ and clang++ is on the PATH: install one "
+            "(g++ will do), or leave compile out"
+        )
+    potential.network.compile_network()
+
+
+def find_compiler() -> str | None:
+    """The C++ compiler that torch would take, None where there is none."""
+    for name in (os.environ.get("CXX"), *COMPILERS):
+        if name and shutil.which(name):
+            return name
+    return None

@@ -1,0 +1,55 @@
+"""A compiled network gives what the plain one gives, and says so where it cannot be compiled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from oracles.random_weights import make_random_potential
+from oracles.structures import MAKERS
+
+from orbmm.checkpoints.catalog import find_record
+from orbmm.errors import MissingDependency
+from orbmm.model.compiled import compile_network, find_compiler
+from orbmm.model.orb import Prediction
+from orbmm.model.potential import Potential
+
+# Sums in another order, in float64: energies of some eV, forces of some eV/Å.
+CLOSE = 1e-11
+
+
+def make_one_layer(name: str) -> Potential:
+    architecture = replace(find_record(name).architecture, layers=1)
+    return make_random_potential(name, architecture=architecture)
+
+
+def evaluate(model: Potential, scale: float = 1.0) -> Prediction:
+    structure = MAKERS["water_cube"]()
+    positions, cell = torch.from_numpy(structure.positions), torch.from_numpy(structure.cell)
+    return model.evaluate(model.compose(structure.atomic_numbers), scale * positions, scale * cell)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.*:DeprecationWarning")  # torch's compiler uses it itself
+@pytest.mark.parametrize("name", ["orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"])
+def test_a_compiled_network_gives_the_same(name):
+    model = make_one_layer(name)
+    plain = [evaluate(model, scale) for scale in (1.0, 1.1)]  # the second with fewer edges
+    if find_compiler() is None:
+        with pytest.raises(MissingDependency, match="C\\+\\+ compiler"):
+            compile_network(model)
+        return
+    compile_network(model)
+    for before, scale in zip(plain, (1.0, 1.1), strict=True):
+        after = evaluate(model, scale)
+        assert (after.energy - before.energy).abs().max() < CLOSE
+        assert (after.forces - before.forces).abs().max() < CLOSE
+    assert (after.forces - plain[0].forces).abs().max() > 1e3 * CLOSE
+
+
+def test_a_missing_compiler_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(MissingDependency, match="leave compile out"):
+        compile_network(make_one_layer("orb-mini-direct-inf-xtb"))
