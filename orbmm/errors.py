@@ -48,6 +48,12 @@ class RunError(OrbmmError):
     """A run folder that is missing, taken, damaged or does not fit the settings."""
 
 
+class DiskFull(RunError):
+    """No room for what a run writes."""
+
+    exit_code = 3
+
+
 class UnstableRun(OrbmmError):
     """Dynamics that went wrong and were stopped."""
 

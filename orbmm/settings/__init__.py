@@ -1,9 +1,10 @@
-"""What a user decides about a system, its model, its run and its analysis: one TOML file, a frozen dataclass per table."""
+"""What a user decides about a system, its model, its run, its guard and its analysis: one TOML file, a frozen dataclass per table."""
 
 from __future__ import annotations
 
 from orbmm.settings.analysis import AnalysisSettings
 from orbmm.settings.duration import read_duration_ps
+from orbmm.settings.guard import GuardSettings
 from orbmm.settings.model import ModelSettings
 from orbmm.settings.override import override_settings
 from orbmm.settings.preparation import PreparationSettings
@@ -15,6 +16,7 @@ from orbmm.settings.write import format_settings, write_settings
 
 __all__ = [
     "AnalysisSettings",
+    "GuardSettings",
     "ModelSettings",
     "PreparationSettings",
     "RunSettings",

@@ -46,19 +46,22 @@ class Dynamics:
             self.context.getIntegrator().step(steps)
 
     def observe(self, energy: bool, speed: float = 0.0) -> Moment:
-        """Read positions and temperature, and the potential energy if it is wanted."""
+        """Read positions, velocities and temperature; with energy also forces, which the same evaluation gives."""
         with self._translate_errors():
-            state = self.context.getState(positions=True, velocities=True, energy=energy)
+            state = self.context.getState(positions=True, velocities=True, energy=energy, forces=energy)
         # From the velocities, not from the state: that would cost an energy. Langevin-middle's are at the full step.
-        kinetic = self.thermometer.kinetic_energy(state.getVelocities(asNumpy=True)._value)
+        velocities = state.getVelocities(asNumpy=True)._value
+        kinetic = self.thermometer.kinetic_energy(velocities)
         return Moment(
             step=self.step,
             time_ps=self.time_ps,
             positions=state.getPositions(asNumpy=True)._value,
+            velocities=velocities,
             box=state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None,
             kinetic_energy=kinetic,
             temperature=self.thermometer.temperature(kinetic),
             potential_energy=state.getPotentialEnergy()._value if energy else None,
+            forces=state.getForces(asNumpy=True)._value if energy else None,
             speed=speed,
         )
 
@@ -74,8 +77,5 @@ class Dynamics:
 
 
 def describe_failure(step: int, time_ps: float, what: str) -> str:
-    """The one sentence of an unstable run: where, what, and what to try."""
-    return (
-        f"unstable at step {step} ({time_ps:.4f} ps): {what}; the last good checkpoint is kept. "
-        "Try a smaller timestep_fs, a higher friction_per_ps, minimize = true, or another model"
-    )
+    """Where and what of an unstable run, in one sentence."""
+    return f"unstable at step {step} ({time_ps:.4f} ps): {what}"

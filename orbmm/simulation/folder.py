@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import tomllib
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from orbmm.checkpoints.checksum import hash_file
-from orbmm.errors import RunError
+from orbmm.errors import DiskFull, RunError
 from orbmm.settings import Settings, format_settings, override_settings
 from orbmm.simulation.durable import write_durably
 from orbmm.simulation.lock import LOCK_NAME, lock_folder
 
 _COPIED = (("system", "structure"), ("system", "state"), ("analysis", "reference"))
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NEEDED = ("settings", "inputs", "weights_sha256", "platform")
 _BEFORE_THE_RECORD = {LOCK_NAME, "input", "settings.toml", "settings.toml.partial", "run.json.partial"}
 
@@ -52,6 +54,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """One folder per checkpoint."""
         return self.path / "checkpoints"
+
+    @property
+    def rescue(self) -> Path:
+        """What is kept of a run that went wrong."""
+        return self.path / "rescue"
 
     def trajectory(self, file_format: str) -> Path:
         """The frames."""
@@ -145,12 +152,13 @@ def _is_unchanged(path: Path, sha256: str) -> bool:
 
 
 @contextmanager
-def explain_disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a full disk or a forbidden write into one sentence."""
+def explain_disk_errors(folder: Path, when: str = "") -> Iterator[None]:
+    """Turn a full disk or a forbidden write into one sentence; `when` says at which step, if that is known."""
     try:
         yield
     except OSError as error:
         where = error.filename or folder
-        raise RunError(
-            f"cannot write {where}: {error.strerror or error}; checkpoints so far are kept: `orbmm resume`"
-        ) from error
+        sentence = f"cannot write {where}{when}: {error.strerror or error}"
+        if error.errno in _NO_ROOM:
+            raise DiskFull(f"{sentence}; make room and go on from the last checkpoint with `orbmm resume`") from error
+        raise RunError(f"{sentence}; checkpoints so far are kept: `orbmm resume`") from error

@@ -12,6 +12,8 @@ class Moment:
     """One step as guard and reporters see it.
 
     positions: (N, 3) [nm], not wrapped; box: (3, 3) rows [nm] or None
+    velocities: (N, 3) [nm/ps]
+    forces: (N, 3) [kJ/mol/nm], with the potential energy or not at all
     potential_energy: None where it was not asked for, since it costs an evaluation of the network [kJ/mol]
     speed: over the last stretch [ns/day], 0 at the start
     """
@@ -19,8 +21,10 @@ class Moment:
     step: int
     time_ps: float
     positions: np.ndarray
+    velocities: np.ndarray
     box: np.ndarray | None
     kinetic_energy: float
     temperature: float
     potential_energy: float | None = None
+    forces: np.ndarray | None = None
     speed: float = 0.0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orbmm.errors import UnstableRun
 from orbmm.simulation.checkpoint import write_checkpoint
 from orbmm.simulation.durable import sync_file
 from orbmm.simulation.dynamics import Dynamics
-from orbmm.simulation.guard import Guard
+from orbmm.simulation.folder import explain_disk_errors
+from orbmm.simulation.guard.guard import Guard
+from orbmm.simulation.guard.rescue import trace_fault, write_rescue
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.moment import Moment
 from orbmm.simulation.progress import OnProgress, Pace, Progress
@@ -17,6 +21,11 @@ from orbmm.simulation.reporters.reporter import Reporter
 
 STEPS_BETWEEN_LOOKS = 50
 """The guard looks at least this often, however rarely something is written."""
+
+_ADVICE = (
+    "Try a smaller timestep_fs, a higher friction_per_ps, minimize = true, or another model; "
+    "limits are set in [guard], where allow_reactions = true lets bonds break"
+)
 
 _SECONDS_BETWEEN_LISTENING = 0.5
 """About how long a signal waits while the integrator is busy."""
@@ -30,11 +39,13 @@ class Production:
     guard: Guard
     reporters: Sequence[Reporter]
     checkpoints: Path
+    rescue: Path
     steps_per_checkpoint: int
     total_steps: int
     on_progress: OnProgress
     _pace: Pace = field(init=False)
     _saved_step: int = field(init=False)
+    _snapshot: bytes | None = field(init=False, default=None)
     _potential_energy: float = field(init=False, default=float("nan"))
 
     def __post_init__(self) -> None:
@@ -43,7 +54,8 @@ class Production:
 
     def begin(self) -> None:
         """Write frame and row of step 0 and the first checkpoint."""
-        self._stop_here()
+        with self._explain_faults():
+            self._stop_here()
 
     def run(self, interruption: Interruption) -> bool:
         """Go on to the last step, or to where the run is asked to end; either way the last step is saved.
@@ -51,9 +63,10 @@ class Production:
         Returns whether the last step was reached. Raises UnstableRun before anything wrong is written.
         """
         while self.dynamics.step < self.total_steps and not interruption.requested:
-            self._step_to(self._find_next_stop(), interruption)
-            self._pace.mark(self.dynamics.step)
-            self._stop_here()
+            with self._explain_faults():
+                self._step_to(self._find_next_stop(), interruption)
+                self._pace.mark(self.dynamics.step)
+                self._stop_here()
         if self._saved_step != self.dynamics.step:
             self._save()
         return self.dynamics.step >= self.total_steps
@@ -77,17 +90,41 @@ class Production:
         due = [reporter for reporter in self.reporters if self.dynamics.step % reporter.steps_between == 0]
         moment = self.dynamics.observe(any(reporter.needs_energy for reporter in due), self._pace.ns_per_day)
         self.guard.check(moment)
+        self._snapshot = self.dynamics.context.createCheckpoint()
         for reporter in due:
-            reporter.report(moment)
+            with explain_disk_errors(reporter.path, f" at step {moment.step}"):
+                reporter.report(moment)
         if moment.step % self.steps_per_checkpoint == 0:
             self._save()
         self._tell_progress(moment)
 
     def _save(self) -> None:
         """Sync what was written so far, then a checkpoint that knows how far that is."""
-        sizes = {reporter.path.name: sync_file(reporter.path) for reporter in self.reporters}
-        write_checkpoint(self.checkpoints, self.dynamics.context, sizes)
+        with explain_disk_errors(self.checkpoints, f" at step {self.dynamics.step}"):
+            sizes = {reporter.path.name: sync_file(reporter.path) for reporter in self.reporters}
+            write_checkpoint(self.checkpoints, self.dynamics.context, sizes)
         self._saved_step = self.dynamics.step
+
+    @contextmanager
+    def _explain_faults(self) -> Iterator[None]:
+        """Find out where an instability began, keep what shows it, and say what to try."""
+        try:
+            yield
+        except UnstableRun as error:
+            sentence = str(error)
+            if self._snapshot is not None:
+                sentence = trace_fault(self.dynamics, self.guard, self._snapshot, self.dynamics.step) or sentence
+            raise UnstableRun(f"{sentence}; {self._rescue(sentence)}. {_ADVICE}") from error
+
+    def _rescue(self, sentence: str) -> str:
+        """Write the last good moments; where everything lies."""
+        folder = self.rescue / f"step-{self.dynamics.step:012d}"
+        kept = "the last good checkpoint is kept" if any(self.checkpoints.glob("step-*")) else "there is no checkpoint"
+        try:
+            write_rescue(folder, self.guard, sentence)
+        except OSError as error:
+            return f"the last good frames cannot be written to {folder} ({error.strerror}), {kept}"
+        return f"the last good frames and forces are in {folder}, {kept}"
 
     def _tell_progress(self, moment: Moment) -> None:
         if moment.potential_energy is not None:

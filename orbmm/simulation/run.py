@@ -15,7 +15,7 @@ from orbmm.simulation.durable import write_durably
 from orbmm.simulation.dynamics import Dynamics
 from orbmm.simulation.folder import RunFolder, claim_folder, describe_run, explain_disk_errors
 from orbmm.simulation.forces import ForceSource, NetworkForces
-from orbmm.simulation.guard import make_guard
+from orbmm.simulation.guard.guard import make_guard
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.langevin import draw_velocities, open_dynamics
 from orbmm.simulation.minimise import minimise
@@ -106,9 +106,10 @@ def assemble(parts: Parts, checkpoint: Checkpoint | None = None) -> Production:
     run, topology = parts.settings.run, parts.start.topology
     return Production(
         dynamics=parts.dynamics,
-        guard=make_guard(topology, run.temperature_kelvin),
+        guard=make_guard(parts.settings, parts.start, parts.dynamics.thermometer),
         reporters=open_reporters(parts.folder, run, topology, checkpoint),
         checkpoints=parts.folder.checkpoints,
+        rescue=parts.folder.rescue,
         steps_per_checkpoint=run.steps_per_checkpoint,
         total_steps=run.total_steps,
         on_progress=parts.on_progress,

@@ -9,6 +9,7 @@ import pytest
 
 from orbmm.settings import (
     AnalysisSettings,
+    GuardSettings,
     ModelSettings,
     PreparationSettings,
     RunSettings,
@@ -57,6 +58,13 @@ def _every_value_off_its_default(folder: Path) -> Settings:
             seed=5,
             platform="CPU",
             output=folder,
+        ),
+        GuardSettings(
+            temperature_limit_kelvin=900.0,
+            force_limit_kj_mol_nm=1e4,
+            bond_limit_factor=1.3,
+            allow_reactions=True,
+            drift_limit_nm=0.1,
         ),
         AnalysisSettings(discard_ps=0.5, broken_bond_factor=1.5, rdf_cutoff_nm=0.6, reference=folder / "ref.pdb"),
         PreparationSettings(

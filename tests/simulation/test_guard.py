@@ -9,12 +9,16 @@ import mdtraj
 import numpy as np
 import openmm
 import pytest
+from openmm import app
 
 from orbmm.errors import ForceError, UnstableRun
 from orbmm.settings import Settings, override_settings
 from orbmm.simulation.forces import ForceSource
+from orbmm.simulation.guard.heat import HeatWatch
+from orbmm.simulation.progress import Progress
 from orbmm.simulation.resume import resume_run
 from orbmm.simulation.run import start_run
+from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
 Forces = Callable[..., ForceSource]
 FAULT_FROM_TIME_PS = 0.0124
@@ -42,6 +46,12 @@ def _explosion(positions: np.ndarray) -> np.ndarray:
     return 1e5 * (positions - positions.mean(axis=0))
 
 
+def _pull_one_hydrogen_away(positions: np.ndarray) -> np.ndarray:
+    forces = np.zeros_like(positions)
+    forces[4] = 30000.0 * (positions[4] - positions[3]) / np.linalg.norm(positions[4] - positions[3])
+    return forces
+
+
 def _failure(positions: np.ndarray) -> np.ndarray:
     raise MemoryError("out of memory while building the graph")
 
@@ -58,11 +68,44 @@ def test_nan_in_a_force_stops_the_run(platform: str, settings: Settings, classic
     _assert_only_good_data(folder)
 
 
-def test_the_atom_is_named(settings: Settings, classical_forces: Forces) -> None:
+@pytest.mark.parametrize("between_looks_fs", [0.5, 5.0])
+def test_step_and_atom_are_named_also_where_the_guard_looked_later(
+    between_looks_fs: float, settings: Settings, classical_forces: Forces
+) -> None:
     forces = classical_forces(_after_a_while(0.0, _nan_on_one_atom))
-    often = override_settings(settings, {"run": {"frame_every_fs": 0.5}})
-    with pytest.raises(UnstableRun, match=r"step 26 .*atom 4 \(H1 of HOH 2\)"):
-        start_run(often, forces=forces)
+    rare = {"frame_every_fs": between_looks_fs, "table_every_fs": between_looks_fs}
+    with pytest.raises(UnstableRun, match=r"step 25 .*: the forces on atom 4 \(H1 of HOH 2\) are not finite"):
+        start_run(override_settings(settings, {"run": rare}), forces=forces)
+
+
+def test_the_last_good_frames_and_the_fault_are_kept(settings: Settings, classical_forces: Forces) -> None:
+    with pytest.raises(UnstableRun, match="the last good frames and forces are in .*rescue") as caught:
+        start_run(settings, forces=classical_forces(_after_a_while(0.0, _nan_on_one_atom)))
+    assert settings.run.output is not None
+    (rescue,) = (settings.run.output / "rescue").iterdir()
+    assert str(rescue) in str(caught.value)
+    assert (rescue / "reason.txt").read_text().rstrip() in str(caught.value)
+    names = sorted(path.name for path in rescue.iterdir())
+    steps = (20, 24)
+    assert {f"good-{step:012d}.pdb" for step in steps} | {f"good-{step:012d}-forces.csv" for step in steps} < set(names)
+    frame = mdtraj.load(rescue / "good-000000000024.pdb")
+    assert frame.n_atoms == 45 and np.isfinite(frame.xyz).all()
+    table = np.genfromtxt(rescue / "fault-000000000025-forces.csv", delimiter=",", skip_header=1, usecols=(3, 4, 5))
+    assert np.flatnonzero(np.isnan(table).any(axis=1)).tolist() == [4]
+
+
+def test_a_rescue_that_cannot_be_written_does_not_hide_the_reason(settings: Settings, classical_forces: Forces) -> None:
+    def spoil(progress: Progress) -> None:
+        assert settings.run.output is not None
+        (settings.run.output / "rescue").touch()
+
+    with pytest.raises(UnstableRun, match=r"atom 4 \(H1 of HOH 2\).*the last good frames cannot be written"):
+        start_run(settings, spoil, classical_forces(_after_a_while(0.0, _nan_on_one_atom)))
+
+
+def test_a_start_that_is_bad_is_told_before_anything_is_written(settings: Settings, classical_forces: Forces) -> None:
+    with pytest.raises(UnstableRun, match=r"step 0 .*above the limit of 10; .* there is no checkpoint. Try"):
+        start_run(override_settings(settings, {"guard": {"force_limit_kj_mol_nm": 10.0}}), forces=classical_forces())
 
 
 def test_an_infinite_energy_stops_the_run(settings: Settings, classical_forces: Forces) -> None:
@@ -71,10 +114,55 @@ def test_an_infinite_energy_stops_the_run(settings: Settings, classical_forces: 
         start_run(settings, forces=forces)
 
 
+def test_a_force_above_the_limit_stops_the_run(settings: Settings, classical_forces: Forces) -> None:
+    forces = classical_forces(_after_a_while(0.0, _explosion))
+    with pytest.raises(UnstableRun, match=r"step 25 .*the force on atom \d+ .* kJ/mol/nm, above the limit of 50000"):
+        start_run(settings, forces=forces)
+
+
 def test_a_box_that_boils_stops_the_run(settings: Settings, classical_forces: Forces) -> None:
     forces = classical_forces(_after_a_while(0.0, _explosion))
-    with pytest.raises(UnstableRun, match=r"the temperature is \d+ K, above the limit of 1200 K"):
-        start_run(settings, forces=forces)
+    lax = {"force_limit_kj_mol_nm": 1e9, "allow_reactions": True}
+    with pytest.raises(UnstableRun, match=r"the temperature is \d+ K, above the limit of 1200 K; hottest is atom"):
+        start_run(override_settings(settings, {"guard": lax}), forces=forces)
+
+
+def test_a_broken_bond_stops_the_run_unless_reactions_are_allowed(settings: Settings, classical_forces: Forces) -> None:
+    forces = classical_forces(_after_a_while(0.0, _pull_one_hydrogen_away))
+    lax = {"force_limit_kj_mol_nm": 1e9, "temperature_limit_kelvin": 1e9}
+    with pytest.raises(
+        UnstableRun,
+        match=r"bond of atoms 3 \(O of HOH 2\), 4 \(H1 of HOH 2\) is broken: .* falls apart at HOH 2;",
+    ):
+        start_run(override_settings(settings, {"guard": lax}), forces=forces)
+    assert settings.run.output is not None
+    elsewhere = {"output": settings.run.output.with_name("reactive")}
+    reactive = override_settings(settings, {"guard": {**lax, "allow_reactions": True}, "run": elsewhere})
+    assert start_run(reactive, forces=forces).finished
+
+
+def test_a_system_that_flies_away_stops_the_run(settings: Settings, classical_forces: Forces) -> None:
+    masses = np.tile([15.999, 1.008, 1.008], 15)[:, None]
+    forces = classical_forces(_after_a_while(0.0, lambda positions: 4e5 * masses * np.array([1.0, 0.0, 0.0])))
+    lax = {"force_limit_kj_mol_nm": 1e9, "temperature_limit_kelvin": 1e9}
+    with pytest.raises(UnstableRun, match=r"the whole system has drifted by 0\.\d+ nm, above the limit of 0.5 nm"):
+        start_run(override_settings(settings, {"guard": lax}), forces=forces)
+
+
+def test_one_element_alone_can_be_too_hot() -> None:
+    topology = app.Topology()
+    chain = topology.addChain()
+    for index in range(1000):
+        residue = topology.addResidue("X", chain)
+        topology.addAtom("X", app.element.zinc if index == 7 else app.element.oxygen, residue)
+    masses = np.array([atom.element.mass._value for atom in topology.atoms()])
+    watch = HeatWatch(topology, masses, bath_kelvin=300.0, limit_kelvin=1200.0)
+    thermal = np.random.default_rng(1).normal(size=(1000, 3)) * np.sqrt(KJ_PER_MOL_PER_KELVIN * 300.0 / masses)[:, None]
+    assert watch.find_fault(300.0, thermal) is None
+    thermal[7] *= np.sqrt(3000.0 / 300.0)  # what one atom of 3 degrees of freedom may show by chance
+    assert watch.find_fault(300.0, thermal) is None
+    thermal[7] = np.sqrt(3.0 * KJ_PER_MOL_PER_KELVIN * 9000.0 / masses[7] / 3.0)
+    assert "the temperature of the 1 Zn is 9000 K" in str(watch.find_fault(300.0, thermal))
 
 
 def test_a_harmless_extra_force_does_not_stop_the_run(settings: Settings, classical_forces: Forces) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,9 @@ from openmm import Vec3, app
 
 from orbmm.errors import RunError
 from orbmm.simulation.moment import Moment
+
+_XTC_HEADER = 92  # bytes: magic, atoms, step, time, box; atoms, precision, range, small index, packed length
+_XTC_UNCOMPRESSED = 9  # so few atoms are written as plain numbers
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,13 @@ class XtcWriter:
 
     def report(self, moment: Moment) -> None:
         """Append one frame; the file is closed after each, so that a kill can tear only the last."""
+        end = self.path.stat().st_size if self.path.exists() else 0
         try:
             self._file.writeModel(moment.positions, periodicBoxVectors=_list_vectors(moment.box))
         except (RuntimeError, ValueError) as error:
             raise RunError(f"{self.path}: the frame of step {moment.step} cannot be written ({error})") from error
+        if not _ends_with_whole_frame(self.path, end):  # the writer does not say when the disk is full
+            raise OSError(errno.ENOSPC, "the frame came out incomplete, as on a full disk", str(self.path))
 
 
 class DcdWriter:
@@ -73,6 +81,21 @@ class DcdWriter:
         with self.path.open("r+b") as stream:
             stream.seek(8)
             stream.write(struct.pack("<i", frames))
+
+
+def _ends_with_whole_frame(path: Path, start: int) -> bool:
+    """Whether one whole XTC frame, by the length in its own header, lies between `start` and the end of the file."""
+    with path.open("rb") as stream:
+        stream.seek(start)
+        header = stream.read(_XTC_HEADER)
+        length = stream.seek(0, io.SEEK_END) - start
+    if len(header) < _XTC_HEADER:
+        return False
+    (atoms,) = struct.unpack_from(">i", header, 4)
+    if atoms <= _XTC_UNCOMPRESSED:
+        return length == 56 + 12 * atoms
+    (packed,) = struct.unpack_from(">i", header, _XTC_HEADER - 4)
+    return length == _XTC_HEADER + (packed + 3) // 4 * 4
 
 
 def _list_vectors(box: np.ndarray | None) -> list[Vec3] | None:

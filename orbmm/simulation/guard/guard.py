@@ -1,0 +1,117 @@
+"""Looks at each moment before it is written, and stops the run at the first that no healthy one shows."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from openmm import app, unit
+
+from orbmm.errors import UnstableRun
+from orbmm.settings import Settings
+from orbmm.simulation.dynamics import describe_failure
+from orbmm.simulation.guard.atom_names import name_atoms
+from orbmm.simulation.guard.bonds import BondWatch
+from orbmm.simulation.guard.heat import HeatWatch
+from orbmm.simulation.moment import Moment
+from orbmm.simulation.start import Start
+from orbmm.simulation.thermometer import Thermometer
+
+_REMEMBERED = 3
+
+
+@dataclass
+class Guard:
+    """What a healthy run stays below; the last moments that did, and one that did not, are remembered.
+
+    bonds, centre: None where reactions are allowed, where the centre of mass is not kept at rest
+    """
+
+    topology: app.Topology
+    heat: HeatWatch
+    force_limit: float
+    bonds: BondWatch | None = None
+    centre: CentreWatch | None = None
+    good: deque[Moment] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    fault: Moment | None = None
+
+    def check(self, moment: Moment) -> None:
+        """Raise UnstableRun that says what is wrong with which atoms; else remember the moment as a good one."""
+        complaint = self._find_fault(moment)
+        if complaint:
+            self.fault = moment
+            raise UnstableRun(describe_failure(moment.step, moment.time_ps, complaint))
+        if self.good and self.good[-1].step == moment.step:  # looked at once more, now with its forces
+            self.good.pop()
+        self.good.append(moment)
+
+    def _find_fault(self, moment: Moment) -> str | None:
+        """The most telling complaint first: what is not a number, then forces, bonds, heat and drift."""
+        return (
+            self._find_infinite(moment)
+            or self._find_large_force(moment)
+            or (self.bonds and self.bonds.find_fault(moment.positions, moment.box))
+            or self.heat.find_fault(moment.temperature, moment.velocities)
+            or (self.centre and self.centre.find_fault(moment.positions))
+            or None
+        )
+
+    def _find_infinite(self, moment: Moment) -> str | None:
+        arrays = {"coordinates of": moment.positions, "velocities of": moment.velocities, "forces on": moment.forces}
+        for what, values in arrays.items():
+            wrong = np.flatnonzero(~np.isfinite(values).all(axis=1)) if values is not None else np.array([])
+            if wrong.size:
+                return f"the {what} {name_atoms(self.topology, wrong)} are not finite"
+        if moment.potential_energy is not None and not math.isfinite(moment.potential_energy):
+            return f"the potential energy is {moment.potential_energy}"
+        return None
+
+    def _find_large_force(self, moment: Moment) -> str | None:
+        if moment.forces is None:
+            return None
+        squares = np.einsum("ij,ij->i", moment.forces, moment.forces)
+        largest = int(np.argmax(squares))
+        if squares[largest] <= self.force_limit**2:
+            return None
+        return (
+            f"the force on {name_atoms(self.topology, [largest])} is {math.sqrt(squares[largest]):.0f} kJ/mol/nm, "
+            f"above the limit of {self.force_limit:.0f}"
+        )
+
+
+class CentreWatch:
+    """The centre of mass, which the System keeps at rest."""
+
+    def __init__(self, masses: np.ndarray, start: np.ndarray, limit_nm: float) -> None:
+        """masses: (N,) [g/mol]; start: positions (N, 3) [nm]."""
+        self._weights = masses / masses.sum()
+        self._start = self._weights @ start
+        self._limit = limit_nm
+
+    def find_fault(self, positions: np.ndarray) -> str | None:
+        """A sentence about how far the centre has drifted, or None. positions: (N, 3), not wrapped [nm]."""
+        distance = float(np.linalg.norm(self._weights @ positions - self._start))
+        if distance <= self._limit:
+            return None
+        return (
+            f"the whole system has drifted by {distance:.2f} nm, above the limit of {self._limit:g} nm: "
+            "the forces on all atoms do not cancel"
+        )
+
+
+def make_guard(settings: Settings, start: Start, thermometer: Thermometer) -> Guard:
+    """The guard of a run; it judges bonds and drift by the start structure, so a resumed run has the same."""
+    limits, bath = settings.guard, settings.run.temperature_kelvin
+    hottest = limits.temperature_limit_kelvin or 3.0 * bath + 300.0  # room for the heat of a poor start
+    vectors = start.topology.getPeriodicBoxVectors()
+    box = None if vectors is None else np.array(vectors.value_in_unit(unit.nanometer))
+    watches_bonds, watches_centre = not limits.allow_reactions, thermometer.removes_drift
+    return Guard(
+        topology=start.topology,
+        heat=HeatWatch(start.topology, thermometer.masses, bath, hottest),
+        force_limit=limits.force_limit_kj_mol_nm,
+        bonds=BondWatch(start.topology, start.positions, box, limits.bond_limit_factor) if watches_bonds else None,
+        centre=CentreWatch(thermometer.masses, start.positions, limits.drift_limit_nm) if watches_centre else None,
+    )

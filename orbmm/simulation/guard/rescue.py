@@ -1,0 +1,70 @@
+"""What is kept of a run that went wrong: the last good moments and the first bad one, as files to look at."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from openmm import app, unit
+
+from orbmm.errors import ForceError, UnstableRun
+from orbmm.simulation.durable import write_durably
+from orbmm.simulation.dynamics import Dynamics
+from orbmm.simulation.guard.guard import Guard
+from orbmm.simulation.moment import Moment
+
+_LOG = logging.getLogger(__name__)
+_LARGEST_NM = 99.0  # of a coordinate in a PDB file; NaN is not below it either
+
+
+def trace_fault(dynamics: Dynamics, guard: Guard, snapshot: bytes, last_step: int) -> str | None:
+    """Repeat the steps since a snapshot one by one, with their forces, until the guard complains; its sentence.
+
+    None if the fault does not show again, which can be where forces do not repeat exactly. The guard then remembers
+    the moments up to the fault.
+    """
+    dynamics.context.loadCheckpoint(snapshot)
+    try:
+        guard.check(dynamics.observe(energy=True))  # the snapshot itself may have been looked at without its forces
+        while dynamics.step < last_step:
+            dynamics.advance(1)
+            guard.check(dynamics.observe(energy=True))
+    except UnstableRun as error:
+        return str(error)
+    except ForceError as error:
+        _LOG.warning("the steps before the fault cannot be repeated: %s", error)
+    return None
+
+
+def write_rescue(folder: Path, guard: Guard, sentence: str) -> None:
+    """Files of the last good moments and of the faulty one, and the sentence that ended the run.
+
+    Raises OSError where the disk has no room for them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_durably(folder / "reason.txt", (sentence + "\n").encode())
+    for moment in guard.good:
+        _write_moment(folder, "good", guard.topology, moment)
+    if guard.fault is not None:
+        _write_moment(folder, "fault", guard.topology, guard.fault)
+
+
+def _write_moment(folder: Path, kind: str, topology: app.Topology, moment: Moment) -> None:
+    """A PDB file, unless the coordinates do not fit into one, and a table of the forces where they are known."""
+    if np.abs(moment.positions).max() < _LARGEST_NM:
+        frame = io.StringIO()
+        app.PDBFile.writeFile(topology, moment.positions * unit.nanometer, frame, keepIds=True)
+        write_durably(folder / f"{kind}-{moment.step:012d}.pdb", frame.getvalue().encode())
+    if moment.forces is not None:
+        table = "\n".join(_list_rows(topology, moment.forces)) + "\n"
+        write_durably(folder / f"{kind}-{moment.step:012d}-forces.csv", table.encode())
+
+
+def _list_rows(topology: app.Topology, forces: np.ndarray) -> Iterator[str]:
+    yield "atom,name,residue,x_kJ_mol_nm,y_kJ_mol_nm,z_kJ_mol_nm"
+    for atom, force in zip(topology.atoms(), forces, strict=True):
+        numbers = ",".join(f"{component:.6g}" for component in force)
+        yield f"{atom.index},{atom.name},{atom.residue.name} {atom.residue.id},{numbers}"

@@ -1,0 +1,150 @@
+"""What a run costs beside its forces: 25,000 atoms that feel none, with frames, table, guard and checkpoints at their defaults.
+
+    python scripts/measure_runner_cost.py --steps 2000
+
+Times the whole loop and, apart from it, the integrator alone, on the CPU platform with one thread. Prints JSON: milliseconds
+a step, by the clock on the wall and of processor time; where other work shares the cores only the second means something,
+but it leaves out what the disk takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ["OPENMM_CPU_THREADS"] = "1"  # before OpenMM is loaded
+
+import numpy as np
+import openmm
+from openmm import app, unit
+
+from orbmm.settings import ModelSettings, RunSettings, Settings, SystemSettings
+from orbmm.simulation.forces import ForceIdentity
+from orbmm.simulation.langevin import open_dynamics
+from orbmm.simulation.progress import Progress
+from orbmm.simulation.run import start_run
+
+ALLOWED_MS = 1.6
+WATERS_PER_NM3 = 33.4
+
+
+class NoForces:
+    """A System of masses alone, with its momentum removed; friction keeps the atoms from flying apart."""
+
+    def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
+        """Particles of the topology's masses."""
+        system = openmm.System()
+        for atom in topology.atoms():
+            system.addParticle(atom.element.mass)
+        system.setDefaultPeriodicBoxVectors(*topology.getPeriodicBoxVectors())
+        system.addForce(openmm.CMMotionRemover())
+        return system
+
+    def identify(self, model: ModelSettings) -> ForceIdentity:
+        """There is no network behind it."""
+        return ForceIdentity("none", "cpu", "0" * 64)
+
+
+def write_waters(path: Path, waters: int) -> None:
+    """Waters on a grid, at the density of water."""
+    topology, positions = app.Topology(), []
+    edge = (waters / WATERS_PER_NM3) ** (1 / 3)
+    side = int(np.ceil(waters ** (1 / 3)))
+    chain = topology.addChain()
+    oxygen, hydrogen = app.element.oxygen, app.element.hydrogen
+    for index in range(waters):
+        corner = np.array(np.unravel_index(index, (side, side, side))) * edge / side
+        residue = topology.addResidue("HOH", chain)
+        centre = topology.addAtom("O", oxygen, residue)
+        for name in ("H1", "H2"):
+            topology.addBond(centre, topology.addAtom(name, hydrogen, residue))
+        positions += [corner, corner + [0.0957, 0.0, 0.0], corner + [-0.024, 0.0927, 0.0]]
+    topology.setUnitCellDimensions([edge] * 3 * unit.nanometer)
+    with path.open("w", encoding="utf-8") as stream:
+        app.PDBFile.writeFile(topology, np.array(positions) * unit.nanometer, stream)
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Wall and processor time [s]."""
+
+    wall: float
+    processor: float
+
+    @classmethod
+    def read(cls) -> Clocks:
+        """Now."""
+        return cls(time.perf_counter(), time.process_time())
+
+    def since(self, start: Clocks, steps: int) -> dict[str, float]:
+        """Milliseconds a step."""
+        return {
+            "wall_ms": round(1000.0 * (self.wall - start.wall) / steps, 3),
+            "processor_ms": round(1000.0 * (self.processor - start.processor) / steps, 3),
+        }
+
+
+def time_loop(settings: Settings) -> dict[str, float]:
+    """From after the first step to the last, checkpoints included."""
+    clocks: list[Clocks] = []
+
+    def note(progress: Progress) -> None:
+        clocks.append(Clocks.read())
+
+    start_run(settings, note, NoForces())
+    return clocks[-1].since(clocks[0], settings.run.total_steps)
+
+
+def time_integrator(settings: Settings, steps: int) -> dict[str, float]:
+    """The integrator alone for as many steps."""
+    structure = app.PDBFile(str(settings.system.structure))
+    system = NoForces().create_system(structure.topology, settings.model)
+    dynamics = open_dynamics(structure.topology, system, settings.run)
+    dynamics.context.setPositions(structure.positions)
+    dynamics.advance(10)
+    start = Clocks.read()
+    dynamics.advance(steps)
+    return Clocks.read().since(start, steps)
+
+
+def measure(work: Path, waters: int, steps: int) -> dict[str, Any]:
+    """Milliseconds a step of the loop, of the integrator, and of what is between them."""
+    write_waters(work / "waters.pdb", waters)
+    run = RunSettings(
+        minimize=False,
+        friction_per_ps=1e6,  # without forces only a stiff bath keeps every bond within the guard's limit
+        length_ps=steps * 0.5 / 1000.0,
+        platform="CPU",
+        output=work / "run",
+    )
+    settings = Settings(SystemSettings(name="waters", structure=work / "waters.pdb"), run=run)
+    alone, whole = time_integrator(settings, steps), time_loop(settings)
+    return {
+        "atoms": 3 * waters,
+        "steps": steps,
+        "loop": whole,
+        "integrator": alone,
+        "runner": {name: round(whole[name] - alone[name], 3) for name in whole},
+        "allowed_ms": ALLOWED_MS,
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--atoms", type=int, default=25_000)
+    parser.add_argument("--steps", type=int, default=2000)
+    arguments = parser.parse_args()
+    logging.disable(logging.INFO)
+    folder = Path(tempfile.mkdtemp())
+    try:
+        print(json.dumps(measure(folder, round(arguments.atoms / 3), arguments.steps), indent=1))
+    finally:
+        shutil.rmtree(folder)

@@ -1,0 +1,79 @@
+"""A disk without room ends a run with exit code 3 and one sentence; what was whole before is resumed from."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orbmm.errors import DiskFull
+from orbmm.settings import Settings, override_settings, write_settings
+from orbmm.simulation.forces import ForceSource
+from orbmm.simulation.progress import Progress
+from orbmm.simulation.resume import resume_run
+from orbmm.simulation.run import start_run
+
+Forces = Callable[..., ForceSource]
+
+CHILD = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from conftest import ClassicalForces
+from orbmm.errors import OrbmmError
+from orbmm.settings import read_settings
+from orbmm.simulation.run import start_run
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    start_run(read_settings(sys.argv[2]), forces=ClassicalForces())
+except OrbmmError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+def _run_with_largest_file(settings: Settings, path: Path, largest: int) -> subprocess.CompletedProcess[str]:
+    write_settings(settings, path)
+    arguments = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(path), str(largest)]
+    return subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("file_format", ["xtc", "dcd"])
+def test_a_frame_for_which_there_is_no_room_ends_the_run_and_it_resumes_to_the_same(
+    file_format: str, settings: Settings, classical_forces: Forces, tmp_path: Path
+) -> None:
+    settings = override_settings(settings, {"run": {"length_ps": 0.1, "trajectory": file_format}})
+    whole = start_run(override_settings(settings, {"run": {"output": tmp_path / "whole"}}), forces=classical_forces())
+    name = f"trajectory.{file_format}"
+    size = (whole.folder / name).stat().st_size
+    largest = int(0.8 * size)
+    # Nothing else that a run writes may be larger than the trajectory is when it is cut off.
+    others = [path.stat().st_size for path in whole.folder.rglob("*") if path.is_file() and path.name != name]
+    assert max(others) < largest
+    result = _run_with_largest_file(settings, tmp_path / "system.toml", largest)
+    assert result.returncode == 3, result
+    assert result.stdout.count("\n") == 1 and result.stderr == ""
+    assert f"{name} at step " in result.stdout and "make room" in result.stdout
+    assert settings.run.output is not None
+    assert resume_run(settings.run.output, forces=classical_forces()).finished
+    contents = [(folder / name).read_bytes() for folder in (settings.run.output, whole.folder)]
+    header = 276 if file_format == "dcd" else 0  # with the time of day
+    assert contents[0][header:] == contents[1][header:]
+
+
+def test_a_row_for_which_there_is_no_room_ends_the_run(settings: Settings, classical_forces: Forces) -> None:
+    def fill_disk(progress: Progress) -> None:
+        table = settings.run.output / "energies.csv"
+        if progress.step == 20:
+            table.unlink()
+            table.symlink_to("/dev/full")
+
+    with pytest.raises(DiskFull, match=r"at step 30: No space left on device; make room") as caught:
+        start_run(settings, fill_disk, classical_forces())
+    assert caught.value.exit_code == 3
+
+
+def test_a_limit_that_is_not_reached_changes_nothing(settings: Settings, tmp_path: Path) -> None:
+    assert _run_with_largest_file(settings, tmp_path / "system.toml", 10**8).returncode == 0
