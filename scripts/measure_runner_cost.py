@@ -37,7 +37,7 @@ WATERS_PER_NM3 = 33.4
 
 
 class NoForces:
-    """A System of masses alone, with its momentum removed; friction keeps the atoms from flying apart."""
+    """A System of masses alone, with its momentum removed."""
 
     def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
         """Particles of the topology's masses."""
@@ -120,7 +120,8 @@ def measure(work: Path, waters: int, steps: int) -> dict[str, Any]:
     write_waters(work / "waters.pdb", waters)
     run = RunSettings(
         minimize=False,
-        friction_per_ps=1e6,  # without forces only a stiff bath keeps every bond within the guard's limit
+        friction_per_ps=1.0,
+        temperature_kelvin=1e-3,  # without forces only the cold keeps every bond within the guard's limit
         length_ps=steps * 0.5 / 1000.0,
         platform="CPU",
         output=work / "run",
