@@ -9,14 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from orbmm.analysis.blocks import find_equilibration
-from orbmm.analysis.bonds import measure_bonds
-from orbmm.analysis.energy import measure_energy
 from orbmm.analysis.energy_table import EnergyTable
-from orbmm.analysis.radial import compute_water_distribution
+from orbmm.analysis.plan import FROM_ENERGIES, plan_measures
 from orbmm.analysis.result import NothingToMeasure, Result
-from orbmm.analysis.rmsd import compute_rmsd
-from orbmm.analysis.run_folder import Recording, read_structure
-from orbmm.analysis.temperature import Bath, measure_temperature
+from orbmm.analysis.run_folder import Recording
 from orbmm.analysis.verdict import Limits, Verdict, judge
 from orbmm.errors import AnalysisError
 from orbmm.settings import AnalysisSettings
@@ -40,38 +36,26 @@ class Analysis:
     record: dict[str, Any]
 
 
-def analyze_recording(recording: Recording, discard_ps: float | None = None, limits: Limits | None = None) -> Analysis:
+def analyze_recording(
+    recording: Recording,
+    discard_ps: float | None = None,
+    limits: Limits | None = None,
+    crystal: Path | None = None,
+) -> Analysis:
     """Measure everything that the recording has, and judge it.
 
     discard_ps: start that averages leave out; None takes the settings' word, or else finds where the potential
-    energy has settled. RMSD and bonds always cover the whole run.
+    energy has settled. What is shown along time always covers the whole run.
+    crystal: PDB file whose B-factors stand beside the fluctuation of each residue.
     Raises AnalysisError for files that do not fit together.
     """
     settings = recording.settings.analysis if recording.settings else AnalysisSettings()
-    bath = _read_bath(recording)
-    energies = recording.energies
-    cut = _choose_cut(discard_ps if discard_ps is not None else settings.discard_ps, energies)
-    start = recording.start
-    reference = read_structure(settings.reference) if settings.reference else start
-    measures: dict[str, Callable[[], Result]] = {
-        "rmsd": lambda: compute_rmsd(recording.frames, reference),
-        "bonds": lambda: measure_bonds(recording.frames, start, settings.broken_bond_factor),
-        "water_distribution": lambda: compute_water_distribution(recording.frames, settings.rdf_cutoff_nm, cut),
-    }
-    if energies is not None:
-        measures["temperature"] = lambda: measure_temperature(energies, start.n_atoms, cut, bath)
-        measures["energy"] = lambda: measure_energy(energies, start.n_atoms, cut)
-    results, missing = _measure(measures)
-    if energies is None:
-        missing["temperature"] = missing["energy"] = "not in a trajectory; they need the energies.csv of a run folder"
+    cut = _choose_cut(discard_ps if discard_ps is not None else settings.discard_ps, recording.energies)
+    results, missing = _measure(plan_measures(recording, cut, crystal))
+    if recording.energies is None:
+        missing |= dict.fromkeys(FROM_ENERGIES, "not in a trajectory; they need the energies.csv of a run folder")
     limits = limits or Limits()
     return Analysis(results, missing, cut, judge(results, limits), limits, recording.record)
-
-
-def _read_bath(recording: Recording) -> Bath | None:
-    if recording.settings is None:
-        return None
-    return Bath(recording.settings.run.temperature_kelvin, recording.settings.run.friction_per_ps)
 
 
 def write_analysis(analysis: Analysis, folder: Path) -> None:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from orbmm.analysis.frames import Frames, read_chunks, read_times
 from orbmm.analysis.periodic_pairs import shorten
 from orbmm.analysis.result import NothingToMeasure, Result
-from orbmm.errors import AnalysisError
 
 _ORIGINS = 64
 _FIT_FROM, _SHORTEST_PS = 0.2, 2.0
@@ -35,7 +34,7 @@ def compute_diffusion(frames: Frames, discard_ps: float = 0.0, kelvin: float = 3
 
     frames: a periodic trajectory with frames at equal intervals, in memory or on disk; it is read twice, and no oxygen
     may move by half a box between two frames. kelvin: for the finite-size term.
-    Raises NothingToMeasure without water, a box or enough frames, AnalysisError for frames at unequal intervals.
+    Raises NothingToMeasure without water, a box or enough frames, and for frames at unequal intervals.
     """
     oxygens = frames.topology.select("water and element O")
     if len(oxygens) == 0:
@@ -91,9 +90,7 @@ def _read_interval(frames: Frames, atoms: NDArray[np.int64], discard_ps: float) 
     steps = np.diff(times)
     interval = float(np.median(steps))
     if interval <= 0.0 or np.abs(steps - interval).max() > 0.01 * interval + 1e-4:
-        raise AnalysisError(
-            "diffusion needs frames at equal intervals; the times of this trajectory jump or stand still"
-        )
+        raise NothingToMeasure("no diffusion: the frames are not at equal intervals; their times jump or stand still")
     return interval, len(times)
 
 

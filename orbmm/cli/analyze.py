@@ -25,23 +25,29 @@ def analyze(
     discard_ps: Annotated[
         float | None, typer.Option(min=0.0, help="Start of the run that averages leave out [ps].")
     ] = None,
+    crystal: Annotated[
+        Path | None, typer.Option(help="PDB entry whose B-factors stand beside the fluctuation of each residue.")
+    ] = None,
 ) -> None:
-    """Measure RMSD, bonds, temperature, energy and water structure of a run, and judge whether it is stable.
+    """Measure what the system has of structure, metal site, chemistry, water, temperature and energy; judge stability.
 
-    Writes results.json, a table (CSV, NPZ) and a figure (PNG) of each. Exit code 3 when the run is not stable.
+    Writes results.json, and of each observable a table (CSV, NPZ) and a figure (PNG, SVG). Exit code 3 when the run is
+    not stable.
     """
     from rich.console import Console
 
     from orbmm.analysis import analyze_recording, write_analysis
-    from orbmm.report import write_figures
+    from orbmm.report import list_findings, write_figures
 
-    recording, folder = _open_recording(run, trajectory, topology)
+    recording, folder = open_recording(run, trajectory, topology)
     folder = output or folder
-    analysis = analyze_recording(recording, discard_ps)
+    analysis = analyze_recording(recording, discard_ps, crystal=crystal)
     write_analysis(analysis, folder)
-    write_figures(analysis.results, folder)
+    write_figures(analysis.results, folder, ("png", "svg"))
     console = Console(highlight=False)
     console.print(_tabulate(analysis))
+    for line in list_findings(analysis.results):
+        console.print(line, soft_wrap=True)
     for name, reason in analysis.missing.items():
         console.print(f"{name.replace('_', ' ')}: {reason}")
     console.print(f"tables and figures: {folder}")
@@ -50,7 +56,7 @@ def analyze(
         raise typer.Exit(3)
 
 
-def _open_recording(run: Path | None, trajectory: Path | None, topology: Path | None) -> tuple[Recording, Path]:
+def open_recording(run: Path | None, trajectory: Path | None, topology: Path | None) -> tuple[Recording, Path]:
     """What to analyse, and the folder that its results go to by default."""
     from orbmm.analysis import read_plain_trajectory, read_run_folder
     from orbmm.errors import AnalysisError

@@ -1,5 +1,7 @@
 """Results made visible: figures that read well in print, in grey and for colour-blind people."""
 
 from orbmm.report.figures import draw_figure, write_figures
+from orbmm.report.findings import list_findings
+from orbmm.report.page import build_page, write_page
 
-__all__ = ["draw_figure", "write_figures"]
+__all__ = ["build_page", "draw_figure", "list_findings", "write_figures", "write_page"]

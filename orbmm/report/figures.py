@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from orbmm.analysis.result import Result
 from orbmm.errors import AnalysisError, name_nearest
+from orbmm.report import site_figures, solvent_figures, structure_figures
 from orbmm.report.style import (
     DARK,
     DOTS_PER_INCH,
     FAINT,
     LIGHT,
     add_legend,
-    add_note,
-    add_right_axis,
     make_panels,
     mark_limit,
     name_axes,
@@ -92,34 +91,14 @@ def draw_energy(result: Result) -> Figure:
     return figure
 
 
-def draw_water_distribution(result: Result) -> Figure:
-    """Radial distribution of water oxygens, and the number of neighbours that it adds up to."""
-    figure, (panel,) = make_panels()
-    radius, ratio, neighbours = (result.values[name] for name in ("radius", "ratio", "neighbours"))
-    peak, height = result.number("first_peak"), result.number("first_peak_height")
-    panel.axhline(1.0, linewidth=0.6, **FAINT)
-    panel.plot(radius, ratio, linewidth=1.4, label="$g$ (left)", **DARK)
-    panel.plot([], [], linewidth=1.2, label="neighbours (right)", **LIGHT)
-    add_note(panel, (peak, height), f"{peak:.2f} Å")
-    panel.set_ylim(0.0, 1.15 * height)
-    panel.set_xlim(max(0.0, float(radius[np.argmax(ratio > 0.0)]) - 0.5), float(radius[-1]))
-    name_axes(panel, "O–O distance / Å", "radial distribution $g$")
-    right = add_right_axis(panel, "neighbours nearer than that")
-    right.plot(radius, neighbours, linewidth=1.2, **LIGHT)
-    valley, coordination = result.number("first_minimum"), result.number("coordination_number")
-    right.plot([valley], [coordination], marker="o", markersize=4, **LIGHT)
-    panel.plot([], [], marker="o", markersize=4, label=f"{coordination:.1f} up to {valley:.1f} Å", **LIGHT)
-    right.set_ylim(0.0, 4.0 * coordination)
-    add_legend(panel)
-    return figure
-
-
 DRAWINGS: Mapping[str, Callable[[Result], Figure]] = {
     "rmsd": draw_rmsd,
     "bonds": draw_bonds,
     "temperature": draw_temperature,
     "energy": draw_energy,
-    "water_distribution": draw_water_distribution,
+    **structure_figures.DRAWINGS,
+    **site_figures.DRAWINGS,
+    **solvent_figures.DRAWINGS,
 }
 
 
@@ -130,12 +109,22 @@ def draw_figure(result: Result) -> Figure:
     return DRAWINGS[result.name](result)
 
 
-def write_figures(results: Mapping[str, Result], folder: Path) -> list[Path]:
-    """Write NAME.png of every Result into a folder that exists, and return the paths."""
+def write_figures(results: Mapping[str, Result], folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
+    """Write NAME.png, NAME.svg or both of every Result into a folder that exists, and return the paths.
+
+    Raises AnalysisError when a file cannot be written.
+    """
     paths = []
     for name, result in results.items():
-        paths.append(folder / f"{name}.png")
-        draw_figure(result).savefig(paths[-1], dpi=DOTS_PER_INCH)
+        figure = draw_figure(result)
+        figure.draw_without_rendering()  # lay it out once, not again for each file
+        figure.set_layout_engine("none")
+        for suffix in formats:
+            paths.append(folder / f"{name}.{suffix}")
+            try:
+                figure.savefig(paths[-1], dpi=DOTS_PER_INCH)
+            except OSError as error:
+                raise AnalysisError(f"{paths[-1]}: the figure cannot be written ({error}); give --output") from error
     return paths
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 # Okabe and Ito's palette, of different brightness and each with a line of its own, so that grey print tells them apart.
 DARK: dict[str, Any] = {"color": "#0072B2", "linestyle": "-"}
@@ -14,6 +16,16 @@ LIGHT: dict[str, Any] = {"color": "#E69F00", "linestyle": "--"}
 FAINT: dict[str, Any] = {"color": "#999999", "linestyle": "-"}
 LIMIT: dict[str, Any] = {"color": "#333333", "linestyle": ":", "linewidth": 1.2}
 DISCARDED: dict[str, Any] = {"color": "#000000", "alpha": 0.08, "linewidth": 0}
+LINES: tuple[dict[str, Any], ...] = (
+    DARK,
+    LIGHT,
+    {"color": "#000000", "linestyle": "-."},
+    {"color": "#CC79A7", "linestyle": (0, (1, 1))},
+    {"color": "#009E73", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
+    {"color": "#56B4E9", "linestyle": (0, (8, 3))},
+    {"color": "#D55E00", "linestyle": (0, (3, 1, 1, 1))},
+)
+COLOR_MAP = "cividis_r"  # even in brightness, the same to colour-blind eyes
 DOTS_PER_INCH = 200
 _WIDTH, _PANEL_HEIGHT = 5.2, 2.6  # inches: one and a half columns of a journal
 _TEXT, _SMALL = 9.0, 8.0  # points
@@ -66,3 +78,14 @@ def shade_discarded(panel: Axes, until_ps: float, start_ps: float) -> None:
     """Grey out the start of a run that averages leave out."""
     if until_ps > start_ps:
         panel.axvspan(start_ps, until_ps, label="discarded", **DISCARDED)
+
+
+def mark_points(time: NDArray[np.float64]) -> dict[str, Any]:
+    """Points where there are too few frames for a line."""
+    return {"marker": "o", "markersize": 4} if len(time) < 3 else {}
+
+
+def leave_room(panel: Axes, part: float = 0.25) -> None:
+    """Room above the lines for a legend, as a part of the height."""
+    low, high = panel.get_ylim()
+    panel.set_ylim(low, high + part * (high - low))

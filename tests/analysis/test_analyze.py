@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from analysis.synthetic import Jiggle, make_trajectory, write_energies, write_run_folder
+from analysis.test_chemistry import hop
+from analysis.zinc_site import make_site
 from click.testing import Result
 
 from orbmm.analysis import analyze_recording, read_plain_trajectory, read_result, read_run_folder
@@ -19,7 +21,11 @@ from orbmm.analysis.run_folder import read_structure
 from orbmm.errors import AnalysisError
 
 Analyze = Callable[..., Result]
-OBSERVABLES = ("rmsd", "bonds", "temperature", "energy", "water_distribution")
+OBSERVABLES = (
+    "rmsd", "bonds", "temperature", "energy", "gyration", "fluctuation", "ramachandran", "protonation", "bond_events",
+    "water_distribution", "oxygen_hydrogen", "hydrogen_bonds", "density", "diffusion",
+)  # fmt: skip
+DRY = ("rmsd", "bonds", "gyration", "fluctuation", "ramachandran", "protonation", "bond_events", "hydrogen_bonds")
 
 
 def test_a_run_folder_gets_numbers_tables_figures_and_a_verdict(run_folder: Path, analyze: Analyze) -> None:
@@ -31,7 +37,7 @@ def test_a_run_folder_gets_numbers_tables_figures_and_a_verdict(run_folder: Path
     assert tuple(sorted(summary["results"])) == tuple(sorted(OBSERVABLES))
     assert summary["limits"]["broken_bonds"] == 0 and summary["run"]["model"] == "synthetic"
     for name in OBSERVABLES:
-        assert {path.suffix for path in (run_folder / "analysis").glob(f"{name}.*")} == {".csv", ".npz", ".png"}
+        assert {path.suffix for path in (run_folder / "analysis").glob(f"{name}.*")} == {".csv", ".npz", ".png", ".svg"}
     assert read_result(run_folder / "analysis" / "bonds.npz").number("bonds") == 141
 
 
@@ -64,11 +70,8 @@ def test_a_trajectory_alone_says_what_it_lacks(run_folder: Path, analyze: Analyz
     assert answer.exit_code == 0, answer.output
     assert "temperature: not in a trajectory" in answer.output
     assert "stable: no broken bonds, backbone RMSD" in answer.output
-    assert sorted(path.name for path in (tmp_path / "a").glob("*.png")) == [
-        "bonds.png",
-        "rmsd.png",
-        "water_distribution.png",
-    ]
+    drawn = {path.stem for path in (tmp_path / "a").glob("*.png")}
+    assert drawn == set(OBSERVABLES) - {"temperature", "energy"}
 
 
 def test_the_start_can_be_discarded(run_folder: Path) -> None:
@@ -86,7 +89,7 @@ def test_a_peptide_in_vacuum_has_no_water_structure(tmp_path: Path) -> None:
     dry[0].save(str(tmp_path / "dry.pdb"))
     analysis = analyze_recording(read_plain_trajectory(tmp_path / "dry.xtc", tmp_path / "dry.pdb"))
     assert analysis.missing["water_distribution"] == "no radial distribution: there are fewer than two waters"
-    assert analysis.verdict.stable and set(analysis.results) == {"rmsd", "bonds"}
+    assert analysis.verdict.stable and set(analysis.results) == set(DRY)
 
 
 def damage(folder: Path, name: str, content: bytes | None) -> None:
@@ -177,3 +180,27 @@ def test_energies_are_found_settled_where_no_cut_is_given(run_folder: Path) -> N
     write_energies(run_folder / "energies.csv", make_trajectory(Jiggle()))
     analysis = analyze_recording(read_run_folder(run_folder), discard_ps=None)
     assert 0.0 <= analysis.discard_ps <= 0.3
+
+
+def test_a_zinc_site_is_told_in_words(tmp_path: Path, analyze: Analyze) -> None:
+    site = make_site(12)
+    hop(site, slice(4, 12))
+    site[0].save_pdb(str(tmp_path / "site.pdb"))
+    site.save_xtc(str(tmp_path / "site.xtc"))
+    answer = analyze("--trajectory", tmp_path / "site.xtc", "--topology", tmp_path / "site.pdb")
+    assert "ligands of the metal: HIS2-ND1, HIS3-NE2, HIS4-ND1, HOH5-O" in answer.stdout, answer.output
+    assert "oxygen on the metal: HOH5-O, water; at the end HOH5-O, hydroxide" in answer.stdout
+    assert "proton HOH5-H1 from HOH5-O to HOH6-O at 0.4 ps" in answer.stdout
+    assert "carbon dioxide found: carbon dioxide" in answer.stdout
+    for name in ("metal_site", "carbon_dioxide", "protonation", "bond_events"):
+        assert (tmp_path / "analysis" / f"{name}.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_b_factors_come_from_the_crystal_that_is_given(tmp_path: Path, run_folder: Path, analyze: Analyze) -> None:
+    make_trajectory(Jiggle(frames=1)).save_pdb(str(tmp_path / "crystal.pdb"), bfactors=np.full(202, 15.0))
+    answer = analyze(run_folder, "--crystal", tmp_path / "crystal.pdb")
+    assert answer.exit_code == 0, answer.output
+    crystal = read_result(run_folder / "analysis" / "fluctuation.npz").values["crystal"]
+    assert crystal[1] == pytest.approx(np.sqrt(3.0 * 15.0 / (8.0 * np.pi**2))) and np.isnan(crystal[[0, 2]]).all()
+    missing = analyze(run_folder, "--crystal", tmp_path / "nowhere.pdb")
+    assert missing.exit_code == 2 and "cannot be read as a crystal structure" in missing.stderr

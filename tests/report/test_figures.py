@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
+import mdtraj as md
 import numpy as np
 import pytest
+from analysis.backbone import grow_backbone
+from analysis.zinc_site import make_site
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from orbmm.analysis import Result
+from orbmm.analysis import (
+    Result,
+    compute_native_contacts,
+    compute_secondary_structure,
+    find_bond_events,
+    follow_carbon_dioxide,
+    follow_protons,
+    measure_metal_site,
+)
+from orbmm.analysis.result import NothingToMeasure
 from orbmm.errors import AnalysisError
 from orbmm.report import draw_figure, style, write_figures
+from orbmm.report.figures import DRAWINGS
 
-OBSERVABLES = ("rmsd", "bonds", "temperature", "energy", "water_distribution")
+BOTTOM = {
+    "water_distribution": "O–O distance / Å",
+    "oxygen_hydrogen": "O···H distance between waters / Å",
+    "diffusion": "lag / ps",
+    "fluctuation": "residue",
+    "ramachandran": "$\\phi$ / degrees",
+}
+OBSERVABLES = (
+    "rmsd", "bonds", "temperature", "energy", "gyration", "fluctuation", "ramachandran", "protonation", "bond_events",
+    "water_distribution", "oxygen_hydrogen", "hydrogen_bonds", "density", "diffusion",
+)  # fmt: skip
+NARROW = {"ramachandran": 840}
 
 
 def find_brightness(color: str) -> float:
@@ -29,7 +55,7 @@ def test_every_axis_is_named_and_lengths_and_times_have_units(results: dict[str,
     panels = draw_figure(results[name]).axes
     assert all(panel.get_ylabel() for panel in panels)
     bottom = [panel.get_xlabel() for panel in panels if panel.get_xlabel()]
-    assert bottom == ["O–O distance / Å" if name == "water_distribution" else "time / ps"]
+    assert bottom == [BOTTOM.get(name, "time / ps")]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +92,7 @@ def test_figures_are_written_and_not_empty(results: dict[str, Result], tmp_path:
     assert sorted(path.stem for path in paths) == sorted(OBSERVABLES)
     for path in paths:
         picture = imread(path)
-        assert picture.shape[1] == 1040 and picture[..., :3].std() > 0.05
+        assert picture.shape[1] == NARROW.get(path.stem, 1040) and picture[..., :3].std() > 0.05
 
 
 def test_lines_differ_in_grey_print() -> None:
@@ -88,3 +114,45 @@ def test_pyplot_and_torch_are_not_loaded() -> None:
 def test_an_unknown_result_has_no_figure(results: dict[str, Result]) -> None:
     with pytest.raises(AnalysisError, match="no figure for 'bond'; did you mean 'bonds'"):
         draw_figure(replace(results["bonds"], name="bond"))
+
+
+def test_every_observable_has_a_figure(repository: Path) -> None:
+    source = (repository / "orbmm" / "analysis" / "plan.py").read_text(encoding="utf-8")
+    planned = set(re.findall(r'"(\w+)": partial', source))
+    assert len(planned) == 18 and planned == set(DRAWINGS)
+
+
+def draw_all(trajectory: md.Trajectory) -> dict[str, Figure]:
+    measures = (measure_metal_site, follow_carbon_dioxide, follow_protons, find_bond_events, compute_secondary_structure,
+                compute_native_contacts)  # fmt: skip
+    return {
+        measure.__name__: draw_figure(measure(trajectory)) for measure in measures if _has_part(measure, trajectory)
+    }
+
+
+def _has_part(measure, trajectory: md.Trajectory) -> bool:
+    try:
+        return bool(measure(trajectory).frames)
+    except NothingToMeasure:
+        return False
+
+
+@pytest.mark.parametrize("frames", [1, 20])
+def test_sites_and_folds_are_drawn_with_units(frames: int) -> None:
+    site, helix = draw_all(make_site(frames)), draw_all(grow_backbone(-57.0, -47.0))
+    assert set(site) == {"measure_metal_site", "follow_carbon_dioxide", "follow_protons", "find_bond_events"}
+    assert {"compute_secondary_structure", "compute_native_contacts"} <= set(helix)
+    for figure in [*site.values(), *helix.values()]:
+        assert all(panel.get_ylabel() for panel in figure.axes) and figure.axes[-1].get_xlabel() == "time / ps"
+    lines = site["measure_metal_site"].axes[0].get_lines()
+    assert [line.get_label() for line in lines] == ["HIS2-ND1", "HIS3-NE2", "HIS4-ND1", "HOH5-O"]
+    assert lines[0].get_ydata()[0] == pytest.approx(2.0, abs=1e-4)
+
+
+def test_figures_that_cannot_be_written_are_one_sentence(results: dict[str, Result], tmp_path: Path) -> None:
+    with pytest.raises(AnalysisError, match="the figure cannot be written"):
+        write_figures(results, tmp_path / "nowhere", ("svg",))
+
+
+def test_all_lines_of_a_figure_have_dashes_of_their_own() -> None:
+    assert len({str(look["linestyle"]) for look in style.LINES}) == len(style.LINES)

@@ -1,0 +1,86 @@
+"""Which observables an analysis measures, in the order in which they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from orbmm.analysis.bond_events import find_bond_events
+from orbmm.analysis.bonds import measure_bonds
+from orbmm.analysis.carbon_dioxide import follow_carbon_dioxide
+from orbmm.analysis.contacts import compute_native_contacts
+from orbmm.analysis.crystal import read_b_factors
+from orbmm.analysis.density import compute_density
+from orbmm.analysis.diffusion import compute_diffusion
+from orbmm.analysis.energy import measure_energy
+from orbmm.analysis.fluctuation import compute_fluctuation
+from orbmm.analysis.gyration import compute_gyration
+from orbmm.analysis.hydrogen_bonds import count_hydrogen_bonds
+from orbmm.analysis.metal_site import measure_metal_site
+from orbmm.analysis.oxygen_hydrogen import compute_oxygen_hydrogen
+from orbmm.analysis.protonation import follow_protons
+from orbmm.analysis.radial import compute_water_distribution
+from orbmm.analysis.ramachandran import compute_ramachandran
+from orbmm.analysis.result import Result
+from orbmm.analysis.rmsd import compute_rmsd
+from orbmm.analysis.run_folder import Recording, read_structure
+from orbmm.analysis.secondary import compute_secondary_structure
+from orbmm.analysis.temperature import Bath, measure_temperature
+from orbmm.settings import AnalysisSettings
+
+Measures = dict[str, Callable[[], Result]]
+FROM_ENERGIES = ("temperature", "energy")
+
+
+def plan_measures(recording: Recording, cut_ps: float, crystal: Path | None = None) -> Measures:
+    """Every observable by name; each raises NothingToMeasure when the system has no part that it speaks of.
+
+    cut_ps: start that averages leave out [ps]; what is shown along time covers the whole run.
+    crystal: PDB file whose B-factors stand beside the fluctuation. Raises AnalysisError for one without them.
+    """
+    settings = recording.settings.analysis if recording.settings else AnalysisSettings()
+    frames, start = recording.frames, recording.start
+    reference = read_structure(settings.reference) if settings.reference else start
+    factors = read_b_factors(crystal) if crystal else None
+    measures: Measures = {
+        "rmsd": partial(compute_rmsd, frames, reference),
+        "bonds": partial(measure_bonds, frames, start, settings.broken_bond_factor),
+        **_plan_energies(recording, cut_ps),
+        "gyration": partial(compute_gyration, frames),
+        "fluctuation": partial(compute_fluctuation, frames, factors, cut_ps),
+        "secondary_structure": partial(compute_secondary_structure, frames),
+        "native_contacts": partial(compute_native_contacts, frames, start),
+        "ramachandran": partial(compute_ramachandran, frames),
+        "metal_site": partial(measure_metal_site, frames),
+        "carbon_dioxide": partial(follow_carbon_dioxide, frames),
+        "protonation": partial(follow_protons, frames),
+        "bond_events": partial(find_bond_events, frames),
+        "water_distribution": partial(compute_water_distribution, frames, settings.rdf_cutoff_nm, cut_ps),
+        "oxygen_hydrogen": partial(compute_oxygen_hydrogen, frames, settings.rdf_cutoff_nm, cut_ps),
+        "hydrogen_bonds": partial(count_hydrogen_bonds, frames),
+        "density": partial(compute_density, frames),
+        "diffusion": partial(compute_diffusion, frames, cut_ps, _find_kelvin(recording)),
+    }
+    return measures
+
+
+def _plan_energies(recording: Recording, cut_ps: float) -> Measures:
+    energies, atoms = recording.energies, recording.start.n_atoms
+    if energies is None:
+        return {}
+    return {
+        "temperature": partial(measure_temperature, energies, atoms, cut_ps, _read_bath(recording)),
+        "energy": partial(measure_energy, energies, atoms, cut_ps),
+    }
+
+
+def _read_bath(recording: Recording) -> Bath | None:
+    if recording.settings is None:
+        return None
+    return Bath(recording.settings.run.temperature_kelvin, recording.settings.run.friction_per_ps)
+
+
+def _find_kelvin(recording: Recording) -> float:
+    bath = _read_bath(recording)
+    return bath.kelvin if bath else 300.0

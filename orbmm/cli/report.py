@@ -1,0 +1,43 @@
+"""`orbmm report`: one HTML page about a run that opens anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    run: Annotated[Path | None, typer.Argument(help="Run folder that orbmm run has written.")] = None,
+    trajectory: Annotated[
+        Path | None, typer.Option(help="Instead of a run folder: a trajectory of any program.")
+    ] = None,
+    topology: Annotated[Path | None, typer.Option(help="PDB or mmCIF file with the trajectory's atoms.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write; default: report.html in RUN or beside the trajectory.")
+    ] = None,
+    discard_ps: Annotated[
+        float | None, typer.Option(min=0.0, help="Start of the run that averages leave out [ps].")
+    ] = None,
+    crystal: Annotated[
+        Path | None, typer.Option(help="PDB entry whose B-factors stand beside the fluctuation of each residue.")
+    ] = None,
+) -> None:
+    """Measure everything and write one HTML page: verdict, figures, numbers, a 3-D view, what was run.
+
+    The page needs no network. Exit code 3 when the run is not stable.
+    """
+    from orbmm.analysis import analyze_recording
+    from orbmm.cli.analyze import open_recording
+    from orbmm.report.page import write_page
+
+    recording, folder = open_recording(run, trajectory, topology)
+    path = output or folder.parent / "report.html"
+    analysis = analyze_recording(recording, discard_ps, crystal=crystal)
+    settings = (run / "settings.toml").read_text(encoding="utf-8") if run is not None else ""
+    write_page(recording, analysis, path, settings)
+    typer.echo(f"report: {path}")
+    typer.echo(analysis.verdict.line)
+    if not analysis.verdict.stable:
+        raise typer.Exit(3)

@@ -1,0 +1,42 @@
+"""What no single number says, in words: ligands of the metal, what its oxygen is, what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from orbmm.analysis.result import Result
+
+_MOST = 10
+
+
+def list_findings(results: Mapping[str, Result]) -> list[str]:
+    """One line for each finding; of hops, exchanges and bond events the first ten."""
+    values = {name: result.values for name, result in results.items()}
+    lines = []
+    if "metal_site" in values:
+        lines.append("ligands of the metal: " + ", ".join(values["metal_site"]["ligands_end"][:, 0].tolist()))
+        lines += [f"ligand {row[1]} at {row[0]} ps: {row[2]}" for row in _take(values["metal_site"]["exchanges"])]
+    if "metal_oxygen" in values.get("protonation", {}):
+        (first, start), (last, end) = values["protonation"]["metal_oxygen"].tolist()
+        lines.append(f"oxygen on the metal: {first}, {start}" + _add_end(f"{first}, {start}", f"{last}, {end}"))
+    if "carbon_dioxide" in values:
+        start, end = values["carbon_dioxide"]["state"][0].tolist()
+        lines.append(f"carbon dioxide found: {start}" + _add_end(start, end))
+    if "protonation" in values:
+        lines += [
+            f"proton {row[1]} from {row[2]} to {row[3]} at {row[0]} ps" for row in _take(values["protonation"]["hops"])
+        ]
+    if "bond_events" in values:
+        lines += [f"bond {row[1]} at {row[0]} ps: {row[2]} {row[3]}" for row in _take(values["bond_events"]["events"])]
+    return lines
+
+
+def _add_end(start: str, end: str) -> str:
+    return f"; at the end {end}" if end != start else ""
+
+
+def _take(rows: NDArray[Any]) -> list[list[str]]:
+    return list(rows.tolist()[:_MOST])

@@ -1,0 +1,114 @@
+"""Figures of the water: radial distributions, hydrogen bonds, density, diffusion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from orbmm.analysis.result import Result
+from orbmm.report.style import (
+    DARK,
+    FAINT,
+    LIGHT,
+    LINES,
+    add_legend,
+    add_note,
+    add_right_axis,
+    leave_room,
+    make_panels,
+    mark_points,
+    name_axes,
+)
+
+_TIME = "time / ps"
+
+
+def draw_water_distribution(result: Result) -> Figure:
+    """Radial distribution of water oxygens, and the number of neighbours that it adds up to."""
+    return _draw_distribution(result, "O–O distance / Å", "neighbours")
+
+
+def draw_oxygen_hydrogen(result: Result) -> Figure:
+    """Radial distribution of the hydrogens of other waters about an oxygen, and how many there are."""
+    return _draw_distribution(result, "O···H distance between waters / Å", "hydrogens")
+
+
+def _draw_distribution(result: Result, distance: str, counted: str) -> Figure:
+    figure, (panel,) = make_panels()
+    radius, ratio, neighbours = (result.values[name] for name in ("radius", "ratio", "neighbours"))
+    peak, height = result.number("first_peak"), result.number("first_peak_height")
+    panel.axhline(1.0, linewidth=0.6, **FAINT)
+    panel.plot(radius, ratio, linewidth=1.4, label="$g$ (left)", **DARK)
+    panel.plot([], [], linewidth=1.2, label=f"{counted} (right)", **LIGHT)
+    add_note(panel, (peak, height), f"{peak:.2f} Å")
+    panel.set_ylim(0.0, 1.15 * max(height, float(ratio.max())))
+    panel.set_xlim(max(0.0, float(radius[np.argmax(ratio > 0.0)]) - 0.5), float(radius[-1]))
+    name_axes(panel, distance, "radial distribution $g$")
+    right = add_right_axis(panel, f"{counted} nearer than that")
+    right.plot(radius, neighbours, linewidth=1.2, **LIGHT)
+    valley, coordination = result.number("first_minimum"), result.number("coordination_number")
+    right.plot([valley], [coordination], marker="o", markersize=4, **LIGHT)
+    panel.plot([], [], marker="o", markersize=4, label=f"{coordination:.1f} up to {valley:.1f} Å", **LIGHT)
+    right.set_ylim(0.0, 4.0 * coordination if coordination > 0.0 else None)
+    add_legend(panel)
+    return figure
+
+
+def draw_hydrogen_bonds(result: Result) -> Figure:
+    """Numbers of hydrogen bonds of each kind that occurs, along time, against the first frame."""
+    figure, (panel,) = make_panels()
+    for name, words, look in zip(
+        ("water_water", "solute_water", "solute_solute"),
+        ("among waters", "solute and water", "in the solute"),
+        LINES,
+        strict=False,
+    ):
+        if result.values[name].any():
+            mean = result.number(f"{name}_mean")
+            change = result.values[name] - result.values[name][0]
+            time = result.values["time"]
+            panel.plot(time, change, linewidth=1.2, label=f"{words}, mean {mean:.0f}", **look, **mark_points(time))
+    leave_room(panel, 0.4)
+    name_axes(panel, _TIME, "hydrogen bonds,\nless those at the start")
+    add_legend(panel)
+    return figure
+
+
+def draw_density(result: Result) -> Figure:
+    """Density of the box along time."""
+    figure, (panel,) = make_panels()
+    density, mean = result.values["density"], result.number("density_mean")
+    panel.plot(result.values["time"], density, linewidth=1.2, label=f"mean {mean:.3f} g cm$^{{-3}}$", **DARK)
+    panel.set_ylim(min(float(density.min()), 0.98 * mean), max(float(density.max()), 1.02 * mean))
+    panel.ticklabel_format(useOffset=False)
+    name_axes(panel, _TIME, "density / g cm$^{-3}$")
+    add_legend(panel)
+    return figure
+
+
+def draw_diffusion(result: Result) -> Figure:
+    """Mean square displacement of the waters along the lag, with the line that gives the coefficient."""
+    figure, (panel,) = make_panels()
+    lag, displacement = result.values["lag"], result.values["displacement"]
+    fitted = lag >= result.number("fit_start")
+    panel.plot(lag, displacement, linewidth=1.4, label="waters", **DARK)
+    line = np.polyval(np.polyfit(lag[fitted], displacement[fitted], 1), lag[fitted])
+    coefficient, error = result.number("coefficient"), result.number("coefficient_error")
+    doubt = "" if result.number("converged") else " (run too short)"
+    label = f"$D$ = ({coefficient:.1f} ± {error:.1f}) 10$^{{-9}}$ m$^2$/s{doubt}"
+    panel.plot(lag[fitted], line, linewidth=1.4, label=label, **LIGHT)
+    panel.set_ylim(0.0, 1.15 * float(displacement.max()))
+    name_axes(panel, "lag / ps", "mean square displacement / Å$^2$")
+    add_legend(panel)
+    return figure
+
+
+DRAWINGS: Mapping[str, Callable[[Result], Figure]] = {
+    "water_distribution": draw_water_distribution,
+    "oxygen_hydrogen": draw_oxygen_hydrogen,
+    "hydrogen_bonds": draw_hydrogen_bonds,
+    "density": draw_density,
+    "diffusion": draw_diffusion,
+}

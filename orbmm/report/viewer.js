@@ -1,0 +1,84 @@
+// Draws a molecule on a canvas: bonds as sticks, far ones first and paler; drag turns, the wheel zooms. No library.
+"use strict";
+function showMolecule(canvas, molecule) {
+  const context = canvas.getContext("2d");
+  const count = molecule.places.length;
+  let turn = [1, 0, 0, 0, 1, 0, 0, 0, 1];
+  let zoom = 1;
+  const reach = Math.max(1, ...molecule.places.map((place) => Math.hypot(...place)));
+
+  function rotate(matrix, place) {
+    const [x, y, z] = place;
+    return [
+      matrix[0] * x + matrix[1] * y + matrix[2] * z,
+      matrix[3] * x + matrix[4] * y + matrix[5] * z,
+      matrix[6] * x + matrix[7] * y + matrix[8] * z,
+    ];
+  }
+
+  function combine(right, up) {
+    const [a, b, c, d] = [Math.cos(right), Math.sin(right), Math.cos(up), Math.sin(up)];
+    const step = [a, 0, b, b * d, c, -a * d, -b * c, d, a * c];
+    turn = [0, 1, 2].flatMap((i) => [0, 1, 2].map((j) => {
+      return step[3 * i] * turn[j] + step[3 * i + 1] * turn[3 + j] + step[3 * i + 2] * turn[6 + j];
+    }));
+  }
+
+  function drawDot(point, size, color) {
+    context.fillStyle = color;
+    context.beginPath();
+    context.arc(point[0], point[1], size, 0, 2 * Math.PI);
+    context.fill();
+  }
+
+  function drawHalf(from, to, width, color) {
+    context.strokeStyle = color;
+    context.lineWidth = width;
+    context.beginPath();
+    context.moveTo(from[0], from[1]);
+    context.lineTo(to[0], to[1]);
+    context.stroke();
+  }
+
+  function draw() {
+    const scale = (0.46 * zoom * Math.min(canvas.width, canvas.height)) / reach;
+    const points = molecule.places.map((place) => {
+      const [x, y, z] = rotate(turn, place);
+      return [canvas.width / 2 + scale * x, canvas.height / 2 - scale * y, z];
+    });
+    const width = Math.min(14, Math.max(1.5, 0.28 * scale));
+    const parts = molecule.bonds.map(([i, j]) => [0.5 * (points[i][2] + points[j][2]), i, j]);
+    for (let i = 0; i < count; i++) parts.push([points[i][2] + 0.01, i, -1]);
+    parts.sort((one, other) => one[0] - other[0]);
+    context.clearRect(0, 0, canvas.width, canvas.height);
+    context.lineCap = "round";
+    for (const [depth, i, j] of parts) {
+      context.globalAlpha = 0.35 + 0.65 * Math.min(1, Math.max(0, (depth / reach + 1) / 2 + 0.2));
+      if (j < 0) {
+        drawDot(points[i], 0.5 * width * molecule.sizes[i], molecule.colors[i]);
+      } else {
+        const middle = [0, 1].map((k) => 0.5 * (points[i][k] + points[j][k]));
+        drawHalf(points[i], middle, width, molecule.colors[i]);
+        drawHalf(middle, points[j], width, molecule.colors[j]);
+      }
+    }
+    context.globalAlpha = 1;
+    context.fillStyle = "#222";
+    context.font = "15px sans-serif";
+    for (const i of molecule.named) context.fillText(molecule.names[i], points[i][0] + 7, points[i][1] - 7);
+    canvas.dataset.drawn = String(parts.length);
+  }
+
+  canvas.addEventListener("pointerdown", (event) => canvas.setPointerCapture(event.pointerId));
+  canvas.addEventListener("pointermove", (event) => {
+    if (event.buttons === 0) return;
+    combine(0.01 * event.movementX, 0.01 * event.movementY);
+    draw();
+  });
+  canvas.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    zoom = Math.min(20, Math.max(0.3, zoom * Math.exp(-0.001 * event.deltaY)));
+    draw();
+  });
+  draw();
+}
