@@ -13,6 +13,7 @@ from orbmm.cli.analyze import analyze
 from orbmm.cli.doctor import doctor
 from orbmm.cli.models import models
 from orbmm.cli.prepare import prepare
+from orbmm.cli.report import report
 from orbmm.cli.resume import resume
 from orbmm.cli.run import run
 
@@ -20,7 +21,7 @@ from orbmm.cli.run import run
 PANELS = {
     "Look around": (models, doctor),
     "Simulate": (prepare, run, resume),
-    "Look at the result": (analyze,),
+    "Look at the result": (analyze, report),
 }
 
 
