@@ -10,7 +10,9 @@ from typer.core import TyperGroup
 
 from orbmm import OrbmmError, __version__
 from orbmm.cli.analyze import analyze
+from orbmm.cli.benchmark import benchmark
 from orbmm.cli.doctor import doctor
+from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.cli.models import models
 from orbmm.cli.prepare import prepare
 from orbmm.cli.report import report
@@ -19,7 +21,7 @@ from orbmm.cli.run import run
 
 # In the order of a day's work. Command files import nothing heavy before they run, so that help appears at once.
 PANELS = {
-    "Look around": (models, doctor),
+    "Look around": (models, doctor, benchmark),
     "Simulate": (prepare, run, resume),
     "Look at the result": (analyze, report),
 }
@@ -71,4 +73,5 @@ def _start(
 
 def main() -> None:
     """What the console script calls."""
+    keep_freed_memory()
     build_app()(prog_name="orbmm")

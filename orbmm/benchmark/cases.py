@@ -1,0 +1,131 @@
+"""The structures that are measured: a TOML file names them, this file builds them."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from openmm import app, unit
+
+from orbmm.errors import SettingsError, name_nearest
+
+ATOMS_PER_WATER = 3
+WATER_GRAMS_PER_MOL, WATER_GRAMS_PER_CM3 = 18.015, 0.997
+AVOGADRO_PER_CM3_ANGSTROM3 = 0.602214076  # molecules per mole, times Å^3 per cm^3
+
+
+@dataclass(frozen=True)
+class Case:
+    """One structure by name: so many atoms of water in a cube, or a PDB or PDBx file."""
+
+    name: str
+    water_atoms: int | None = None
+    structure: Path | None = None
+
+
+@dataclass(frozen=True)
+class Atoms:
+    """atomic_numbers: (N,); positions: (N, 3) [Å]; cell: (3, 3) rows [Å] or None."""
+
+    atomic_numbers: np.ndarray
+    positions: np.ndarray
+    cell: np.ndarray | None
+
+    def save(self, path: Path) -> None:
+        """Write them as a NumPy archive, which `load_atoms` and the peer's process read."""
+        cell = np.zeros((0, 3)) if self.cell is None else self.cell
+        np.savez(path, atomic_numbers=self.atomic_numbers, positions=self.positions, cell=cell)
+
+
+def load_atoms(path: Path) -> Atoms:
+    """What Atoms.save wrote."""
+    with np.load(path) as archive:
+        cell = archive["cell"] if len(archive["cell"]) else None
+        return Atoms(archive["atomic_numbers"], archive["positions"], cell)
+
+
+def read_cases(path: Path | None = None, structures: Path | None = None) -> tuple[Case, ...]:
+    """The cases of a TOML file, by default those of the package.
+
+    structures: folder of structure files; by default that of the TOML file. Raises SettingsError for a file that is absent,
+    no TOML, or holds anything but [[case]] tables with a name and either water_atoms or structure.
+    """
+    source = resources.files("orbmm.benchmark") / "cases.toml" if path is None else path
+    try:
+        document = tomllib.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SettingsError(f"{source}: no such cases file") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{source}: not a TOML file ({error})") from error
+    folder = structures or (Path.cwd() if path is None else path.parent)
+    tables = document.pop("case", [])
+    if document or not tables or not isinstance(tables, list):
+        raise SettingsError(f"{source}: expected [[case]] tables and nothing else, got {sorted(document) or 'none'}")
+    return tuple(_read_case(table, f"{source}", folder) for table in tables)
+
+
+def _read_case(table: dict[str, Any], source: str, folder: Path) -> Case:
+    known = {"name": str, "water_atoms": int, "structure": str}
+    for key, value in table.items():
+        if key not in known:
+            raise SettingsError(f"{source}: unknown key '{key}' in a [[case]]; {name_nearest(key, known)}")
+        if type(value) is not known[key]:
+            raise SettingsError(f"{source}: {key} = {value!r} in a [[case]]; expected {known[key].__name__}")
+    if "name" not in table or ("water_atoms" in table) == ("structure" in table):
+        raise SettingsError(f"{source}: a [[case]] needs a name and either water_atoms or structure, got {table}")
+    water = table.get("water_atoms")
+    if water is not None and water < ATOMS_PER_WATER:
+        raise SettingsError(f"{source}: water_atoms = {water}; expected {ATOMS_PER_WATER} or more")
+    return Case(table["name"], water, folder / table["structure"] if "structure" in table else None)
+
+
+def choose_cases(cases: tuple[Case, ...], names: list[str] | None) -> tuple[Case, ...]:
+    """The cases of these names, all when none are given; SettingsError for an unknown name."""
+    known = {case.name: case for case in cases}
+    for name in names or ():
+        if name not in known:
+            raise SettingsError(f"unknown case '{name}': {name_nearest(name, known)}")
+    return tuple(known[name] for name in names) if names else cases
+
+
+def build_atoms(case: Case) -> Atoms:
+    """The atoms of a case. Raises SettingsError where its structure file is not there or cannot be read."""
+    if case.water_atoms is not None:
+        return build_water(case.water_atoms // ATOMS_PER_WATER)
+    path = case.structure
+    if path is None or not path.is_file():
+        raise SettingsError(f"no file {path}: put it there or name its folder with --structures")
+    try:
+        source = app.PDBxFile(str(path)) if path.suffix in (".cif", ".pdbx") else app.PDBFile(str(path))
+    except (ValueError, IndexError, KeyError) as error:
+        raise SettingsError(f"{path} cannot be read as a structure: {error}") from error
+    return _list_atoms(source.topology, source.positions)
+
+
+def build_water(molecules: int) -> Atoms:
+    """A cube of liquid water at 0.997 g/cm3, in the order O H H.
+
+    OpenMM leaves gaps at the faces of a box that it fills; molecules are moved together, each as it is, to close them.
+    """
+    modeller = app.Modeller(app.Topology(), [] * unit.nanometer)
+    modeller.addSolvent(app.ForceField("amber14/tip3p.xml"), numAdded=molecules)
+    loose = _list_atoms(modeller.topology, modeller.positions)
+    if loose.cell is None:
+        raise SettingsError(f"OpenMM made no box for {molecules} molecules of water: take more of them")
+    volume = molecules * WATER_GRAMS_PER_MOL / (WATER_GRAMS_PER_CM3 * AVOGADRO_PER_CM3_ANGSTROM3)  # [Å^3]
+    scale = (volume / float(np.linalg.det(loose.cell))) ** (1 / 3)
+    oxygens = np.repeat(loose.positions[::ATOMS_PER_WATER], ATOMS_PER_WATER, axis=0)  # (N, 3)
+    return Atoms(loose.atomic_numbers, loose.positions + (scale - 1) * oxygens, scale * loose.cell)
+
+
+def _list_atoms(topology: app.Topology, positions: unit.Quantity) -> Atoms:
+    vectors = topology.getPeriodicBoxVectors()
+    return Atoms(
+        np.array([atom.element.atomic_number for atom in topology.atoms()]),
+        np.array(positions.value_in_unit(unit.angstrom), dtype=np.float64),
+        None if vectors is None else np.array(vectors.value_in_unit(unit.angstrom)),
+    )

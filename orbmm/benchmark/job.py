@@ -1,0 +1,41 @@
+"""What one measuring process is asked, and what it answers: plain JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Job:
+    """One structure, one model, one process.
+
+    atoms: file of `Atoms.save`; weights: a weights file, "" for the catalogue's own, "random" for random numbers
+    force: a force kind of OpenMM, or "" for no OpenMM at all; evaluations, steps: how many are timed
+    """
+
+    atoms: str
+    model: str
+    weights: str
+    precision: str
+    device: str
+    threads: int
+    evaluations: int
+    steps: int
+    force: str
+
+    def write(self, path: Path) -> None:
+        """Write it for the process that reads it."""
+        path.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
+
+
+def read_job(path: Path) -> Job:
+    """What Job.write wrote."""
+    return Job(**json.loads(path.read_text(encoding="utf-8")))
+
+
+Answer = dict[str, Any]
+"""Numbers by name, or {"skipped": reason}."""

@@ -1,0 +1,74 @@
+"""What is measured on, and how much memory a process of it took and may take."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("orbmm", "torch", "openmm", "openmmml", "openmmtorch", "nvalchemi-toolkit-ops", "numpy", "scipy")
+KEPT_FREE = 0.1  # of the memory that is free: what other programs may ask for meanwhile
+BYTES_PER_MB = 1e6
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores, memory [GB], GPU, system, versions and the date."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "processor": _read_field("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "memory_gb": _read_kilobytes("MemTotal") / 1e6,
+        "gpu": gpu,
+        "system": platform.platform(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **_list_versions()},
+    }
+
+
+def limit_memory() -> None:
+    """Let this process take no more than the memory that is free now, so that it fails and not a neighbour; Linux only."""
+    free = _read_kilobytes("MemAvailable") * 1024
+    if sys.platform == "linux" and free:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (round((1 - KEPT_FREE) * free), resource.RLIM_INFINITY))
+
+
+def read_peak_memory_mb(device: torch.device) -> dict[str, float]:
+    """The most memory this process has held: of the host, and of a CUDA device."""
+    peaks = {}
+    if sys.platform != "win32":
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        peaks["host_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / BYTES_PER_MB
+    if device.type == "cuda":
+        peaks["device_mb"] = torch.cuda.max_memory_allocated(device) / BYTES_PER_MB
+    return peaks
+
+
+def _list_versions() -> dict[str, str]:
+    installed = {distribution.name.lower() for distribution in metadata.distributions()}
+    return {name: metadata.version(name) for name in PACKAGES if name in installed}
+
+
+def _read_kilobytes(field: str) -> int:
+    return int((_read_field("/proc/meminfo", field) or "0").split()[0])
+
+
+def _read_field(path: str, field: str) -> str | None:
+    """The first value of a field in a file of lines `field : value`; None where there is no such file or field."""
+    if not Path(path).is_file():
+        return None
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == field:
+            return value.strip()
+    return None

@@ -1,0 +1,176 @@
+"""One measurement, in a process of its own: `python -m orbmm.benchmark.measure JOB.json FOLDER`."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openmm
+import torch
+from openmm import app, unit
+from safetensors.torch import save_file
+
+from orbmm.benchmark.cases import Atoms, load_atoms
+from orbmm.benchmark.job import Answer, Job, read_job
+from orbmm.benchmark.machine import limit_memory, read_peak_memory_mb
+from orbmm.checkpoints.catalog import find_record
+from orbmm.errors import OrbmmError
+from orbmm.forces.system import create_system
+from orbmm.graph.edges import find_edges
+from orbmm.model.assemble import make_network
+from orbmm.model.load import load_model
+from orbmm.model.potential import ENERGY_AND_FORCES, Potential
+from orbmm.settings.model import ModelSettings
+from orbmm.simulation.platform import create_context
+
+SEED = 1
+TIMESTEP_FS = 0.5
+TEMPERATURE_KELVIN = 300.0
+FRICTION_PER_PS = 1.0
+SECONDS_PER_DAY = 86_400
+FS_PER_NS = 1e6
+
+
+def measure(job: Job, folder: Path) -> Answer:
+    """Evaluations with and without the graph, steps of OpenMM, peak memory; forces go to the folder, forces.npy."""
+    torch.set_num_threads(job.threads)
+    atoms = load_atoms(Path(job.atoms))
+    weights = find_weights(job, folder)
+    potential = load_model(job.model, weights, job.device, job.precision)
+    answer = _time_evaluations(potential, atoms, job, folder)
+    if job.force:
+        answer |= time_steps(atoms, job, weights)
+    return answer | read_peak_memory_mb(potential.device)
+
+
+def find_weights(job: Job, folder: Path) -> Path | None:
+    """The weights file of a job; random weights are written to the folder."""
+    if job.weights != "random":
+        return Path(job.weights) if job.weights else None
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        tensors = make_network(find_record(job.model)).state_dict()
+    path = folder / "random.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    return path
+
+
+def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path) -> Answer:
+    """Median seconds of the graph, the network and both; the first call of each is warm-up."""
+    record = potential.record
+    charge = (0, 1) if record.takes_charge else (None, None)
+    composition = potential.compose(atoms.atomic_numbers, *charge)
+    positions = torch.tensor(atoms.positions, device=potential.device)
+    cell = None if atoms.cell is None else torch.tensor(atoms.cell, device=potential.device)
+    cutoff, cap = record.architecture.cutoff_angstrom, record.max_neighbors
+    edges = find_edges(positions, cell, cutoff, cap)
+    graph = potential.make_graph(composition, positions, cell, edges)
+
+    def run_network() -> None:
+        with torch.no_grad(), potential.precision.in_force(potential.device):
+            potential.network(graph, ENERGY_AND_FORCES)
+
+    prediction = potential.evaluate(composition, positions, cell)
+    if prediction.forces is not None:
+        np.save(folder / "forces.npy", prediction.forces.double().cpu().numpy())
+    stopwatch = Stopwatch(potential.device, job.evaluations)
+    graph_s, _ = stopwatch.take(lambda: find_edges(positions, cell, cutoff, cap))
+    evaluation_s, evaluation_cpu_s = stopwatch.take(lambda: potential.evaluate(composition, positions, cell))
+    network_s, _ = stopwatch.take(run_network)
+    return {
+        "edges": len(edges),
+        "graph_s": graph_s,
+        "evaluation_s": evaluation_s,
+        "evaluation_cpu_s": evaluation_cpu_s,
+        "network_s": network_s,
+    }
+
+
+class Stopwatch:
+    """Times calls on a device: one for warm-up, then the median of so many, each waited for."""
+
+    def __init__(self, device: torch.device, calls: int) -> None:
+        self._device, self._calls = device, calls
+
+    def take(self, work: Callable[[], object]) -> tuple[float, float]:
+        """Median wall time and CPU time of the work [s]; CPU time, of all threads, hardly feels other programs."""
+        self._run(work)
+        walls, cpus = zip(*(self._run(work) for _ in range(self._calls)), strict=True)
+        return statistics.median(walls), statistics.median(cpus)
+
+    def _run(self, work: Callable[[], object]) -> tuple[float, float]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def time_steps(atoms: Atoms, job: Job, weights: Path | None) -> Answer:
+    """Mean seconds of a Langevin step of OpenMM, neighbour searches included, after one step of warm-up."""
+    charge = (0, 1) if find_record(job.model).takes_charge else (None, None)
+    settings = ModelSettings(
+        job.model, weights, job.precision, job.device, job.force, charge=charge[0], multiplicity=charge[1]
+    )
+    system = create_system(make_topology(atoms), settings)
+    context = create_context(system, _make_integrator)
+    context.setPositions(atoms.positions * unit.angstrom)
+    context.setVelocitiesToTemperature(TEMPERATURE_KELVIN, SEED)
+    integrator = context.getIntegrator()
+    integrator.step(1)
+    context.getState(energy=True)
+    began = time.perf_counter()
+    integrator.step(job.steps)
+    context.getState(energy=True)  # waits for the platform
+    seconds = (time.perf_counter() - began) / job.steps
+    return {
+        "force": system.getForce(0).__class__.__name__,
+        "platform": context.getPlatform().getName(),
+        "step_s": seconds,
+        "ns_per_day": SECONDS_PER_DAY / seconds * TIMESTEP_FS / FS_PER_NS,
+    }
+
+
+def _make_integrator() -> openmm.Integrator:
+    integrator = openmm.LangevinMiddleIntegrator(TEMPERATURE_KELVIN, FRICTION_PER_PS, TIMESTEP_FS / 1000)
+    integrator.setRandomNumberSeed(SEED)
+    return integrator
+
+
+def make_topology(atoms: Atoms) -> app.Topology:
+    """A topology that knows elements and box; the network needs no bonds."""
+    topology = app.Topology()
+    residue = topology.addResidue("ALL", topology.addChain())
+    for number in atoms.atomic_numbers.tolist():
+        element = app.Element.getByAtomicNumber(number)
+        topology.addAtom(element.symbol, element, residue)
+    if atoms.cell is not None:
+        topology.setPeriodicBoxVectors(atoms.cell * unit.angstrom)
+    return topology
+
+
+def answer_job(path: Path, folder: Path) -> Answer:
+    """The answer to the job of a file; what this machine cannot do is a reason to skip it."""
+    job = read_job(path)
+    if job.device != "cuda":
+        limit_memory()
+    try:
+        return measure(job, folder)
+    except (OrbmmError, openmm.OpenMMException) as error:
+        return {"skipped": str(error)}
+    except MemoryError:
+        return {"skipped": "not enough memory"}
+    except RuntimeError as error:
+        if "allocate" not in str(error) and "out of memory" not in str(error):
+            raise
+        return {"skipped": f"not enough memory: {str(error).splitlines()[0][-120:]}"}
+
+
+if __name__ == "__main__":
+    _folder = Path(sys.argv[2])
+    (_folder / "answer.json").write_text(json.dumps(answer_job(Path(sys.argv[1]), _folder)), encoding="utf-8")

@@ -1,0 +1,73 @@
+"""Rows of a benchmark as lines of a table, as a JSON file and as a figure."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from orbmm.benchmark.run import Row
+from orbmm.report.style import LINES, make_panels, name_axes
+
+MARKS = "osD^v<>"
+HEADER = (
+    f"{'case':26} {'atoms':>7} {'model':30} {'precision':15} {'evals/s':>9} {'no graph':>9} {'graph':>8} "
+    f"{'steps/s':>9} {'ns/day':>9} {'memory':>10}  force"
+)
+
+
+def format_row(row: Row) -> str:
+    """One line of the table, or two for a comparison; a skipped case says why."""
+    start = f"{row['case']:26} {row.get('atoms', ''):>7} {row['model']:30} {row['precision']:15}"
+    if "skipped" in row:
+        return f"{start} skipped: {row['skipped']}"
+    memory = row.get("device_mb", row.get("host_mb", float("nan")))
+    steps = 1 / row["step_s"] if "step_s" in row else float("nan")
+    line = (
+        f"{start} {1 / row['evaluation_s']:9.3g} {1 / row['network_s']:9.3g} {1000 * row['graph_s']:5.1f} ms "
+        f"{steps:9.3g} {row.get('ns_per_day', float('nan')):9.3g} {memory:7.0f} MB  {row.get('force') or '-'}"
+    )
+    return line if "peer" not in row else f"{line}\n{_format_comparison(row)}"
+
+
+def _format_comparison(row: Row) -> str:
+    peer = row["peer"]
+    return (
+        f"  {peer['package']}: {1 / peer['evaluation_s']:.3g} evals/s, {peer['host_mb']:.0f} MB; orbmm is "
+        f"{row['speed_ratio']:.2f} times as fast ({row['cpu_time_ratio']:.2f} by CPU time) with {row['memory_ratio']:.2f} of the memory; forces differ by at most "
+        f"{row['largest_difference_mev_per_angstrom']:.2g} meV/Å (largest force "
+        f"{row['largest_force_mev_per_angstrom']:.3g})"
+    )
+
+
+def write_report(rows: list[Row], about: dict[str, Any], folder: Path) -> list[Path]:
+    """Write benchmark.json, and benchmark.png where a row has numbers. about: machine, versions, date, command."""
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = folder / "benchmark.json"
+    numbers.write_text(json.dumps({**about, "rows": rows}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if all("skipped" in row for row in rows):
+        return [numbers]
+    picture = folder / "benchmark.png"
+    draw_speed(rows, picture)
+    return [numbers, picture]
+
+
+def draw_speed(rows: list[Row], path: Path) -> None:
+    """Force evaluations per second, graph included, over the number of atoms; a line for each model and precision."""
+    lines: dict[str, dict[int, float]] = defaultdict(dict)
+    for row in rows:
+        if "skipped" not in row:
+            lines[f"{row['model']}, {row['precision']}"][row["atoms"]] = 1 / row["evaluation_s"]
+            if "peer" in row:
+                lines[f"{row['model']}, {row['peer']['package']}"][row["atoms"]] = 1 / row["peer"]["evaluation_s"]
+    figure, (panel,) = make_panels()
+    for number, (label, points) in enumerate(sorted(lines.items())):
+        style = LINES[number % len(LINES)]
+        panel.plot(*zip(*sorted(points.items()), strict=True), marker=MARKS[number % len(MARKS)], label=label, **style)
+    panel.set_xscale("log")
+    panel.set_yscale("log")
+    panel.margins(0.1)
+    name_axes(panel, "atoms", "force evaluations per second")
+    panel.legend(fontsize="x-small", frameon=False)
+    figure.savefig(path, dpi=200)

@@ -1,0 +1,155 @@
+"""Cases times models times precisions times force kinds, each in a process of its own; what is too large is skipped."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orbmm.benchmark.cases import Case, build_atoms
+from orbmm.benchmark.job import Answer, Job
+from orbmm.checkpoints.catalog import find_record
+from orbmm.checkpoints.store import state_of_weights
+from orbmm.errors import SettingsError
+
+WARM_UP_CALLS = 4  # graph, evaluation and network once each, and a step
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure.
+
+    weights: a file, "random", or "" for the catalogue's own; forces: kinds of OpenMM forces, () for none
+    limit_s: a case that would take longer is skipped [s]
+    """
+
+    cases: tuple[Case, ...]
+    models: tuple[str, ...]
+    precisions: tuple[str, ...]
+    forces: tuple[str, ...]
+    weights: str
+    device: str
+    threads: int
+    evaluations: int
+    steps: int
+    limit_s: float
+
+
+Row = dict[str, Any]
+
+
+def run_plan(plan: Plan, tell: Callable[[Row], None]) -> list[Row]:
+    """One row for each combination, told as it comes: the numbers of `orbmm.benchmark.measure`, or why it was skipped."""
+    rows: list[Row] = []
+    for case in plan.cases:
+        with tempfile.TemporaryDirectory(prefix="orbmm-benchmark-") as name:
+            folder = Path(name)
+            atoms = _save_case(case, folder)
+            for combination in _list_combinations(plan):
+                row = {"case": case.name, **combination}
+                row |= {"skipped": atoms} if isinstance(atoms, str) else {"atoms": atoms}
+                if "skipped" not in row:
+                    reason = _find_reason(plan, row, rows)
+                    row |= {"skipped": reason} if reason else _measure(plan, row, folder)
+                rows.append(row)
+                tell(row)
+    return rows
+
+
+def _save_case(case: Case, folder: Path) -> int | str:
+    """The number of atoms, which now lie in the folder; or why they do not."""
+    try:
+        atoms = build_atoms(case)
+    except SettingsError as error:
+        return str(error)
+    atoms.save(folder / "atoms.npz")
+    return len(atoms.atomic_numbers)
+
+
+def _list_combinations(plan: Plan) -> Iterator[Row]:
+    for model in plan.models:
+        for precision in plan.precisions:
+            for force in plan.forces or ("",):
+                yield {"model": model, "precision": precision, "force": force}
+
+
+def _find_reason(plan: Plan, row: Row, rows: list[Row]) -> str | None:
+    """Why a row is not measured at all: no weights, or too slow as the same on fewer atoms tells."""
+    if not plan.weights and state_of_weights(find_record(row["model"])) == "to download":
+        return "its weights are not in the cache: fetch them, name a file with --weights, or take --random-weights"
+    same = [
+        done
+        for done in rows
+        if "evaluation_s" in done and all(done[key] == row[key] for key in ("model", "precision", "force"))
+    ]
+    if not same:
+        return None
+    largest = max(same, key=lambda done: done["atoms"])
+    expected = predict_seconds(plan, largest) * row["atoms"] / largest["atoms"]
+    if expected <= plan.limit_s:
+        return None
+    return f"would take {expected:.0f} s, as {largest['case']} tells, with a limit of {plan.limit_s:.0f} s"
+
+
+def predict_seconds(plan: Plan, row: Row) -> float:
+    """What it took to measure a row, without the start of the process [s]."""
+    steps = plan.steps if row["force"] else 0
+    return row["evaluation_s"] * (2 * plan.evaluations + steps + WARM_UP_CALLS)
+
+
+def _measure(plan: Plan, row: Row, folder: Path) -> Answer:
+    job = Job(
+        str(folder / "atoms.npz"),
+        row["model"],
+        plan.weights,
+        row["precision"],
+        plan.device,
+        plan.threads,
+        plan.evaluations,
+        plan.steps,
+        row["force"],
+    )
+    return measure_apart(job, folder, plan.limit_s)
+
+
+def measure_apart(job: Job, folder: Path, limit_s: float) -> Answer:
+    """The answer of a process of its own; a process that ends without one, or too late, is a reason to skip."""
+    job.write(folder / "job.json")
+    answer = folder / "answer.json"
+    answer.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "orbmm.benchmark.measure", str(folder / "job.json"), str(folder)]
+    failure = run_apart(command, job.threads, limit_s)
+    return {"skipped": failure} if failure else json.loads(answer.read_text(encoding="utf-8"))
+
+
+def run_apart(command: list[str], threads: int, limit_s: float) -> str | None:
+    """Run a command with so many threads; why it failed, in one line, or None."""
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired:
+        return f"took longer than {limit_s:.0f} s"
+    except OSError as error:
+        return f"{command[0]} does not start: {error}"
+    if done.returncode == 0:
+        return None
+    lines = done.stderr.strip().splitlines() or [f"the process ended with {done.returncode} and no word"]
+    return lines[-1][:300]
+
+
+def compare_forces(one: Path, other: Path) -> dict[str, float]:
+    """Largest and RMS difference and the largest force of two files of forces, in meV/Å."""
+    mine, yours = 1000 * np.load(one), 1000 * np.load(other)
+    return {
+        "largest_difference_mev_per_angstrom": float(np.abs(mine - yours).max()),
+        "rms_difference_mev_per_angstrom": float(np.sqrt(((mine - yours) ** 2).mean())),
+        "largest_force_mev_per_angstrom": float(np.abs(yours).max()),
+    }

@@ -1,0 +1,90 @@
+"""`orbmm benchmark`: how fast forces and steps are on this machine, by size, model and precision."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orbmm.errors import SettingsError
+
+
+def benchmark(
+    cases: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CASES.toml]", help="What to measure; default: water of six sizes and proteins."),
+    ] = None,
+    case: Annotated[list[str] | None, typer.Option(help="Only the case of this name; may be repeated.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model; may be repeated. Default: the embedded one.")
+    ] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="A precision; may be repeated.")] = None,
+    force: Annotated[
+        list[str] | None, typer.Option(help="auto, TorchForce, PythonForce, or none for no OpenMM; may be repeated.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Local weights file of the model.")] = None,
+    random_weights: Annotated[
+        bool, typer.Option(help="Take random numbers for weights: speed does not depend on them.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    threads: Annotated[int, typer.Option(help="Processor threads; 0: all cores.", min=0)] = 0,
+    evaluations: Annotated[int, typer.Option(help="Evaluations of which the median counts.", min=1)] = 5,
+    steps: Annotated[int, typer.Option(help="OpenMM steps of which the mean counts.", min=1)] = 20,
+    limit_s: Annotated[float, typer.Option(help="Skip a case that takes longer [s].", min=1.0)] = 600.0,
+    structures: Annotated[Path | None, typer.Option(help="Folder of the structure files that cases name.")] = None,
+    against: Annotated[str | None, typer.Option(help="Measure a peer too, on the same weights: orb-models.")] = None,
+    peer_python: Annotated[
+        Path | None, typer.Option(help="Python of the peer's environment; default: this one.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for benchmark.json and benchmark.png.")] = Path("benchmark"),
+) -> None:
+    """Measure force evaluations and steps per second, ns/day and memory; each case in a process of its own."""
+    from orbmm.benchmark.cases import choose_cases, read_cases
+    from orbmm.benchmark.machine import describe_machine
+    from orbmm.benchmark.peer import check_peer, run_against_peer
+    from orbmm.benchmark.report import HEADER, format_row, write_report
+    from orbmm.benchmark.run import Plan, run_plan
+    from orbmm.checkpoints.catalog import default_model, find_record
+    from orbmm.model.device import find_device
+    from orbmm.model.precision import find_precision
+
+    if weights is not None and random_weights:
+        raise SettingsError("got --weights and --random-weights: give one of them")
+    if peer_python is not None and against is None:
+        raise SettingsError("got --peer-python without --against: name the peer, --against orb-models")
+    find_device(device)
+    plan = Plan(
+        cases=choose_cases(read_cases(cases, structures), case),
+        models=tuple(find_record(name).name for name in model or [default_model()]),
+        precisions=tuple(find_precision(name).name for name in precision or ["float32-high"]),
+        forces=tuple(_choose_forces(force)),
+        weights="random" if random_weights else str(weights.resolve()) if weights else "",
+        device=device,
+        threads=threads or os.cpu_count() or 1,
+        evaluations=evaluations,
+        steps=steps,
+        limit_s=limit_s,
+    )
+    about = {"command": " ".join(["orbmm", *sys.argv[1:]]), "threads": plan.threads, **describe_machine()}
+    typer.echo(f"{about['processor']}, {about['gpu'] or 'no GPU'}, {plan.threads} threads, load {about['load']}")
+    typer.echo(HEADER)
+    if against is None:
+        rows = run_plan(plan, lambda row: typer.echo(format_row(row)))
+    else:
+        check_peer(against, plan.models)
+        rows = run_against_peer(plan, peer_python, lambda row: typer.echo(format_row(row)))
+    for path in write_report(rows, about, output):
+        typer.echo(f"wrote {path}")
+
+
+def _choose_forces(names: list[str] | None) -> list[str]:
+    """Force kinds; none at all for "none"."""
+    from orbmm.settings.model import FORCE_KINDS
+
+    for name in names or ():
+        if name not in (*FORCE_KINDS, "none"):
+            raise SettingsError(f"unknown force kind '{name}': expected {', '.join(FORCE_KINDS)} or none")
+    return [name for name in names or ["auto"] if name != "none"]

@@ -1,0 +1,135 @@
+"""A benchmark really runs: numbers for what fits, a reason for what does not, and the official package beside ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from oracles.orb_models_reference import require_orb_models
+from typer.testing import CliRunner
+
+from orbmm.benchmark.cases import Case
+from orbmm.benchmark.machine import describe_machine
+from orbmm.benchmark.peer import check_peer, run_against_peer
+from orbmm.benchmark.report import format_row, write_report
+from orbmm.benchmark.run import Plan, compare_forces, run_plan
+from orbmm.cli.main import build_app
+from orbmm.errors import ModelError, SettingsError
+
+SMALL = Case("water-30", water_atoms=30)
+MINI = "orb-mini-direct-inf-xtb"
+PLAN = Plan((SMALL,), (MINI,), ("float32-highest",), ("PythonForce",), "", "cpu", 1, 2, 2, 300.0)
+SAME_FORCES_MEV_PER_ANGSTROM = 0.02  # 250 units of float32 rounding of the largest force, near 700 meV/Å
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict]:
+    """One case that fits, one without its file."""
+    cases = (SMALL, Case("gone", structure=Path("gone.pdb")))
+    return run_plan(dataclasses.replace(PLAN, cases=cases), lambda row: None)
+
+
+def test_a_row_holds_times_steps_and_memory(rows: list[dict]) -> None:
+    row = rows[0]
+    assert (row["case"], row["atoms"], row["model"], row["force"]) == ("water-30", 30, MINI, "PythonForce")
+    assert 0 < row["graph_s"]
+    assert 0 < row["network_s"]
+    assert row["ns_per_day"] == pytest.approx(86400 / row["step_s"] * 0.5e-6)
+    assert row["host_mb"] > 50
+    assert row["edges"] > 30
+
+
+def test_a_case_without_its_file_is_skipped_with_the_reason(rows: list[dict]) -> None:
+    assert "--structures" in rows[1]["skipped"]
+    assert "evaluation_s" not in rows[1]
+
+
+def test_a_case_that_would_take_too_long_is_skipped_unmeasured(rows: list[dict], monkeypatch) -> None:
+    plan = dataclasses.replace(PLAN, limit_s=1e-3)
+    monkeypatch.setattr("orbmm.benchmark.run.measure_apart", lambda *_: rows[0])
+    larger = dataclasses.replace(plan, cases=(SMALL, Case("water-60", water_atoms=60)))
+    skipped = run_plan(larger, lambda row: None)[1]
+    assert "as water-30 tells" in skipped["skipped"]
+    patient = dataclasses.replace(larger, limit_s=1e6)
+    assert "skipped" not in run_plan(patient, lambda row: None)[1]
+
+
+def test_weights_that_would_have_to_be_downloaded_are_a_reason(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("ORBMM_CACHE", str(tmp_path))
+    plan = dataclasses.replace(PLAN, models=("orb-v3-direct-inf-omat",))
+    (row,) = run_plan(plan, lambda row: None)
+    assert "--random-weights" in row["skipped"]
+
+
+def test_what_the_process_says_last_is_the_reason() -> None:
+    (row,) = run_plan(dataclasses.replace(PLAN, weights="nowhere.ckpt"), lambda row: None)
+    assert "nowhere.ckpt" in row["skipped"]
+
+
+def test_the_report_is_a_table_numbers_and_a_picture(rows: list[dict], tmp_path: Path) -> None:
+    assert "skipped" in format_row(rows[1])
+    assert "PythonForce" in format_row(rows[0])
+    numbers, picture = write_report(rows, describe_machine(), tmp_path)
+    read = json.loads(numbers.read_text())
+    assert read["rows"] == rows
+    assert read["versions"]["openmm"]
+    assert picture.stat().st_size > 1000
+    assert write_report(rows[1:], {}, tmp_path) == [numbers]
+
+
+@pytest.mark.slow
+def test_orb_models_computes_the_same_forces_from_the_same_weights(monkeypatch) -> None:
+    require_orb_models()
+    plan = dataclasses.replace(PLAN, models=("orb-v3-direct-inf-omat",), evaluations=1)
+    (row,) = run_against_peer(plan, None, lambda row: None)
+    assert row["largest_force_mev_per_angstrom"] > 100
+    assert row["largest_difference_mev_per_angstrom"] < SAME_FORCES_MEV_PER_ANGSTROM
+    assert row["speed_ratio"] > 0
+    assert math.isfinite(row["memory_ratio"])
+    assert "orb-models 0.5.5" in format_row(row)
+
+
+def test_other_forces_would_be_seen(tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", np.ones((4, 3)))
+    np.save(tmp_path / "other.npy", np.ones((4, 3)) + [[0, 0, 1e-3]])
+    assert compare_forces(tmp_path / "one.npy", tmp_path / "one.npy")["largest_difference_mev_per_angstrom"] == 0
+    found = compare_forces(tmp_path / "one.npy", tmp_path / "other.npy")
+    assert found["largest_difference_mev_per_angstrom"] == pytest.approx(1.0)
+    assert found["largest_difference_mev_per_angstrom"] > SAME_FORCES_MEV_PER_ANGSTROM
+
+
+def test_a_peer_that_is_not_there_is_a_reason(tmp_path: Path) -> None:
+    plan = dataclasses.replace(PLAN, models=("orb-v3-direct-inf-omat",))
+    (row,) = run_against_peer(plan, tmp_path / "python", lambda row: None)
+    assert "does not start" in row["skipped"]
+
+
+def test_a_peer_or_model_it_does_not_know_is_refused() -> None:
+    with pytest.raises(SettingsError, match="unknown peer 'orb-model': did you mean 'orb-models'"):
+        check_peer("orb-model", ())
+    with pytest.raises(ModelError, match="omat and mpa"):
+        check_peer("orb-models", (MINI,))
+
+
+BAD = {
+    "--model orb-mini": "did you mean 'orb-mini-direct-inf-xtb'",
+    "--precision half": "unknown precision 'half'",
+    "--device cuda:99": "cuda:99",
+    "--case nowhere": "unknown case 'nowhere'",
+    "--force Torch": "unknown force kind 'Torch'",
+    "--peer-python python": "--against",
+    "--weights a.ckpt --random-weights": "give one of them",
+}
+
+
+@pytest.mark.parametrize("options", BAD)
+def test_bad_input_is_one_line(options: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(build_app(), ["benchmark", *options.split(), "--output", os.fspath(tmp_path)])
+    assert result.exit_code == 2
+    assert BAD[options] in result.stderr
+    assert result.stderr.count("\n") == 1
