@@ -1,0 +1,54 @@
+"""scripts/slurm/run.sh hands a run from job to job until it is complete. Only sbatch itself is replaced: it needs a cluster."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+# Exit code, and the arguments of the next job if one was submitted.
+Job = tuple[int, list[str] | None]
+
+
+@pytest.fixture
+def submit(repository: Path, tmp_path: Path, water_box: Path) -> Path:
+    """A folder with a system of a few waters and an sbatch that only notes what it is asked."""
+    (tmp_path / "system.toml").write_text(
+        f'[system]\nname = "water"\nstructure = "{water_box}"\n[model]\ndevice = "cpu"\n'
+        '[run]\nminimize = false\nlength_ps = 0.002\nplatform = "Reference"\nframe_every_fs = 1.0\ntable_every_fs = 1.0\n'
+    )
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > submitted\n')
+    sbatch.chmod(0o755)
+    (tmp_path / "bin" / "orbmm").symlink_to(Path(sys.executable).parent / "orbmm")
+    return tmp_path
+
+
+def _run_job(script: Path, folder: Path, hours: str) -> Job:
+    environment = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "MAX_HOURS": hours}
+    command = ["bash", str(script), "system.toml", "runs/mine"]
+    done = subprocess.run(command, cwd=folder, env=environment, check=False, timeout=300)
+    noted = folder / "submitted"
+    arguments = noted.read_text().split() if noted.exists() else None
+    noted.unlink(missing_ok=True)
+    return done.returncode, arguments
+
+
+def test_a_job_submits_the_next_one_until_the_run_is_complete(submit: Path, repository: Path) -> None:
+    script = repository / "scripts" / "slurm" / "run.sh"
+    assert _run_job(script, submit, "1e-9") == (0, ["scripts/slurm/run.sh", "system.toml", "runs/mine"])
+    assert (submit / "runs" / "mine" / "run.json").exists()
+    assert _run_job(script, submit, "1") == (0, None)
+    log = (submit / "runs" / "mine.log").read_text()
+    assert "stopped in order at step 0" in log and "complete: 4 steps" in log
+
+
+def test_a_job_that_fails_submits_nothing(submit: Path, repository: Path) -> None:
+    (submit / "system.toml").write_text("[systm]\n")
+    assert _run_job(repository / "scripts" / "slurm" / "run.sh", submit, "1") == (2, None)
