@@ -35,8 +35,9 @@ from rich.table import Table
 import orbmm
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record, list_models
 from orbmm.checkpoints.state_dict import audit_state_dict, read_state_dict
-from orbmm.checkpoints.store import CACHE_VARIABLE, locate_weights
+from orbmm.checkpoints.store import locate_weights
 from orbmm.model.assemble import make_network
+from orbmm.settings.cache import CACHE_VARIABLE
 from orbmm.units import KJ_PER_MOL_PER_EV
 
 # Both sides compute in float64; what differs is the order of sums.

@@ -9,7 +9,6 @@ The cache folder holds
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +20,9 @@ from typing import Literal
 from orbmm.checkpoints.catalog import CheckpointRecord, list_models
 from orbmm.checkpoints.checksum import appear_whole, hash_file, looks_like_weights, note_checksum, read_checksum
 from orbmm.errors import CheckpointError
+from orbmm.settings.cache import CACHE_VARIABLE, cache_folder
 
 logger = logging.getLogger(__name__)
-
-CACHE_VARIABLE = "ORBMM_CACHE"
 
 
 @dataclass(frozen=True)
@@ -33,13 +31,6 @@ class WeightsFile:
 
     path: Path
     sha256: str
-
-
-def cache_folder() -> Path:
-    """Where downloaded and registered weights are kept: $ORBMM_CACHE, else the user's cache folder."""
-    from platformdirs import user_cache_dir
-
-    return Path(os.environ.get(CACHE_VARIABLE) or user_cache_dir("orbmm")).expanduser().absolute()
 
 
 def locate_weights(record: CheckpointRecord, weights: str | Path | None = None) -> WeightsFile:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
-
 from orbmm.errors import MissingDependency, PreparationError
+from orbmm.settings.cache import cache_folder
 
 ENTRY_PREFIX = "pdb:"
 _ENTRY_URL = "https://files.rcsb.org/download/{}.pdb"
@@ -69,7 +67,7 @@ def _fetch_entry(entry: str) -> tuple[Path, str]:
     if not re.fullmatch(r"[0-9][A-Za-z0-9]{3}", entry):
         raise PreparationError(f"'{entry}' is no entry of the Protein Data Bank: four characters such as 2CBA")
     address = _ENTRY_URL.format(entry.upper())
-    folder = _cache_folder() / "structures"
+    folder = cache_folder() / "structures"
     try:
         import pooch
         import requests
@@ -83,7 +81,3 @@ def _fetch_entry(entry: str) -> tuple[Path, str]:
             f"file as source or put it at {folder / (entry.lower() + '.pdb')}"
         ) from error
     return Path(path), address
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("ORBMM_CACHE") or platformdirs.user_cache_dir("orbmm"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,11 +80,3 @@ def _unpack(archive: np.lib.npyio.NpzFile) -> Iterator[Frame]:
             energy=float(arrays["energies"][index]) if "energies" in arrays else None,
             forces=arrays["forces"][atoms] if "forces" in arrays else None,
         )
-
-
-def split_by_group(frames: Iterable[Frame], held_out: str) -> tuple[list[Frame], list[Frame]]:
-    """Frames whose group starts with held_out come second, so that both parts share no trajectory."""
-    kept, out = [], []
-    for frame in frames:
-        (out if frame.group.startswith(held_out) else kept).append(frame)
-    return kept, out

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orbmm.analysis.analyze import analyze_recording
 from orbmm.analysis.run_folder import read_run_folder
+from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.report import figures
 from orbmm.settings import override_settings, read_settings
 from orbmm.simulation.progress import ignore_progress
@@ -23,22 +24,23 @@ SYSTEM = Path(__file__).parents[2] / "systems" / "alanine-dipeptide" / "system.t
 DISCARD_PS = 2.0
 
 
-def run(model: str, folder: Path, length_ps: float, friction_per_ps: float | None, minimize: bool) -> None:
+def run(arguments: argparse.Namespace, folder: Path) -> None:
     """Start the run, or go on with it."""
     if (folder / "run.json").exists():
         resume_run(folder, ignore_progress)
         return
     changes = {
-        "length_ps": length_ps,
+        "length_ps": arguments.length_ps,
         "frame_every_fs": 20.0,
         "table_every_fs": 10.0,
         "checkpoint_every_ps": 1.0,
-        "minimize": minimize,
+        "minimize": arguments.minimize,
         "output": folder,
     }
-    if friction_per_ps is not None:
-        changes["friction_per_ps"] = friction_per_ps
-    start_run(override_settings(read_settings(SYSTEM), {"model": {"name": model}, "run": changes}))
+    if arguments.friction is not None:
+        changes["friction_per_ps"] = arguments.friction
+    model = {"name": arguments.model, "compile": arguments.compile}
+    start_run(override_settings(read_settings(SYSTEM), {"model": model, "run": changes}))
 
 
 if __name__ == "__main__":
@@ -49,8 +51,10 @@ if __name__ == "__main__":
     parser.add_argument("--length-ps", type=float, default=20.0)
     parser.add_argument("--friction", type=float, help="1/ps; absent: the model's own")
     parser.add_argument("--minimize", action="store_true", help="relax the structure first")
+    parser.add_argument("--compile", action="store_true", help="faster steps after minutes; needs a C++ compiler")
     arguments = parser.parse_args()
-    run(arguments.model, arguments.run.resolve(), arguments.length_ps, arguments.friction, arguments.minimize)
+    keep_freed_memory()
+    run(arguments, arguments.run.resolve())
     analysis = analyze_recording(read_run_folder(arguments.run), discard_ps=DISCARD_PS)
     arguments.to.mkdir(parents=True, exist_ok=True)
     summary = {

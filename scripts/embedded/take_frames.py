@@ -1,6 +1,6 @@
 """Take frames of a run, evenly spread, to be labelled: how good is a network where its own dynamics goes?
 
-    python scripts/embedded/take_frames.py --run runs/long --to own.npz --frames 12 --group held-own-conservative
+python scripts/embedded/take_frames.py --run runs/long --to own.npz --frames 12 --group held-own-conservative
 """
 
 from __future__ import annotations

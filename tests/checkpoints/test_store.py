@@ -13,8 +13,9 @@ import pytest
 
 from orbmm.checkpoints.catalog import find_record, list_models
 from orbmm.checkpoints.checksum import appear_whole, hash_file
-from orbmm.checkpoints.store import cache_folder, find_by_hash, locate_weights, published_path, state_of_weights
+from orbmm.checkpoints.store import find_by_hash, locate_weights, published_path, state_of_weights
 from orbmm.errors import CheckpointError
+from orbmm.settings.cache import cache_folder
 
 RECORD = find_record("orb-v3-direct-20-omat")
 NOBODY = 65534

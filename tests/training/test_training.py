@@ -16,7 +16,7 @@ from orbmm.model.load import load_model
 from orbmm.model.orb import Prediction
 from orbmm.training import loop
 from orbmm.training.batches import join_graphs, prepare_frame, random_rotation
-from orbmm.training.dataset import Frame, read_frames, split_by_group, write_frames
+from orbmm.training.dataset import Frame, read_frames, write_frames
 from orbmm.training.loop import TrainingSettings, train
 from orbmm.training.losses import LossWeights, weigh_errors
 from orbmm.training.statistics import fit_reference_energies
@@ -64,12 +64,6 @@ def test_frames_without_labels_come_back_without_labels(frames: list[Frame], tmp
 def test_partly_labelled_frames_are_refused(frames: list[Frame], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="partly labelled"):
         write_frames(tmp_path / "frames.npz", [replace(frames[0], energy=None), *frames[1:]])
-
-
-def test_a_split_by_group_shares_no_trajectory(frames: list[Frame]) -> None:
-    kept, held_out = split_by_group(frames, "box")
-    assert {frame.group.split("-")[0] for frame in kept} == {"drop"}
-    assert {frame.group.split("-")[0] for frame in held_out} == {"box"}
 
 
 def test_random_rotations_are_proper() -> None:
