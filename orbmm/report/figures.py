@@ -21,6 +21,7 @@ from orbmm.report.style import (
     add_legend,
     make_panels,
     mark_limit,
+    mark_points,
     name_axes,
     shade_discarded,
 )
@@ -33,7 +34,8 @@ def draw_rmsd(result: Result) -> Figure:
     figure, (panel,) = make_panels()
     for name, words, look in (("heavy_atoms", "heavy atoms", LIGHT), ("backbone", "backbone", DARK)):
         if name in result.values:
-            panel.plot(result.values["time"], result.values[name], label=words, linewidth=1.2, **look)
+            time = result.values["time"]
+            panel.plot(time, result.values[name], label=words, linewidth=1.2, **look, **mark_points(time))
     panel.set_ylim(0.0, 1.2 * panel.get_ylim()[1])  # room for the legend above the lines
     name_axes(panel, _TIME, "RMSD to the start / Å")
     add_legend(panel, columns=2)
@@ -44,12 +46,12 @@ def draw_bonds(result: Result) -> Figure:
     """The most stretched bond and the number of broken bonds along time."""
     figure, (above, below) = make_panels(2)
     time, ratio, broken = (result.values[name] for name in ("time", "largest_ratio", "broken"))
-    above.plot(time, ratio, linewidth=1.0, **DARK)
+    above.plot(time, ratio, linewidth=1.0, **DARK, **mark_points(time))
     for words in ("stretched", "broken"):
         mark_limit(above, result.number(f"{words}_factor"), words)
     above.set_ylim(0.98, 1.05 * max(float(ratio.max()), result.number("broken_factor")))
     name_axes(above, None, "longest bond,\nrelative to its start")
-    below.step(time, broken, where="mid", linewidth=1.2, **DARK)
+    below.step(time, broken, where="mid", linewidth=1.2, **DARK, **mark_points(time))
     most = max(1.0, float(broken.max()))
     below.set_ylim(-0.15 * most, 1.15 * most)  # a line of zeros stays clear of the frame
     below.yaxis.set_major_locator(MaxNLocator(4, integer=True))

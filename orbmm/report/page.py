@@ -17,7 +17,7 @@ from orbmm.analysis.run_folder import Recording
 from orbmm.errors import AnalysisError
 from orbmm.report.figures import draw_figure
 from orbmm.report.findings import list_findings
-from orbmm.report.view import build_view
+from orbmm.report.view import View, build_views
 
 _STYLE = """
 body { font: 16px/1.45 sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
@@ -49,7 +49,7 @@ def build_page(recording: Recording, analysis: Analysis, settings_text: str = ""
         f"<h1>{escape(name)}</h1>",
         _write_verdict(analysis),
         _write_findings(analysis),
-        _write_view(build_view(recording.start, analysis.results)),
+        _write_views(build_views(recording.start, analysis.results)),
         "<h2>Observables</h2>",
         *(_write_result(result) for result in analysis.results.values()),
         _write_missing(analysis.missing),
@@ -76,16 +76,18 @@ def _write_findings(analysis: Analysis) -> str:
     )
 
 
-def _write_view(view: dict[str, Any] | None) -> str:
-    if view is None:
+def _write_views(views: Mapping[str, View]) -> str:
+    if not views:
         return ""
-    script = files("orbmm.report").joinpath("viewer.js").read_text(encoding="utf-8")
-    data = json.dumps(view, separators=(",", ":")).replace("</", "<\\/")
-    return (
-        "<h2>Structure at the start</h2><canvas id='view' width='1100' height='760'></canvas>"
-        f"<p class='note'>Drag to turn, wheel to zoom. Colour: {escape(view['legend'])}.</p>"
-        f"<script>{script}\nshowMolecule(document.getElementById('view'), {data});</script>"
-    )
+    parts = [f"<script>{files('orbmm.report').joinpath('viewer.js').read_text(encoding='utf-8')}</script>"]
+    for number, (title, view) in enumerate(views.items()):
+        data = json.dumps(view, separators=(",", ":")).replace("</", "<\\/")
+        parts.append(
+            f"<h2>{escape(title)}</h2><canvas id='view{number}' width='1100' height='760'></canvas>"
+            f"<p class='note'>Drag to turn, wheel to zoom. Colour: {escape(view['legend'])}.</p>"
+            f"<script>showMolecule(document.getElementById('view{number}'), {data});</script>"
+        )
+    return "\n".join(parts)
 
 
 def _write_result(result: Result) -> str:
@@ -114,7 +116,8 @@ def _write_missing(missing: Mapping[str, str]) -> str:
 def _write_record(recording: Recording, settings_text: str) -> str:
     if not recording.record:
         return f"<h2>What was analysed</h2><p>{escape(recording.frames.path.name)}; how it was made is not known.</p>"
-    rows = [[key, value] for key, value in _flatten(recording.record)]
+    known = {key: value for key, value in recording.record.items() if key != "settings" or not settings_text}
+    rows = [[key, value] for key, value in _flatten(known)]
     settings = f"<details><summary>settings.toml</summary><pre>{escape(settings_text)}</pre></details>"
     return "<h2>What was run</h2>" + _write_table(["", ""], rows) + (settings if settings_text else "")
 

@@ -24,6 +24,15 @@ function showMolecule(canvas, molecule) {
     }));
   }
 
+  function fade(color, depth) {
+    const share = Math.min(0.7, Math.max(0, 0.35 - (0.5 * depth) / reach));
+    const mixed = [1, 3, 5].map((k) => {
+      const value = parseInt(color.slice(k, k + 2), 16);
+      return Math.round(value + share * (255 - value));
+    });
+    return `rgb(${mixed.join(",")})`;
+  }
+
   function drawDot(point, size, color) {
     context.fillStyle = color;
     context.beginPath();
@@ -51,18 +60,16 @@ function showMolecule(canvas, molecule) {
     for (let i = 0; i < count; i++) parts.push([points[i][2] + 0.01, i, -1]);
     parts.sort((one, other) => one[0] - other[0]);
     context.clearRect(0, 0, canvas.width, canvas.height);
-    context.lineCap = "round";
+    context.lineCap = "butt";
     for (const [depth, i, j] of parts) {
-      context.globalAlpha = 0.35 + 0.65 * Math.min(1, Math.max(0, (depth / reach + 1) / 2 + 0.2));
       if (j < 0) {
-        drawDot(points[i], 0.5 * width * molecule.sizes[i], molecule.colors[i]);
+        drawDot(points[i], 0.5 * width * molecule.sizes[i], fade(molecule.colors[i], depth));
       } else {
         const middle = [0, 1].map((k) => 0.5 * (points[i][k] + points[j][k]));
-        drawHalf(points[i], middle, width, molecule.colors[i]);
-        drawHalf(middle, points[j], width, molecule.colors[j]);
+        drawHalf(points[i], middle, width, fade(molecule.colors[i], depth));
+        drawHalf(middle, points[j], width, fade(molecule.colors[j], depth));
       }
     }
-    context.globalAlpha = 1;
     context.fillStyle = "#222";
     context.font = "15px sans-serif";
     for (const i of molecule.named) context.fillText(molecule.names[i], points[i][0] + 7, points[i][1] - 7);

@@ -1,0 +1,151 @@
+"""The report page: whole in one file, true to the numbers, and without errors in a browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from analysis.synthetic import Jiggle, make_trajectory, write_run_folder
+from analysis.zinc_site import make_site
+from typer.testing import CliRunner
+
+from orbmm.analysis import analyze_recording, read_plain_trajectory, read_run_folder
+from orbmm.cli.main import build_app
+from orbmm.errors import AnalysisError
+from orbmm.report import build_page, write_page
+from orbmm.report.view import build_views
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Reader(HTMLParser):
+    """Collects what a page loads, and its tables."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.tags: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data")]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return write_run_folder(folder, make_trajectory(Jiggle(frames=20), waters=30))
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> str:
+    recording = read_run_folder(run)
+    return build_page(recording, analyze_recording(recording), (run / "settings.toml").read_text())
+
+
+@pytest.fixture(scope="module")
+def site_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("site")
+    make_site(3).save_xtc(str(folder / "site.xtc"))
+    make_site().save_pdb(str(folder / "site.pdb"))
+    recording = read_plain_trajectory(folder / "site.xtc", folder / "site.pdb")
+    return build_page(recording, analyze_recording(recording))
+
+
+def test_nothing_is_loaded_from_elsewhere(page: str, site_page: str) -> None:
+    for text in (page, site_page):
+        reader = Reader(text)
+        assert reader.loads and all(source.startswith("data:image/svg+xml;base64,") for source in reader.loads)
+        assert not {"link", "iframe", "object", "embed"} & set(reader.tags)
+        assert re.search(r"fetch\(|XMLHttpRequest|import\(|@import|url\(", text) is None
+
+
+def test_a_page_that_loads_something_would_be_seen() -> None:
+    assert Reader("<img src='https://example.org/a.png'>").loads == ["https://example.org/a.png"]
+
+
+def test_the_page_says_what_the_analysis_says(page: str, run: Path) -> None:
+    analysis = analyze_recording(read_run_folder(run))
+    assert analysis.verdict.line in page
+    for check in analysis.verdict.checks:
+        assert check.limit in page and check.says in page
+    assert page.count("<figure>") == len(analysis.results) >= 12
+    assert "0" * 64 in page and "temperature_kelvin" in page  # weights' hash, settings
+    for name, reason in analysis.missing.items():
+        assert name.replace("_", " ") in page and reason in page
+
+
+def test_the_site_has_a_view_of_its_own(site_page: str) -> None:
+    assert site_page.count("<canvas") == 2 and "Metal site at the start" in site_page
+    assert "ligands of the metal: HIS2-ND1, HIS3-NE2, HIS4-ND1, HOH5-O" in site_page
+
+
+def test_the_view_of_the_site_holds_its_ligands_and_their_bonds() -> None:
+    view = build_views(make_site(), {})["Metal site at the start"]
+    named = {view["names"][i] for i in view["named"]}
+    assert named == {"ZN1-ZN", "HIS2-ND1", "HIS3-NE2", "HIS4-ND1", "HOH5-O"}
+    zinc = view["names"].index("ZN1-ZN")
+    assert sum(zinc in bond for bond in view["bonds"]) == 4
+    assert len(view["places"]) == len(view["colors"]) == len(view["sizes"]) == len(view["names"])
+
+
+def test_mere_water_has_no_view() -> None:
+    assert build_views(make_trajectory(Jiggle(frames=1)).atom_slice(range(22, 202)), {}) == {}
+
+
+def test_names_from_files_are_escaped(run: Path) -> None:
+    recording = read_run_folder(run)
+    recording.record["model"] = "<script>alert(1)</script>"
+    text = build_page(recording, analyze_recording(recording))
+    assert "<script>alert(1)" not in text and "&lt;script&gt;alert(1)" in text
+
+
+def test_the_command_writes_the_page_and_its_verdict(run: Path) -> None:
+    answer = CliRunner().invoke(build_app(), ["report", str(run)])
+    assert answer.exit_code == 0, answer.output
+    assert (run / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert answer.stdout.splitlines()[-1].startswith("stable: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"), [((), "give either a run folder"), (("nowhere",), "no such run folder")]
+)
+def test_bad_input_of_the_report_is_one_sentence(arguments: tuple[str, ...], words: str) -> None:
+    answer = CliRunner().invoke(build_app(), ["report", *arguments])
+    assert answer.exit_code == 2 and words in answer.stderr and answer.stderr.count("\n") == 1
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(run: Path, tmp_path: Path) -> None:
+    recording = read_run_folder(run)
+    with pytest.raises(AnalysisError, match="the report cannot be written"):
+        write_page(recording, analyze_recording(recording), tmp_path / "nowhere" / "report.html")
+
+
+def open_in_browser(text: str, folder: Path) -> str:
+    """The page as the browser has it after its scripts have run."""
+    (folder / "page.html").write_text(text, encoding="utf-8")
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--dump-dom", (folder / "page.html").as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_a_browser_draws_the_views_without_errors(page: str, site_page: str, tmp_path: Path) -> None:
+    for number, (text, views) in enumerate(((page, 1), (site_page, 2))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        opened = open_in_browser(text, folder)
+        drawn = [int(count) for count in re.findall(r'data-drawn="(\d+)"', opened)]
+        assert len(drawn) == views and min(drawn) > 5
+        assert "data-error" not in opened
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_a_browser_would_report_a_script_that_fails(page: str, tmp_path: Path) -> None:
+    opened = open_in_browser(page.replace("showMolecule(document", "showNothing(document"), tmp_path)
+    assert "data-error" in opened and "data-drawn" not in opened
