@@ -45,6 +45,7 @@ class Trajectory:
     frames: int
     temperature: float  # [K]
     volume_scale: float = 1.0
+    distortion: float = 0.0  # [Å], of a fifth of the hydrogens in every frame
 
 
 def plan_training() -> list[Trajectory]:
@@ -86,6 +87,13 @@ def plan_held_out() -> list[Trajectory]:
     ]
 
 
+def plan_distorted() -> list[Trajectory]:
+    """Frames with some hydrogens far from where any dynamics has them: a direct network must learn the way back."""
+    drops = [Trajectory(f"drop-far-{index}", "ALA", 5 + index % 8, False, 40, 300, 1.0, 0.3) for index in range(12)]
+    boxes = [Trajectory(f"water-far-{index}", None, 31 + index, True, 12, 300, 1.0, 0.3) for index in range(3)]
+    return [*drops, *boxes]
+
+
 def plan_own() -> list[Trajectory]:
     """Boxes, drops and peptides alone for dynamics with a network in training."""
     boxes = [
@@ -103,7 +111,13 @@ def plan_own_held_out() -> list[Trajectory]:
     return [Trajectory(f"held-own-{index}", "ALA", 75, True, 6, 300) for index in range(2)]
 
 
-PLANS = {"training": plan_training, "held-out": plan_held_out, "own": plan_own, "own-held-out": plan_own_held_out}
+PLANS = {
+    "training": plan_training,
+    "held-out": plan_held_out,
+    "own": plan_own,
+    "own-held-out": plan_own_held_out,
+    "distorted": plan_distorted,
+}
 
 
 def sample(trajectory: Trajectory, seed: int, weights: Path | None = None, model: str = "") -> list[Frame]:
@@ -129,6 +143,9 @@ def sample(trajectory: Trajectory, seed: int, weights: Path | None = None, model
         positions = state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)
         if index % 2 and weights is None:
             positions = positions + generator.normal(0.0, generator.uniform(0.02, 0.07), positions.shape)
+        if trajectory.distortion:
+            moved = (numbers == 1) & (generator.random(len(numbers)) < 0.2)
+            positions = positions + moved[:, None] * generator.normal(0.0, trajectory.distortion, positions.shape)
         frames.append(Frame(numbers, np.array(positions), cell, peptide, trajectory.group))
     return frames
 

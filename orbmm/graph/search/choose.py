@@ -11,8 +11,8 @@ from orbmm.graph.search.protocol import Search
 
 METHODS = ("brute_force", "kd_tree", "cell_list", "ball_cover")
 
-# One CPU thread, water density, 6 Å, whole find_edges in ms: brute force / k-d tree / cell list
-#     60 atoms 4 / 3 / 6;    250 atoms 9 / 7 / 9;    2,269 atoms 180 / 40 / 50;    20,000 atoms - / 490 / 720
+# By benchmarks/searches.py, one CPU thread, water, 6 Å, whole find_edges in ms: brute force / k-d tree / cell list
+#     30 atoms 2.2 / 2.5 / 4.9;    60 atoms 5 / 3 / 6;    2,250 atoms 206 / 48 / 60;    9,999 atoms 2,960 / 280 / 242
 # The cell list also compiles for 15 s when it first runs on a machine.
 FEW_ATOMS_CPU = 50
 # Not measured: on a GPU the pairs of so few atoms are one small block, while a cell list launches many kernels.
