@@ -1,15 +1,19 @@
 """From a trajectory to numbers: one function per observable, each returning a Result with units and method."""
 
 from orbmm.analysis.analyze import Analysis, analyze_recording, write_analysis
+from orbmm.analysis.b_factors import write_b_factors
 from orbmm.analysis.blocks import BlockAverage, average_blocks, find_equilibration
 from orbmm.analysis.bond_events import find_bond_events
 from orbmm.analysis.bonds import measure_bonds
 from orbmm.analysis.carbon_dioxide import follow_carbon_dioxide
+from orbmm.analysis.confidence import measure_confidence
+from orbmm.analysis.confidence_file import ConfidenceFile, read_confidence
 from orbmm.analysis.contacts import compute_native_contacts
 from orbmm.analysis.crystal import read_b_factors
 from orbmm.analysis.density import compute_density
 from orbmm.analysis.diffusion import compute_diffusion
 from orbmm.analysis.energy import measure_energy
+from orbmm.analysis.equipartition import measure_equipartition
 from orbmm.analysis.fluctuation import compute_fluctuation
 from orbmm.analysis.gyration import compute_gyration
 from orbmm.analysis.hydrogen_bonds import count_hydrogen_bonds
@@ -30,6 +34,7 @@ __all__ = [
     "Analysis",
     "Bath",
     "BlockAverage",
+    "ConfidenceFile",
     "Limits",
     "Recording",
     "Result",
@@ -54,13 +59,17 @@ __all__ = [
     "follow_protons",
     "judge",
     "measure_bonds",
+    "measure_confidence",
     "measure_energy",
+    "measure_equipartition",
     "measure_metal_site",
     "measure_temperature",
     "mend_images",
     "read_b_factors",
+    "read_confidence",
     "read_plain_trajectory",
     "read_result",
     "read_run_folder",
     "write_analysis",
+    "write_b_factors",
 ]

@@ -8,9 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import mdtraj as md
+
+from orbmm.analysis.b_factors import choose_suffix, write_b_factors
 from orbmm.analysis.blocks import find_equilibration
 from orbmm.analysis.energy_table import EnergyTable
-from orbmm.analysis.plan import FROM_ENERGIES, plan_measures
+from orbmm.analysis.plan import FROM_A_RUN, plan_measures
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.run_folder import Recording
 from orbmm.analysis.verdict import Limits, Verdict, judge
@@ -18,6 +21,7 @@ from orbmm.errors import AnalysisError
 from orbmm.settings import AnalysisSettings
 
 SUMMARY_FILE = "results.json"
+B_FACTORS_PER_EV_ANGSTROM = 100.0  # so that the scale of the head, 0.3 eV/Å, fits a PDB file's column
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Analysis:
     """What was measured.
 
     results: by name. missing: why an observable was left out, by name. discard_ps: start that averages left out.
-    verdict, limits: what the numbers were held against. record: what run.json says of the run.
+    verdict, limits: what the numbers were held against. record: what run.json says of the run. start: its first frame.
     """
 
     results: dict[str, Result]
@@ -34,6 +38,7 @@ class Analysis:
     verdict: Verdict
     limits: Limits
     record: dict[str, Any]
+    start: md.Trajectory
 
 
 def analyze_recording(
@@ -51,15 +56,21 @@ def analyze_recording(
     """
     settings = recording.settings.analysis if recording.settings else AnalysisSettings()
     cut = _choose_cut(discard_ps if discard_ps is not None else settings.discard_ps, recording.energies)
-    results, missing = _measure(plan_measures(recording, cut, crystal))
-    if recording.energies is None:
-        missing |= dict.fromkeys(FROM_ENERGIES, "not in a trajectory; they need the energies.csv of a run folder")
+    measures = plan_measures(recording, cut, crystal)
+    results, missing = _measure(measures)
+    missing |= {
+        name: f"not in a trajectory; needs {source}" for name, source in FROM_A_RUN.items() if name not in measures
+    }
     limits = limits or Limits()
-    return Analysis(results, missing, cut, judge(results, limits), limits, recording.record)
+    return Analysis(results, missing, cut, judge(results, limits), limits, recording.record, recording.start)
 
 
 def write_analysis(analysis: Analysis, folder: Path) -> None:
-    """Write results.json and a table of each observable. Raises AnalysisError when the folder cannot be written."""
+    """Write results.json, a table of each observable, and the confidence as B-factors of a structure.
+
+    The B-factors are expected force errors in 0.01 eV/Å: 0 to 30. Raises AnalysisError when the folder cannot be
+    written.
+    """
     summary = {
         "verdict": analysis.verdict.line,
         "stable": analysis.verdict.stable,
@@ -74,6 +85,10 @@ def write_analysis(analysis: Analysis, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for result in analysis.results.values():
             result.write(folder)
+        if "confidence" in analysis.results:
+            path = folder / f"confidence{choose_suffix(analysis.start.n_atoms)}"
+            errors = analysis.results["confidence"].values["atom_error"]
+            write_b_factors(analysis.start, B_FACTORS_PER_EV_ANGSTROM * errors, path)
         text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
         (folder / SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
     except OSError as error:

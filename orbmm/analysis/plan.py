@@ -9,11 +9,14 @@ from pathlib import Path
 from orbmm.analysis.bond_events import find_bond_events
 from orbmm.analysis.bonds import measure_bonds
 from orbmm.analysis.carbon_dioxide import follow_carbon_dioxide
+from orbmm.analysis.confidence import measure_confidence
+from orbmm.analysis.confidence_file import DATA_FILE
 from orbmm.analysis.contacts import compute_native_contacts
 from orbmm.analysis.crystal import read_b_factors
 from orbmm.analysis.density import compute_density
 from orbmm.analysis.diffusion import compute_diffusion
 from orbmm.analysis.energy import measure_energy
+from orbmm.analysis.equipartition import measure_equipartition
 from orbmm.analysis.fluctuation import compute_fluctuation
 from orbmm.analysis.gyration import compute_gyration
 from orbmm.analysis.hydrogen_bonds import count_hydrogen_bonds
@@ -30,7 +33,13 @@ from orbmm.analysis.temperature import Bath, measure_temperature
 from orbmm.settings import AnalysisSettings
 
 Measures = dict[str, Callable[[], Result]]
-FROM_ENERGIES = ("temperature", "energy")
+FROM_A_RUN = {
+    "temperature": "the energies.csv of a run folder",
+    "energy": "the energies.csv of a run folder",
+    "equipartition": "the velocities in the checkpoints of a run folder",
+    "confidence": f"the {DATA_FILE} of a run that wrote it",
+}
+"""What no trajectory holds, and where it comes from."""
 
 
 def plan_measures(recording: Recording, cut_ps: float, crystal: Path | None = None) -> Measures:
@@ -46,7 +55,7 @@ def plan_measures(recording: Recording, cut_ps: float, crystal: Path | None = No
     measures: Measures = {
         "rmsd": partial(compute_rmsd, frames, reference),
         "bonds": partial(measure_bonds, frames, start, settings.broken_bond_factor),
-        **_plan_energies(recording, cut_ps),
+        **_plan_run(recording, cut_ps),
         "gyration": partial(compute_gyration, frames),
         "fluctuation": partial(compute_fluctuation, frames, factors, cut_ps),
         "secondary_structure": partial(compute_secondary_structure, frames),
@@ -65,14 +74,18 @@ def plan_measures(recording: Recording, cut_ps: float, crystal: Path | None = No
     return measures
 
 
-def _plan_energies(recording: Recording, cut_ps: float) -> Measures:
-    energies, atoms = recording.energies, recording.start.n_atoms
-    if energies is None:
-        return {}
-    return {
-        "temperature": partial(measure_temperature, energies, atoms, cut_ps, _read_bath(recording)),
-        "energy": partial(measure_energy, energies, atoms, cut_ps),
-    }
+def _plan_run(recording: Recording, cut_ps: float) -> Measures:
+    """What only a run folder tells: energies, velocities, confidence."""
+    energies, topology, bath = recording.energies, recording.start.topology, _read_bath(recording)
+    measures: Measures = {}
+    if energies is not None:
+        measures["temperature"] = partial(measure_temperature, energies, topology.n_atoms, cut_ps, bath)
+        measures["energy"] = partial(measure_energy, energies, topology.n_atoms, cut_ps)
+    if recording.checkpoints is not None:
+        measures["equipartition"] = partial(measure_equipartition, recording.checkpoints, topology, cut_ps)
+    if recording.confidence is not None:
+        measures["confidence"] = partial(measure_confidence, recording.confidence, topology, cut_ps)
+    return measures
 
 
 def _read_bath(recording: Recording) -> Bath | None:

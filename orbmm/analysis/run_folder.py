@@ -10,6 +10,7 @@ from typing import Any
 
 import mdtraj as md
 
+from orbmm.analysis.confidence_file import ConfidenceFile, read_confidence
 from orbmm.analysis.energy_table import EnergyTable, read_energy_table
 from orbmm.analysis.frames import TrajectoryFile
 from orbmm.errors import AnalysisError
@@ -22,6 +23,7 @@ class Recording:
 
     start: one frame with the topology, the reference for RMSD and bonds.
     energies, settings, record: None or empty for a trajectory that is no run of orbmm.
+    confidence: None also for a run that wrote none. checkpoints: folder of a run's checkpoints, with velocities.
     """
 
     frames: TrajectoryFile
@@ -29,6 +31,8 @@ class Recording:
     energies: EnergyTable | None
     settings: Settings | None
     record: dict[str, Any]
+    confidence: ConfidenceFile | None = None
+    checkpoints: Path | None = None
 
 
 def read_run_folder(folder: Path) -> Recording:
@@ -43,7 +47,8 @@ def read_run_folder(folder: Path) -> Recording:
     trajectory = _require(_choose(folder, f"trajectory.{settings.run.trajectory}", "trajectory.xtc", "trajectory.dcd"))
     frames = _open_trajectory(trajectory, start)
     energies = read_energy_table(_require(folder / "energies.csv"))
-    return Recording(frames, start, energies, settings, _read_record(_require(folder / "run.json")))
+    record = _read_record(_require(folder / "run.json"))
+    return Recording(frames, start, energies, settings, record, read_confidence(folder), folder / "checkpoints")
 
 
 def read_plain_trajectory(trajectory: Path, topology: Path) -> Recording:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,20 +21,30 @@ class Limits:
     broken_bonds: covalent bonds that were broken in any frame.
     stretched_fraction: part of all bonds and frames that is stretched (see `bonds`).
     rmsd_angstrom: largest deviation of the backbone, or of the heavy atoms where there is no backbone.
+    drift_mev_per_atom_ps: of the potential energy; two standard errors are allowed on top.
+    doubtful_share: atoms of which the model expects a force error in the upper half of its scale (see `confidence`).
+    equipartition_chance: least chance of the temperatures of the elements, were all as hot as the bath.
     """
 
     temperature_kelvin: float = 10.0
     broken_bonds: int = 0
     stretched_fraction: float = 0.001
     rmsd_angstrom: float = 3.0
+    drift_mev_per_atom_ps: float = 1.0
+    doubtful_share: float = 0.01
+    equipartition_chance: float = 1e-6
 
 
 class Outcome(StrEnum):
-    """What a check says; a check that cannot decide does not make a run unstable."""
+    """What a check says; one that cannot decide, or only calls for caution, does not make a run unstable."""
 
     PASSED = "passed"
     FAILED = "failed"
     UNDECIDED = "undecided"
+    CAUTION = "caution"
+
+
+_SEVERITY = {Outcome.FAILED: 0, Outcome.CAUTION: 1}
 
 
 @dataclass(frozen=True)
@@ -59,11 +70,11 @@ class Verdict:
 
     @property
     def line(self) -> str:
-        """One line: "stable: ..." with every check, or "NOT stable: ..." with the failed ones first."""
+        """One line: "stable: ..." or "NOT stable: ..." with every check, failed ones first, then calls for caution."""
         if not self.checks:
             return "not judged: neither bonds nor a solute nor a temperature to check"
-        failed_first = sorted(self.checks, key=lambda check: check.outcome is not Outcome.FAILED)
-        return ("stable: " if self.stable else "NOT stable: ") + ", ".join(check.says for check in failed_first)
+        worst_first = sorted(self.checks, key=lambda check: _SEVERITY.get(check.outcome, len(_SEVERITY)))
+        return ("stable: " if self.stable else "NOT stable: ") + ", ".join(check.says for check in worst_first)
 
 
 def judge(results: Mapping[str, Result], limits: Limits | None = None) -> Verdict:
@@ -72,17 +83,16 @@ def judge(results: Mapping[str, Result], limits: Limits | None = None) -> Verdic
     results: by name, as `analyze_recording` gives them.
     """
     limits = limits or Limits()
-    checks = []
-    if "temperature" in results and "bath" in results["temperature"].values:
-        checks.append(_check_temperature(results["temperature"], limits))
-    if "bonds" in results:
-        checks += _check_bonds(results["bonds"], limits)
-    if "rmsd" in results:
-        checks.append(_check_rmsd(results["rmsd"], limits))
+    checks: list[Check] = []
+    for name, check in _CHECKS.items():
+        if name in results:
+            checks += check(results[name], limits)
     return Verdict(tuple(checks))
 
 
-def _check_temperature(result: Result, limits: Limits) -> Check:
+def _check_temperature(result: Result, limits: Limits) -> list[Check]:
+    if "bath" not in result.values:
+        return []
     mean, error, bath = (result.number(name) for name in ("mean", "mean_error", "bath"))
     converged = bool(result.number("converged"))
     margin = (
@@ -93,10 +103,21 @@ def _check_temperature(result: Result, limits: Limits) -> Check:
     says = f"temperature {mean:.{digits}f} ± {error:.{digits}f} K"
     if abs(mean - bath) > limits.temperature_kelvin + margin:
         says += f" ({'hotter' if mean > bath else 'colder'} than {bath:g} K)"
-        return Check("temperature", says, limit, Outcome.FAILED)
+        return [Check("temperature", says, limit, Outcome.FAILED)]
     if not converged:
-        return Check("temperature", f"{says} (run too short to be sure)", limit, Outcome.UNDECIDED)
-    return Check("temperature", says, limit, Outcome.PASSED)
+        return [Check("temperature", f"{says} (run too short to be sure)", limit, Outcome.UNDECIDED)]
+    return [Check("temperature", says, limit, Outcome.PASSED)]
+
+
+def _check_equipartition(result: Result, limits: Limits) -> list[Check]:
+    chances = result.values["chance"]
+    worst = int(chances.argmin())
+    least, name = limits.equipartition_chance, result.values["element"].tolist()[worst]
+    says = "elements equally hot"
+    if chances[worst] < least:
+        says = f"{name} at {result.values['temperature'][worst]:.0f} K, {result.number('kelvin'):.0f} K expected"
+    outcome = _outcome(bool(chances[worst] >= least))
+    return [Check("equipartition", says, f"chance of each element's at least {least:g}", outcome)]
 
 
 def _check_bonds(result: Result, limits: Limits) -> list[Check]:
@@ -111,12 +132,42 @@ def _check_bonds(result: Result, limits: Limits) -> list[Check]:
     return checks
 
 
-def _check_rmsd(result: Result, limits: Limits) -> Check:
+def _check_rmsd(result: Result, limits: Limits) -> list[Check]:
     group = "backbone" if "backbone" in result.values else "heavy_atoms"
     largest, last = result.number(f"{group}_largest"), result.number(f"{group}_last")
     words = {"backbone": "backbone", "heavy_atoms": "heavy-atom"}[group]
     says = f"{words} RMSD {last:.2f} Å (largest {largest:.2f})"
-    return Check("rmsd", says, f"largest at most {limits.rmsd_angstrom:g} Å", _outcome(largest <= limits.rmsd_angstrom))
+    limit = f"largest at most {limits.rmsd_angstrom:g} Å"
+    return [Check("rmsd", says, limit, _outcome(largest <= limits.rmsd_angstrom))]
+
+
+def _check_drift(result: Result, limits: Limits) -> list[Check]:
+    drift, error = result.number("potential_drift"), result.number("potential_drift_error")
+    limit = f"at most {limits.drift_mev_per_atom_ps:g} meV/atom/ps, and two standard errors on top"
+    if not math.isfinite(error):
+        return [Check("drift", "too few rows for a drift", limit, Outcome.UNDECIDED)]
+    drifts = abs(drift) > limits.drift_mev_per_atom_ps + _ERRORS_ALLOWED * error
+    says = f"potential energy drifting by {drift:.2g} ± {error:.1g} meV/atom/ps" if drifts else "no drift"
+    return [Check("drift", says, limit, Outcome.CAUTION if drifts else Outcome.PASSED)]
+
+
+def _check_confidence(result: Result, limits: Limits) -> list[Check]:
+    share, above = result.number("doubtful_share"), result.number("doubtful_above")
+    limit = f"expected force error above {above:g} eV/Å for at most {limits.doubtful_share:.1%} of the atoms"
+    if share > limits.doubtful_share:
+        says = f"unknown territory for {share:.2g} of the atoms (first {result.values['least_known'][0][0]})"
+        return [Check("confidence", says, limit, Outcome.CAUTION)]
+    return [Check("confidence", "no unknown territory", limit, Outcome.PASSED)]
+
+
+_CHECKS: Mapping[str, Callable[[Result, Limits], list[Check]]] = {
+    "temperature": _check_temperature,
+    "equipartition": _check_equipartition,
+    "bonds": _check_bonds,
+    "rmsd": _check_rmsd,
+    "energy": _check_drift,
+    "confidence": _check_confidence,
+}
 
 
 def _outcome(passed: bool) -> Outcome:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from orbmm.analysis.result import Result
 from orbmm.errors import AnalysisError, name_nearest
-from orbmm.report import site_figures, solvent_figures, structure_figures
+from orbmm.report import run_figures, site_figures, solvent_figures, structure_figures
 from orbmm.report.style import (
     DARK,
     DOTS_PER_INCH,
@@ -98,6 +98,7 @@ DRAWINGS: Mapping[str, Callable[[Result], Figure]] = {
     "bonds": draw_bonds,
     "temperature": draw_temperature,
     "energy": draw_energy,
+    **run_figures.DRAWINGS,
     **structure_figures.DRAWINGS,
     **site_figures.DRAWINGS,
     **solvent_figures.DRAWINGS,

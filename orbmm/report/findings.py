@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from orbmm.analysis.result import Result
 
-_MOST = 10
+_MOST, _LEAST_KNOWN = 10, 5
 
 
 def list_findings(results: Mapping[str, Result]) -> list[str]:
@@ -29,6 +29,9 @@ def list_findings(results: Mapping[str, Result]) -> list[str]:
         lines += [
             f"proton {row[1]} from {row[2]} to {row[3]} at {row[0]} ps" for row in _take(values["protonation"]["hops"])
         ]
+    if "confidence" in values:
+        rows = values["confidence"]["least_known"].tolist()[:_LEAST_KNOWN]
+        lines.append("least known: " + ", ".join(f"{name} {error} eV/Å" for name, error, _ in rows))
     if "bond_events" in values:
         lines += [f"bond {row[1]} at {row[0]} ps: {row[2]} {row[3]}" for row in _take(values["bond_events"]["events"])]
     return lines

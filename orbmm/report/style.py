@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -67,6 +68,13 @@ def add_right_axis(panel: Axes, vertical: str) -> Axes:
     right.tick_params(labelsize=_SMALL, direction="in")
     name_axes(right, None, vertical)
     return right
+
+
+def add_color_bar(panel: Axes, mesh: ScalarMappable, words: str) -> None:
+    """A bar beside a panel that says what its colours mean; the panel keeps its width."""
+    bar = panel.figure.colorbar(mesh, cax=panel.inset_axes((1.02, 0.0, 0.03, 1.0)))
+    bar.set_label(words, fontsize=_TEXT)
+    bar.ax.tick_params(labelsize=_SMALL)
 
 
 def add_legend(panel: Axes, columns: int = 1) -> None:

@@ -22,7 +22,8 @@ class ModelSettings:
     device: str = setting("Where the network runs: auto, cpu, cuda, cuda:1, ...", "auto")
     force: str = setting("How the network is attached to OpenMM.", "auto", Limits(choices=FORCE_KINDS))
     compile: bool = setting(
-        "Translate the network to machine code first: faster steps after minutes; on a CPU this needs a C++ compiler.", False
+        "Translate the network to machine code first: faster steps after minutes; on a CPU this needs a C++ compiler.",
+        False,
     )
     charge: int | None = setting("Total charge, for models that need it [e].", None)
     multiplicity: int | None = setting("Spin multiplicity, for models that need it.", None, Limits(at_least=1))

@@ -1,0 +1,106 @@
+"""Figures of what only a run folder tells: temperature of each element, confidence of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator
+from numpy.typing import NDArray
+
+from orbmm.analysis.result import Result
+from orbmm.report.style import (
+    COLOR_MAP,
+    DARK,
+    LIGHT,
+    LINES,
+    add_color_bar,
+    add_legend,
+    leave_room,
+    make_panels,
+    mark_limit,
+    mark_points,
+    name_axes,
+)
+
+_FEW_RESIDUES = 12  # that have room for their names
+
+
+def draw_equipartition(result: Result) -> Figure:
+    """Temperature of each element with its natural fluctuation, beside that of all atoms."""
+    figure, (panel,) = make_panels()
+    places = np.arange(len(result.values["element"]))
+    kelvin = result.number("kelvin")
+    panel.axhline(kelvin, linewidth=1.2, label=f"all atoms {kelvin:.0f} K", **LIGHT)
+    panel.errorbar(
+        places, result.values["temperature"], yerr=result.values["fluctuation"],
+        color=DARK["color"], linestyle="none", marker="o", markersize=5, capsize=3,
+        label="element, with its natural fluctuation",
+    )  # fmt: skip
+    panel.set_xlim(-0.5, len(places) - 0.5)
+    names = zip(result.values["element"].tolist(), result.values["atoms"].tolist(), strict=True)
+    panel.set_xticks(places, [f"{name} ({atoms})" for name, atoms in names])
+    leave_room(panel, 0.35)
+    name_axes(panel, "element (atoms)", "temperature / K")
+    add_legend(panel)
+    return figure
+
+
+def draw_confidence(result: Result) -> Figure:
+    """Expected force error of solute and water along time, the shares of its bins, and each residue's along time."""
+    groups = [name for name in ("solute", "water") if name in result.values]
+    residues = len(result.values["residue_numbers"])
+    figure, panels = make_panels(3 if residues else 2)
+    time = result.values["time"]
+    for name, look in zip(groups, LINES, strict=False):
+        label = f"{name}, mean {result.number(f'{name}_mean'):.3f}"
+        panels[0].plot(time, result.values[name], linewidth=1.2, label=label, **look, **mark_points(time))
+    mark_limit(panels[0], result.number("doubtful_above"), "doubtful")
+    panels[0].set_ylim(0.0, 1.35 * max(result.number("doubtful_above"), float(result.values[groups[0]].max())))
+    name_axes(panels[0], None, "expected force error\n/ eV Å$^{-1}$")
+    add_legend(panels[0], columns=2)
+    edges = _find_stretches(result)
+    shares = 100.0 * np.ma.masked_equal(result.values["bin_shares"], 0.0)
+    _draw_map(panels[1], (edges, result.values["edges"]), shares, "atoms / %")
+    name_axes(panels[1], None, "most probable\nerror / eV Å$^{-1}$")
+    if residues:
+        rows = np.arange(residues + 1) - 0.5
+        _draw_map(panels[2], (edges, rows), result.values["residue_map"], "expected error\n/ eV Å$^{-1}$")
+        _name_residues(panels[2], result)
+        name_axes(panels[2], None, "residue")
+    name_axes(panels[-1], "time / ps", panels[-1].get_ylabel())
+    return figure
+
+
+def _find_stretches(result: Result) -> NDArray[np.float64]:
+    """Edges (S + 1,) of the stretches of time [ps]."""
+    begins, last = result.values["stretch_start"], float(result.values["time"][-1])
+    step = float(begins[-1] - begins[-2]) if len(begins) > 1 else 1e-3
+    return np.append(begins, max(last, float(begins[-1]) + step))
+
+
+def _draw_map(panel: Axes, edges: tuple[NDArray, NDArray], values: NDArray, words: str) -> None:
+    """values: (S, rows) over edges of time (S + 1,) and of rows."""
+    mesh = panel.pcolormesh(*edges, values.T, cmap=COLOR_MAP, rasterized=True)
+    add_color_bar(panel, mesh, words)
+
+
+def _name_residues(panel: Axes, result: Result) -> None:
+    """Names of a few residues, or numbers of some of many."""
+    names = result.values["residue_names"][:, 0].tolist()
+    if len(names) > _FEW_RESIDUES:
+        chosen = MaxNLocator(6, integer=True).tick_values(0, len(names) - 1).astype(int)
+        chosen = [place for place in chosen.tolist() if 0 <= place < len(names)]
+        names = [str(result.values["residue_numbers"][place]) for place in chosen]
+    else:
+        chosen = list(range(len(names)))
+    panel.yaxis.set_major_locator(FixedLocator(chosen))
+    panel.set_yticklabels(names)
+
+
+DRAWINGS: Mapping[str, Callable[[Result], Figure]] = {
+    "equipartition": draw_equipartition,
+    "confidence": draw_confidence,
+}
