@@ -1,7 +1,9 @@
 """From a trajectory to numbers: one function per observable, each returning a Result with units and method."""
 
 from orbmm.analysis.analyze import Analysis, analyze_recording, write_analysis
+from orbmm.analysis.angles import measure_angles
 from orbmm.analysis.b_factors import write_b_factors
+from orbmm.analysis.binding_site import find_binding_site, select_atoms
 from orbmm.analysis.blocks import BlockAverage, average_blocks, find_equilibration
 from orbmm.analysis.bond_events import find_bond_events
 from orbmm.analysis.bonds import measure_bonds
@@ -10,6 +12,7 @@ from orbmm.analysis.confidence import measure_confidence
 from orbmm.analysis.confidence_file import ConfidenceFile, read_confidence
 from orbmm.analysis.contacts import compute_native_contacts
 from orbmm.analysis.crystal import read_b_factors
+from orbmm.analysis.crystal_rmsd import compute_crystal_rmsd
 from orbmm.analysis.density import compute_density
 from orbmm.analysis.diffusion import compute_diffusion
 from orbmm.analysis.energy import measure_energy
@@ -25,10 +28,11 @@ from orbmm.analysis.radial import compute_water_distribution
 from orbmm.analysis.ramachandran import compute_ramachandran
 from orbmm.analysis.result import Result, read_result
 from orbmm.analysis.rmsd import compute_rmsd
-from orbmm.analysis.run_folder import Recording, read_plain_trajectory, read_run_folder
+from orbmm.analysis.run_folder import Recording, read_plain_trajectory, read_run_folder, read_structure
 from orbmm.analysis.secondary import compute_secondary_structure
 from orbmm.analysis.temperature import Bath, measure_temperature
 from orbmm.analysis.verdict import Limits, Verdict, judge
+from orbmm.analysis.water_wire import find_water_wire
 
 __all__ = [
     "Analysis",
@@ -41,6 +45,7 @@ __all__ = [
     "Verdict",
     "analyze_recording",
     "average_blocks",
+    "compute_crystal_rmsd",
     "compute_density",
     "compute_diffusion",
     "compute_fluctuation",
@@ -52,12 +57,15 @@ __all__ = [
     "compute_secondary_structure",
     "compute_water_distribution",
     "count_hydrogen_bonds",
+    "find_binding_site",
     "find_bond_events",
     "find_equilibration",
     "find_solute",
+    "find_water_wire",
     "follow_carbon_dioxide",
     "follow_protons",
     "judge",
+    "measure_angles",
     "measure_bonds",
     "measure_confidence",
     "measure_energy",
@@ -70,6 +78,8 @@ __all__ = [
     "read_plain_trajectory",
     "read_result",
     "read_run_folder",
+    "read_structure",
+    "select_atoms",
     "write_analysis",
     "write_b_factors",
 ]

@@ -46,17 +46,18 @@ def analyze_recording(
     discard_ps: float | None = None,
     limits: Limits | None = None,
     crystal: Path | None = None,
+    site: str | None = None,
 ) -> Analysis:
     """Measure everything that the recording has, and judge it.
 
     discard_ps: start that averages leave out; None takes the settings' word, or else finds where the potential
     energy has settled. What is shown along time always covers the whole run.
-    crystal: PDB file whose B-factors stand beside the fluctuation of each residue.
+    crystal: PDB file to compare shape and fluctuation with. site: the binding site, as a selection of mdtraj.
     Raises AnalysisError for files that do not fit together.
     """
     settings = recording.settings.analysis if recording.settings else AnalysisSettings()
-    cut = _choose_cut(discard_ps if discard_ps is not None else settings.discard_ps, recording.energies)
-    measures = plan_measures(recording, cut, crystal)
+    cut = _choose_cut(settings.discard_ps if discard_ps is None else discard_ps, recording.energies)
+    measures = plan_measures(recording, cut, crystal, site)
     results, missing = _measure(measures)
     missing |= {
         name: f"not in a trajectory; needs {source}" for name, source in FROM_A_RUN.items() if name not in measures

@@ -6,6 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from orbmm.analysis.angles import measure_angles
+from orbmm.analysis.binding_site import find_binding_site
 from orbmm.analysis.bond_events import find_bond_events
 from orbmm.analysis.bonds import measure_bonds
 from orbmm.analysis.carbon_dioxide import follow_carbon_dioxide
@@ -13,11 +18,13 @@ from orbmm.analysis.confidence import measure_confidence
 from orbmm.analysis.confidence_file import DATA_FILE
 from orbmm.analysis.contacts import compute_native_contacts
 from orbmm.analysis.crystal import read_b_factors
+from orbmm.analysis.crystal_rmsd import compute_crystal_rmsd
 from orbmm.analysis.density import compute_density
 from orbmm.analysis.diffusion import compute_diffusion
 from orbmm.analysis.energy import measure_energy
 from orbmm.analysis.equipartition import measure_equipartition
 from orbmm.analysis.fluctuation import compute_fluctuation
+from orbmm.analysis.frames import Frames
 from orbmm.analysis.gyration import compute_gyration
 from orbmm.analysis.hydrogen_bonds import count_hydrogen_bonds
 from orbmm.analysis.metal_site import measure_metal_site
@@ -30,6 +37,7 @@ from orbmm.analysis.rmsd import compute_rmsd
 from orbmm.analysis.run_folder import Recording, read_structure
 from orbmm.analysis.secondary import compute_secondary_structure
 from orbmm.analysis.temperature import Bath, measure_temperature
+from orbmm.analysis.water_wire import find_water_wire
 from orbmm.settings import AnalysisSettings
 
 Measures = dict[str, Callable[[], Result]]
@@ -42,19 +50,26 @@ FROM_A_RUN = {
 """What no trajectory holds, and where it comes from."""
 
 
-def plan_measures(recording: Recording, cut_ps: float, crystal: Path | None = None) -> Measures:
+def plan_measures(
+    recording: Recording, cut_ps: float, crystal: Path | None = None, site: str | None = None
+) -> Measures:
     """Every observable by name; each raises NothingToMeasure when the system has no part that it speaks of.
 
     cut_ps: start that averages leave out [ps]; what is shown along time covers the whole run.
-    crystal: PDB file whose B-factors stand beside the fluctuation. Raises AnalysisError for one without them.
+    crystal: PDB file to compare shape and fluctuation with. site: selection of the binding site in mdtraj's language;
+    absent, the settings' or what lies around the metal.
+    Raises AnalysisError for a crystal structure without B-factors, or a selection that cannot be read or is empty.
     """
     settings = recording.settings.analysis if recording.settings else AnalysisSettings()
     frames, start = recording.frames, recording.start
     reference = read_structure(settings.reference) if settings.reference else start
     factors = read_b_factors(crystal) if crystal else None
+    pocket = find_binding_site(start, site or settings.binding_site)
     measures: Measures = {
-        "rmsd": partial(compute_rmsd, frames, reference),
+        "rmsd": partial(compute_rmsd, frames, reference, pocket),
+        **_plan_crystal(frames, crystal, pocket),
         "bonds": partial(measure_bonds, frames, start, settings.broken_bond_factor),
+        "angles": partial(measure_angles, frames, start),
         **_plan_run(recording, cut_ps),
         "gyration": partial(compute_gyration, frames),
         "fluctuation": partial(compute_fluctuation, frames, factors, cut_ps),
@@ -64,6 +79,7 @@ def plan_measures(recording: Recording, cut_ps: float, crystal: Path | None = No
         "metal_site": partial(measure_metal_site, frames),
         "carbon_dioxide": partial(follow_carbon_dioxide, frames),
         "protonation": partial(follow_protons, frames),
+        "water_wire": partial(find_water_wire, frames),
         "bond_events": partial(find_bond_events, frames),
         "water_distribution": partial(compute_water_distribution, frames, settings.rdf_cutoff_nm, cut_ps),
         "oxygen_hydrogen": partial(compute_oxygen_hydrogen, frames, settings.rdf_cutoff_nm, cut_ps),
@@ -72,6 +88,12 @@ def plan_measures(recording: Recording, cut_ps: float, crystal: Path | None = No
         "diffusion": partial(compute_diffusion, frames, cut_ps, _find_kelvin(recording)),
     }
     return measures
+
+
+def _plan_crystal(frames: Frames, crystal: Path | None, site: NDArray[np.int64]) -> Measures:
+    if crystal is None:
+        return {}
+    return {"crystal_rmsd": partial(compute_crystal_rmsd, frames, read_structure(crystal), crystal.name, site)}
 
 
 def _plan_run(recording: Recording, cut_ps: float) -> Measures:

@@ -26,7 +26,10 @@ def analyze(
         float | None, typer.Option(min=0.0, help="Start of the run that averages leave out [ps].")
     ] = None,
     crystal: Annotated[
-        Path | None, typer.Option(help="PDB entry whose B-factors stand beside the fluctuation of each residue.")
+        Path | None, typer.Option(help="PDB entry that shape and fluctuation are compared with.")
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option(help="Binding site as a selection of mdtraj, such as 'resSeq 94 96 119'.")
     ] = None,
 ) -> None:
     """Measure what the system has of structure, metal site, chemistry, water, temperature and energy; judge stability.
@@ -41,7 +44,7 @@ def analyze(
 
     recording, folder = open_recording(run, trajectory, topology)
     folder = output or folder
-    analysis = analyze_recording(recording, discard_ps, crystal=crystal)
+    analysis = analyze_recording(recording, discard_ps, crystal=crystal, site=site)
     write_analysis(analysis, folder)
     write_figures(analysis.results, folder, ("png", "svg"))
     console = Console(highlight=False)

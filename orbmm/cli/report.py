@@ -21,7 +21,10 @@ def report(
         float | None, typer.Option(min=0.0, help="Start of the run that averages leave out [ps].")
     ] = None,
     crystal: Annotated[
-        Path | None, typer.Option(help="PDB entry whose B-factors stand beside the fluctuation of each residue.")
+        Path | None, typer.Option(help="PDB entry that shape and fluctuation are compared with.")
+    ] = None,
+    site: Annotated[
+        str | None, typer.Option(help="Binding site as a selection of mdtraj, such as 'resSeq 94 96 119'.")
     ] = None,
 ) -> None:
     """Measure everything and write one HTML page: verdict, figures, numbers, a 3-D view, what was run.
@@ -34,7 +37,7 @@ def report(
 
     recording, folder = open_recording(run, trajectory, topology)
     path = output or folder.parent / "report.html"
-    analysis = analyze_recording(recording, discard_ps, crystal=crystal)
+    analysis = analyze_recording(recording, discard_ps, crystal=crystal, site=site)
     settings = (run / "settings.toml").read_text(encoding="utf-8") if run is not None else ""
     write_page(recording, analysis, path, settings)
     typer.echo(f"report: {path}")

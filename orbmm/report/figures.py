@@ -18,6 +18,7 @@ from orbmm.report.style import (
     DOTS_PER_INCH,
     FAINT,
     LIGHT,
+    LINES,
     add_legend,
     make_panels,
     mark_limit,
@@ -30,15 +31,25 @@ _TIME = "time / ps"
 
 
 def draw_rmsd(result: Result) -> Figure:
-    """Deviation of backbone and heavy atoms from the start along time."""
+    """Deviation of backbone, heavy atoms and binding site from the start along time."""
+    return _draw_deviations(result, "RMSD to the start / Å")
+
+
+def draw_crystal_rmsd(result: Result) -> Figure:
+    """Deviation of backbone, heavy atoms and binding site from the crystal structure along time."""
+    return _draw_deviations(result, "RMSD to the crystal / Å")
+
+
+def _draw_deviations(result: Result, vertical: str) -> Figure:
     figure, (panel,) = make_panels()
-    for name, words, look in (("heavy_atoms", "heavy atoms", LIGHT), ("backbone", "backbone", DARK)):
+    time = result.values["time"]
+    for name, look in (("heavy_atoms", LIGHT), ("binding_site", LINES[2]), ("backbone", DARK)):
         if name in result.values:
-            time = result.values["time"]
+            words = name.replace("_", " ")
             panel.plot(time, result.values[name], label=words, linewidth=1.2, **look, **mark_points(time))
-    panel.set_ylim(0.0, 1.2 * panel.get_ylim()[1])  # room for the legend above the lines
-    name_axes(panel, _TIME, "RMSD to the start / Å")
-    add_legend(panel, columns=2)
+    panel.set_ylim(0.0, 1.25 * panel.get_ylim()[1])  # room for the legend above the lines
+    name_axes(panel, _TIME, vertical)
+    add_legend(panel, columns=3)
     return figure
 
 
@@ -56,6 +67,20 @@ def draw_bonds(result: Result) -> Figure:
     below.set_ylim(-0.15 * most, 1.15 * most)  # a line of zeros stays clear of the frame
     below.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     name_axes(below, _TIME, "broken bonds")
+    return figure
+
+
+def draw_angles(result: Result) -> Figure:
+    """The change of the angles along time, root mean square and largest."""
+    figure, (above, below) = make_panels(2)
+    time, largest = result.values["time"], result.values["largest_change"]
+    above.plot(time, largest, linewidth=1.0, **DARK, **mark_points(time))
+    mark_limit(above, result.number("bent_degrees"), "bent")
+    above.set_ylim(0.0, 1.2 * max(float(largest.max()), result.number("bent_degrees")))
+    name_axes(above, None, "most changed\nangle / degrees")
+    below.plot(time, result.values["change"], linewidth=1.2, **DARK, **mark_points(time))
+    below.set_ylim(0.0, 1.25 * max(1.0, float(result.values["change"].max())))
+    name_axes(below, _TIME, "RMS change of\nangles / degrees")
     return figure
 
 
@@ -95,7 +120,9 @@ def draw_energy(result: Result) -> Figure:
 
 DRAWINGS: Mapping[str, Callable[[Result], Figure]] = {
     "rmsd": draw_rmsd,
+    "crystal_rmsd": draw_crystal_rmsd,
     "bonds": draw_bonds,
+    "angles": draw_angles,
     "temperature": draw_temperature,
     "energy": draw_energy,
     **run_figures.DRAWINGS,

@@ -22,6 +22,8 @@ def list_findings(results: Mapping[str, Result]) -> list[str]:
     if "metal_oxygen" in values.get("protonation", {}):
         (first, start), (last, end) = values["protonation"]["metal_oxygen"].tolist()
         lines.append(f"oxygen on the metal: {first}, {start}" + _add_end(f"{first}, {start}", f"{last}, {end}"))
+    if "water_wire" in values:
+        lines.append("water wire: " + _tell_wire(values["water_wire"]["wire_start"], values["water_wire"]["wire_end"]))
     if "carbon_dioxide" in values:
         start, end = values["carbon_dioxide"]["state"][0].tolist()
         lines.append(f"carbon dioxide found: {start}" + _add_end(start, end))
@@ -35,6 +37,11 @@ def list_findings(results: Mapping[str, Result]) -> list[str]:
     if "bond_events" in values:
         lines += [f"bond {row[1]} at {row[0]} ps: {row[2]} {row[3]}" for row in _take(values["bond_events"]["events"])]
     return lines
+
+
+def _tell_wire(start: NDArray[Any], end: NDArray[Any]) -> str:
+    first, last = (" ".join(wire[:, 0].tolist()) or "none" for wire in (start, end))
+    return first + _add_end(first, last)
 
 
 def _add_end(start: str, end: str) -> str:

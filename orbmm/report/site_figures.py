@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -77,6 +78,26 @@ def draw_protonation(result: Result) -> Figure:
     return figure
 
 
+def draw_water_wire(result: Result) -> Figure:
+    """Waters in the wire from the metal to the group, and its longest step, along time; gaps while there is none."""
+    figure, (above, below) = make_panels(2)
+    time, waters = result.values["time"], result.values["waters"].astype(float)
+    waters[waters < 0.0] = np.nan
+    look = mark_points(time)
+    above.step(time, waters, where="mid", linewidth=1.4, label=f"{result.number('connected'):.0%} of the frames",
+               **look, **DARK)  # fmt: skip
+    above.set_ylim(-0.5, max(4.0, np.nanmax(waters, initial=0.0) + 2.0))
+    above.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    name_axes(above, None, "waters in\nthe wire")
+    add_legend(above)
+    below.plot(time, result.values["distance"], linewidth=1.2, label="straight, end to end", **look, **LIGHT)
+    below.plot(time, result.values["longest_step"], linewidth=1.2, label="longest step", **look, **DARK)
+    below.set_ylim(0.0, 1.35 * below.get_ylim()[1])
+    name_axes(below, _TIME, "distance / Å")
+    add_legend(below, columns=2)
+    return figure
+
+
 def draw_bond_events(result: Result) -> Figure:
     """How many bonds the graph has more and less than at the start, along time."""
     figure, (panel,) = make_panels()
@@ -101,5 +122,6 @@ DRAWINGS: Mapping[str, Callable[[Result], Figure]] = {
     "metal_site": draw_metal_site,
     "carbon_dioxide": draw_carbon_dioxide,
     "protonation": draw_protonation,
+    "water_wire": draw_water_wire,
     "bond_events": draw_bond_events,
 }

@@ -24,6 +24,10 @@ class AnalysisSettings:
         "Largest distance of the radial distribution [nm]; absent: half the box, at most 1 nm.", None, Limits(above=0)
     )
     reference: Path | None = setting("Structure for the RMSD; absent: the start of the run.", None)
+    binding_site: str | None = setting(
+        "Binding site as a selection of mdtraj, such as 'resSeq 94 96 119'; absent: residues within 5 Å of the metal.",
+        None,
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

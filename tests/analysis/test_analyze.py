@@ -22,10 +22,20 @@ from orbmm.errors import AnalysisError
 
 Analyze = Callable[..., Result]
 OBSERVABLES = (
-    "rmsd", "bonds", "temperature", "energy", "gyration", "fluctuation", "ramachandran", "protonation", "bond_events",
+    "rmsd", "bonds", "angles", "temperature", "energy", "gyration", "fluctuation", "ramachandran", "protonation", "bond_events",
     "water_distribution", "oxygen_hydrogen", "hydrogen_bonds", "density", "diffusion",
 )  # fmt: skip
-DRY = ("rmsd", "bonds", "gyration", "fluctuation", "ramachandran", "protonation", "bond_events", "hydrogen_bonds")
+DRY = (
+    "rmsd",
+    "bonds",
+    "angles",
+    "gyration",
+    "fluctuation",
+    "ramachandran",
+    "protonation",
+    "bond_events",
+    "hydrogen_bonds",
+)
 
 
 def test_a_run_folder_gets_numbers_tables_figures_and_a_verdict(run_folder: Path, analyze: Analyze) -> None:

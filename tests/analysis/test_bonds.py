@@ -6,6 +6,8 @@ import mdtraj as md
 import numpy as np
 import pytest
 from analysis.synthetic import Jiggle, make_box, make_trajectory
+from analysis.test_chemistry import FAR, hop
+from analysis.zinc_site import SECOND, make_site, slide
 
 from orbmm.analysis import measure_bonds
 from orbmm.analysis.result import NothingToMeasure
@@ -23,11 +25,41 @@ def pull_hydrogen(factor: float, frames: slice) -> md.Trajectory:
 
 
 def test_a_bond_that_breaks_is_counted_and_named() -> None:
-    result = measure_bonds(pull_hydrogen(2.5, slice(12, 15)))
+    result = measure_bonds(pull_hydrogen(1.7, slice(12, 15)))
     assert result.values["broken"].tolist() == [0] * 12 + [1] * 3 + [0] * 5
     assert result.number("broken_ever") == 1 and result.number("broken_at_end") == 0
     assert result.values["broken_names"].tolist() == ["HOH10-O HOH10-H1"]
-    assert result.number("ratio_largest") == pytest.approx(2.5, rel=1e-4)
+    assert result.number("ratio_largest") == pytest.approx(1.7, rel=1e-4)
+    assert result.number("broken_molecules") == 1
+
+
+def test_a_proton_that_another_oxygen_takes_is_transferred_and_not_broken() -> None:
+    site = make_site(10)
+    hop(site, slice(4, 8))
+    result = measure_bonds(site)
+    assert result.values["transferred"].tolist() == [0] * 4 + [1] * 4 + [0] * 2
+    assert result.number("broken_ever") == result.number("stretched_fraction") == 0
+    slide(site, SECOND, FAR, slice(4, 8))  # nobody is there to take it
+    assert measure_bonds(site).number("broken_ever") > 0
+
+
+def test_two_broken_bonds_of_one_molecule_are_one_broken_molecule() -> None:
+    moving = make_trajectory(Jiggle(frames=4, shake_nm=0.0)).make_molecules_whole()
+    moving.xyz[2, [HYDROGEN, HYDROGEN + 1]] += 5.0 * (moving.xyz[2, HYDROGEN - 1] - moving.xyz[2, HYDROGEN])
+    moving.unitcell_vectors = None
+    result = measure_bonds(moving)
+    assert result.number("broken_ever") == 2 and result.number("broken_molecules") == 1
+
+
+def test_lengths_are_kept_against_those_of_the_start() -> None:
+    moving = make_trajectory(Jiggle(frames=5, shake_nm=0.003)).make_molecules_whole()
+    moving.unitcell_vectors = None
+    result = measure_bonds(moving)
+    first, second = result.values["atoms"].T
+    lengths = 10.0 * np.linalg.norm(moving.xyz[:, first].astype(float) - moving.xyz[:, second], axis=2)
+    np.testing.assert_allclose(result.values["mean_length"], lengths.mean(axis=0), rtol=1e-5)
+    change = np.sqrt(((lengths - lengths[0]) ** 2).mean(axis=1))
+    np.testing.assert_allclose(result.values["length_change"], change, atol=1e-5)
 
 
 def test_a_stretched_bond_is_not_broken() -> None:

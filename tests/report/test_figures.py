@@ -40,7 +40,7 @@ BOTTOM = {
     "ramachandran": "$\\phi$ / degrees",
 }
 OBSERVABLES = (
-    "rmsd", "bonds", "temperature", "energy", "gyration", "fluctuation", "ramachandran", "protonation", "bond_events",
+    "rmsd", "bonds", "angles", "temperature", "energy", "gyration", "fluctuation", "ramachandran", "protonation", "bond_events",
     "water_distribution", "oxygen_hydrogen", "hydrogen_bonds", "density", "diffusion",
 )  # fmt: skip
 NARROW = {"ramachandran": 840}
@@ -119,7 +119,7 @@ def test_an_unknown_result_has_no_figure(results: dict[str, Result]) -> None:
 def test_every_observable_has_a_figure(repository: Path) -> None:
     source = (repository / "orbmm" / "analysis" / "plan.py").read_text(encoding="utf-8")
     planned = set(re.findall(r'"(\w+)"(?::|\] =) partial', source))
-    assert len(planned) == 20 and planned == set(DRAWINGS)
+    assert len(planned) == 23 and planned == set(DRAWINGS)
 
 
 def draw_all(trajectory: md.Trajectory) -> dict[str, Figure]:
