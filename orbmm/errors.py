@@ -54,6 +54,12 @@ class DiskFull(RunError):
     exit_code = 3
 
 
+class OutOfMemory(OrbmmError):
+    """No memory for an evaluation of the network."""
+
+    exit_code = 3
+
+
 class UnstableRun(OrbmmError):
     """Dynamics that went wrong and were stopped."""
 

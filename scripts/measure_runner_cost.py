@@ -28,9 +28,11 @@ from openmm import app, unit
 
 from orbmm.settings import ModelSettings, RunSettings, Settings, SystemSettings
 from orbmm.simulation.forces import ForceIdentity
-from orbmm.simulation.langevin import open_dynamics
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.run import start_run
+from orbmm.simulation.schedule import plan_stages
+from orbmm.simulation.stage_system import StageSystem
+from orbmm.simulation.start import read_start
 
 ALLOWED_MS = 1.6
 WATERS_PER_NM3 = 33.4
@@ -51,6 +53,9 @@ class NoForces:
     def identify(self, model: ModelSettings) -> ForceIdentity:
         """There is no network behind it."""
         return ForceIdentity("none", "cpu", "0" * 64)
+
+    def open_confidence(self, topology: app.Topology, model: ModelSettings) -> None:
+        """Nor any confidence."""
 
 
 def write_waters(path: Path, waters: int) -> None:
@@ -105,10 +110,11 @@ def time_loop(settings: Settings) -> dict[str, float]:
 
 def time_integrator(settings: Settings, steps: int) -> dict[str, float]:
     """The integrator alone for as many steps."""
-    structure = app.PDBFile(str(settings.system.structure))
-    system = NoForces().create_system(structure.topology, settings.model)
-    dynamics = open_dynamics(structure.topology, system, settings.run)
-    dynamics.context.setPositions(structure.positions)
+    start = read_start(settings.system)
+    system = NoForces().create_system(start.topology, settings.model)
+    planned = plan_stages(settings)[-1]
+    dynamics = StageSystem(system, start, settings.run.seed, settings.run.platform).open(planned, 0)
+    dynamics.context.setPositions(start.positions)
     dynamics.advance(10)
     start = Clocks.read()
     dynamics.advance(steps)

@@ -35,7 +35,7 @@ def run(
     analyze: Annotated[bool, typer.Option(help="Analyse the run when it is complete.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Warnings and errors only.")] = False,
 ) -> None:
-    """Simulate a prepared system: minimise, then Langevin dynamics at constant volume."""
+    """Simulate a prepared system: the stages in its file, or else minimise, then Langevin dynamics."""
     from orbmm.settings import override_settings, read_settings
     from orbmm.simulation.run import start_run
 
@@ -72,7 +72,8 @@ def conclude(outcome: Outcome, analyze: bool, quiet: bool) -> None:
     """Say where the run lies; analyse it if it is complete, else say how to go on."""
     folder = _shorten(outcome.folder)
     if not outcome.finished:
-        typer.echo(f"stopped in order at step {outcome.step}; go on with: orbmm resume {folder}")
+        stage = "" if outcome.stage == "produce" else f" of {outcome.stage}"
+        typer.echo(f"stopped in order at step {outcome.step}{stage}; go on with: orbmm resume {folder}")
         return
     if not quiet:
         typer.echo(f"complete: {outcome.step} steps in {folder}")
@@ -127,11 +128,13 @@ class _LinePrinter:
 
 
 def _describe(progress: Progress) -> str:
-    """One line: steps, ps, temperature, potential energy, speed, time left."""
+    """One line: stage, steps, ps, temperature, potential energy, RMSD if wanted, speed, time left."""
+    rmsd = "" if progress.rmsd_nm is None else f"RMSD {progress.rmsd_nm:.3f} nm  "
+    stage = "" if progress.stage == "produce" else f"{progress.stage}  "
     return (
-        f"step {progress.step}/{progress.total_steps}  {progress.time_ps:.3f} ps  "
+        f"{stage}step {progress.step}/{progress.total_steps}  {progress.time_ps:.3f} ps  "
         f"{progress.temperature_kelvin:.0f} K  {progress.potential_energy_kj_mol:.1f} kJ/mol  "
-        f"{progress.ns_per_day:.3g} ns/day  {_format_duration(progress.seconds_left)} left"
+        f"{rmsd}{progress.ns_per_day:.3g} ns/day  {_format_duration(progress.seconds_left)} left"
     )
 
 

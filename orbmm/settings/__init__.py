@@ -9,8 +9,10 @@ from orbmm.settings.model import ModelSettings
 from orbmm.settings.override import override_settings
 from orbmm.settings.preparation import PreparationSettings
 from orbmm.settings.read import make_settings, read_settings
+from orbmm.settings.restraint import RestraintSettings
 from orbmm.settings.run import RunSettings
 from orbmm.settings.settings import Settings
+from orbmm.settings.stage import StageSettings
 from orbmm.settings.system import SystemSettings
 from orbmm.settings.write import format_settings, write_settings
 
@@ -19,8 +21,10 @@ __all__ = [
     "GuardSettings",
     "ModelSettings",
     "PreparationSettings",
+    "RestraintSettings",
     "RunSettings",
     "Settings",
+    "StageSettings",
     "SystemSettings",
     "format_settings",
     "make_settings",

@@ -54,6 +54,12 @@ def value_type(settings_class: type, name: str) -> type:
     return typing.cast(type, hint)
 
 
+def entry_class(hint: Any) -> type | None:
+    """The dataclass in tuple[..., ...] of one, as a list of tables has it; None for any other type."""
+    entries = typing.get_args(hint) if typing.get_origin(hint) is tuple else ()
+    return entries[0] if entries and dataclasses.is_dataclass(entries[0]) else None
+
+
 @cache
 def _read_hints(settings_class: type) -> dict[str, Any]:
     return typing.get_type_hints(settings_class)
@@ -81,7 +87,7 @@ def _convert(name: str, value: Any, wanted: type) -> Any:
     if wanted == Names and isinstance(value, list):
         value = tuple(value)
     if not _fits(value, wanted):
-        raise SettingsError(f"{name} is {value!r}, but must be {_TYPE_WORDS[wanted]}")
+        raise SettingsError(f"{name} is {value!r}, but must be {_TYPE_WORDS.get(wanted, 'a list of tables')}")
     if wanted is float and not math.isfinite(value):
         raise SettingsError(f"{name} is {value!r}, but must be a finite number")
     return value
@@ -94,6 +100,8 @@ def _fits(value: Any, wanted: Any) -> bool:
         return isinstance(value, tuple) and all(isinstance(entry, str) for entry in value)
     if wanted == NameTable:
         return isinstance(value, Mapping) and all(isinstance(entry, str) for entry in value.values())
+    if (entry_type := entry_class(wanted)) is not None:
+        return isinstance(value, tuple) and all(isinstance(entry, entry_type) for entry in value)
     return type(value) is wanted
 
 

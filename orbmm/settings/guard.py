@@ -24,6 +24,11 @@ class GuardSettings:
     drift_limit_nm: float = setting(
         "Farthest that the centre of mass may move from the start, where it is kept at rest [nm].", 0.5, Limits(above=0)
     )
+    confidence_limit_factor: float = setting(
+        "Mean force error that the model expects of itself may grow to this many times that of the start.",
+        1.5,
+        Limits(above=1),
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -7,13 +7,12 @@ import tomllib
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from orbmm.errors import SettingsError, name_nearest
+from orbmm.settings.field import entry_class, value_type
 from orbmm.settings.paths import change_paths, make_absolute
 from orbmm.settings.settings import Settings
-
-Table = TypeVar("Table")
 
 
 def read_settings(path: Path | str) -> Settings:
@@ -27,12 +26,16 @@ def read_settings(path: Path | str) -> Settings:
 
 def make_settings(document: Mapping[str, Any], path: Path) -> Settings:
     """The settings in the tables of a document that was read from `path`, as `read_settings` makes them."""
-    table_types = typing.get_type_hints(Settings)
+    types = typing.get_type_hints(Settings)
     for name in document:
-        if name not in table_types:
-            raise SettingsError(f"{path}: unknown table [{name}]; {name_nearest(name, table_types)}")
-    tables = {name: _read_table(path, name, kind, document.get(name, {})) for name, kind in table_types.items()}
-    return Settings(**tables)
+        if name not in types:
+            raise SettingsError(f"{path}: unknown table [{name}]; {name_nearest(name, types)}")
+    given = {name: document.get(name, {}) for name, kind in types.items() if entry_class(kind) is None} | document
+    tables = {name: _read_value(path, name, types[name], value) for name, value in given.items()}
+    try:
+        return Settings(**tables)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from error
 
 
 def _read_document(path: Path) -> dict[str, Any]:
@@ -46,20 +49,32 @@ def _read_document(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: not a TOML file ({error})") from error
 
 
-def _read_table(path: Path, name: str, kind: type[Table], values: Any) -> Table:
+def _read_value(path: Path, name: str, kind: Any, value: Any) -> Any:
+    """A table, a list of tables, or a plain value, as its type says."""
+    entry = entry_class(kind)
+    if entry is not None:
+        if not isinstance(value, list):
+            raise SettingsError(
+                f"{path}: {name} is {value!r}, but must be tables that each start with the line [[{name}]]"
+            )
+        return tuple(_read_table(path, name, entry, each) for each in value)
+    return _read_table(path, name, kind, value) if dataclasses.is_dataclass(kind) else value
+
+
+def _read_table(path: Path, name: str, kind: Any, values: Any) -> Any:
     if not isinstance(values, dict):
         raise SettingsError(f"{path}: {name} is {values!r}, but must be a table that starts with the line [{name}]")
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
-    known = [field.name for field in fields]
+    fields = {field.name: field for field in dataclasses.fields(kind)}
     for key in values:
-        if key not in known:
-            raise SettingsError(f"{path}: unknown key '{key}' in [{name}]; {name_nearest(key, known)}")
-    for field in fields:
+        if key not in fields:
+            raise SettingsError(f"{path}: unknown key '{key}' in [{name}]; {name_nearest(key, fields)}")
+    for field in fields.values():
         needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if needed and field.name not in values:
             raise SettingsError(f"{path}: [{name}] lacks '{field.name}': {field.metadata['sentence']}")
+    read = {key: _read_value(path, f"{name}.{key}", value_type(kind, key), value) for key, value in values.items()}
     try:
-        table = kind(**values)
+        table = kind(**read)
     except SettingsError as error:
         raise SettingsError(f"{path}: [{name}] {error}") from error
     return change_paths(table, lambda given: make_absolute(given, path.parent))

@@ -1,13 +1,13 @@
-"""How long, how hot and in what steps a run goes, and what it writes."""
+"""How long, how hot and in what steps a run goes unless a stage says otherwise, and what it writes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from orbmm.errors import SettingsError
 from orbmm.settings.field import Limits, check_fields, setting
 from orbmm.settings.system import LARGEST_SEED
+from orbmm.settings.time_step import count_steps
 
 TRAJECTORY_FORMATS = ("xtc", "dcd")
 PLATFORMS = ("auto", "CUDA", "HIP", "OpenCL", "CPU", "Reference")
@@ -25,46 +25,50 @@ class RunSettings:
         "Langevin friction [1/ps]; absent: what the model needs, from its catalogue record.", None, _POSITIVE
     )
     timestep_fs: float = setting("Length of a time step [fs].", 0.5, Limits(above=0, at_most=10))
-    length_ps: float = setting("Total length of the run, resumed parts included [ps].", 1.0, _POSITIVE)
+    hydrogen_mass_amu: float | None = setting(
+        "Mass of every hydrogen, taken from the atom it is bonded to; absent: as it is [g/mol].",
+        None,
+        Limits(at_least=1, at_most=4),
+    )
+    length_ps: float = setting("Total length of production, resumed parts included [ps].", 1.0, _POSITIVE)
     frame_every_fs: float = setting("Time between two frames of the trajectory [fs].", 10.0, _POSITIVE)
     table_every_fs: float = setting("Time between two rows of energies.csv [fs].", 10.0, _POSITIVE)
+    confidence_every_fs: float | None = setting(
+        "Time between two records of confidence.dat, 0 for none; absent: 10 frames, where the model has that head [fs].",
+        None,
+        Limits(at_least=0),
+    )
     checkpoint_every_ps: float = setting("Time between two checkpoints [ps].", 0.5, _POSITIVE)
     trajectory: str = setting("File format of the trajectory.", "xtc", Limits(choices=TRAJECTORY_FORMATS))
+    frame_atoms: str = setting(
+        'Atoms in the trajectory: "all", "solute", "solute heavy", "backbone" or any selection of mdtraj.', "all"
+    )
+    show_rmsd: str | None = setting("Atoms whose RMSD from the start is shown with the progress; absent: none.", None)
     seed: int = setting("Seed of velocities and bath.", 1, Limits(at_least=1, at_most=LARGEST_SEED))
     platform: str = setting("OpenMM platform; auto is the fastest that works.", "auto", Limits(choices=PLATFORMS))
     output: Path | None = setting("Run folder; absent: runs/<name> where the command is given.", None)
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for name in ("length_ps", "checkpoint_every_ps", "frame_every_fs", "table_every_fs"):
-            self._count_steps(name)
+        for name in ("length_ps", *self.intervals):
+            self.count_steps(name)
+
+    @property
+    def intervals(self) -> tuple[str, ...]:
+        """The names of the lengths of time between two entries of a file."""
+        names = ("checkpoint_every_ps", "frame_every_fs", "table_every_fs")
+        return (*names, "confidence_every_fs") if self.confidence_every_fs else names
 
     @property
     def total_steps(self) -> int:
-        """Time steps in the whole run."""
-        return self._count_steps("length_ps")
+        """Time steps in a run without stages."""
+        return self.count_steps("length_ps")
 
     @property
     def steps_per_frame(self) -> int:
         """Time steps between two frames."""
-        return self._count_steps("frame_every_fs")
+        return self.count_steps("frame_every_fs")
 
-    @property
-    def steps_per_row(self) -> int:
-        """Time steps between two rows of the table."""
-        return self._count_steps("table_every_fs")
-
-    @property
-    def steps_per_checkpoint(self) -> int:
-        """Time steps between two checkpoints."""
-        return self._count_steps("checkpoint_every_ps")
-
-    def _count_steps(self, name: str) -> int:
-        time_fs = getattr(self, name) * (1000.0 if name.endswith("_ps") else 1.0)
-        steps = round(time_fs / self.timestep_fs)
-        if steps < 1 or abs(steps * self.timestep_fs - time_fs) > 1e-6 * time_fs:
-            raise SettingsError(
-                f"{name} is {getattr(self, name)!r}, "
-                f"but must be a whole number of time steps of {self.timestep_fs:g} fs (timestep_fs)"
-            )
-        return steps
+    def count_steps(self, name: str, timestep_fs: float | None = None) -> int:
+        """Time steps, of this length or the run's, in one of the lengths of time here."""
+        return count_steps(name, getattr(self, name), timestep_fs or self.timestep_fs)

@@ -9,12 +9,13 @@ from orbmm.settings.guard import GuardSettings
 from orbmm.settings.model import ModelSettings
 from orbmm.settings.preparation import PreparationSettings
 from orbmm.settings.run import RunSettings
+from orbmm.settings.stage import StageSettings, complete_stages
 from orbmm.settings.system import SystemSettings
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One SYSTEM.toml: six tables, of which only [system] with its name must be there."""
+    """One SYSTEM.toml: tables, of which only [system] with its name must be there, and any number of [[stage]]."""
 
     system: SystemSettings
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -22,3 +23,17 @@ class Settings:
     guard: GuardSettings = field(default_factory=GuardSettings)
     analysis: AnalysisSettings = field(default_factory=AnalysisSettings)
     preparation: PreparationSettings = field(default_factory=PreparationSettings)
+    stage: tuple[StageSettings, ...] = ()
+
+    def __post_init__(self) -> None:
+        complete_stages(self.stage, self.run)
+
+    @property
+    def stages(self) -> tuple[StageSettings, ...]:
+        """What the run does, one after the other, nothing left open but what the model decides."""
+        return complete_stages(self.stage, self.run)
+
+    @property
+    def production(self) -> StageSettings:
+        """The last stage: what most of a trajectory was made with."""
+        return self.stages[-1]

@@ -20,17 +20,22 @@ def write_settings(settings: Settings, path: Path | str) -> None:
 
 def format_settings(settings: Settings, folder: Path) -> str:
     """The text of a settings file that lies in the folder."""
-    tables = {
-        field.name: _list_values(change_paths(getattr(settings, field.name), lambda path: make_relative(path, folder)))
-        for field in dataclasses.fields(settings)
-    }
+    tables = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, tuple):  # of stages, which name no files
+            tables |= {field.name: [_list_values(each) for each in value]} if value else {}
+        else:
+            tables[field.name] = _list_values(change_paths(value, lambda path: make_relative(path, folder)))
     return tomli_w.dumps(tables)
 
 
 def _list_values(table: Any) -> dict[str, Any]:
     values = {field.name: getattr(table, field.name) for field in dataclasses.fields(table)}
-    return {
-        name: value.as_posix() if isinstance(value, Path) else value
-        for name, value in values.items()
-        if value is not None
-    }
+    return {name: _write_value(value) for name, value in values.items() if value is not None}
+
+
+def _write_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_list_values(each) if dataclasses.is_dataclass(each) else each for each in value]
+    return value.as_posix() if isinstance(value, Path) else value

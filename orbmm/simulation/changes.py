@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from orbmm.errors import RunError
-from orbmm.settings import Settings, format_settings, make_settings, override_settings, read_settings
+from orbmm.settings import Settings, StageSettings, format_settings, make_settings, override_settings, read_settings
 from orbmm.simulation.durable import write_durably
 from orbmm.simulation.folder import RunFolder, read_record, write_record
 from orbmm.simulation.forces import ForceIdentity
 
 _FIXED = frozenset(
     {"system.structure", "system.state"}
-    | {f"run.{key}" for key in ("timestep_fs", "frame_every_fs", "table_every_fs", "trajectory")}
+    | {
+        f"run.{key}"
+        for key in (
+            "minimize",
+            "timestep_fs",
+            "hydrogen_mass_amu",
+            "frame_every_fs",
+            "table_every_fs",
+            "confidence_every_fs",
+            "trajectory",
+            "frame_atoms",
+        )
+    }
 )
 """Steps already taken and entries already written rest on these; another value needs another run."""
+
+_FREE_IN_STAGE = ("temperature_kelvin", "from_temperature_kelvin", "friction_per_ps", "iterations")
+"""Of a stage, besides the length of the last and the numbers of a restraint; the rest is what checkpoints rest on."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +62,26 @@ def settle_settings(folder: RunFolder, request: ResumeRequest, step: int) -> tup
     before = _list_values(make_settings(record["settings"], folder.record), folder)
     after = _list_values(settings, folder)
     changes = {key: f"{before.get(key)!r} -> {after.get(key)!r}" for key in _list_differing(before, after)}
-    _require_acceptable(folder, changes, request)
+    _require_acceptable(folder, settings, changes, request)
     if request.extend_ps:
-        length = settings.run.length_ps + request.extend_ps
-        changes["run.length_ps"] = f"{before['run.length_ps']!r} -> {length!r}"
-        settings = override_settings(settings, {"run": {"length_ps": length}})
+        settings = _extend(settings, request.extend_ps)
+        longer = _list_values(settings, folder)
+        changes |= {key: f"{before[key]!r} -> {longer[key]!r}" for key in _list_differing(after, longer)}
         write_durably(folder.settings, format_settings(settings, folder.path).encode())
     if changes:
         written = tomllib.loads(format_settings(settings, folder.path))
         record = _note(record, changes, step) | {"settings": written}
         write_record(folder, record)
     return settings, record
+
+
+def _extend(settings: Settings, extend_ps: float) -> Settings:
+    """The settings with a longer last stage, whichever table says how long that is."""
+    *others, last = settings.stage or (StageSettings(kind="produce"),)
+    if last.length_ps is None:
+        return override_settings(settings, {"run": {"length_ps": settings.run.length_ps + extend_ps}})
+    longer = dataclasses.replace(last, length_ps=last.length_ps + extend_ps)
+    return dataclasses.replace(settings, stage=(*others, longer))
 
 
 def settle_weights(folder: RunFolder, record: dict[str, Any], found: ForceIdentity, accepted: bool, step: int) -> None:
@@ -72,9 +98,9 @@ def settle_weights(folder: RunFolder, record: dict[str, Any], found: ForceIdenti
     write_record(folder, _note(record, {"weights": change}, step) | {"weights_sha256": found.weights_sha256})
 
 
-def _require_acceptable(folder: RunFolder, changes: dict[str, str], request: ResumeRequest) -> None:
+def _require_acceptable(folder: RunFolder, settings: Settings, changes: dict[str, str], request: ResumeRequest) -> None:
     listed = "; ".join(f"{key}: {change}" for key, change in changes.items())
-    fixed = sorted(_FIXED & changes.keys())
+    fixed = sorted(key for key in changes if _is_fixed(key, len(settings.stage)))
     if changes and not request.accept_changes:
         raise RunError(
             f"{folder.path} was changed since its run began: {listed}; undo that, begin a new run, "
@@ -92,10 +118,28 @@ def _note(record: dict[str, Any], changes: dict[str, str], step: int) -> dict[st
     return record | {"changed": [*record.get("changed", []), entry]}
 
 
+def _is_fixed(key: str, stages: int) -> bool:
+    """Whether a setting may not change within a run, of which the last of so many [[stage]] tables may grow."""
+    table, *_, name = key.split(".")
+    if table != "stage":
+        return key in _FIXED
+    return name not in _FREE_IN_STAGE and key != f"stage.{stages}.length_ps" and ".restraint." not in key
+
+
 def _list_values(settings: Settings, folder: RunFolder) -> dict[str, Any]:
-    """Every setting as "table.key"."""
-    tables = tomllib.loads(format_settings(settings, folder.path))
-    return {f"{table}.{key}": value for table, values in tables.items() for key, value in values.items()}
+    """Every setting as "table.key", those of the second stage as "stage.2.key"."""
+    return dict(_walk("", tomllib.loads(format_settings(settings, folder.path))))
+
+
+def _walk(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The values in tables within tables and in lists of tables, by their names joined with points."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        value = {str(number): entry for number, entry in enumerate(value, start=1)}
+    if not isinstance(value, dict):
+        yield name, value
+        return
+    for key, entry in value.items():
+        yield from _walk(f"{name}.{key}" if name else key, entry)
 
 
 def _list_differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ import openmm
 
 from orbmm.errors import RunError
 from orbmm.simulation.durable import sync_folder, write_synced
+from orbmm.simulation.schedule import PlannedStage, name_step
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,15 +27,20 @@ _UNFINISHED = "unfinished"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One finished checkpoint; sizes are those of the run's files when it was written [bytes]."""
+    """One finished checkpoint.
+
+    step: of the phase; stage: its number, None in runs of before there were stages, which only produced
+    sizes: of the files that this phase writes, when it was written [bytes]
+    """
 
     path: Path
     step: int
+    stage: int | None
     sizes: Mapping[str, int]
 
 
-def write_checkpoint(folder: Path, context: openmm.Context, sizes: Mapping[str, int]) -> None:
-    """Save the Context beside its predecessors: portable XML, binary, and an index with their hashes.
+def write_checkpoint(folder: Path, context: openmm.Context, planned: PlannedStage, sizes: Mapping[str, int]) -> None:
+    """Save the Context of a stage beside its predecessors: portable XML, binary, and an index with their hashes.
 
     Everything is synced under a provisional name and then renamed, so that a kill leaves no half checkpoint.
     """
@@ -43,6 +49,7 @@ def write_checkpoint(folder: Path, context: openmm.Context, sizes: Mapping[str, 
     contents = {_STATE: openmm.XmlSerializer.serialize(state).encode(), _BINARY: context.createCheckpoint()}
     index = {
         "step": step,
+        "stage": planned.number,
         "platform": context.getPlatform().getName(),
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         "sizes": dict(sizes),
@@ -54,7 +61,7 @@ def write_checkpoint(folder: Path, context: openmm.Context, sizes: Mapping[str, 
         write_synced(unfinished / name, content)
     write_synced(unfinished / _INDEX, json.dumps(index, indent=1).encode())
     sync_folder(unfinished)
-    unfinished.rename(folder / f"step-{step:012d}")
+    unfinished.rename(folder / name_step(planned.phase, step))
     sync_folder(folder)
     for old in _list_folders(folder)[:-KEPT]:
         shutil.rmtree(old)
@@ -103,8 +110,8 @@ def _read_index(path: Path) -> Checkpoint:
     for name, expected in index["sha256"].items():
         if hashlib.sha256((path / name).read_bytes()).hexdigest() != expected:
             raise ValueError(f"{name} has changed since it was written")
-    return Checkpoint(path, int(index["step"]), dict(index["sizes"]))
+    return Checkpoint(path, int(index["step"]), index.get("stage"), dict(index["sizes"]))
 
 
 def _list_folders(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*"))
+    return sorted(path for path in folder.glob("*-*") if path.is_dir())

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import openmm
 from openmm import unit
 
-from orbmm.errors import ForceError, UnstableRun
+from orbmm.errors import ForceError, OutOfMemory, UnstableRun
 from orbmm.forces.failure import read_sentence
+from orbmm.settings import StageSettings
+from orbmm.simulation.guard.memory import is_out_of_memory
+from orbmm.simulation.integrators import STEPS_BETWEEN_TEMPERATURES, bath_temperature, set_temperature
 from orbmm.simulation.moment import Moment
+from orbmm.simulation.phase_point import PhasePoint
 from orbmm.simulation.thermometer import Thermometer
 
 _SIGNS_OF_INSTABILITY = ("nan", "not finite", "infinite", "overlap")
@@ -19,20 +24,22 @@ _SIGNS_OF_INSTABILITY = ("nan", "not finite", "infinite", "overlap")
 
 @dataclass(frozen=True)
 class Dynamics:
-    """Context, its thermometer, and whether the box is periodic."""
+    """The Context of one stage, its thermometer, whether the box is periodic, and the step that the stage begins with."""
 
     context: openmm.Context
     thermometer: Thermometer
     periodic: bool
+    stage: StageSettings
+    first_step: int = 0
 
     @property
     def step(self) -> int:
-        """Steps since the start of production."""
+        """Steps since the start of the phase, equilibration or production."""
         return int(self.context.getStepCount())
 
     @property
     def time_ps(self) -> float:
-        """Time since the start of production [ps]."""
+        """Time since the start of the phase [ps]."""
         return float(self.context.getTime().value_in_unit(unit.picosecond))
 
     @property
@@ -40,18 +47,56 @@ class Dynamics:
         """Length of a step [ps]."""
         return float(self.context.getIntegrator().getStepSize().value_in_unit(unit.picosecond))
 
+    def place(self, point: PhasePoint, velocity_seed: int) -> None:
+        """Put the atoms where another stage, or the start, has left them; velocities are drawn where there are none."""
+        context, masses = self.context, self.thermometer.masses
+        if point.box is not None:
+            context.setPeriodicBoxVectors(*point.box)
+        context.setPositions(point.positions)
+        context.setTime(point.time_ps)
+        context.setStepCount(self.first_step)
+        velocities = point.velocities_of(masses)
+        if velocities is not None:
+            context.setVelocities(velocities)
+        elif self.stage.moves:
+            context.setVelocitiesToTemperature(bath_temperature(self.stage, 0) * unit.kelvin, velocity_seed)
+            drawn = context.getState(velocities=True).getVelocities(asNumpy=True)._value
+            context.setVelocities(self.thermometer.settle(drawn))
+
+    def read_point(self) -> PhasePoint:
+        """Where the atoms are now, for the next stage."""
+        state = self.context.getState(positions=True, velocities=True)
+        return PhasePoint(
+            positions=state.getPositions(asNumpy=True)._value,
+            velocities=state.getVelocities(asNumpy=True)._value if self.stage.moves else None,
+            masses=self.thermometer.masses,
+            box=state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None,
+            time_ps=self.time_ps,
+        )
+
     def advance(self, steps: int) -> None:
         """Integrate; raises UnstableRun where OpenMM or the network meets NaN, ForceError where the force fails."""
-        with self._translate_errors():
-            self.context.getIntegrator().step(steps)
+        last = self.step + steps
+        with self.translate_errors():
+            while self.step < last:
+                self.context.getIntegrator().step(min(last - self.step, self._follow_ramp()))
+
+    def _follow_ramp(self) -> int:
+        """Bring the bath of a heat stage to the temperature of this step; how many steps that holds."""
+        if self.stage.from_temperature_kelvin is None:
+            return 2**31 - 1
+        taken = self.step - self.first_step
+        set_temperature(self.context, bath_temperature(self.stage, taken))
+        return STEPS_BETWEEN_TEMPERATURES - taken % STEPS_BETWEEN_TEMPERATURES
 
     def observe(self, energy: bool, speed: float = 0.0) -> Moment:
         """Read positions, velocities and temperature; with energy also forces, which the same evaluation gives."""
-        with self._translate_errors():
+        with self.translate_errors():
             state = self.context.getState(positions=True, velocities=True, energy=energy, forces=energy)
-        # From the velocities, not from the state: that would cost an energy. Langevin-middle's are at the full step.
         velocities = state.getVelocities(asNumpy=True)._value
-        kinetic = self.thermometer.kinetic_energy(velocities)
+        forces = state.getForces(asNumpy=True)._value if energy else None
+        # From the velocities, not from the state: that would cost an energy.
+        kinetic = self.thermometer.kinetic_energy(self._advance_velocities(velocities, forces))
         return Moment(
             step=self.step,
             time_ps=self.time_ps,
@@ -61,18 +106,30 @@ class Dynamics:
             kinetic_energy=kinetic,
             temperature=self.thermometer.temperature(kinetic),
             potential_energy=state.getPotentialEnergy()._value if energy else None,
-            forces=state.getForces(asNumpy=True)._value if energy else None,
+            forces=forces,
             speed=speed,
         )
 
+    def _advance_velocities(self, velocities: np.ndarray, forces: np.ndarray | None) -> np.ndarray:
+        """Velocities (N, 3) at the full step; those of verlet lie half a step behind, and forces (N, 3) take them there."""
+        if self.stage.integrator != "verlet" or forces is None:
+            return velocities
+        masses = self.thermometer.masses[:, None]
+        return velocities + 0.5 * self.timestep_ps * np.divide(
+            forces, masses, out=np.zeros_like(velocities), where=masses > 0.0
+        )
+
     @contextmanager
-    def _translate_errors(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
+        """Turn what OpenMM raises into UnstableRun, OutOfMemory or ForceError, with the step."""
         try:
             yield
         except openmm.OpenMMException as error:
             text = read_sentence(error)
             if any(sign in text.lower() for sign in _SIGNS_OF_INSTABILITY):
                 raise UnstableRun(describe_failure(self.step, self.time_ps, f"OpenMM says: {text}")) from error
+            if is_out_of_memory(text):
+                raise OutOfMemory(f"out of memory after step {self.step}: {text}") from error
             raise ForceError(f"the force failed after step {self.step}: {text}") from error
 
 

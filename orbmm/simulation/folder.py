@@ -46,9 +46,24 @@ class RunFolder:
         return self.path / "topology.pdb"
 
     @property
+    def frame_topology(self) -> Path:
+        """The atoms of the trajectory, where these are not all."""
+        return self.path / "trajectory.pdb"
+
+    @property
     def table(self) -> Path:
-        """Energies and temperatures."""
+        """Energies and temperatures of production."""
         return self.path / "energies.csv"
+
+    @property
+    def equilibration_table(self) -> Path:
+        """Energies and temperatures before production."""
+        return self.path / "equilibration.csv"
+
+    @property
+    def confidence(self) -> Path:
+        """What the model thinks of its forces, atom by atom."""
+        return self.path / "confidence.dat"
 
     @property
     def checkpoints(self) -> Path:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import openmm
 from openmm import app
 
+from orbmm.forces.atom_confidence import AtomConfidence
 from orbmm.settings import ModelSettings
 
 
@@ -20,6 +22,16 @@ class ForceIdentity:
     weights_sha256: str
 
 
+class ConfidenceSource(Protocol):
+    """What can say how far the forces may be off; bin_edges: (B + 1,) [eV/Å]."""
+
+    bin_edges: np.ndarray
+
+    def measure(self, positions: np.ndarray, box: np.ndarray | None) -> AtomConfidence:
+        """The confidence at positions (N, 3) [nm] in a box (3, 3) rows [nm] or None."""
+        ...
+
+
 class ForceSource(Protocol):
     """Anything that can give a topology its forces; a run itself knows nothing of networks."""
 
@@ -29,6 +41,10 @@ class ForceSource(Protocol):
 
     def identify(self, model: ModelSettings) -> ForceIdentity:
         """What these settings mean here and now."""
+        ...
+
+    def open_confidence(self, topology: app.Topology, model: ModelSettings) -> ConfidenceSource | None:
+        """The confidence beside these forces, None where they have none."""
         ...
 
 
@@ -53,3 +69,9 @@ class NetworkForces:
             device=str(find_device(model.device)),
             weights_sha256=locate_weights(find_record(model.name), model.weights).sha256,
         )
+
+    def open_confidence(self, topology: app.Topology, model: ModelSettings) -> ConfidenceSource | None:
+        """That of the network which gives the forces."""
+        from orbmm.forces.confidence import open_confidence
+
+        return open_confidence(topology, model)

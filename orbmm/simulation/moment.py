@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orbmm.forces.atom_confidence import AtomConfidence
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -15,6 +17,7 @@ class Moment:
     velocities: (N, 3) [nm/ps]
     forces: (N, 3) [kJ/mol/nm], with the potential energy or not at all
     potential_energy: None where it was not asked for, since it costs an evaluation of the network [kJ/mol]
+    confidence: None where it was not asked for, since it costs an evaluation without forces
     speed: over the last stretch [ns/day], 0 at the start
     """
 
@@ -27,4 +30,5 @@ class Moment:
     temperature: float
     potential_energy: float | None = None
     forces: np.ndarray | None = None
+    confidence: AtomConfidence | None = None
     speed: float = 0.0

@@ -34,6 +34,11 @@ def create_context(
     raise RunError(f"no OpenMM platform opens ({'; '.join(reasons)}); available: {', '.join(_list_platforms())}")
 
 
+def find_platform(system: openmm.System, wanted: str) -> str:
+    """The name of the platform that a System opens on, as create_context takes it. Raises RunError if none opens."""
+    return create_context(system, lambda: openmm.VerletIntegrator(0.001), wanted).getPlatform().getName()
+
+
 def choose_platform(recorded: str) -> str:
     """The platform that a run began on where it exists here, else "auto" with a log line."""
     if recorded in _list_platforms():

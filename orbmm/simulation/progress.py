@@ -13,16 +13,21 @@ _PS_PER_NS = 1000.0
 
 @dataclass(frozen=True)
 class Progress:
-    """One report; the potential energy is the latest known [kJ/mol], NaN before the first."""
+    """One report; steps and times are those of the phase, equilibration or production.
 
+    stage: kind of the stage that is on; potential energy: the latest known [kJ/mol], NaN before the first
+    rmsd_nm: from the start, where it was asked for
+    """
+
+    stage: str
     step: int
     total_steps: int
     time_ps: float
-    total_ps: float
     ns_per_day: float
     seconds_left: float
     temperature_kelvin: float
     potential_energy_kj_mol: float
+    rmsd_nm: float | None = None
 
 
 OnProgress = Callable[[Progress], None]

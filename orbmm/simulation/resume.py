@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from orbmm.settings import override_settings
+from orbmm.settings import Settings
 from orbmm.simulation.changes import ResumeRequest, settle_settings, settle_weights
-from orbmm.simulation.checkpoint import Checkpoint, drop_later, find_checkpoint, load_checkpoint
+from orbmm.simulation.checkpoint import Checkpoint, find_checkpoint
 from orbmm.simulation.folder import explain_disk_errors, find_run
 from orbmm.simulation.forces import ForceSource, NetworkForces
 from orbmm.simulation.interruption import Interruption
-from orbmm.simulation.langevin import open_dynamics
 from orbmm.simulation.lock import lock_folder
-from orbmm.simulation.platform import choose_platform
+from orbmm.simulation.platform import choose_platform, find_platform
 from orbmm.simulation.progress import OnProgress, ignore_progress
-from orbmm.simulation.run import Outcome, Parts, assemble, begin_run
+from orbmm.simulation.run import Outcome, make_outcome, open_confidence
+from orbmm.simulation.schedule import plan_stages
+from orbmm.simulation.stage_system import StageSystem
+from orbmm.simulation.stages import Run, find_stage, run_stages
 from orbmm.simulation.start import read_start
 
 _LOG = logging.getLogger(__name__)
@@ -40,23 +42,21 @@ def resume_run(
         checkpoint = find_checkpoint(folder.checkpoints)
         step = 0 if checkpoint is None else checkpoint.step
         settings, record = settle_settings(folder, request, step)
-        if checkpoint is not None and step >= settings.run.total_steps:
+        if checkpoint is not None and _is_complete(settings, checkpoint):
             _LOG.info("%s is complete: %d steps", path, step)
             return Outcome(folder.path, step, finished=True)
         settle_weights(folder, record, forces.identify(settings.model), request.accept_changes, step)
-        settings = override_settings(settings, {"run": {"platform": choose_platform(record["platform"])}})
         start = read_start(settings.system)
         system = forces.create_system(start.topology, settings.model)
-        dynamics = open_dynamics(start.topology, system, settings.run, bath_step=step)
-        parts = Parts(folder, settings, start, dynamics, on_progress)
-        _LOG.info("going on from step %d of %d", step, settings.run.total_steps)
-        finished = _continue_run(parts, checkpoint, interruption)
-    return Outcome(folder.path, dynamics.step, finished)
+        platform = find_platform(system, choose_platform(record["platform"]))
+        confidence = open_confidence(forces, settings, start)
+        _LOG.info("going on from step %d", step)
+        stage_system = StageSystem(system, start, settings.run.seed, platform)
+        reached = run_stages(Run(folder, settings, stage_system, confidence, on_progress), interruption, checkpoint)
+    return make_outcome(folder.path, settings, reached)
 
 
-def _continue_run(parts: Parts, checkpoint: Checkpoint | None, interruption: Interruption) -> bool:
-    if checkpoint is None:
-        return begin_run(parts, interruption)
-    load_checkpoint(checkpoint, parts.dynamics.context)
-    drop_later(checkpoint)
-    return assemble(parts, checkpoint).run(interruption)
+def _is_complete(settings: Settings, checkpoint: Checkpoint) -> bool:
+    plan = plan_stages(settings)
+    planned = find_stage(plan, checkpoint)
+    return planned is plan[-1] and checkpoint.step >= planned.last_step

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import io
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from openmm import app, unit
-
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
+from orbmm.errors import RunError
 from orbmm.settings import Settings, override_settings
-from orbmm.simulation.checkpoint import Checkpoint
-from orbmm.simulation.durable import write_durably
-from orbmm.simulation.dynamics import Dynamics
-from orbmm.simulation.folder import RunFolder, claim_folder, describe_run, explain_disk_errors
-from orbmm.simulation.forces import ForceSource, NetworkForces
-from orbmm.simulation.guard.guard import make_guard
+from orbmm.simulation.folder import claim_folder, describe_run, explain_disk_errors
+from orbmm.simulation.forces import ConfidenceSource, ForceSource, NetworkForces
 from orbmm.simulation.interruption import Interruption
-from orbmm.simulation.langevin import draw_velocities, open_dynamics
-from orbmm.simulation.minimise import minimise
-from orbmm.simulation.production import Production
+from orbmm.simulation.platform import find_platform
 from orbmm.simulation.progress import OnProgress, ignore_progress
 from orbmm.simulation.record import list_facts
-from orbmm.simulation.reporters.files import open_reporters
+from orbmm.simulation.schedule import PRODUCTION
+from orbmm.simulation.stage_system import StageSystem
+from orbmm.simulation.stages import Reached, Run, run_stages
 from orbmm.simulation.start import Start, read_start
 from orbmm.simulation.training_domain import warn_untrained
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a run lies and how far it came; finished is False after a signal or at the end of its time."""
+    """Where a run lies and how far it came; finished is False after a signal or at the end of its time.
+
+    stage: kind of the stage it is in; step: of its phase, equilibration or production
+    """
 
     folder: Path
     step: int
     finished: bool
+    stage: str = "produce"
 
 
 def start_run(
@@ -55,38 +56,39 @@ def start_run(
     start = read_start(settings.system)
     warn_untrained(start.topology, record)
     system = forces.create_system(start.topology, settings.model)
+    platform = find_platform(system, settings.run.platform)
+    confidence = open_confidence(forces, settings, start)
     path = find_output(settings)
     with explain_disk_errors(path), claim_folder(path) as folder, interruption:
-        dynamics = open_dynamics(start.topology, system, settings.run)
-        describe_run(folder, settings, list_facts(settings, dynamics, forces.identify(settings.model)))
-        parts = Parts(folder, settings, start, dynamics, on_progress)
-        finished = begin_run(parts, interruption)
-    return Outcome(folder.path, dynamics.step, finished)
+        describe_run(folder, settings, list_facts(settings, system, platform, forces.identify(settings.model)))
+        stage_system = StageSystem(system, start, settings.run.seed, platform)
+        reached = run_stages(Run(folder, settings, stage_system, confidence, on_progress), interruption)
+    return make_outcome(folder.path, settings, reached)
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What a run consists of once its Context is open."""
+def open_confidence(forces: ForceSource, settings: Settings, start: Start) -> ConfidenceSource | None:
+    """The confidence that a run writes; None where it is switched off or the model has none, which is said.
 
-    folder: RunFolder
-    settings: Settings
-    start: Start
-    dynamics: Dynamics
-    on_progress: OnProgress
-
-
-def begin_run(parts: Parts, interruption: Interruption) -> bool:
-    """Relax, draw velocities and run from step 0; whether the last step was reached.
-
-    Files of an earlier beginning that came to no checkpoint are written anew.
+    Raises RunError where it was asked for and the model has none.
     """
-    _place_atoms(parts, interruption)
-    if interruption.requested:  # a descent that was cut short is no start; resumed, it is done again
-        return False
-    _write_topology(parts)
-    production = assemble(parts)
-    production.begin()
-    return production.run(interruption)
+    every_fs = settings.run.confidence_every_fs
+    if every_fs == 0.0:
+        return None
+    source = forces.open_confidence(start.topology, settings.model)
+    if source is None and every_fs is not None:
+        raise RunError(
+            f"confidence_every_fs is {every_fs:g}, but {settings.model.name} has no confidence head; leave it away"
+        )
+    if source is None:
+        _LOG.info("%s has no confidence head: no confidence.dat is written", settings.model.name)
+    return source
+
+
+def make_outcome(folder: Path, settings: Settings, reached: Reached) -> Outcome:
+    """What is told about a run that ended in order."""
+    planned = reached.planned
+    last = planned.phase == PRODUCTION and reached.step >= planned.phase_steps
+    return Outcome(folder, reached.step, reached.complete and last, planned.settings.kind)
 
 
 def find_output(settings: Settings) -> Path:
@@ -97,42 +99,14 @@ def find_output(settings: Settings) -> Path:
 
 def resolve_settings(settings: Settings, record: CheckpointRecord) -> Settings:
     """The settings with what was left open decided: the friction that the model needs, and the run folder."""
-    friction = settings.run.friction_per_ps or record.friction_per_ps
+    friction = settings.run.friction_per_ps
+    if friction is None:
+        friction = record.friction_per_ps
+        _LOG.info("friction %g/ps for %s: %s", friction, record.name, record.friction_reason)
+    if record.kind == "direct" and any(stage.pressure_bar is not None for stage in settings.stages):
+        _LOG.warning(
+            "%s is a direct model: its forces are not the gradient of its energy, and a barostat goes by the energy; "
+            "the density may come out wrong. A conservative model has no such doubt",
+            record.name,
+        )
     return override_settings(settings, {"run": {"friction_per_ps": friction, "output": find_output(settings)}})
-
-
-def assemble(parts: Parts, checkpoint: Checkpoint | None = None) -> Production:
-    """The loop with its files open, new or after a checkpoint."""
-    run, topology = parts.settings.run, parts.start.topology
-    return Production(
-        dynamics=parts.dynamics,
-        guard=make_guard(parts.settings, parts.start, parts.dynamics.thermometer),
-        reporters=open_reporters(parts.folder, run, topology, checkpoint),
-        checkpoints=parts.folder.checkpoints,
-        rescue=parts.folder.rescue,
-        steps_per_checkpoint=run.steps_per_checkpoint,
-        total_steps=run.total_steps,
-        on_progress=parts.on_progress,
-    )
-
-
-def _place_atoms(parts: Parts, interruption: Interruption) -> None:
-    """Positions, relaxed if wanted, and velocities: the start's own unless relaxing made them meaningless."""
-    dynamics, start, run = parts.dynamics, parts.start, parts.settings.run
-    context = dynamics.context
-    if dynamics.periodic:
-        context.setPeriodicBoxVectors(*start.topology.getPeriodicBoxVectors())
-    context.setPositions(start.positions)
-    if run.minimize:
-        minimise(context, dynamics.thermometer, run.minimize_iterations, lambda: interruption.requested)
-    if start.velocities is not None and not run.minimize:
-        context.setVelocities(start.velocities)
-    else:
-        draw_velocities(dynamics, run)
-
-
-def _write_topology(parts: Parts) -> None:
-    positions = parts.dynamics.context.getState(positions=True).getPositions(asNumpy=True)
-    text = io.StringIO()
-    app.PDBFile.writeFile(parts.start.topology, positions.in_units_of(unit.nanometer), text, keepIds=True)
-    write_durably(parts.folder.topology, text.getvalue().encode())

@@ -163,5 +163,6 @@ def test_a_system_of_ours_has_masses_box_and_a_remover_and_no_constraint(make_wa
     assert masses == [atom.element.mass._value for atom in water.topology.atoms()]
     assert np.allclose([list(vector._value) for vector in system.getDefaultPeriodicBoxVectors()], water.box)
     assert system.usesPeriodicBoundaryConditions()
-    assert isinstance(system.getForce(1), openmm.CMMotionRemover)
-    assert system.getNumForces() == 2 and system.getNumConstraints() == 0
+    assert isinstance(system.getForce(1), openmm.HarmonicBondForce)  # of zero strength: what a molecule is
+    assert isinstance(system.getForce(2), openmm.CMMotionRemover)
+    assert system.getNumForces() == 3 and system.getNumConstraints() == 0

@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from orbmm.errors import SettingsError
-from orbmm.settings import Settings, SystemSettings, override_settings, read_settings
+from orbmm.settings import (
+    RestraintSettings,
+    Settings,
+    StageSettings,
+    SystemSettings,
+    override_settings,
+    read_settings,
+)
 
 SYSTEM = '[system]\nname = "water"\n'
 
@@ -99,8 +106,9 @@ def test_a_source_that_is_no_file_stays_a_name(source: str, tmp_path: Path) -> N
 
 def test_every_setting_is_explained_by_a_sentence_and_frozen() -> None:
     settings = Settings(SystemSettings(name="water"))
-    for table in dataclasses.fields(settings):
-        values = getattr(settings, table.name)
+    tables = [getattr(settings, table.name) for table in dataclasses.fields(settings) if table.name != "stage"]
+    stage = StageSettings(kind="produce", restraint=(RestraintSettings(kind="position", atoms="solute"),))
+    for values in (*tables, stage, *stage.restraint):
         for field in dataclasses.fields(values):
             assert field.metadata["sentence"].strip().endswith("."), field.name
             with pytest.raises(dataclasses.FrozenInstanceError):

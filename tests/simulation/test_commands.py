@@ -108,7 +108,7 @@ def test_resume_of_no_run_ends_with_one_line(tmp_path: Path) -> None:
 def test_a_run_in_pieces_says_how_to_go_on_and_how_far_it_came(system: Path) -> None:
     stopped = _call("run", system, "--steps", "4", "--no-analyze", "--quiet", "--max-hours", "1e-9")
     assert stopped.exit_code == 0, stopped.output
-    assert stopped.stdout == "stopped in order at step 0; go on with: orbmm resume runs/water\n"
+    assert stopped.stdout == "stopped in order at step 0 of minimise; go on with: orbmm resume runs/water\n"
     resumed = _call("resume", "runs/water", "--no-analyze", "--extend", "1fs")
     assert resumed.exit_code == 0, resumed.output
     assert "complete: 6 steps in runs/water" in resumed.stdout

@@ -11,10 +11,11 @@ import openmm
 import pytest
 from openmm import app
 
-from orbmm.errors import ForceError, UnstableRun
-from orbmm.settings import Settings, override_settings
+from orbmm.errors import ForceError, OutOfMemory, UnstableRun
+from orbmm.settings import ModelSettings, Settings, override_settings
 from orbmm.simulation.forces import ForceSource
 from orbmm.simulation.guard.heat import HeatWatch
+from orbmm.simulation.guard.memory import name_smaller_setting
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.resume import resume_run
 from orbmm.simulation.run import start_run
@@ -53,7 +54,11 @@ def _pull_one_hydrogen_away(positions: np.ndarray) -> np.ndarray:
 
 
 def _failure(positions: np.ndarray) -> np.ndarray:
-    raise MemoryError("out of memory while building the graph")
+    raise ValueError("the graph cannot be built")
+
+
+def _no_memory(positions: np.ndarray) -> np.ndarray:
+    raise MemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
 
 
 @pytest.mark.parametrize("platform", ["Reference", "CPU"])
@@ -170,8 +175,35 @@ def test_a_harmless_extra_force_does_not_stop_the_run(settings: Settings, classi
 
 
 def test_a_failing_force_is_no_instability_and_its_reason_is_told(settings: Settings, classical_forces: Forces) -> None:
-    with pytest.raises(ForceError, match="out of memory while building the graph"):
+    with pytest.raises(ForceError, match="the graph cannot be built"):
         start_run(settings, forces=classical_forces(_after_a_while(0.0, _failure)))
+
+
+def test_out_of_memory_ends_with_exit_code_3_the_checkpoint_and_what_would_fit(
+    settings: Settings, classical_forces: Forces
+) -> None:
+    large = override_settings(settings, {"model": {"name": "orb-v3-conservative-inf-omat"}})
+    expected = r"after step 25: .*20.00 GiB; the last good checkpoint is kept; .* \"orb-v3-conservative-20-omat\""
+    with pytest.raises(OutOfMemory, match=expected) as caught:
+        start_run(large, forces=classical_forces(_after_a_while(0.0, _no_memory)))
+    assert caught.value.exit_code == 3
+    assert settings.run.output is not None
+    assert resume_run(settings.run.output, forces=classical_forces()).finished
+
+
+@pytest.mark.parametrize(
+    "model, expected",
+    [
+        (ModelSettings(precision="float64"), 'precision = "float32-high"'),
+        (ModelSettings("orb-v3-direct-inf-omat"), '"orb-v3-direct-20-omat"'),
+        (ModelSettings("orb-v3-conservative-20-omat"), '"orb-v3-direct-20-omat"'),
+        (ModelSettings("orb-v3-conservative-omol"), '"orb-v3-direct-omol"'),
+        (ModelSettings("orb-v3-direct-20-omat"), "smaller box"),
+    ],
+    ids=lambda value: value.name if isinstance(value, ModelSettings) else "",
+)
+def test_the_setting_that_would_fit_is_the_one_that_changes_least(model: ModelSettings, expected: str) -> None:
+    assert expected in name_smaller_setting(model)
 
 
 def test_a_stopped_run_can_go_on_from_its_last_good_checkpoint(settings: Settings, classical_forces: Forces) -> None:

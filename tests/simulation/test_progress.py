@@ -33,8 +33,7 @@ def test_a_run_reports_itself_up_to_the_last_step(
     assert steps == sorted(set(steps))
     assert steps[0] == 0 and steps[-1] == 60
     last = seen[-1]
-    assert (last.total_steps, last.total_ps) == (60, pytest.approx(0.03))
-    assert last.time_ps == pytest.approx(0.03)
+    assert (last.stage, last.total_steps, last.time_ps) == ("produce", 60, pytest.approx(0.03))
     assert last.seconds_left == 0.0
     assert last.ns_per_day > 0.0
     assert 0.0 < last.temperature_kelvin < 1200.0

@@ -7,17 +7,18 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
-from openmm import app, unit
+from openmm import app
 
 from orbmm.errors import UnstableRun
-from orbmm.settings import Settings
-from orbmm.simulation.dynamics import describe_failure
+from orbmm.settings import GuardSettings
+from orbmm.simulation.dynamics import Dynamics, describe_failure
 from orbmm.simulation.guard.atom_names import name_atoms
 from orbmm.simulation.guard.bonds import BondWatch
+from orbmm.simulation.guard.confidence import ConfidenceWatch
 from orbmm.simulation.guard.heat import HeatWatch
 from orbmm.simulation.moment import Moment
+from orbmm.simulation.phase_point import start_point
 from orbmm.simulation.start import Start
-from orbmm.simulation.thermometer import Thermometer
 
 _REMEMBERED = 3
 
@@ -26,7 +27,8 @@ _REMEMBERED = 3
 class Guard:
     """What a healthy run stays below; the last moments that did, and one that did not, are remembered.
 
-    bonds, centre: None where reactions are allowed, where the centre of mass is not kept at rest
+    bonds, centre, confidence: None where reactions are allowed, where the centre of mass is not kept at rest or a
+    barostat moves it, where the model has no such head
     """
 
     topology: app.Topology
@@ -34,6 +36,7 @@ class Guard:
     force_limit: float
     bonds: BondWatch | None = None
     centre: CentreWatch | None = None
+    confidence: ConfidenceWatch | None = None
     good: deque[Moment] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     fault: Moment | None = None
 
@@ -48,13 +51,14 @@ class Guard:
         self.good.append(moment)
 
     def _find_fault(self, moment: Moment) -> str | None:
-        """The most telling complaint first: what is not a number, then forces, bonds, heat and drift."""
+        """The most telling complaint first: what is not a number, then forces, bonds, heat, drift and confidence."""
         return (
             self._find_infinite(moment)
             or self._find_large_force(moment)
             or (self.bonds and self.bonds.find_fault(moment.positions, moment.box))
             or self.heat.find_fault(moment.temperature, moment.velocities)
             or (self.centre and self.centre.find_fault(moment.positions))
+            or (self.confidence and moment.confidence and self.confidence.find_fault(moment.confidence))
             or None
         )
 
@@ -101,17 +105,22 @@ class CentreWatch:
         )
 
 
-def make_guard(settings: Settings, start: Start, thermometer: Thermometer) -> Guard:
-    """The guard of a run; it judges bonds and drift by the start structure, so a resumed run has the same."""
-    limits, bath = settings.guard, settings.run.temperature_kelvin
+def make_guard(limits: GuardSettings, start: Start, dynamics: Dynamics, mean_error: float | None = None) -> Guard:
+    """The guard of a stage; it judges by the start of the run, so that of a resumed run judges alike.
+
+    mean_error: what the model expected of its forces at the start [eV/Å]; None takes the first that is seen
+    """
+    stage, masses = dynamics.stage, dynamics.thermometer.masses
+    bath = max(stage.temperature_kelvin or 0.0, stage.from_temperature_kelvin or 0.0)
     hottest = limits.temperature_limit_kelvin or 3.0 * bath + 300.0  # room for the heat of a poor start
-    vectors = start.topology.getPeriodicBoxVectors()
-    box = None if vectors is None else np.array(vectors.value_in_unit(unit.nanometer))
-    watches_bonds, watches_centre = not limits.allow_reactions, thermometer.removes_drift
+    box = start_point(start, masses).box
+    watches_bonds = not limits.allow_reactions
+    watches_centre = dynamics.thermometer.removes_drift and stage.pressure_bar is None
     return Guard(
         topology=start.topology,
-        heat=HeatWatch(start.topology, thermometer.masses, bath, hottest),
+        heat=HeatWatch(start.topology, masses, bath, hottest),
         force_limit=limits.force_limit_kj_mol_nm,
         bonds=BondWatch(start.topology, start.positions, box, limits.bond_limit_factor) if watches_bonds else None,
-        centre=CentreWatch(thermometer.masses, start.positions, limits.drift_limit_nm) if watches_centre else None,
+        centre=CentreWatch(masses, start.positions, limits.drift_limit_nm) if watches_centre else None,
+        confidence=ConfidenceWatch(start.topology, limits.confidence_limit_factor, mean_error),
     )

@@ -1,31 +1,98 @@
-"""Opens all files that a run writes, new or cut back to a checkpoint."""
+"""Opens all files that a stage writes: new ones, or those of before, cut back where a run is resumed."""
 
 from __future__ import annotations
 
-from openmm import app
+import io
+from dataclasses import dataclass
 
-from orbmm.settings import RunSettings
+import numpy as np
+from openmm import app, unit
+
+from orbmm.settings import Settings
+from orbmm.settings.time_step import count_steps
 from orbmm.simulation.checkpoint import Checkpoint
+from orbmm.simulation.durable import write_durably
 from orbmm.simulation.folder import RunFolder
+from orbmm.simulation.reporters.confidence import ConfidenceWriter, describe_records
 from orbmm.simulation.reporters.reporter import Reporter, cut_back
 from orbmm.simulation.reporters.table import TableWriter
 from orbmm.simulation.reporters.trajectory import TRAJECTORY_WRITERS, FrameTiming
+from orbmm.simulation.schedule import PRODUCTION, PlannedStage
+from orbmm.simulation.selection import select_atoms
+from orbmm.simulation.start import Start
+
+FRAMES_BETWEEN_CONFIDENCES = 10
+"""Where the settings do not say: one evaluation without forces in the 200 steps that ten frames take."""
 
 
-def open_reporters(
-    folder: RunFolder, run: RunSettings, topology: app.Topology, checkpoint: Checkpoint | None = None
-) -> list[Reporter]:
-    """Trajectory and table; after a checkpoint they hold what they held then, so no entry is lost or doubled."""
-    trajectory = folder.trajectory(run.trajectory)
-    frames = 0
-    if checkpoint is None:
-        trajectory.unlink(missing_ok=True)  # of a beginning that was killed before its first checkpoint
-    else:
-        for path in (trajectory, folder.table):
-            cut_back(path, checkpoint.sizes[path.name])
-        frames = checkpoint.step // run.steps_per_frame + 1
-    timing = FrameTiming(run.steps_per_frame, run.timestep_fs / 1000.0)
-    return [
-        TRAJECTORY_WRITERS[run.trajectory](trajectory, topology, timing, frames),
-        TableWriter(folder.table, run.steps_per_row, append=checkpoint is not None),
-    ]
+@dataclass(frozen=True)
+class RunFiles:
+    """Where a run writes, what its atoms are, and the edges of its confidence bins (B + 1,) [eV/Å] or None."""
+
+    folder: RunFolder
+    settings: Settings
+    start: Start
+    bin_edges: np.ndarray | None
+
+    def open(self, planned: PlannedStage, checkpoint: Checkpoint | None) -> list[Reporter]:
+        """The files of a stage; after a checkpoint they hold what they held then, so no entry is lost or doubled."""
+        if checkpoint is not None:
+            for name, size in checkpoint.sizes.items():
+                cut_back(self.folder.path / name, size)
+        first = planned.first_step if checkpoint is None else checkpoint.step
+        is_new = checkpoint is None and planned.begins_phase
+        if planned.phase == PRODUCTION:
+            return [
+                self._open_trajectory(planned, None if is_new else first),
+                self._open_table(planned, is_new),
+                *self._open_confidence(planned, is_new),
+            ]
+        return [self._open_table(planned, is_new)]
+
+    def _open_trajectory(self, planned: PlannedStage, step: int | None) -> Reporter:
+        """The trajectory as it is at a step, or with None a new one."""
+        run, topology = self.settings.run, self.start.topology
+        path = self.folder.trajectory(run.trajectory)
+        atoms = None if run.frame_atoms == "all" else select_atoms(topology, run.frame_atoms)
+        if atoms is not None:
+            topology = keep_atoms(self.start, atoms)
+        if step is None:
+            path.unlink(missing_ok=True)  # of a beginning that was killed before its first checkpoint
+            if atoms is not None:
+                self._write_frame_topology(topology, atoms)
+        between = run.count_steps("frame_every_fs", planned.settings.timestep_fs)
+        timing = FrameTiming(between, (planned.settings.timestep_fs or run.timestep_fs) / 1000.0)
+        frames = 0 if step is None else step // between + 1
+        return TRAJECTORY_WRITERS[run.trajectory](path, topology, timing, frames, atoms)
+
+    def _open_table(self, planned: PlannedStage, is_new: bool) -> Reporter:
+        run = self.settings.run
+        path = self.folder.table if planned.phase == PRODUCTION else self.folder.equilibration_table
+        between = run.count_steps("table_every_fs", planned.settings.timestep_fs)
+        volume = any(stage.pressure_bar is not None for stage in self.settings.stages)
+        return TableWriter(path, between, append=not is_new, volume=volume)
+
+    def _open_confidence(self, planned: PlannedStage, is_new: bool) -> list[Reporter]:
+        run, path = self.settings.run, self.folder.confidence
+        if self.bin_edges is None or run.confidence_every_fs == 0.0:
+            return []
+        every_fs = run.confidence_every_fs or FRAMES_BETWEEN_CONFIDENCES * run.frame_every_fs
+        atoms = self.start.topology.getNumAtoms()
+        append = not is_new and path.exists()  # runs from before there was this file have none
+        if not append:
+            describe_records(path, atoms, self.bin_edges, every_fs)
+        between = count_steps("confidence_every_fs", every_fs, planned.settings.timestep_fs or run.timestep_fs)
+        return [ConfidenceWriter(path, atoms, between, append)]
+
+    def _write_frame_topology(self, topology: app.Topology, atoms: np.ndarray) -> None:
+        text = io.StringIO()
+        app.PDBFile.writeFile(topology, self.start.positions[atoms] * unit.nanometer, text, keepIds=True)
+        write_durably(self.folder.frame_topology, text.getvalue().encode())
+
+
+def keep_atoms(start: Start, atoms: np.ndarray) -> app.Topology:
+    """The topology of some atoms (A,) alone."""
+    modeller = app.Modeller(start.topology, start.positions * unit.nanometer)
+    kept = set(atoms.tolist())
+    modeller.delete([atom for atom in start.topology.atoms() if atom.index not in kept])
+    return modeller.topology

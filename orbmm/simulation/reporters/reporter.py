@@ -16,6 +16,7 @@ class Reporter(Protocol):
     path: Path
     steps_between: int
     needs_energy: bool
+    needs_confidence: bool
 
     def report(self, moment: Moment) -> None:
         """Append one entry and hand it to the operating system."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from orbmm.simulation.moment import Moment
 
 COLUMNS = (
@@ -13,26 +15,33 @@ COLUMNS = (
     "kinetic_energy_kJ_mol",
     "total_energy_kJ_mol",
     "temperature_K",
-    "speed_ns_per_day",
 )
+LAST_COLUMN = "speed_ns_per_day"
+VOLUME_COLUMN = "volume_nm3"
 
 
 class TableWriter:
     """Appends rows; each is complete on its line before the next step begins."""
 
     needs_energy = True
+    needs_confidence = False
 
-    def __init__(self, path: Path, steps_between: int, append: bool) -> None:
+    def __init__(self, path: Path, steps_between: int, append: bool, volume: bool = False) -> None:
+        """volume: whether the volume of the box has a column, as where a barostat changes it"""
         self.path = path
         self.steps_between = steps_between
+        self._volume = volume
         if not append:
-            path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+            columns = [*COLUMNS, *([VOLUME_COLUMN] if volume else []), LAST_COLUMN]
+            path.write_text(",".join(columns) + "\n", encoding="utf-8")
 
     def report(self, moment: Moment) -> None:
         """Write the row of this moment, whose potential energy must be known."""
         potential = float("nan") if moment.potential_energy is None else moment.potential_energy
         energies = (potential, moment.kinetic_energy, potential + moment.kinetic_energy)
         row = [str(moment.step), f"{moment.time_ps:.6f}", *(f"{energy:.6f}" for energy in energies)]
-        row += [f"{moment.temperature:.3f}", f"{moment.speed:.5g}"]
+        row.append(f"{moment.temperature:.3f}")
+        if self._volume and moment.box is not None:
+            row.append(f"{abs(np.linalg.det(moment.box)):.6f}")
         with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(",".join(row) + "\n")
+            stream.write(",".join([*row, f"{moment.speed:.5g}"]) + "\n")

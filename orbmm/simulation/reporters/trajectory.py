@@ -31,18 +31,22 @@ class XtcWriter:
     """Gromacs' compressed format, 0.001 nm."""
 
     needs_energy = False
+    needs_confidence = False
 
-    def __init__(self, path: Path, topology: app.Topology, timing: FrameTiming, frames: int) -> None:
-        """frames: how many the file already holds; 0 begins a new one."""
+    def __init__(
+        self, path: Path, topology: app.Topology, timing: FrameTiming, frames: int, atoms: np.ndarray | None = None
+    ) -> None:
+        """frames: how many the file already holds, 0 begins a new one; atoms: (A,), those of the topology, None for all"""
         self.path = path
         self.steps_between = timing.steps_between
+        self._atoms = slice(None) if atoms is None else atoms
         self._file = app.XTCFile(str(path), topology, timing.timestep_ps, 0, timing.steps_between, append=frames > 0)
 
     def report(self, moment: Moment) -> None:
         """Append one frame; the file is closed after each, so that a kill can tear only the last."""
         end = self.path.stat().st_size if self.path.exists() else 0
         try:
-            self._file.writeModel(moment.positions, periodicBoxVectors=_list_vectors(moment.box))
+            self._file.writeModel(moment.positions[self._atoms], periodicBoxVectors=_list_vectors(moment.box))
         except (RuntimeError, ValueError) as error:
             raise RunError(f"{self.path}: the frame of step {moment.step} cannot be written ({error})") from error
         if not _ends_with_whole_frame(self.path, end):  # the writer does not say when the disk is full
@@ -53,11 +57,15 @@ class DcdWriter:
     """CHARMM's format, plain float32."""
 
     needs_energy = False
+    needs_confidence = False
 
-    def __init__(self, path: Path, topology: app.Topology, timing: FrameTiming, frames: int) -> None:
-        """frames: how many the file already holds; 0 begins a new one."""
+    def __init__(
+        self, path: Path, topology: app.Topology, timing: FrameTiming, frames: int, atoms: np.ndarray | None = None
+    ) -> None:
+        """frames: how many the file already holds, 0 begins a new one; atoms: (A,), those of the topology, None for all"""
         self.path = path
         self.steps_between = timing.steps_between
+        self._atoms = slice(None) if atoms is None else atoms
         self._topology = topology
         self._timing = timing
         if frames:
@@ -70,7 +78,7 @@ class DcdWriter:
         """Append one frame; the file is closed after each, so that a kill can tear only the last."""
         with self.path.open("r+b") as stream:
             self._open_file(stream, append=True).writeModel(
-                moment.positions, periodicBoxVectors=_list_vectors(moment.box)
+                moment.positions[self._atoms], periodicBoxVectors=_list_vectors(moment.box)
             )
 
     def _open_file(self, stream: IO[bytes], append: bool) -> app.DCDFile:

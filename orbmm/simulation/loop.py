@@ -1,23 +1,27 @@
-"""The loop of a run: step, look, write, save, until the end or a signal."""
+"""The loop of a stage that moves: step, look, write, save, until its end or a signal."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orbmm.errors import UnstableRun
+from orbmm.errors import OutOfMemory, UnstableRun
 from orbmm.simulation.checkpoint import write_checkpoint
 from orbmm.simulation.durable import sync_file
 from orbmm.simulation.dynamics import Dynamics
-from orbmm.simulation.folder import explain_disk_errors
+from orbmm.simulation.folder import RunFolder, explain_disk_errors
+from orbmm.simulation.forces import ConfidenceSource
 from orbmm.simulation.guard.guard import Guard
 from orbmm.simulation.guard.rescue import trace_fault, write_rescue
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.moment import Moment
 from orbmm.simulation.progress import OnProgress, Pace, Progress
 from orbmm.simulation.reporters.reporter import Reporter
+from orbmm.simulation.rmsd import RmsdMeter
+from orbmm.simulation.schedule import PlannedStage, name_step
 
 STEPS_BETWEEN_LOOKS = 50
 """The guard looks at least this often, however rarely something is written."""
@@ -32,17 +36,18 @@ _SECONDS_BETWEEN_LISTENING = 0.5
 
 
 @dataclass
-class Production:
-    """Everything that takes part in the loop."""
+class Loop:
+    """Everything that takes part; confidence and rmsd are None where nobody asks for them."""
 
     dynamics: Dynamics
+    planned: PlannedStage
     guard: Guard
     reporters: Sequence[Reporter]
-    checkpoints: Path
-    rescue: Path
+    folder: RunFolder
     steps_per_checkpoint: int
-    total_steps: int
     on_progress: OnProgress
+    confidence: ConfidenceSource | None = None
+    rmsd: RmsdMeter | None = None
     _pace: Pace = field(init=False)
     _saved_step: int = field(init=False)
     _snapshot: bytes | None = field(init=False, default=None)
@@ -50,10 +55,10 @@ class Production:
 
     def __post_init__(self) -> None:
         self._pace = Pace(self.dynamics.timestep_ps, self.dynamics.step)
-        self._saved_step = self.dynamics.step  # where a resumed run comes from; `begin` saves a new one
+        self._saved_step = self.dynamics.step  # where a resumed run or a next stage comes from; `begin` saves a new one
 
     def begin(self) -> None:
-        """Write frame and row of step 0 and the first checkpoint."""
+        """Write frame and row of step 0 and the first checkpoint of a phase."""
         with self._explain_faults():
             self._stop_here()
 
@@ -62,21 +67,21 @@ class Production:
 
         Returns whether the last step was reached. Raises UnstableRun before anything wrong is written.
         """
-        while self.dynamics.step < self.total_steps and not interruption.requested:
+        while self.dynamics.step < self.planned.last_step and not interruption.requested:
             with self._explain_faults():
                 self._step_to(self._find_next_stop(), interruption)
                 self._pace.mark(self.dynamics.step)
                 self._stop_here()
         if self._saved_step != self.dynamics.step:
             self._save()
-        return self.dynamics.step >= self.total_steps
+        return self.dynamics.step >= self.planned.last_step
 
     def _find_next_stop(self) -> int:
         """The nearest step ahead at which something is due."""
         step = self.dynamics.step
         intervals = [reporter.steps_between for reporter in self.reporters]
         intervals += [self.steps_per_checkpoint, STEPS_BETWEEN_LOOKS]
-        return min(self.total_steps, *((step // interval + 1) * interval for interval in intervals))
+        return min(self.planned.last_step, *((step // interval + 1) * interval for interval in intervals))
 
     def _step_to(self, target: int, interruption: Interruption) -> None:
         """Integrate in stretches short enough to hear a signal between them."""
@@ -88,7 +93,7 @@ class Production:
     def _stop_here(self) -> None:
         """Check the step that was reached, and only then let it be written."""
         due = [reporter for reporter in self.reporters if self.dynamics.step % reporter.steps_between == 0]
-        moment = self.dynamics.observe(any(reporter.needs_energy for reporter in due), self._pace.ns_per_day)
+        moment = self._observe(due)
         self.guard.check(moment)
         self._snapshot = self.dynamics.context.createCheckpoint()
         for reporter in due:
@@ -98,11 +103,19 @@ class Production:
             self._save()
         self._tell_progress(moment)
 
+    def _observe(self, due: Sequence[Reporter]) -> Moment:
+        """As much of this step as what is due needs."""
+        energy = any(reporter.needs_energy for reporter in due)
+        moment = self.dynamics.observe(energy, self._pace.ns_per_day)
+        if self.confidence is None or not any(reporter.needs_confidence for reporter in due):
+            return moment
+        return dataclasses.replace(moment, confidence=self.confidence.measure(moment.positions, moment.box))
+
     def _save(self) -> None:
         """Sync what was written so far, then a checkpoint that knows how far that is."""
-        with explain_disk_errors(self.checkpoints, f" at step {self.dynamics.step}"):
+        with explain_disk_errors(self.folder.checkpoints, f" at step {self.dynamics.step}"):
             sizes = {reporter.path.name: sync_file(reporter.path) for reporter in self.reporters}
-            write_checkpoint(self.checkpoints, self.dynamics.context, sizes)
+            write_checkpoint(self.folder.checkpoints, self.dynamics.context, self.planned, sizes)
         self._saved_step = self.dynamics.step
 
     @contextmanager
@@ -115,29 +128,37 @@ class Production:
             if self._snapshot is not None:
                 sentence = trace_fault(self.dynamics, self.guard, self._snapshot, self.dynamics.step) or sentence
             raise UnstableRun(f"{sentence}; {self._rescue(sentence)}. {_ADVICE}") from error
+        except OutOfMemory as error:
+            raise OutOfMemory(f"{error}; {self._describe_checkpoint()}") from error
 
     def _rescue(self, sentence: str) -> str:
         """Write the last good moments; where everything lies."""
-        folder = self.rescue / f"step-{self.dynamics.step:012d}"
-        kept = "the last good checkpoint is kept" if any(self.checkpoints.glob("step-*")) else "there is no checkpoint"
+        folder = self.folder.rescue / name_step(self.planned.phase, self.dynamics.step)
+        kept = self._describe_checkpoint()
         try:
             write_rescue(folder, self.guard, sentence)
         except OSError as error:
             return f"the last good frames cannot be written to {folder} ({error.strerror}), {kept}"
         return f"the last good frames and forces are in {folder}, {kept}"
 
+    def _describe_checkpoint(self) -> str:
+        there = any(Path(self.folder.checkpoints).glob("*-*"))
+        return "the last good checkpoint is kept" if there else "there is no checkpoint"
+
     def _tell_progress(self, moment: Moment) -> None:
         if moment.potential_energy is not None:
             self._potential_energy = moment.potential_energy
+        total = self.planned.phase_steps
         self.on_progress(
             Progress(
+                stage=self.planned.settings.kind,
                 step=moment.step,
-                total_steps=self.total_steps,
+                total_steps=total,
                 time_ps=moment.time_ps,
-                total_ps=self.total_steps * self.dynamics.timestep_ps,
                 ns_per_day=moment.speed,
-                seconds_left=(self.total_steps - moment.step) * self._pace.seconds_per_step,
+                seconds_left=(total - moment.step) * self._pace.seconds_per_step,
                 temperature_kelvin=moment.temperature,
                 potential_energy_kj_mol=self._potential_energy,
+                rmsd_nm=None if self.rmsd is None else self.rmsd.measure(moment.positions),
             )
         )

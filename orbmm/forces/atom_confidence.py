@@ -1,0 +1,35 @@
+"""What a model thinks of its own forces, atom by atom, as plain numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NO_BIN = 255
+"""The bin of an atom that the network does not act on."""
+
+
+@dataclass(frozen=True)
+class AtomConfidence:
+    """bins: (N,) most probable bin of the force error; errors: (N,) expected force error [eV/Å]
+
+    Atoms that the network does not act on have bin 255 and error NaN.
+    """
+
+    bins: np.ndarray
+    errors: np.ndarray
+
+    @property
+    def mean_error(self) -> float:
+        """Mean expected error of the atoms that the network acts on [eV/Å]."""
+        return float(np.nanmean(self.errors))
+
+
+def judge_atoms(probabilities: np.ndarray, bin_edges: np.ndarray) -> AtomConfidence:
+    """Probabilities (N, B) of bins with these edges (B + 1,) [eV/Å] -> the most probable, and the mean of their centres.
+
+    Errors beyond the last edge were left out in training: the last bin does not mean "or worse".
+    """
+    centres = 0.5 * (bin_edges[1:] + bin_edges[:-1])
+    return AtomConfidence(np.argmax(probabilities, axis=1).astype(np.uint8), probabilities @ centres)

@@ -1,0 +1,95 @@
+"""The confidence head beside a simulation: coordinates in, expected force errors out."""
+
+from __future__ import annotations
+
+import numpy as np
+import openmm
+import torch
+from openmm import app
+from torch import Tensor
+
+from orbmm.errors import ForceError, OutOfMemory
+from orbmm.forces.atom_confidence import NO_BIN, AtomConfidence, judge_atoms
+from orbmm.forces.attach import describe_force
+from orbmm.forces.description import ForceDescription
+from orbmm.forces.evaluator_cache import find_evaluator
+from orbmm.model.potential import Potential
+from orbmm.settings.model import ModelSettings
+from orbmm.units import ANGSTROM_PER_NM
+
+
+class ConfidenceMeter:
+    """Asks a network that is in use for its confidence, at the price of one evaluation without forces.
+
+    bin_edges: (B + 1,) [eV/Å]
+    """
+
+    def __init__(self, description: str) -> None:
+        """description: that of a force. Raises ForceError where its model has no confidence head."""
+        described = ForceDescription.from_json(description)
+        self._potential = find_potential(description)
+        if not has_confidence(self._potential):
+            raise ForceError(f"{described.model} has no confidence head; leave its confidence away")
+        self._composition = self._potential.compose(described.atomic_numbers, described.charge, described.multiplicity)
+        self._periodic = described.periodic
+        self._atoms = None if described.atoms is None else list(described.atoms)
+        edges = self._potential.network.heads["confidence"].get_buffer("bin_edges")
+        self.bin_edges = edges.to("cpu", torch.float64).numpy()
+
+    def measure(self, positions: np.ndarray, box: np.ndarray | None) -> AtomConfidence:
+        """The confidence at positions (N, 3) [nm], wrapped or not, in a box (3, 3) rows [nm] or None."""
+        chosen = positions if self._atoms is None else positions[self._atoms]
+        places = self._to_angstrom(chosen)
+        cell = self._to_angstrom(box) if self._periodic and box is not None else None
+        try:
+            prediction = self._potential.evaluate(self._composition, places, cell, frozenset({"confidence"}))
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory(f"out of memory for the confidence of {len(positions)} atoms: {error}") from error
+        if prediction.confidence is None:
+            raise ForceError(f"{self._potential.record.name} gave no confidence")
+        judged = judge_atoms(prediction.confidence.to("cpu", torch.float64).numpy(), self.bin_edges)
+        return judged if self._atoms is None else _spread(judged, self._atoms, len(positions))
+
+    def _to_angstrom(self, values: np.ndarray) -> Tensor:
+        values = np.array(values, dtype=np.float64)  # a copy: torch warns of arrays that must not be written
+        return torch.from_numpy(values).to(self._potential.device) * ANGSTROM_PER_NM
+
+
+def open_confidence(topology: app.Topology, model: ModelSettings) -> ConfidenceMeter | None:
+    """The confidence of a network on all atoms of a topology, None for a model without that head."""
+    description = describe_force(topology, model, None, topology.getPeriodicBoxVectors() is not None).to_json()
+    return ConfidenceMeter(description) if has_confidence(find_potential(description)) else None
+
+
+def has_confidence(potential: Potential) -> bool:
+    """Whether a network has a confidence head."""
+    return "confidence" in potential.network.available_outputs
+
+
+def find_potential(description: str) -> Potential:
+    """The network of a force, shared with the force itself."""
+    return find_evaluator(description, torch.device("cpu"))._potential
+
+
+def find_confidence(system: openmm.System) -> ConfidenceMeter:
+    """The confidence of the network that acts in a System. Raises ForceError where there is none, or several."""
+    found = [text for text in map(read_description, system.getForces()) if text is not None]
+    if len(found) != 1:
+        raise ForceError(f"{len(found) or 'no'} networks of orbmm act in this System; confidence needs one")
+    return ConfidenceMeter(found[0])
+
+
+def read_description(force: openmm.Force) -> str | None:
+    """The description that a force of ours carries; None for any other force."""
+    if hasattr(force, "getComputation"):  # a PythonForce
+        return getattr(force.getComputation(), "description", None)
+    if hasattr(force, "getModule"):  # a TorchForce
+        return getattr(force.getModule(), "description", None)
+    return None
+
+
+def _spread(judged: AtomConfidence, atoms: list[int], particles: int) -> AtomConfidence:
+    """The same for all particles of a System of which the network sees some."""
+    bins, errors = np.full(particles, NO_BIN, dtype=np.uint8), np.full(particles, np.nan)
+    bins[atoms], errors[atoms] = judged.bins, judged.errors
+    return AtomConfidence(bins, errors)

@@ -1,0 +1,34 @@
+"""Time steps: how many a length of time holds, and how long one may be."""
+
+from __future__ import annotations
+
+from orbmm.errors import SettingsError
+
+LONGEST_FS = 0.5
+"""With hydrogens of their own mass: a bond to hydrogen swings once in 9 fs, and has to be followed."""
+
+HYDROGEN_AMU = 1.008
+
+
+def count_steps(name: str, value: float, timestep_fs: float) -> int:
+    """Time steps in a length of time, in the unit that its name ends in (_ps or _fs).
+
+    Raises SettingsError if that is no whole number of at least 1.
+    """
+    time_fs = value * (1000.0 if name.endswith("_ps") else 1.0)
+    steps = round(time_fs / timestep_fs)
+    if steps < 1 or abs(steps * timestep_fs - time_fs) > 1e-6 * time_fs:
+        raise SettingsError(
+            f"{name} is {value!r}, but must be a whole number of time steps of {timestep_fs:g} fs (timestep_fs)"
+        )
+    return steps
+
+
+def check_timestep(timestep_fs: float, hydrogen_mass_amu: float | None) -> None:
+    """Refuse a step that is too long for the hydrogens: a bond swings slower with the square root of their mass."""
+    needed = (timestep_fs / LONGEST_FS) ** 2  # [amu]
+    if timestep_fs > LONGEST_FS and (hydrogen_mass_amu or HYDROGEN_AMU) < needed:
+        raise SettingsError(
+            f"timestep_fs is {timestep_fs:g}, but a bond to hydrogen swings once in 9 fs and needs steps of at most "
+            f"{LONGEST_FS:g} fs; take that, or heavier hydrogens: hydrogen_mass_amu of at least {needed:.3g}"
+        )

@@ -1,0 +1,51 @@
+"""Which stage takes which steps: equilibration and production are counted apart, each from 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orbmm.settings import Settings, StageSettings
+
+PRODUCTION, EQUILIBRATION = "production", "equilibration"
+"""Production writes the trajectory and its table; what moves before it, heat and equilibrate, writes a table of its own."""
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage with its place in the run.
+
+    number: in the order of the run, from 0; phase: equilibration or production, whose steps are counted apart
+    first_step, last_step: of the phase; equal for minimise
+    phase_steps: how many steps the whole phase has
+    """
+
+    number: int
+    settings: StageSettings
+    phase: str
+    first_step: int
+    last_step: int
+    phase_steps: int
+
+    @property
+    def begins_phase(self) -> bool:
+        """Whether it takes the first step of its phase."""
+        return self.settings.moves and self.first_step == 0
+
+
+def plan_stages(settings: Settings) -> tuple[PlannedStage, ...]:
+    """All stages of a run in their order."""
+    stages = settings.stages
+    phases = [PRODUCTION if stage.kind == "produce" else EQUILIBRATION for stage in stages]
+    totals = {phase: sum(stage.steps for stage, its in zip(stages, phases) if its == phase) for phase in phases}
+    taken = dict.fromkeys(phases, 0)
+    planned = []
+    for number, (stage, phase) in enumerate(zip(stages, phases)):
+        first = taken[phase]
+        taken[phase] = first + stage.steps
+        planned.append(PlannedStage(number, stage, phase, first, taken[phase], totals[phase]))
+    return tuple(planned)
+
+
+def name_step(phase: str, step: int) -> str:
+    """A name for what belongs to one step; names of a later step come later in the alphabet, production last."""
+    return f"{'step' if phase == PRODUCTION else phase}-{step:012d}"

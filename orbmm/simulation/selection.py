@@ -1,0 +1,58 @@
+"""Atoms chosen by words, in mdtraj's language and a few names more."""
+
+from __future__ import annotations
+
+import mdtraj
+import numpy as np
+from openmm import app
+
+from orbmm.errors import RunError
+
+_SALT = frozenset({"LI", "NA", "K", "RB", "CS", "F", "CL", "BR", "I", "NA+", "CL-", "K+"})
+
+
+def select_atoms(topology: app.Topology, words: str) -> np.ndarray:
+    """The indices (A,) of the chosen atoms, in their order.
+
+    words: "all"; "solute" (neither water nor the ions of a salt; metals belong to it); "solute heavy" (without
+    hydrogens); anything else is a selection of mdtraj, such as "backbone" or "not water".
+    Raises RunError for words that cannot be read or choose no atom.
+    """
+    known = mdtraj.Topology.from_openmm(topology)
+    if words in ("solute", "solute heavy"):
+        chosen = [atom.index for atom in known.atoms if _is_solute(atom) and (words == "solute" or not _is_light(atom))]
+    else:
+        try:
+            chosen = known.select(words)
+        except (ValueError, SyntaxError, AttributeError, TypeError, KeyError, NameError) as error:
+            reason = (str(error).splitlines() or ["no reason"])[0]
+            raise RunError(
+                f"the selection '{words}' cannot be read ({reason}); write all, solute, solute heavy, or a selection of "
+                "mdtraj such as: protein and name CA"
+            ) from error
+    if not len(chosen):
+        raise RunError(f"the selection '{words}' chooses no atom of this structure")
+    return np.asarray(chosen, dtype=np.intp)
+
+
+def find_atom(topology: app.Topology, name: str) -> int:
+    """The index of an atom by chain:residue:atom, such as A:94:NE2. Raises RunError if there is none, or several."""
+    chain, residue, wanted = name.split(":")
+    found = [
+        atom.index
+        for atom in topology.atoms()
+        if atom.name == wanted
+        and atom.residue.chain.id == chain
+        and atom.residue.id + atom.residue.insertionCode.strip() == residue
+    ]
+    if len(found) != 1:
+        raise RunError(f"{len(found) or 'no'} atoms are called {name} (chain:residue:atom); see the structure file")
+    return found[0]
+
+
+def _is_solute(atom: mdtraj.core.topology.Atom) -> bool:
+    return not atom.residue.is_water and not (atom.residue.n_atoms == 1 and atom.residue.name.upper() in _SALT)
+
+
+def _is_light(atom: mdtraj.core.topology.Atom) -> bool:
+    return atom.element.symbol in ("H", "D")

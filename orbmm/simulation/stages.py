@@ -1,0 +1,153 @@
+"""A run is a list of stages; each takes the atoms where the one before has left them."""
+
+from __future__ import annotations
+
+import copy
+import io
+from dataclasses import dataclass
+
+from openmm import app, unit
+
+from orbmm.errors import OutOfMemory
+from orbmm.settings import Settings
+from orbmm.simulation.barostat import settle_bath
+from orbmm.simulation.checkpoint import Checkpoint, drop_later, load_checkpoint
+from orbmm.simulation.durable import write_durably
+from orbmm.simulation.dynamics import Dynamics
+from orbmm.simulation.folder import RunFolder
+from orbmm.simulation.forces import ConfidenceSource
+from orbmm.simulation.guard.guard import make_guard
+from orbmm.simulation.guard.memory import name_smaller_setting
+from orbmm.simulation.interruption import Interruption
+from orbmm.simulation.loop import Loop
+from orbmm.simulation.minimise import minimise
+from orbmm.simulation.phase_point import PhasePoint, start_point
+from orbmm.simulation.progress import OnProgress
+from orbmm.simulation.reporters.confidence import read_first_mean
+from orbmm.simulation.reporters.files import RunFiles
+from orbmm.simulation.rmsd import RmsdMeter
+from orbmm.simulation.schedule import PRODUCTION, PlannedStage, plan_stages
+from orbmm.simulation.seeds import derive_seed
+from orbmm.simulation.selection import select_atoms
+from orbmm.simulation.stage_system import StageSystem
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run consists of, whichever stage it is in."""
+
+    folder: RunFolder
+    settings: Settings
+    system: StageSystem
+    confidence: ConfidenceSource | None
+    on_progress: OnProgress
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a run came: the stage, its step of the phase, and whether the stage is complete."""
+
+    planned: PlannedStage
+    step: int
+    complete: bool
+
+
+def run_stages(run: Run, interruption: Interruption, checkpoint: Checkpoint | None = None) -> Reached:
+    """Perform all stages, or those from a checkpoint on, to their end or to where the run is asked to end."""
+    try:
+        return _perform_stages(run, interruption, checkpoint)
+    except OutOfMemory as error:
+        raise OutOfMemory(f"{error}; to make it fit, {name_smaller_setting(run.settings.model)}") from error
+
+
+def _perform_stages(run: Run, interruption: Interruption, checkpoint: Checkpoint | None) -> Reached:
+    plan = plan_stages(run.settings)
+    point = start_point(run.system.start, run.system.masses)
+    for planned in plan if checkpoint is None else plan[find_stage(plan, checkpoint).number :]:
+        if planned.settings.moves:
+            point, reached = _move(run, planned, point, interruption, checkpoint)
+        else:
+            point, reached = _relax(run, planned, point, interruption)
+        checkpoint = None
+        if not reached.complete:
+            break
+    return reached
+
+
+def find_stage(plan: tuple[PlannedStage, ...], checkpoint: Checkpoint) -> PlannedStage:
+    """The stage in which a checkpoint was written."""
+    return plan[-1] if checkpoint.stage is None else plan[checkpoint.stage]
+
+
+def _relax(
+    run: Run, planned: PlannedStage, point: PhasePoint, interruption: Interruption
+) -> tuple[PhasePoint, Reached]:
+    dynamics = run.system.open(planned, planned.first_step)
+    dynamics.place(point, velocity_seed=1)
+    with dynamics.translate_errors():
+        minimise(
+            dynamics.context, dynamics.thermometer, planned.settings.iterations or 1, lambda: interruption.requested
+        )
+    # A descent that was cut short is no start of anything; resumed, it is done again.
+    return dynamics.read_point(), Reached(planned, planned.first_step, not interruption.requested)
+
+
+def _move(
+    run: Run, planned: PlannedStage, point: PhasePoint, interruption: Interruption, checkpoint: Checkpoint | None
+) -> tuple[PhasePoint, Reached]:
+    dynamics = run.system.open(planned, planned.first_step if checkpoint is None else checkpoint.step)
+    if checkpoint is None:
+        _place(run, planned, dynamics, point)
+    else:
+        load_checkpoint(checkpoint, dynamics.context)
+        settle_bath(dynamics.context, planned.settings)
+        drop_later(checkpoint)
+    loop = _assemble(run, planned, dynamics, checkpoint)
+    if checkpoint is None and planned.begins_phase:
+        loop.begin()
+    complete = loop.run(interruption)
+    return dynamics.read_point(), Reached(planned, dynamics.step, complete)
+
+
+def _place(run: Run, planned: PlannedStage, dynamics: Dynamics, point: PhasePoint) -> None:
+    """The atoms of the stage before; production counts its time anew, and its first frame is the topology file."""
+    if planned.begins_phase:
+        point = point.restarted()
+    purpose = "velocities" if planned.phase == PRODUCTION else f"velocities of {planned.phase}"
+    dynamics.place(point, derive_seed(run.settings.run.seed, purpose, planned.first_step))
+    if planned.begins_phase:
+        _write_topology(run, dynamics)
+
+
+def _write_topology(run: Run, dynamics: Dynamics) -> None:
+    """All atoms where the phase begins, in the box that they have then."""
+    point = dynamics.read_point()
+    topology = copy.copy(run.system.start.topology)
+    if point.box is not None:
+        topology.setPeriodicBoxVectors(point.box * unit.nanometer)
+    text = io.StringIO()
+    app.PDBFile.writeFile(topology, point.positions * unit.nanometer, text, keepIds=True)
+    write_durably(run.folder.topology, text.getvalue().encode())
+
+
+def _assemble(run: Run, planned: PlannedStage, dynamics: Dynamics, checkpoint: Checkpoint | None) -> Loop:
+    """The loop of a stage with its files open: new ones for a new phase, else those of before."""
+    start, settings = run.system.start, run.settings.run
+    mean_error = None
+    if checkpoint is not None:
+        mean_error = read_first_mean(run.folder.confidence, start.topology.getNumAtoms())
+    edges = None if run.confidence is None else run.confidence.bin_edges
+    rmsd = None
+    if settings.show_rmsd is not None:
+        rmsd = RmsdMeter(start.positions, select_atoms(start.topology, settings.show_rmsd))
+    return Loop(
+        dynamics=dynamics,
+        planned=planned,
+        guard=make_guard(run.settings.guard, start, dynamics, mean_error),
+        reporters=RunFiles(run.folder, run.settings, start, edges).open(planned, checkpoint),
+        folder=run.folder,
+        steps_per_checkpoint=settings.count_steps("checkpoint_every_ps", planned.settings.timestep_fs),
+        on_progress=run.on_progress,
+        confidence=run.confidence,
+        rmsd=rmsd,
+    )
