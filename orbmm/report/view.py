@@ -1,4 +1,4 @@
-"""What the 3-D view of the report shows: solute, metal and its ligands, coloured by how much each residue moves."""
+"""What the 3-D view of the report shows: solute, metal and its ligands, coloured by confidence, motion or element."""
 
 from __future__ import annotations
 
@@ -21,17 +21,22 @@ from orbmm.units import ANGSTROM_PER_NM
 
 _ELEMENT_COLORS = {"C": "#777777", "N": "#0072B2", "O": "#D55E00", "S": "#E69F00", "H": "#BBBBBB"}
 _METAL, _GREY = "#CC79A7", "#777777"
+_SCALE = [to_hex(color) for color in colormaps[COLOR_MAP](np.linspace(0.0, 1.0, 9))]
 
 
 View = dict[str, Any]
-"""places [Å], bonds (pairs of rows), colors, sizes, names, named (rows that are labelled), legend: for viewer.js."""
+"""places [Å], bonds (pairs of rows), colorings, sizes, names, named (rows that are labelled): for viewer.js."""
+
+Coloring = dict[str, Any]
+"""name, colors (one an atom), legend; scale, the colours from the smallest to the largest value, empty for elements."""
 
 
 def build_views(start: md.Trajectory, results: Mapping[str, Result]) -> dict[str, View]:
     """What the viewer draws, by title: the whole structure and, with a metal, its site; empty for mere water.
 
-    start: one frame of all atoms. Hydrogens of the solute are left out. Colours of the whole: RMSF of the residue where
-    it was measured, from small and bright to large and dark, else the elements; metals stand out.
+    start: one frame of all atoms. Hydrogens of the solute are left out. The whole is coloured by the expected force
+    error of each atom or the fluctuation of each residue where those were measured, from small and bright to large and
+    dark, or by element; metals stand out. The site is coloured by element first.
     """
     frame = mend_images(start[0])
     site = _drop_hydrogens(frame.topology, _choose_site(frame))
@@ -39,14 +44,15 @@ def build_views(start: md.Trajectory, results: Mapping[str, Result]) -> dict[str
     views = {}
     if len(whole):
         part = frame.atom_slice(whole)
-        views["Structure at the start"] = _describe(part, *_choose_colors(part.topology, results))
+        views["Structure at the start"] = _describe(part, _list_colorings(part.topology, whole, results))
     if len(site):
         part = frame.atom_slice(site)
-        views["Metal site at the start"] = _describe(part, *_color_elements(part.topology), name_ligands=True)
+        colorings = _list_colorings(part.topology, site, results)[::-1]
+        views["Metal site at the start"] = _describe(part, colorings, name_ligands=True)
     return views
 
 
-def _describe(part: md.Trajectory, colors: list[str], legend: str, name_ligands: bool = False) -> View:
+def _describe(part: md.Trajectory, colorings: list[Coloring], name_ligands: bool = False) -> View:
     places = (part.xyz[0].astype(float) - part.xyz[0].astype(float).mean(axis=0)) * ANGSTROM_PER_NM
     metals = set(find_metals(part.topology))
     ligands = _list_ligand_bonds(part)
@@ -56,11 +62,10 @@ def _describe(part: md.Trajectory, colors: list[str], legend: str, name_ligands:
     return {
         "places": np.round(places, 2).tolist(),
         "bonds": sorted(list(pair) for pair in bonds),
-        "colors": [_METAL if i in metals else color for i, color in enumerate(colors)],
+        "colorings": [_mark_metals(coloring, metals) for coloring in colorings],
         "sizes": [3.0 if i in metals else 1.0 for i in range(part.n_atoms)],
         "names": [str(atom) for atom in part.topology.atoms],
         "named": sorted(metals | ({i for pair in ligands for i in pair} if name_ligands else set())),
-        "legend": legend,
     }
 
 
@@ -95,18 +100,41 @@ def _list_ligand_bonds(part: md.Trajectory) -> list[tuple[int, int]]:
     return [(min(pair), max(pair)) for pair in pairs]
 
 
-def _choose_colors(topology: md.Topology, results: Mapping[str, Result]) -> tuple[list[str], str]:
-    if "fluctuation" not in results:
-        return _color_elements(topology)
-    values = results["fluctuation"].values
-    largest = max(float(values["rmsf"].max()), 1e-6)
-    share = dict(zip(values["name"].tolist(), (values["rmsf"] / largest).tolist(), strict=True))
+def _list_colorings(topology: md.Topology, atoms: NDArray[np.int64], results: Mapping[str, Result]) -> list[Coloring]:
+    """The ways to colour a part; atoms: its atoms in the whole topology."""
+    colorings = []
+    if "confidence" in results:
+        colorings.append(_color_confidence(results["confidence"], atoms))
+    if "fluctuation" in results:
+        colorings.append(_color_fluctuation(results["fluctuation"], topology))
+    return [*colorings, _color_elements(topology)]
+
+
+def _color_confidence(result: Result, atoms: NDArray[np.int64]) -> Coloring:
+    """By the expected force error, over the whole scale of the head, so that pages can be compared."""
+    end = float(result.values["edges"][-1])
+    colors = [to_hex(color) for color in colormaps[COLOR_MAP](result.values["atom_error"][atoms] / end)]
+    legend = f"expected force error of the atom, 0 to {end:g} eV/Å"
+    return {"name": "confidence", "colors": colors, "legend": legend, "scale": _SCALE}
+
+
+def _color_fluctuation(result: Result, topology: md.Topology) -> Coloring:
+    largest = max(float(result.values["rmsf"].max()), 1e-6)
+    shares = (result.values["rmsf"] / largest).tolist()
+    share = dict(zip(result.values["name"].tolist(), shares, strict=True))
     palette = colormaps[COLOR_MAP]
     names = [f"{atom.residue.name}{atom.residue.resSeq}" for atom in topology.atoms]
     colors = [to_hex(palette(share[name])) if name in share else _GREY for name in names]
-    return colors, f"RMS fluctuation of the residue, bright 0 to dark {largest:.2f} Å; grey: not measured"
+    legend = f"RMS fluctuation of the residue, 0 to {largest:.2f} Å; grey: not measured"
+    return {"name": "fluctuation", "colors": colors, "legend": legend, "scale": _SCALE}
 
 
-def _color_elements(topology: md.Topology) -> tuple[list[str], str]:
+def _color_elements(topology: md.Topology) -> Coloring:
     colors = [_ELEMENT_COLORS.get(atom.element.symbol, _GREY) for atom in topology.atoms]
-    return colors, "carbon grey, nitrogen blue, oxygen orange, hydrogen light, metal pink"
+    legend = "carbon grey, nitrogen blue, oxygen orange, sulfur yellow, hydrogen light, metal pink"
+    return {"name": "element", "colors": colors, "legend": legend, "scale": []}
+
+
+def _mark_metals(coloring: Coloring, metals: set[int]) -> Coloring:
+    colors = [_METAL if i in metals else color for i, color in enumerate(coloring["colors"])]
+    return coloring | {"colors": colors}

@@ -1,10 +1,12 @@
-// Draws a molecule on a canvas: bonds as sticks, far ones first and paler; drag turns, the wheel zooms. No library.
+// Draws a molecule on a canvas: bonds as sticks, far ones first and paler; drag turns, wheel or + and - zoom, and a choice
+// of colours. No library.
 "use strict";
-function showMolecule(canvas, molecule) {
+function showMolecule([canvas, choice, legend, bar], molecule) {
   const context = canvas.getContext("2d");
   const count = molecule.places.length;
   let turn = [1, 0, 0, 0, 1, 0, 0, 0, 1];
   let zoom = 1;
+  let { colors, scale } = molecule.colorings[0];
   const reach = Math.max(1, ...molecule.places.map((place) => Math.hypot(...place)));
 
   function rotate(matrix, place) {
@@ -25,7 +27,8 @@ function showMolecule(canvas, molecule) {
   }
 
   function fade(color, depth) {
-    const share = Math.min(0.7, Math.max(0, 0.35 - (0.5 * depth) / reach));
+    const most = scale.length ? 0.25 : 0.7; // a colour that stands for a number must stay what it is
+    const share = most * Math.min(1, Math.max(0, 0.5 - (0.7 * depth) / reach));
     const mixed = [1, 3, 5].map((k) => {
       const value = parseInt(color.slice(k, k + 2), 16);
       return Math.round(value + share * (255 - value));
@@ -50,12 +53,12 @@ function showMolecule(canvas, molecule) {
   }
 
   function draw() {
-    const scale = (0.46 * zoom * Math.min(canvas.width, canvas.height)) / reach;
+    const size = (0.46 * zoom * Math.min(canvas.width, canvas.height)) / reach;
     const points = molecule.places.map((place) => {
       const [x, y, z] = rotate(turn, place);
-      return [canvas.width / 2 + scale * x, canvas.height / 2 - scale * y, z];
+      return [canvas.width / 2 + size * x, canvas.height / 2 - size * y, z];
     });
-    const width = Math.min(14, Math.max(1.5, 0.28 * scale));
+    const width = Math.min(14, Math.max(1.5, 0.28 * size));
     const parts = molecule.bonds.map(([i, j]) => [0.5 * (points[i][2] + points[j][2]), i, j]);
     for (let i = 0; i < count; i++) parts.push([points[i][2] + 0.01, i, -1]);
     parts.sort((one, other) => one[0] - other[0]);
@@ -63,15 +66,15 @@ function showMolecule(canvas, molecule) {
     context.lineCap = "butt";
     for (const [depth, i, j] of parts) {
       if (j < 0) {
-        drawDot(points[i], 0.5 * width * molecule.sizes[i], fade(molecule.colors[i], depth));
+        drawDot(points[i], 0.5 * width * molecule.sizes[i], fade(colors[i], depth));
       } else {
         const middle = [0, 1].map((k) => 0.5 * (points[i][k] + points[j][k]));
-        drawHalf(points[i], middle, width, fade(molecule.colors[i], depth));
-        drawHalf(middle, points[j], width, fade(molecule.colors[j], depth));
+        drawHalf(points[i], middle, width, fade(colors[i], depth));
+        drawHalf(middle, points[j], width, fade(colors[j], depth));
       }
     }
     context.fillStyle = "#222";
-    context.font = "15px sans-serif";
+    context.font = "24px sans-serif"; // of 1100 across, shown at about half
     for (const i of molecule.named) context.fillText(molecule.names[i], points[i][0] + 7, points[i][1] - 7);
     canvas.dataset.drawn = String(parts.length);
   }
@@ -82,10 +85,34 @@ function showMolecule(canvas, molecule) {
     combine(0.01 * event.movementX, 0.01 * event.movementY);
     draw();
   });
+
+  function enlarge(factor) {
+    zoom = Math.min(20, Math.max(0.3, zoom * factor));
+    draw();
+  }
+
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
-    zoom = Math.min(20, Math.max(0.3, zoom * Math.exp(-0.001 * event.deltaY)));
-    draw();
+    enlarge(Math.exp(-0.001 * event.deltaY));
   });
-  draw();
+  canvas.addEventListener("keydown", (event) => {
+    const turns = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
+    if (event.key in turns) combine(...turns[event.key]);
+    else if (event.key !== "+" && event.key !== "-") return;
+    event.preventDefault();
+    enlarge(event.key === "+" ? 1.2 : event.key === "-" ? 1 / 1.2 : 1);
+  });
+
+  function choose(number) {
+    ({ colors, scale } = molecule.colorings[number]);
+    bar.hidden = scale.length === 0;
+    bar.style.background = `linear-gradient(to right, ${scale.join(",")})`;
+    legend.textContent = molecule.colorings[number].legend;
+    canvas.dataset.coloring = molecule.colorings[number].name;
+    draw();
+  }
+
+  molecule.colorings.forEach((coloring, number) => choice.add(new Option(coloring.name, number)));
+  choice.addEventListener("change", () => choose(Number(choice.value)));
+  choose(0);
 }

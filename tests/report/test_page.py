@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from analysis.confident import make_errors, write_confidence
 from analysis.synthetic import Jiggle, make_trajectory, write_run_folder
 from analysis.zinc_site import make_site
 from typer.testing import CliRunner
@@ -91,7 +92,20 @@ def test_the_view_of_the_site_holds_its_ligands_and_their_bonds() -> None:
     assert named == {"ZN1-ZN", "HIS2-ND1", "HIS3-NE2", "HIS4-ND1", "HOH5-O"}
     zinc = view["names"].index("ZN1-ZN")
     assert sum(zinc in bond for bond in view["bonds"]) == 4
-    assert len(view["places"]) == len(view["colors"]) == len(view["sizes"]) == len(view["names"])
+    assert [coloring["name"] for coloring in view["colorings"]] == ["element"]
+    assert len(view["places"]) == len(view["colorings"][0]["colors"]) == len(view["sizes"]) == len(view["names"])
+
+
+def test_the_whole_is_coloured_by_confidence_first(run: Path, tmp_path: Path) -> None:
+    moving = make_trajectory(Jiggle(frames=20), waters=30)
+    folder = write_run_folder(tmp_path / "run", moving)
+    results = analyze_recording(read_run_folder(write_confidence(folder, make_errors(20, moving.n_atoms)))).results
+    view = build_views(moving[0], results)["Structure at the start"]
+    assert [coloring["name"] for coloring in view["colorings"]] == ["confidence", "fluctuation", "element"]
+    colors = dict(zip(view["names"], view["colorings"][0]["colors"], strict=True))
+    shown = [sum(int(color[i : i + 2], 16) for i in (1, 3, 5)) for color in colors.values()]
+    assert min(shown) == shown[list(colors).index("ACE0-CH3")]  # the atom at the end of the scale is the darkest
+    assert view["colorings"][0]["legend"] == "expected force error of the atom, 0 to 0.3 eV/Å"
 
 
 def test_mere_water_has_no_view() -> None:
@@ -143,9 +157,24 @@ def test_a_browser_draws_the_views_without_errors(page: str, site_page: str, tmp
         drawn = [int(count) for count in re.findall(r'data-drawn="(\d+)"', opened)]
         assert len(drawn) == views and min(drawn) > 5
         assert "data-error" not in opened
+        assert re.findall(r'data-coloring="(\w+)"', opened) == ["fluctuation", "element"][:views]
+        assert opened.count("<option") >= 2 * views
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 def test_a_browser_would_report_a_script_that_fails(page: str, tmp_path: Path) -> None:
-    opened = open_in_browser(page.replace("showMolecule(document", "showNothing(document"), tmp_path)
+    opened = open_in_browser(page.replace("showMolecule(['view'", "showNothing(['view'"), tmp_path)
     assert "data-error" in opened and "data-drawn" not in opened
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_choosing_a_colour_and_zooming_redraws(page: str, tmp_path: Path) -> None:
+    acts = (
+        "const choice = document.getElementById('choice0'), view = document.getElementById('view0');"
+        "const before = view.toDataURL(); choice.value = '1'; choice.dispatchEvent(new Event('change'));"
+        "const recoloured = view.toDataURL(); view.dispatchEvent(new KeyboardEvent('keydown', { key: '+' }));"
+        "view.dataset.redrawn = [before !== recoloured, recoloured !== view.toDataURL()].join();"
+    )
+    opened = open_in_browser(page.replace("</body>", f"<script>{acts}</script></body>"), tmp_path)
+    assert 'data-redrawn="true,true"' in opened and 'data-coloring="element"' in opened
+    assert "data-error" not in opened
