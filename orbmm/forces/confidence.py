@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
-import openmm
 import torch
 from openmm import app
 from torch import Tensor
@@ -55,9 +56,12 @@ class ConfidenceMeter:
         return torch.from_numpy(values).to(self._potential.device) * ANGSTROM_PER_NM
 
 
-def open_confidence(topology: app.Topology, model: ModelSettings) -> ConfidenceMeter | None:
-    """The confidence of a network on all atoms of a topology, None for a model without that head."""
-    description = describe_force(topology, model, None, topology.getPeriodicBoxVectors() is not None).to_json()
+def open_confidence(
+    topology: app.Topology, model: ModelSettings, atoms: Iterable[int] | None = None
+) -> ConfidenceMeter | None:
+    """The confidence of a network on these atoms of a topology (None: all); None for a model without that head."""
+    periodic = topology.getPeriodicBoxVectors() is not None
+    description = describe_force(topology, model, atoms, periodic).to_json()
     return ConfidenceMeter(description) if has_confidence(find_potential(description)) else None
 
 
@@ -69,23 +73,6 @@ def has_confidence(potential: Potential) -> bool:
 def find_potential(description: str) -> Potential:
     """The network of a force, shared with the force itself."""
     return find_evaluator(description, torch.device("cpu"))._potential
-
-
-def find_confidence(system: openmm.System) -> ConfidenceMeter:
-    """The confidence of the network that acts in a System. Raises ForceError where there is none, or several."""
-    found = [text for text in map(read_description, system.getForces()) if text is not None]
-    if len(found) != 1:
-        raise ForceError(f"{len(found) or 'no'} networks of orbmm act in this System; confidence needs one")
-    return ConfidenceMeter(found[0])
-
-
-def read_description(force: openmm.Force) -> str | None:
-    """The description that a force of ours carries; None for any other force."""
-    if hasattr(force, "getComputation"):  # a PythonForce
-        return getattr(force.getComputation(), "description", None)
-    if hasattr(force, "getModule"):  # a TorchForce
-        return getattr(force.getModule(), "description", None)
-    return None
 
 
 def _spread(judged: AtomConfidence, atoms: list[int], particles: int) -> AtomConfidence:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import openmm
 import pytest
 
-from orbmm.errors import ForceError
 from orbmm.forces.atom_confidence import NO_BIN, judge_atoms
-from orbmm.forces.attach import attach_force
-from orbmm.forces.confidence import find_confidence, open_confidence
+from orbmm.forces.confidence import open_confidence
 from orbmm.forces.evaluator_cache import count_networks, forget_evaluators
 from orbmm.forces.system import create_system
 from orbmm.model.load import load_model
@@ -44,33 +41,18 @@ def test_it_is_the_confidence_of_the_model(make_water, shape: str) -> None:
     assert np.abs(meter.measure(water.positions[::-1], water.box).errors - expected.errors).max() > 1e-3
 
 
-@pytest.mark.parametrize("force", ["TorchForce", "PythonForce"])
-def test_the_network_of_a_system_is_found(make_water, force: str) -> None:
-    water = make_water("cube")
-    system = create_system(water.topology, ModelSettings(MODEL, device="cpu", precision="float64", force=force))
-    measured = find_confidence(system).measure(water.positions, water.box)
-    assert np.abs(measured.errors - judge_atoms(_predict(water), find_confidence(system).bin_edges).errors).max() < 1e-9
-
-
 def test_it_shares_the_network_with_the_force(make_water) -> None:
     forget_evaluators()
-    water = make_water("cube")
-    find_confidence(create_system(water.topology, ModelSettings(MODEL, device="cpu")))
+    water, model = make_water("cube"), ModelSettings(MODEL, device="cpu")
+    create_system(water.topology, model)
+    open_confidence(water.topology, model)
     assert count_networks() == 1
 
 
 def test_atoms_that_the_network_does_not_see_have_no_confidence(make_water) -> None:
-    water, system = make_water("cube"), openmm.System()
-    for atom in water.topology.atoms():
-        system.addParticle(atom.element.mass)
-    attach_force(system, water.topology, ModelSettings(MODEL, device="cpu"), range(3, 9))
-    judged = find_confidence(system).measure(water.positions, water.box)
+    water = make_water("cube")
+    meter = open_confidence(water.topology, ModelSettings(MODEL, device="cpu"), range(3, 9))
+    assert meter is not None
+    judged = meter.measure(water.positions, water.box)
     assert np.flatnonzero(np.isfinite(judged.errors)).tolist() == list(range(3, 9))
     assert set(judged.bins[:3]) == {NO_BIN}
-
-
-def test_a_system_without_a_network_is_refused() -> None:
-    system = openmm.System()
-    system.addForce(openmm.HarmonicBondForce())
-    with pytest.raises(ForceError, match="no networks of orbmm act in this System"):
-        find_confidence(system)
