@@ -11,7 +11,7 @@ import pytest
 from openmm import app, unit
 
 from orbmm.settings import ModelSettings, RunSettings, Settings, SystemSettings
-from orbmm.simulation.forces import ForceIdentity
+from orbmm.simulation.forces import ConfidenceSource, ForceIdentity
 
 
 @cache
@@ -20,11 +20,17 @@ def _read_force_field() -> app.ForceField:
 
 
 class ClassicalForces:
-    """TIP3P-FB without constraints; `make_extra` adds a force of its own to the System."""
+    """TIP3P-FB without constraints; `make_extra` adds a force of its own to the System, `confidence` an opinion of them."""
 
-    def __init__(self, make_extra: Callable[[], openmm.Force] | None = None, weights: str = "0" * 64) -> None:
+    def __init__(
+        self,
+        make_extra: Callable[[], openmm.Force] | None = None,
+        weights: str = "0" * 64,
+        confidence: ConfidenceSource | None = None,
+    ) -> None:
         self.make_extra = make_extra
         self.weights = weights
+        self.confidence = confidence
 
     def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
         """A System as the network's would be: flexible, with its momentum removed."""
@@ -43,8 +49,9 @@ class ClassicalForces:
         """What stands for a network here."""
         return ForceIdentity("classical", "cpu", self.weights)
 
-    def open_confidence(self, topology: app.Topology, model: ModelSettings) -> None:
-        """A force field knows nothing of its errors."""
+    def open_confidence(self, topology: app.Topology, model: ModelSettings) -> ConfidenceSource | None:
+        """A force field by itself knows nothing of its errors."""
+        return self.confidence
 
 
 @pytest.fixture
