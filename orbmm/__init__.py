@@ -11,14 +11,28 @@ if TYPE_CHECKING:
     from orbmm.checkpoints.catalog import list_models
     from orbmm.errors import OrbmmError
     from orbmm.model.load import load_model
+    from orbmm.simulation.reporters.openmm_confidence import ConfidenceReporter
+    from orbmm.simulation.reporters.openmm_guard import StabilityGuard
+    from orbmm.simulation.reporters.openmm_rmsd import RmsdReporter
 
 _HOMES = {
     "list_models": "orbmm.checkpoints.catalog",
     "load_model": "orbmm.model.load",
+    "ConfidenceReporter": "orbmm.simulation.reporters.openmm_confidence",
     "OrbmmError": "orbmm.errors",
+    "RmsdReporter": "orbmm.simulation.reporters.openmm_rmsd",
+    "StabilityGuard": "orbmm.simulation.reporters.openmm_guard",
 }
 
-__all__ = ["OrbmmError", "__version__", "list_models", "load_model"]
+__all__ = [
+    "ConfidenceReporter",
+    "OrbmmError",
+    "RmsdReporter",
+    "StabilityGuard",
+    "__version__",
+    "list_models",
+    "load_model",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -93,6 +93,10 @@ class Dynamics:
         """Read positions, velocities and temperature; with energy also forces, which the same evaluation gives."""
         with self.translate_errors():
             state = self.context.getState(positions=True, velocities=True, energy=energy, forces=energy)
+        return self.read_moment(state, energy, speed)
+
+    def read_moment(self, state: openmm.State, energy: bool, speed: float = 0.0) -> Moment:
+        """What a state of this Context says, which was asked for positions, velocities and, with energy, the rest."""
         velocities = state.getVelocities(asNumpy=True)._value
         forces = state.getForces(asNumpy=True)._value if energy else None
         # From the velocities, not from the state: that would cost an energy.

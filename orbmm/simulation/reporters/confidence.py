@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from orbmm.forces.atom_confidence import AtomConfidence
 from orbmm.simulation.durable import write_durably
 from orbmm.simulation.moment import Moment
 
@@ -35,11 +36,14 @@ class ConfidenceWriter:
 
     def report(self, moment: Moment) -> None:
         """Write the record of this moment, whose confidence must be known."""
-        if moment.confidence is None:
-            return
+        if moment.confidence is not None:
+            self.write(moment.step, moment.time_ps, moment.confidence)
+
+    def write(self, step: int, time_ps: float, confidence: AtomConfidence) -> None:
+        """Append one record."""
         record = np.zeros((), dtype=self._type)
-        record["step"], record["time_ps"] = moment.step, moment.time_ps
-        record["bin"], record["error"] = moment.confidence.bins, moment.confidence.errors
+        record["step"], record["time_ps"] = step, time_ps
+        record["bin"], record["error"] = confidence.bins, confidence.errors
         with self.path.open("ab") as stream:
             stream.write(record.tobytes())
 
