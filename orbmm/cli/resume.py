@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from orbmm.cli.run import conclude, follow_progress
+from orbmm.cli.follow import follow_progress, tell
+from orbmm.cli.run import conclude, describe_outcome
 
 
 def resume(
@@ -21,6 +22,7 @@ def resume(
     ] = False,
     analyze: Annotated[bool, typer.Option(help="Analyse the run when it is complete.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="Warnings and errors only.")] = False,
+    log: Annotated[Path | None, typer.Option(help="Append progress and messages to this file, not the screen.")] = None,
 ) -> None:
     """Continue an interrupted run from its last checkpoint to the length in its settings, or beyond with --extend."""
     from orbmm.settings import read_duration_ps
@@ -28,6 +30,7 @@ def resume(
     from orbmm.simulation.resume import resume_run
 
     request = ResumeRequest(0.0 if extend is None else read_duration_ps(extend), force_new_settings, max_hours)
-    with follow_progress(quiet) as on_progress:
+    with follow_progress(quiet, log) as on_progress:
         outcome = resume_run(folder, on_progress, request=request)
-    conclude(outcome, analyze, quiet)
+        tell(describe_outcome(outcome), quiet and outcome.finished, log)
+    conclude(outcome, analyze)

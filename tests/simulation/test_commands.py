@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,42 @@ def test_an_extension_without_a_unit_ends_with_one_line(system: Path) -> None:
     result = _call("resume", "runs/water", "--extend", "1")
     assert result.exit_code == 2
     assert result.stderr == "error: '1' is no length of time; write a number and one of fs, ps, ns, us: 1ns\n"
+
+
+def test_a_log_file_holds_messages_and_progress_and_the_screen_nothing(system: Path, tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    stopped = _call("run", system, "--steps", "4", "--no-analyze", "--log", log, "--max-hours", "1e-9")
+    assert (stopped.exit_code, stopped.output) == (0, "")
+    resumed = _call("resume", "runs/water", "--no-analyze", "--log", log)
+    assert (resumed.exit_code, resumed.output) == (0, "")
+    lines = log.read_text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", line) for line in lines)
+    text = log.read_text()
+    assert "friction 1/ps for orb-mini-conservative-inf-xtb: forces are the gradient" in text
+    assert "go on with: orbmm resume runs/water" in text
+    assert "step 4/4" in text and "complete: 4 steps in runs/water" in text
+
+
+def test_an_error_is_in_the_log_file_too(system: Path, tmp_path: Path) -> None:
+    result = _call("resume", tmp_path / "none", "--log", tmp_path / "run.log")
+    assert result.exit_code == 2 and "is not a run folder" in result.stderr
+    assert "error: " in (tmp_path / "run.log").read_text()
+    unwritable = _call("resume", tmp_path / "none", "--log", tmp_path / "no" / "run.log")
+    assert unwritable.exit_code == 2 and "log file" in unwritable.stderr and unwritable.stderr.count("\n") == 1
+
+
+def test_the_rmsd_is_shown_where_it_is_asked_for(system: Path) -> None:
+    result = _call("run", system, "--steps", "2", "--no-analyze", "--show", "rmsd")
+    assert result.exit_code == 2 and "chooses no atom" in result.stderr  # water alone has no solute
+    system.write_text(system.read_text() + 'show_rmsd = "name O"\n')
+    result = _call("run", system, "--steps", "2", "--no-analyze", "--output", "again")
+    assert result.exit_code == 0 and "RMSD 0.001 nm" in result.stdout
+    assert _call("run", system, "--show", "rmds").exit_code == 2
+
+
+def test_a_length_does_not_overrule_a_stage_in_silence(system: Path) -> None:
+    system.write_text(system.read_text() + '[[stage]]\nkind = "produce"\nlength_ps = 0.002\n')
+    result = _call("run", system, "--steps", "2")
+    assert result.exit_code == 2 and "says its own length_ps" in result.stderr
+    result = _call("run", system, "--no-analyze", "--quiet")
+    assert result.exit_code == 0, result.output

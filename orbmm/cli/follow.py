@@ -1,0 +1,121 @@
+"""What is seen of a run while it goes on: a bar, lines, a log file, or nothing."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from orbmm.errors import OrbmmError, RunError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orbmm.simulation.progress import Progress
+
+_SECONDS_BETWEEN_LINES = 15.0
+_SECONDS_BETWEEN_LOG_LINES = 60.0
+_LOG = logging.getLogger("orbmm")
+
+
+@contextmanager
+def follow_progress(quiet: bool, log: Path | None = None) -> Iterator[Callable[[Progress], None]]:
+    """A function that draws progress: a bar on a terminal, now and then a line elsewhere, nothing when quiet.
+
+    log: a file to which all messages and progress go instead, and an error as well
+    Raises RunError for a log file that cannot be written.
+    """
+    from rich.console import Console
+
+    from orbmm.simulation.progress import ignore_progress
+
+    console = Console()
+    if log is not None:
+        with _log_to(log):
+            yield _LinePrinter(_LOG.info, _SECONDS_BETWEEN_LOG_LINES)
+    elif quiet:
+        _LOG.setLevel(logging.WARNING)
+        yield ignore_progress
+    elif console.is_terminal:
+        with _open_bar(console) as draw:
+            yield draw
+    else:
+        yield _LinePrinter(typer.echo, _SECONDS_BETWEEN_LINES)
+
+
+def tell(sentence: str, quiet: bool, log: Path | None) -> None:
+    """Say something in the manner of follow_progress; nothing when quiet."""
+    if log is not None:
+        _LOG.info(sentence)
+    elif not quiet:
+        typer.echo(sentence)
+
+
+@contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """Send what the package logs to the end of a file, each line with its time."""
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"log file {path} cannot be written ({error.strerror})") from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    _LOG.addHandler(handler)
+    _LOG.propagate = False
+    try:
+        yield
+    except OrbmmError as error:
+        _LOG.error("error: %s", error)
+        raise
+    finally:
+        _LOG.propagate = True
+        _LOG.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _open_bar(console: Console) -> Iterator[Callable[[Progress], None]]:
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    with Bar(BarColumn(), TextColumn("{task.description}"), console=console) as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda progress: bar.update(
+            task, total=progress.total_steps, completed=progress.step, description=_describe(progress)
+        )
+
+
+class _LinePrinter:
+    """Writes progress as plain lines, the first and the last always."""
+
+    def __init__(self, write: Callable[[str], None], seconds_between: float) -> None:
+        self._write = write
+        self._seconds_between = seconds_between
+        self._last = float("-inf")
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._last >= self._seconds_between or progress.step == progress.total_steps:
+            self._last = now
+            self._write(_describe(progress))
+
+
+def _describe(progress: Progress) -> str:
+    """One line: stage, steps, ps, temperature, potential energy, RMSD if wanted, speed, time left."""
+    rmsd = "" if progress.rmsd_nm is None else f"RMSD {progress.rmsd_nm:.3f} nm  "
+    stage = "" if progress.stage == "produce" else f"{progress.stage}  "
+    return (
+        f"{stage}step {progress.step}/{progress.total_steps}  {progress.time_ps:.3f} ps  "
+        f"{progress.temperature_kelvin:.0f} K  {progress.potential_energy_kj_mol:.1f} kJ/mol  "
+        f"{rmsd}{progress.ns_per_day:.3g} ns/day  {_format_duration(progress.seconds_left)} left"
+    )
+
+
+def _format_duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
