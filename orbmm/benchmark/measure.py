@@ -24,7 +24,7 @@ from orbmm.forces.system import create_system
 from orbmm.graph.edges import find_edges
 from orbmm.model.assemble import make_network
 from orbmm.model.load import load_model
-from orbmm.model.potential import ENERGY_AND_FORCES, Potential
+from orbmm.model.potential import Potential
 from orbmm.settings.model import ModelSettings
 from orbmm.simulation.platform import create_context
 
@@ -72,8 +72,7 @@ def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path
     graph = potential.make_graph(composition, positions, cell, edges)
 
     def run_network() -> None:
-        with torch.no_grad(), potential.precision.in_force(potential.device):
-            potential.network(graph, ENERGY_AND_FORCES)
+        potential.run(graph)
 
     prediction = potential.evaluate(composition, positions, cell)
     if prediction.forces is not None:

@@ -73,6 +73,8 @@ def describe_force(
         charge=model.charge,
         multiplicity=model.multiplicity,
         compile=model.compile,
+        memory=model.memory,
+        edges_per_block=model.edges_per_block,
     )
 
 

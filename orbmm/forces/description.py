@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from orbmm.errors import ForceError, name_nearest
-from orbmm.settings.model import PRECISIONS
+from orbmm.settings.model import MEMORY_MODES, PRECISIONS
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever a reader of the old text would misunderstand the new one."""
 
 
@@ -26,6 +26,7 @@ class ForceDescription:
     periodic: whether the box counts
     charge, multiplicity: of the atoms that the network sees; None where the model takes none
     compile: whether the network is translated to machine code, which changes the rounding
+    memory, edges_per_block: as in ModelSettings
     """
 
     model: str
@@ -38,6 +39,8 @@ class ForceDescription:
     charge: int | None = None
     multiplicity: int | None = None
     compile: bool = False
+    memory: str = "auto"
+    edges_per_block: int | None = None
 
     def __post_init__(self) -> None:
         for name, fits in _check_values(self).items():
@@ -91,6 +94,7 @@ def _check_keys(entries: dict[str, Any], known: set[str]) -> None:
 def _check_values(description: ForceDescription) -> dict[str, bool]:
     """For each field, whether its value is possible."""
     atoms, numbers, multiplicity = description.atoms, description.atomic_numbers, description.multiplicity
+    edges = description.edges_per_block
     return {
         "model": isinstance(description.model, str),
         "weights_sha256": isinstance(description.weights_sha256, str)
@@ -101,6 +105,8 @@ def _check_values(description: ForceDescription) -> dict[str, bool]:
         "atoms": atoms is None or (_are_counts(atoms) and len(atoms) == len(set(atoms)) == len(numbers)),
         "periodic": isinstance(description.periodic, bool),
         "compile": isinstance(description.compile, bool),
+        "memory": description.memory in MEMORY_MODES,
+        "edges_per_block": edges is None or (type(edges) is int and edges >= 1),
         "charge": description.charge is None or type(description.charge) is int,
         "multiplicity": multiplicity is None or (type(multiplicity) is int and multiplicity >= 1),
     }

@@ -9,7 +9,7 @@ from orbmm.errors import ModelError, StructureError
 from orbmm.forces.description import ForceDescription
 from orbmm.graph.verlet import VerletList
 from orbmm.model.orb import Prediction
-from orbmm.model.potential import ENERGY_AND_FORCES, Potential
+from orbmm.model.potential import Potential
 from orbmm.units import ANGSTROM_PER_NM, KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_MOL_PER_EV
 
 SKIN_ANGSTROM = 0.7  # measured by benchmarks/skin.py: 0.5 to 1.0 cost the same, and pairs take memory
@@ -62,8 +62,7 @@ class Evaluator:
         try:
             edges = self._neighbors.find_edges(positions, cell)
             graph = self._potential.make_graph(self._composition, positions, cell, edges)
-            with torch.no_grad(), self._potential.precision.in_force(self.device):
-                return _read_finite(self._potential.network(graph, ENERGY_AND_FORCES))
+            return _read_finite(self._potential.run(graph))
         except StructureError as error:
             if self._atoms is None:
                 raise

@@ -12,8 +12,8 @@ from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.store import find_by_hash, locate_weights, state_of_weights
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator import Evaluator
-from orbmm.model.compiled import compile_network
 from orbmm.model.device import find_device
+from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
 
@@ -45,10 +45,9 @@ def count_networks() -> int:
 def _build_evaluator(text: str, positions_device: str) -> Evaluator:
     description = ForceDescription.from_json(text)
     device = _choose_device(description.device, positions_device)
-    potential = _load_potential(
-        description.model, description.weights_sha256, description.precision, device, description.compile
-    )
-    return Evaluator(potential, description)
+    memory = MemoryUse(description.edges_per_block, description.memory)
+    arithmetic = (description.precision, device, memory, description.compile)
+    return Evaluator(_load_potential(description.model, description.weights_sha256, *arithmetic), description)
 
 
 def _choose_device(wanted: str, positions_device: str) -> str:
@@ -60,11 +59,10 @@ def _choose_device(wanted: str, positions_device: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def _load_potential(model: str, weights_sha256: str, precision: str, device: str, compile: bool) -> Potential:
-    potential = load_model(model, weights=_find_weights(model, weights_sha256), device=device, precision=precision)
-    if compile:
-        compile_network(potential)
-    return potential
+def _load_potential(
+    model: str, weights_sha256: str, precision: str, device: str, memory: MemoryUse, compile: bool
+) -> Potential:
+    return load_model(model, _find_weights(model, weights_sha256), device, precision, memory, compile)
 
 
 def _find_weights(model: str, weights_sha256: str) -> Path | None:

@@ -17,7 +17,9 @@ from orbmm.errors import ModelError, name_nearest
 if TYPE_CHECKING:
     from openmm import System, app
 
-CREATE_SYSTEM_OPTIONS = ("device", "precision", "force", "compile", "charge", "multiplicity")
+CREATE_SYSTEM_OPTIONS = (
+    "device", "precision", "force", "compile", "memory", "edges_per_block", "charge", "multiplicity"
+)  # fmt: skip
 """What createSystem and createMixedSystem take of ours; `weights` belongs to MLPotential itself."""
 
 _EMBEDDING_OPTIONS = ("linkAtomDistances",)
@@ -57,8 +59,8 @@ class OrbPotential:
     ) -> None:
         """Add the network's forces on the given atoms (None: all) to a System.
 
-        Keywords: device, precision, force, compile, charge, multiplicity, as in ModelSettings. Raises ModelError for any other,
-        and what attach_force raises.
+        Keywords: those of CREATE_SYSTEM_OPTIONS, as in ModelSettings. Raises ModelError for any other, and what
+        attach_force raises.
         """
         from orbmm.forces.attach import attach_force
         from orbmm.settings.model import ModelSettings

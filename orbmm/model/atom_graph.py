@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -30,6 +30,11 @@ class AtomGraph:
     volumes: Tensor | None = None
     charges: Tensor | None = None
     multiplicities: Tensor | None = None
+
+    def take_edges(self, chosen: Tensor) -> AtomGraph:
+        """The graph with only the edges at the indices chosen, (E',) int64."""
+        ends = (self.senders.index_select(0, chosen), self.receivers.index_select(0, chosen))
+        return replace(self, senders=ends[0], receivers=ends[1], vectors=self.vectors.index_select(0, chosen))
 
     def sum_atoms(self, values: Tensor) -> Tensor:
         """Sum (N, ...) over the atoms of each system, (B, ...)."""

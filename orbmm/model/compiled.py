@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 
 from orbmm.errors import MissingDependency
 from orbmm.model.potential import Potential
@@ -11,8 +12,8 @@ from orbmm.model.potential import Potential
 COMPILERS = ("c++", "g++", "clang++")
 
 
-def compile_network(potential: Potential) -> None:
-    """Translate the network of a potential at its first evaluation (torch.compile, shapes left open).
+def compile_network(potential: Potential) -> Potential:
+    """The potential with its plain network translated at its first evaluation (torch.compile, shapes left open).
 
     Energies and forces differ from the plain ones by rounding, so a run keeps to one of the two. The translation is
     kept on disk by torch, and later processes on the machine start faster.
@@ -24,6 +25,7 @@ def compile_network(potential: Potential) -> None:
             "(g++ will do), or leave compile out"
         )
     potential.network.compile_network()
+    return replace(potential, engine=None)
 
 
 def find_compiler() -> str | None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from orbmm.checkpoints.architecture import Architecture, Oddities
 from orbmm.errors import ModelError
 from orbmm.model.atom_graph import AtomGraph
+from orbmm.model.derivative import differentiate
 from orbmm.model.heads import ConfidenceHead, EnergyHead, ForceHead, StressHead
 from orbmm.model.net_force import remove_net_torque, subtract_mean_force
 from orbmm.model.network import OrbNetwork
@@ -85,30 +85,24 @@ class DirectOrb(Orb):
 
     def forward(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
         """See Orb.forward."""
-        nodes = self.model(graph, graph.vectors)  # (N, D)
-        repulsion, slope = self._repulsion_and_slope(graph)
+        return self.read_out(self.model(graph, graph.vectors), graph, outputs)
+
+    def read_out(self, nodes: Tensor, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
+        """The outputs from the node features (N, D)."""
+        close = self.repulsion.take_close_edges(graph)
+        repulsion, slope = self.repulsion.energy_and_pair_slope(close)
         energy = forces = stress = None
         if "energy" in outputs:
             energy = self._total_energy(self.heads["energy"](nodes, graph) + repulsion, graph)
         if "forces" in outputs:
-            forces = self._own_forces(nodes, graph) + graph.forces_from_slope(slope)
+            forces = self._own_forces(nodes, graph) + close.forces_from_slope(slope)
         if "stress" in outputs:
-            stress = self.heads["stress"](nodes, graph) + _stress_from_slope(slope, graph)
+            stress = self.heads["stress"](nodes, graph) + _stress_from_slope(slope, close)
         return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
 
     def compile_network(self) -> None:
         """See Orb.compile_network."""
         self.model.compile(dynamic=True)
-
-    def _repulsion_and_slope(self, graph: AtomGraph) -> tuple[Tensor, Tensor]:
-        """The repulsion energy (B,) and the derivative of its sum over atoms by every edge vector (E, 3)."""
-
-        def repel(vectors: Tensor) -> tuple[Tensor, Tensor]:
-            edges = self.repulsion.edge_energies(graph, vectors)  # (E,)
-            return edges.sum(), edges
-
-        slope, edges = differentiate(repel, graph.vectors)
-        return self.repulsion.sum_or_mean(graph, edges), slope
 
     def _own_forces(self, nodes: Tensor, graph: AtomGraph) -> Tensor:
         forces = self.heads["forces"](nodes)  # (N, 3)
@@ -142,6 +136,20 @@ class ConservativeOrb(Orb):
         energy = self._total_energy(interaction, graph) if "energy" in outputs else None
         return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
 
+    def read_out(self, nodes: Tensor, slope: Tensor | None, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
+        """The outputs from the node features (N, D) and, where forces or stress are among them, the derivative of the
+        energy without repulsion by the edge vectors (E, 3)."""
+        close = self.repulsion.take_close_edges(graph)
+        repulsion, repulsion_slope = self.repulsion.energy_and_slope(close)
+        energy = forces = stress = None
+        if "energy" in outputs:
+            energy = self._total_energy(self.heads["energy"](nodes, graph) + repulsion, graph)
+        if slope is not None and "forces" in outputs:
+            forces = graph.forces_from_slope(slope) + close.forces_from_slope(repulsion_slope)
+        if slope is not None and "stress" in outputs:
+            stress = _stress_from_slope(slope, graph) + _stress_from_slope(repulsion_slope, close)
+        return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
+
     def compile_network(self) -> None:
         """See Orb.compile_network."""
         self._interaction_and_slope = torch.compile(self._interaction_and_slope, dynamic=True)  # type: ignore[method-assign]
@@ -157,22 +165,6 @@ class ConservativeOrb(Orb):
 
         slope, (nodes, interaction) = differentiate(interact, graph.vectors, keep_graph=self.training)
         return nodes, interaction, slope
-
-
-def differentiate(function: Callable[[Tensor], tuple[Tensor, Any]], point: Tensor, keep_graph: bool = False) -> Any:
-    """The gradient of a function's first value by its argument, and the second value, a tensor or a tuple of tensors.
-
-    keep_graph: both stay differentiable by the weights, as training needs
-    """
-    if torch.compiler.is_compiling():  # the compiler follows torch.func through a gradient
-        return torch.func.grad(function, has_aux=True)(point)
-    with torch.enable_grad():
-        leaf = point.detach().requires_grad_(True)
-        value, rest = function(leaf)
-        (slope,) = torch.autograd.grad(value, leaf, create_graph=keep_graph)
-    if keep_graph:
-        return slope, rest
-    return slope, tuple(part.detach() for part in rest) if isinstance(rest, tuple) else rest.detach()
 
 
 def _stress_from_slope(slope: Tensor, graph: AtomGraph) -> Tensor:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from itertools import pairwise
 from typing import cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -33,7 +34,12 @@ class Perceptron(nn.Sequential):
     @property
     def first(self) -> nn.Linear:
         """The first linear layer."""
-        return cast(nn.Linear, self[0])
+        return self.linear_layers[0]
+
+    @property
+    def linear_layers(self) -> list[nn.Linear]:
+        """All of them, first to last."""
+        return [cast(nn.Linear, layer) for layer in self]
 
 
 class NormalizedPerceptron(nn.Module):
@@ -58,6 +64,14 @@ class NormalizedPerceptron(nn.Module):
         width = edges.shape[1]
         for_edges, for_senders, for_receivers = first.weight.split(width, dim=1)  # 3 x (H, D)
         hidden = F.linear(edges, for_edges, first.bias)  # (E, H)
-        hidden = hidden + F.linear(nodes, for_senders).index_select(0, senders)
-        hidden = hidden + F.linear(nodes, for_receivers).index_select(0, receivers)
+        hidden = hidden + gather(F.linear(nodes, for_senders), senders)
+        hidden = hidden + gather(F.linear(nodes, for_receivers), receivers)
         return self.layer_norm(self.mlp.finish(hidden))
+
+
+def gather(values: Tensor, index: Tensor) -> Tensor:
+    """The rows of values (N, D) at index (E,): (E, D).
+
+    The gradient of index_select is the cheaper one, but the compiler of torch 2.9 stumbles over it.
+    """
+    return values[index] if torch.compiler.is_compiling() else values.index_select(0, index)

@@ -15,6 +15,7 @@ from orbmm.errors import ModelError, StructureError, name_nearest
 from orbmm.graph.edges import EdgeList, find_edges
 from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.composition import Composition, compose
+from orbmm.model.inference.engine import Engine
 from orbmm.model.orb import OUTPUTS, Orb, Prediction
 from orbmm.model.precision import Precision
 
@@ -37,7 +38,10 @@ class NumpyPrediction:
 
 @dataclass(frozen=True)
 class Potential:
-    """A network with its weights on a device, in a precision."""
+    """A network with its weights on a device, in a precision.
+
+    engine: how it is carried out; None for the plain network, which is what the others are compared with
+    """
 
     record: CheckpointRecord
     network: Orb
@@ -45,6 +49,7 @@ class Potential:
     device: torch.device
     precision: Precision
     search: str = "auto"
+    engine: Engine | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -78,9 +83,12 @@ class Potential:
             atoms = len(composition.atomic_numbers)
             raise StructureError(f"positions have shape {tuple(positions.shape)}, expected ({atoms}, 3)")
         edges = self.find_edges(positions, cell)
-        graph = self.make_graph(composition, positions, cell, edges)
+        return self.run(self.make_graph(composition, positions, cell, edges), outputs)
+
+    def run(self, graph: AtomGraph, outputs: AbstractSet[str] = ENERGY_AND_FORCES) -> Prediction:
+        """Predict from a graph of make_graph; outputs are not checked."""
         with torch.no_grad(), self.precision.in_force(self.device):
-            return self.network(graph, outputs)
+            return self.network(graph, outputs) if self.engine is None else self.engine.predict(graph, outputs)
 
     def predict(
         self,

@@ -7,17 +7,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from orbmm.errors import ModelError, name_nearest
 
 
 @dataclass(frozen=True)
 class Precision:
-    """A float type and whether matrix products may round their operands to TF32 on a GPU that has it."""
+    """The float type of a prediction, and what the operands of its large matrix products are rounded to.
+
+    dtype: of geometry, node and edge features, normalisation, sums and heads
+    allows_tf32: whether a GPU that has TF32 may round the operands to its 10 bits
+    operands: what operands of the perceptrons' products are rounded to before, None for no rounding; products are
+        accumulated in float32
+    """
 
     name: str
     dtype: torch.dtype
-    allows_tf32: bool
+    allows_tf32: bool = False
+    operands: torch.dtype | None = None
 
     @contextmanager
     def in_force(self, device: torch.device) -> Iterator[None]:
@@ -32,13 +40,31 @@ class Precision:
         finally:
             torch.set_float32_matmul_precision(before)
 
+    def stored_operands(self, device: torch.device) -> torch.dtype:
+        """The float type in which operands lie in memory.
+
+        Processors multiply bfloat16 and not float16: there float16 operands are rounded, then carried in float32, which
+        gives the same numbers at the speed of float32.
+        """
+        if self.operands is None or (self.operands == torch.float16 and device.type == "cpu"):
+            return self.dtype
+        return self.operands
+
+    def round_operand(self, values: Tensor) -> Tensor:
+        """Values ready to be an operand: rounded, and in the type that stored_operands names."""
+        if self.operands is None:
+            return values
+        return values.to(self.operands).to(self.stored_operands(values.device))
+
 
 _PRECISIONS = {
     precision.name: precision
     for precision in (
         Precision("float32-high", torch.float32, allows_tf32=True),
-        Precision("float32-highest", torch.float32, allows_tf32=False),
-        Precision("float64", torch.float64, allows_tf32=False),
+        Precision("float32-highest", torch.float32),
+        Precision("float64", torch.float64),
+        Precision("float16", torch.float32, operands=torch.float16),
+        Precision("bfloat16", torch.float32, operands=torch.bfloat16),
     )
 }
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from orbmm.checkpoints.architecture import Oddities
 from orbmm.model.atom_graph import AtomGraph
+from orbmm.model.derivative import differentiate
 from orbmm.model.envelope import evaluate_envelope
 
 # Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Solids (1985); rounded as in the published models.
@@ -48,6 +49,32 @@ class PairRepulsion(nn.Module):
         """vectors: (E, 3) [Å]; returns the energy of each system, (B,) [eV], summed or averaged over its atoms."""
         return self.sum_or_mean(graph, self.edge_energies(graph, vectors))
 
+    def take_close_edges(self, graph: AtomGraph) -> AtomGraph:
+        """The graph with only those edges, bonds and little more, whose energy is not exactly zero."""
+        lengths = torch.linalg.vector_norm(graph.vectors, dim=-1)  # (E,)
+        return graph.take_edges((lengths < self._sum_radii(graph)).nonzero().squeeze(1))
+
+    def energy_and_slope(self, graph: AtomGraph) -> tuple[Tensor, Tensor]:
+        """The energy of each system (B,) [eV], and the derivative of their sum by every edge vector (E, 3) [eV/Å]."""
+
+        def repel(vectors: Tensor) -> tuple[Tensor, Tensor]:
+            energies = self(graph, vectors)  # (B,)
+            return energies.sum(), energies
+
+        slope, energies = differentiate(repel, graph.vectors)
+        return energies, slope
+
+    def energy_and_pair_slope(self, graph: AtomGraph) -> tuple[Tensor, Tensor]:
+        """The same, but with the derivative of the sum over all pairs even where the energy is a mean over atoms: direct
+        models add the forces of the pairs."""
+
+        def repel(vectors: Tensor) -> tuple[Tensor, Tensor]:
+            edges = self.edge_energies(graph, vectors)  # (E,)
+            return edges.sum(), edges
+
+        slope, edges = differentiate(repel, graph.vectors)
+        return self.sum_or_mean(graph, edges), slope
+
     def sum_or_mean(self, graph: AtomGraph, edge_energies: Tensor) -> Tensor:
         """Edge energies (E,) to the energy of each system (B,), as the model's oddity has it."""
         atoms = graph.sum_senders(edge_energies)  # (N,)
@@ -55,12 +82,20 @@ class PairRepulsion(nn.Module):
 
     def edge_energies(self, graph: AtomGraph, vectors: Tensor) -> Tensor:
         """Half the pair energy for each directed edge, (E,) [eV]."""
-        numbers = graph.atomic_numbers + self.number_offset
-        senders, receivers = numbers[graph.senders], numbers[graph.receivers]  # (E,)
+        senders, receivers = self._shift_numbers(graph)
         lengths = torch.linalg.vector_norm(vectors, dim=-1)  # (E,)
         charges_s, charges_r = senders.to(lengths.dtype), receivers.to(lengths.dtype)
         screening = SCREENING_LENGTH / (charges_s**CHARGE_EXPONENT + charges_r**CHARGE_EXPONENT)
         decay = torch.exp(-self.exponents * (lengths / screening)[:, None]) @ self.weights  # (E,)
-        reach = self.radii[senders] + self.radii[receivers]
         coulomb = COULOMB_CONSTANT * charges_s * charges_r / lengths
-        return 0.5 * coulomb * decay * evaluate_envelope(lengths / reach, ENVELOPE_POWER)
+        return 0.5 * coulomb * decay * evaluate_envelope(lengths / self._sum_radii(graph), ENVELOPE_POWER)
+
+    def _sum_radii(self, graph: AtomGraph) -> Tensor:
+        """Where the repulsion of each edge ends, (E,) [Å]."""
+        senders, receivers = self._shift_numbers(graph)
+        return self.radii[senders] + self.radii[receivers]
+
+    def _shift_numbers(self, graph: AtomGraph) -> tuple[Tensor, Tensor]:
+        """Atomic numbers of senders and receivers as the published weights take them, (E,) each."""
+        numbers = graph.atomic_numbers + self.number_offset  # (N,)
+        return numbers[graph.senders], numbers[graph.receivers]

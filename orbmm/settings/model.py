@@ -8,7 +8,8 @@ from pathlib import Path
 from orbmm.settings.field import Limits, check_fields, setting
 
 DEFAULT_MODEL = "orb-mini-conservative-inf-xtb"
-PRECISIONS = ("float64", "float32-highest", "float32-high")
+PRECISIONS = ("float64", "float32-highest", "float32-high", "float16", "bfloat16")
+MEMORY_MODES = ("auto", "fast", "lean")
 FORCE_KINDS = ("auto", "TorchForce", "PythonTorchForce", "PythonForce")
 
 
@@ -24,6 +25,17 @@ class ModelSettings:
     compile: bool = setting(
         "Translate the network to machine code first: faster steps after minutes; on a CPU this needs a C++ compiler.",
         False,
+    )
+    memory: str = setting(
+        "Conservative models: fast keeps what was computed for the way back to the forces, lean computes it twice, "
+        "auto keeps what half of the free memory holds.",
+        "auto",
+        Limits(choices=MEMORY_MODES),
+    )
+    edges_per_block: int | None = setting(
+        "Edges that are worked on together; fewer take less memory; absent: what suits the device.",
+        None,
+        Limits(at_least=1),
     )
     charge: int | None = setting("Total charge, for models that need it [e].", None)
     multiplicity: int | None = setting("Spin multiplicity, for models that need it.", None, Limits(at_least=1))

@@ -19,8 +19,9 @@ from orbmm.model.potential import Potential
 CLOSE = 1e-11
 
 
-def make_one_layer(name: str) -> Potential:
-    architecture = replace(find_record(name).architecture, layers=1)
+def make_two_layers(name: str) -> Potential:
+    """Two, so that a gradient passes from edge to edge through the nodes between."""
+    architecture = replace(find_record(name).architecture, layers=2)
     return make_random_potential(name, architecture=architecture)
 
 
@@ -34,13 +35,13 @@ def evaluate(model: Potential, scale: float = 1.0) -> Prediction:
 @pytest.mark.filterwarnings("ignore:.torch.jit.*:DeprecationWarning")  # torch's compiler uses it itself
 @pytest.mark.parametrize("name", ["orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"])
 def test_a_compiled_network_gives_the_same(name):
-    model = make_one_layer(name)
+    model = make_two_layers(name)
     plain = [evaluate(model, scale) for scale in (1.0, 1.1)]  # the second with fewer edges
     if find_compiler() is None:
         with pytest.raises(MissingDependency, match="C\\+\\+ compiler"):
             compile_network(model)
         return
-    compile_network(model)
+    model = compile_network(model)
     for before, scale in zip(plain, (1.0, 1.1), strict=True):
         after = evaluate(model, scale)
         assert (after.energy - before.energy).abs().max() < CLOSE
@@ -52,4 +53,4 @@ def test_a_missing_compiler_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(MissingDependency, match="leave compile out"):
-        compile_network(make_one_layer("orb-mini-direct-inf-xtb"))
+        compile_network(make_two_layers("orb-mini-direct-inf-xtb"))

@@ -9,6 +9,8 @@ import torch
 
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.model.assemble import assemble_network, make_network
+from orbmm.model.inference.engine import Engine
+from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.potential import Potential
 from orbmm.model.precision import find_precision
 
@@ -44,7 +46,8 @@ def wrap_state_dict(
     """A potential on the CPU from tensors in memory."""
     arithmetic = find_precision(precision)
     network = assemble_network(record, tensors).to(CPU, arithmetic.dtype)
-    return Potential(record, network, "0" * 64, CPU, arithmetic)
+    engine = Engine(network, arithmetic, MemoryUse(), CPU)
+    return Potential(record, network, "0" * 64, CPU, arithmetic, engine=engine)
 
 
 def _randomize(name: str, tensor: torch.Tensor, generator: torch.Generator, omol: bool) -> torch.Tensor:

@@ -1,0 +1,97 @@
+"""Edges cut into blocks, and how the values of a block are summed into atoms: in a fixed order, without atomic adds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+KEY_BITS = 63  # of an int64, without its sign
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """Which rows of a block belong to which atom.
+
+    order: (C,) rows of the block, those of one atom behind each other
+    starts: (A + 1,) where in the order each atom begins, and the end
+    atoms: (A,) the atoms, each once
+    """
+
+    order: Tensor
+    starts: Tensor
+    atoms: Tensor
+
+    def add_to(self, totals: Tensor, values: Tensor, weights: Tensor | None = None) -> None:
+        """Add the rows of values (C, W), each times its weight (C,), to the rows of totals (N, W) of their atoms."""
+        if weights is not None:
+            weights = weights.index_select(0, self.order)  # (C,)
+        sums = F.embedding_bag(
+            self.order, values, self.starts, mode="sum", per_sample_weights=weights, include_last_offset=True
+        )  # (A, W)
+        totals.index_add_(0, self.atoms, sums)  # each atom once: nothing collides
+
+
+@dataclass(frozen=True)
+class EdgeBlock:
+    """Edges that are worked on together: rows is their place among all, senders and receivers (C,) are theirs."""
+
+    rows: slice
+    senders: Tensor
+    receivers: Tensor
+    by_sender: Grouping
+    by_receiver: Grouping
+
+    def __len__(self) -> int:
+        return self.senders.shape[0]
+
+
+def cut_into_blocks(senders: Tensor, receivers: Tensor, atoms: int, edges_per_block: int) -> list[EdgeBlock]:
+    """Blocks of at most so many edges, in the order of the edges.
+
+    senders, receivers: (E,) int64, of any order (edges that lie sorted by sender make fewer sums)
+    """
+    edges = len(senders)
+    block = torch.arange(edges, device=senders.device) // edges_per_block  # (E,)
+    by_sender = list(_group(senders, block, atoms, edges_per_block))
+    by_receiver = list(_group(receivers, block, atoms, edges_per_block))
+    blocks = []
+    for index, begin in enumerate(range(0, edges, edges_per_block)):
+        rows = slice(begin, min(begin + edges_per_block, edges))
+        blocks.append(EdgeBlock(rows, senders[rows], receivers[rows], by_sender[index], by_receiver[index]))
+    return blocks
+
+
+def _group(ends: Tensor, block: Tensor, atoms: int, edges_per_block: int) -> Iterator[Grouping]:
+    """One grouping for each block: a stable sort of all edges by block and atom, then a cut where either changes."""
+    edges = len(ends)
+    if edges == 0:
+        return
+    keys, order = _sort_stably(block * atoms + ends, (int(block[-1]) + 1) * atoms)  # (E,), (E,)
+    changed = torch.ones(edges, dtype=torch.bool, device=ends.device)
+    changed[1:] = keys[1:] != keys[:-1]
+    starts = changed.nonzero().squeeze(1)  # (A of all blocks,)
+    owners = keys.index_select(0, starts) % atoms
+    firsts = torch.arange(0, edges, edges_per_block, device=ends.device)
+    cuts = [*torch.searchsorted(starts, firsts).tolist(), len(starts)]
+    for index, (begin, end) in enumerate(pairwise(cuts)):
+        first = index * edges_per_block
+        last = min(first + edges_per_block, edges)
+        limits = torch.cat([starts[begin:end], starts.new_tensor([last])]) - first
+        yield Grouping(order[first:last] - first, limits, owners[begin:end])
+
+
+def _sort_stably(keys: Tensor, limit: int) -> tuple[Tensor, Tensor]:
+    """Sorted keys (E,), below the limit, and where they were."""
+    bits = len(keys).bit_length()
+    if keys.device.type == "cpu" and limit.bit_length() + bits <= KEY_BITS:
+        # Key and place in one whole number: NumPy sorts those with vector instructions.
+        packed = torch.from_numpy(np.sort((keys << bits | torch.arange(len(keys))).numpy()))
+        return packed >> bits, packed & ((1 << bits) - 1)
+    keys, order = keys.sort(stable=True)
+    return keys, order

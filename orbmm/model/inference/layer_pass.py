@@ -1,0 +1,203 @@
+"""One interaction layer on edges in blocks, forwards and backwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from orbmm.model.inference.edge_blocks import EdgeBlock
+from orbmm.model.inference.memory import Keep
+from orbmm.model.inference.perceptron_pass import Activations, FreshMemory, PerceptronPass, Workspace
+from orbmm.model.network import InteractionLayer
+from orbmm.model.precision import Precision
+
+
+@dataclass(frozen=True)
+class LayerTrace:
+    """What the way back through a layer needs.
+
+    nodes: (N, D), edges: (E, D), as they entered the edge perceptron
+    received, sent: (N, D), the sums of the messages
+    kept: activations of each block's edge perceptron, None where they are made again
+    """
+
+    nodes: Tensor
+    edges: Tensor
+    received: Tensor
+    sent: Tensor
+    kept: list[Activations | None]
+
+
+class LayerPass:
+    """An InteractionLayer for inference: the node parts of the first edge matrix act once per node."""
+
+    def __init__(self, layer: InteractionLayer, precision: Precision) -> None:
+        matrix = layer._edge_mlp.mlp.first.weight.detach()  # (H, 3 D): edge, sender, receiver
+        width = matrix.shape[1] // 3
+        self.precision = precision
+        self.edge_mlp = PerceptronPass(layer._edge_mlp, precision, slice(0, width))
+        self.node_mlp = PerceptronPass(layer._node_mlp, precision)
+        self._for_senders, self._for_receivers = (
+            precision.round_operand(part.contiguous()).t() for part in matrix.split(width, dim=1)[1:]
+        )  # (D, H) each
+        gates = (layer._receive_attn, layer._send_attn)
+        self._gates = torch.cat([gate.weight.detach() for gate in gates]).t()  # (D, 2): receive, send
+        self._gate_bias = torch.cat([gate.bias.detach() for gate in gates])  # (2,)
+        self._condition = layer._cond_node_proj if hasattr(layer, "_cond_node_proj") else None
+
+    def condition(self, nodes: Tensor, condition: Tensor | None) -> Tensor:
+        """Nodes (N, D) with what charge and multiplicity add to them."""
+        return nodes if condition is None or self._condition is None else nodes + self._condition(condition)
+
+    def split_nodes(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """What senders and receivers add to the first hidden values of their edges, bias included: (N, H) each."""
+        operand = self.precision.round_operand(nodes)
+        return torch.addmm(self.edge_mlp.first_bias, operand, self._for_senders), operand @ self._for_receivers
+
+    def start_edges(
+        self, edges: Tensor, parts: tuple[Tensor, Tensor], block: EdgeBlock, space: Workspace, memory: FreshMemory
+    ) -> Tensor:
+        """The first hidden values (C, H) of a block before their SiLU, in that memory; edges: (C, D)."""
+        first = self.edge_mlp.start(edges, memory)  # (C, H)
+        gathered = space.take("gathered", len(first), first.shape[1], first.dtype)
+        for part, index in zip(parts, (block.senders, block.receivers), strict=True):
+            first += torch.index_select(part, 0, index, out=gathered)
+        return first
+
+    def open_gates(self, edges: Tensor) -> Tensor:
+        """How far the receive and the send gate of each edge are open, without the envelope: (C, D) to (C, 2)."""
+        return torch.sigmoid(torch.addmm(self._gate_bias, edges, self._gates))
+
+    def update_nodes(self, nodes: Tensor, received: Tensor, sent: Tensor) -> Tensor:
+        """Nodes (N, D) after the layer."""
+        space = Workspace(nodes.device)
+        first = self._start_nodes(nodes, received, sent, space)
+        return nodes + self.node_mlp.normalize(self.node_mlp.finish(first, space))
+
+    def pull_back_nodes(self, slope: Tensor, trace: LayerTrace) -> tuple[Tensor, Tensor, Tensor]:
+        """Derivatives by nodes, received and sent (N, D) of the node update alone, from that by its result (N, D)."""
+        space = Workspace(slope.device)
+        first = self._start_nodes(trace.nodes, trace.received, trace.sent, space)
+        kept = self.node_mlp.finish_and_keep(first, space, space)
+        inputs = self.node_mlp.pull_back_start(self.node_mlp.pull_back(slope, first, kept, space))  # (N, 3 D)
+        by_nodes, by_received, by_sent = inputs.split(slope.shape[1], dim=1)
+        return slope + by_nodes, by_received, by_sent
+
+    def _start_nodes(self, nodes: Tensor, received: Tensor, sent: Tensor, space: Workspace) -> Tensor:
+        first = self.node_mlp.start(torch.cat([nodes, received, sent], dim=1), space)  # (N, H)
+        return first.add_(self.node_mlp.first_bias)
+
+    def pull_back_split(self, slopes: tuple[Tensor, Tensor]) -> Tensor:
+        """The derivative by the nodes (N, D), from those by what senders and receivers added, (N, H) each."""
+        by_senders, by_receivers = (self.precision.round_operand(slope) for slope in slopes)
+        result = by_senders @ self._for_senders.t() + by_receivers @ self._for_receivers.t()
+        return result.to(self.precision.dtype)
+
+    def pull_back_gates(self, slopes: Tensor, open_: Tensor) -> Tensor:
+        """The derivative by the edges (C, D), from that by the gates (C, 2) and how far these are open (C, 2)."""
+        return (slopes * open_ * (1.0 - open_)) @ self._gates.t()
+
+
+def run_layer(
+    layer: LayerPass, nodes: Tensor, edges: Tensor, envelope: Tensor, blocks: Sequence[EdgeBlock], last: bool
+) -> Tensor:
+    """Nodes (N, D) after the layer; edges (E, D) become those after it, in place, unless it is the last.
+
+    nodes: (N, D), condition included; envelope: (E,)
+    """
+    parts = layer.split_nodes(nodes)
+    received, sent = torch.zeros_like(nodes), torch.zeros_like(nodes)
+    space = Workspace(nodes.device)
+    for block in blocks:
+        mine = edges[block.rows]  # (C, D)
+        gates = layer.open_gates(mine) * envelope[block.rows, None]  # (C, 2)
+        first = layer.start_edges(mine, parts, block, space, space)
+        message = layer.edge_mlp.normalize(layer.edge_mlp.finish(first, space))  # (C, D)
+        _sum_messages(message, gates, block, received, sent)
+        if not last:
+            mine += message
+    return layer.update_nodes(nodes, received, sent)
+
+
+def run_and_trace_layer(
+    layer: LayerPass, nodes: Tensor, edges: Tensor, envelope: Tensor, blocks: Sequence[EdgeBlock], keep: Keep
+) -> tuple[Tensor, Tensor, LayerTrace]:
+    """The same without changing anything in place: new nodes, new edges, and what the way back needs."""
+    parts = layer.split_nodes(nodes)
+    received, sent, after = torch.zeros_like(nodes), torch.zeros_like(nodes), torch.empty_like(edges)
+    space, memory = Workspace(nodes.device), FreshMemory(nodes.device)
+    kept: list[Activations | None] = []
+    for block in blocks:
+        mine = edges[block.rows]  # (C, D)
+        gates = layer.open_gates(mine) * envelope[block.rows, None]  # (C, 2)
+        first = layer.start_edges(mine, parts, block, space, memory if keep is Keep.ALL else space)
+        if keep is Keep.NOTHING:
+            kept.append(None)
+            output = layer.edge_mlp.finish(first, space)  # (C, D)
+        else:
+            activations = layer.edge_mlp.finish_and_keep(first, space, memory)
+            kept.append(activations if keep is Keep.ALL else replace(activations, first=None))
+            output = activations.output  # (C, D)
+        message = layer.edge_mlp.normalize(output)  # (C, D)
+        _sum_messages(message, gates, block, received, sent)
+        torch.add(mine, message, out=after[block.rows])
+    trace = LayerTrace(nodes, edges, received, sent, kept)
+    return layer.update_nodes(nodes, received, sent), after, trace
+
+
+def _sum_messages(message: Tensor, gates: Tensor, block: EdgeBlock, received: Tensor, sent: Tensor) -> None:
+    block.by_receiver.add_to(received, message, gates[:, 0])
+    block.by_sender.add_to(sent, message, gates[:, 1])
+
+
+@dataclass(frozen=True)
+class LayerSlopes:
+    """Derivatives by what enters or leaves a layer; those by edges and envelope are changed in place.
+
+    nodes: (N, D), edges: (E, D), envelope: (E,)
+    """
+
+    nodes: Tensor
+    edges: Tensor
+    envelope: Tensor
+
+
+def pull_back_layer(
+    layer: LayerPass, trace: LayerTrace, envelope: Tensor, blocks: Sequence[EdgeBlock], slopes: LayerSlopes, first: bool
+) -> Tensor:
+    """Derivative by the nodes before the layer (N, D), from the slopes behind it; for the first layer, whose nodes
+    depend on no position, it is not formed, and zeros come back. slopes.edges becomes that before the layer.
+    """
+    by_nodes, by_received, by_sent = layer.pull_back_nodes(slopes.nodes, trace)
+    parts = layer.split_nodes(trace.nodes)
+    by_parts = tuple(torch.zeros(part.shape, dtype=by_nodes.dtype, device=part.device) for part in parts)
+    space = Workspace(by_nodes.device)
+    for block, kept in zip(blocks, trace.kept, strict=True):
+        mine = trace.edges[block.rows]  # (C, D)
+        hidden = kept.first if kept is not None else None
+        if hidden is None:
+            hidden = layer.start_edges(mine, parts, block, space, space)
+        if kept is None:
+            kept = layer.edge_mlp.finish_and_keep(hidden, space, space)
+        message = layer.edge_mlp.normalize(kept.output)  # (C, D)
+        at_receivers = by_received.index_select(0, block.receivers)  # (C, D)
+        at_senders = by_sent.index_select(0, block.senders)  # (C, D)
+        open_, cut = layer.open_gates(mine), envelope[block.rows, None]  # (C, 2), (C, 1)
+        gates = open_ * cut
+        by_gates = torch.stack(
+            [(message * at_receivers).sum(dim=1), (message * at_senders).sum(dim=1)], dim=1
+        )  # (C, 2)
+        by_edges = slopes.edges[block.rows]  # (C, D), a view: the residual passes it on
+        by_message = torch.addcmul(by_edges, at_receivers, gates[:, :1]).addcmul_(at_senders, gates[:, 1:])  # (C, D)
+        by_hidden = layer.edge_mlp.pull_back(by_message, hidden, kept, space)  # (C, H)
+        by_edges += layer.edge_mlp.pull_back_start(by_hidden)
+        by_edges += layer.pull_back_gates(by_gates * cut, open_)
+        slopes.envelope[block.rows] += (by_gates * open_).sum(dim=1)
+        if not first:
+            by_hidden = by_hidden.to(by_nodes.dtype)
+            block.by_sender.add_to(by_parts[0], by_hidden)
+            block.by_receiver.add_to(by_parts[1], by_hidden)
+    return torch.zeros_like(by_nodes) if first else by_nodes + layer.pull_back_split((by_parts[0], by_parts[1]))

@@ -1,0 +1,125 @@
+"""The whole network for inference: node features from an atom graph, and the way back to the edge vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.profiler import record_function
+
+from orbmm.model.atom_graph import AtomGraph
+from orbmm.model.envelope import evaluate_envelope
+from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks
+from orbmm.model.inference.layer_pass import (
+    LayerPass,
+    LayerSlopes,
+    LayerTrace,
+    pull_back_layer,
+    run_and_trace_layer,
+    run_layer,
+)
+from orbmm.model.inference.memory import Keep
+from orbmm.model.inference.perceptron_pass import PerceptronPass, Workspace
+from orbmm.model.network import EDGE_ENVELOPE_POWER, InteractionLayer, OrbNetwork
+from orbmm.model.precision import Precision
+
+
+@dataclass(frozen=True)
+class NetworkTrace:
+    """What the way back needs: edges in blocks, their envelope (E,), and the trace of each layer."""
+
+    blocks: list[EdgeBlock]
+    envelope: Tensor
+    layers: list[LayerTrace]
+
+
+class NetworkPass:
+    """An OrbNetwork carried out edge block by edge block: no array of all edges is wider than the edge features.
+
+    edges_per_block: how many edges are worked on together
+    """
+
+    def __init__(self, network: OrbNetwork, precision: Precision, edges_per_block: int) -> None:
+        self.network, self.precision, self.edges_per_block = network, precision, edges_per_block
+        self._encode_edges = PerceptronPass(network._encoder._edge_fn, precision)
+        self._layers = [LayerPass(cast(InteractionLayer, layer), precision) for layer in network.gnn_stacks]
+        with torch.no_grad():
+            # Before the first layer a node knows its element alone.
+            self._elements = network._encoder._node_fn(network.atom_emb.embeddings.weight)  # (119, D)
+
+    def run(self, graph: AtomGraph) -> Tensor:
+        """Node features (N, D)."""
+        blocks, nodes, condition = self._begin(graph)
+        edges, envelope = self._run_encoder(graph.vectors, blocks)
+        for number, layer in enumerate(self._layers, start=1):
+            with record_function(f"orbmm: layer {number}"):
+                nodes = layer.condition(nodes, condition)
+                nodes = run_layer(layer, nodes, edges, envelope, blocks, last=number == len(self._layers))
+        return nodes
+
+    def run_and_trace(self, graph: AtomGraph, keep: Sequence[Keep]) -> tuple[Tensor, NetworkTrace]:
+        """Node features (N, D), and what the way back needs; keep: what stays of each layer."""
+        blocks, nodes, condition = self._begin(graph)
+        edges, envelope = self._run_encoder(graph.vectors, blocks)
+        traces = []
+        for number, layer in enumerate(self._layers, start=1):
+            with record_function(f"orbmm: layer {number}"):
+                nodes = layer.condition(nodes, condition)
+                nodes, edges, trace = run_and_trace_layer(layer, nodes, edges, envelope, blocks, keep[number - 1])
+                traces.append(trace)
+        return nodes, NetworkTrace(blocks, envelope, traces)
+
+    def pull_back(self, slope: Tensor, vectors: Tensor, trace: NetworkTrace) -> Tensor:
+        """The derivative by the edge vectors (E, 3), from that by the node features (N, D). The trace is used up."""
+        by_edges = torch.zeros_like(trace.layers[0].edges)  # (E, D)
+        slopes = LayerSlopes(slope, by_edges, torch.zeros_like(trace.envelope))
+        for number in reversed(range(len(self._layers))):
+            with record_function(f"orbmm: layer {number + 1} backwards"):
+                by_nodes = pull_back_layer(
+                    self._layers[number], trace.layers.pop(), trace.envelope, trace.blocks, slopes, first=number == 0
+                )
+                slopes = LayerSlopes(by_nodes, slopes.edges, slopes.envelope)
+        return self._pull_back_encoder(vectors, trace.blocks, slopes)
+
+    def _begin(self, graph: AtomGraph) -> tuple[list[EdgeBlock], Tensor, Tensor | None]:
+        blocks = cut_into_blocks(graph.senders, graph.receivers, len(graph.atomic_numbers), self.edges_per_block)
+        return blocks, self._elements.index_select(0, graph.atomic_numbers), self.network._condition(graph)
+
+    def _run_encoder(self, vectors: Tensor, blocks: list[EdgeBlock]) -> tuple[Tensor, Tensor]:
+        """Edge features (E, D) and envelope (E,)."""
+        edges = vectors.new_empty(len(vectors), self.network.architecture.latent_dim)
+        envelope = vectors.new_empty(len(vectors))
+        space = Workspace(vectors.device)
+        with record_function("orbmm: edge features"):
+            for block in blocks:
+                shape, envelope[block.rows] = self._describe(vectors[block.rows])  # (C, R * A)
+                first = self._encode_edges.start(shape, space).add_(self._encode_edges.first_bias)
+                edges[block.rows] = self._encode_edges.normalize(self._encode_edges.finish(first, space))
+        return edges, envelope
+
+    def _pull_back_encoder(self, vectors: Tensor, blocks: list[EdgeBlock], slopes: LayerSlopes) -> Tensor:
+        """The derivative by the edge vectors (E, 3)."""
+        result = torch.empty_like(vectors)
+        space = Workspace(vectors.device)
+        encode = self._encode_edges
+        with record_function("orbmm: edge features backwards"):
+            for block in blocks:
+                with torch.enable_grad():
+                    leaf = vectors[block.rows].detach().requires_grad_(True)  # (C, 3)
+                    shape, envelope = self._describe(leaf)
+                first = encode.start(shape.detach(), space).add_(encode.first_bias)  # (C, H)
+                kept = encode.finish_and_keep(first, space, space)
+                by_first = encode.pull_back(slopes.edges[block.rows], first, kept, space)  # (C, H)
+                outer = (encode.pull_back_start(by_first), slopes.envelope[block.rows])
+                (result[block.rows],) = torch.autograd.grad((shape, envelope), leaf, outer)
+        return result
+
+    def _describe(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Radial times angular functions (C, R * A) and envelope (C,) of edge vectors (C, 3)."""
+        lengths = torch.linalg.vector_norm(vectors, dim=-1)  # (C,)
+        ratio = lengths / self.network.architecture.cutoff_angstrom
+        envelope = evaluate_envelope(ratio, EDGE_ENVELOPE_POWER)[:, None]  # (C, 1)
+        return self.network._describe_edges(vectors, lengths, envelope), envelope[:, 0]
