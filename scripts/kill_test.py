@@ -1,11 +1,11 @@
 """Kills a short run with the embedded network at random moments, resumes it, and compares it with one left in peace.
 
-    python scripts/kill_test.py --kills 50 --signal KILL --work kills
+    python scripts/kill_test.py --kills 50 --signal KILL --work kills --json benchmarks/results/kills.json
 
-Each attempt is a child process that gets its signal after a random time, also while it loads, relaxes or writes; every
+The run relaxes, heats and produces in two stages. Each attempt is a child process that gets its signal after a random time, also while it loads, relaxes or writes; every
 second signal waits after that for the next checkpoint, to meet it half written. A run
-that comes to its end is compared (frames byte by byte, rows but for their speed, final positions and velocities to the
-last bit), and another one begins, until the wanted number of signals has been sent. One thread and the Reference
+that comes to its end is compared (frames and confidence byte by byte, rows but for their speed, final positions and
+velocities to the last bit), and another one begins, until the wanted number of signals has been sent. One thread and the Reference
 platform: then the network's forces repeat exactly. Prints JSON; exit code 1 where anything differs.
 """
 
@@ -16,12 +16,14 @@ import json
 import logging
 import multiprocessing
 import os
+import platform
 import random
 import shutil
 import signal
 import sys
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: several threads do not add up in the same order
@@ -33,12 +35,13 @@ import torch
 from openmm import app, unit
 
 import orbmm.forces.system  # noqa: F401 - loaded once here, so that a child needs no seconds for it
-from orbmm.settings import ModelSettings, RunSettings, Settings, SystemSettings
+from orbmm.settings import ModelSettings, RunSettings, Settings, StageSettings, SystemSettings
 from orbmm.simulation.resume import resume_run
 from orbmm.simulation.run import start_run
 
 WATERS = 4
-STEPS, STEPS_PER_FRAME, STEPS_PER_ROW, STEPS_PER_CHECKPOINT = 60, 1, 2, 3
+HEATING_STEPS, STEPS = 20, 40
+STEPS_PER_FRAME, STEPS_PER_ROW, STEPS_PER_CONFIDENCE, STEPS_PER_CHECKPOINT = 1, 2, 4, 3
 TIMESTEP_FS = 0.5
 SHORTEST_SECONDS = 0.02
 LONGEST_AIM_SECONDS = 3.0
@@ -56,16 +59,23 @@ def write_waters(path: Path) -> None:
 def make_settings(structure: Path, output: Path) -> Settings:
     """A run that writes at nearly every step, so that many kills meet it writing."""
     run = RunSettings(
-        minimize_iterations=5,
         timestep_fs=TIMESTEP_FS,
-        length_ps=STEPS * TIMESTEP_FS / 1000.0,
+        length_ps=STEPS / 2 * TIMESTEP_FS / 1000.0,
         frame_every_fs=STEPS_PER_FRAME * TIMESTEP_FS,
         table_every_fs=STEPS_PER_ROW * TIMESTEP_FS,
+        confidence_every_fs=STEPS_PER_CONFIDENCE * TIMESTEP_FS,
         checkpoint_every_ps=STEPS_PER_CHECKPOINT * TIMESTEP_FS / 1000.0,
         platform="Reference",
         output=output,
     )
-    return Settings(SystemSettings(name="water", structure=structure), ModelSettings(device="cpu"), run)
+    heating_ps = HEATING_STEPS * TIMESTEP_FS / 1000.0
+    stages = (
+        StageSettings(kind="minimise", iterations=5),
+        StageSettings(kind="heat", from_temperature_kelvin=10.0, length_ps=heating_ps),
+        StageSettings(kind="produce"),
+        StageSettings(kind="produce", friction_per_ps=5.0),
+    )
+    return Settings(SystemSettings(name="water", structure=structure), ModelSettings(device="cpu"), run, stage=stages)
 
 
 def attempt(settings: Settings) -> None:
@@ -104,12 +114,14 @@ def describe_debris(folder: Path) -> list[str]:
     """What a kill left behind that a resumed run has to mend."""
     if not (folder / "run.json").exists():
         return ["before run.json"]
-    checkpoints = sorted(folder.glob("checkpoints/step-*"))
+    checkpoints = sorted(folder.glob("checkpoints/*-*"))
     found = ["in a checkpoint"] if (folder / "checkpoints" / "unfinished").exists() else []
     found += ["in settings or topology"] if list(folder.glob("*.partial")) else []
     if not checkpoints:
         return [*found, "before the first checkpoint"]
     sizes = json.loads((checkpoints[-1] / "checkpoint.json").read_text())["sizes"]
+    if checkpoints[-1].name.startswith("equilibration"):
+        found.append("before production")
     longer = [name for name, size in sizes.items() if (folder / name).stat().st_size > size]
     return found + [f"{name} beyond the checkpoint" for name in longer]
 
@@ -121,24 +133,27 @@ def read_final_state(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return state.getPositions(asNumpy=True)._value, state.getVelocities(asNumpy=True)._value
 
 
-def read_rows(folder: Path) -> list[str]:
-    """The rows of the table without their speed."""
-    return [line.rsplit(",", 1)[0] for line in (folder / "energies.csv").read_text().splitlines()]
+def read_rows(folder: Path, name: str = "energies.csv") -> list[str]:
+    """The rows of a table without their speed."""
+    return [line.rsplit(",", 1)[0] for line in (folder / name).read_text().splitlines()]
 
 
 def list_differences(folder: Path, whole: Path) -> list[str]:
     """What distinguishes a run from the one that was left in peace; nothing, if all is well."""
     found = []
     frames = mdtraj.load(folder / "trajectory.xtc", top=folder / "topology.pdb")
-    if not np.allclose(frames.time, TIMESTEP_FS / 1000.0 * STEPS_PER_FRAME * np.arange(STEPS // STEPS_PER_FRAME + 1)):
-        found.append(f"{len(frames)} frames whose times are not contiguous")
+    expected = TIMESTEP_FS / 1000.0 * STEPS_PER_FRAME * np.arange(STEPS // STEPS_PER_FRAME + 1)
+    if len(frames) != len(expected) or not np.allclose(frames.time, expected):
+        found.append(f"{len(frames)} frames, or their times are not contiguous")
     steps = [row.split(",")[0] for row in read_rows(folder)[1:]]
     if steps != [str(step) for step in range(0, STEPS + 1, STEPS_PER_ROW)]:
         found.append("the steps of the rows are not contiguous")
-    if (folder / "trajectory.xtc").read_bytes() != (whole / "trajectory.xtc").read_bytes():
-        found.append("the frames differ")
-    if read_rows(folder) != read_rows(whole):
-        found.append("the rows differ")
+    for name in ("trajectory.xtc", "confidence.dat", "topology.pdb"):
+        if (folder / name).read_bytes() != (whole / name).read_bytes():
+            found.append(f"{name} differs")
+    for name in ("energies.csv", "equilibration.csv"):
+        if read_rows(folder, name) != read_rows(whole, name):
+            found.append(f"{name} differs")
     for name, one, other in zip(("positions", "velocities"), read_final_state(folder), read_final_state(whole)):
         if not np.array_equal(one, other):
             found.append(f"the final {name} differ by up to {np.abs(one - other).max():.2g}")
@@ -166,10 +181,13 @@ def torment(work: Path, kills: int, number: signal.Signals, seed: int) -> dict[s
         runs += 1
         shutil.rmtree(settings.run.output)
     return {
+        "command": " ".join(["python", *sys.argv]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread used",
         "signal": number.name,
         "signals_sent": sent,
         "runs_completed_and_compared": runs,
-        "steps_of_each": STEPS,
+        "steps_of_each": {"heating": HEATING_STEPS, "production": STEPS},
         "seconds_of_a_run_in_peace": round(longest, 2),
         "seconds_in_all": round(time.monotonic() - started, 1),
         "signals_that_left": dict(sorted(debris.items())),
@@ -183,12 +201,16 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--signal", choices=("KILL", "TERM", "INT"), default="KILL")
     parser.add_argument("--work", type=Path, required=True, help="a new folder for the runs")
+    parser.add_argument("--json", type=Path, help="file for the report, beside the screen")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True)
     number = signal.Signals[f"SIG{arguments.signal}"]
     report = torment(arguments.work.resolve(), arguments.kills, number, arguments.seed)
-    print(json.dumps(report, indent=1))
+    text = json.dumps(report, indent=1) + "\n"
+    if arguments.json is not None:
+        arguments.json.write_text(text)
+    print(text, end="")
     return 1 if report["differences"] else 0
 
 

@@ -1,9 +1,12 @@
-"""scripts/kill_test.py with a few signals: a run with the embedded network that is killed again and again is the same run."""
+"""scripts/kill_test.py: a run with the embedded network that is killed again and again is the same run."""
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +17,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("name, count", [("KILL", 5), ("TERM", 3)])
+@pytest.mark.parametrize("name, count", [("KILL", 50), ("TERM", 10)])
 def test_a_run_that_is_stopped_at_random_moments_comes_out_as_one_left_in_peace(
     name: str, count: int, repository: Path, tmp_path: Path
 ) -> None:
@@ -34,3 +37,22 @@ def test_a_run_that_is_stopped_at_random_moments_comes_out_as_one_left_in_peace(
     assert report["differences"] == []
     assert report["signals_sent"] == count
     assert report["runs_completed_and_compared"] >= 1
+
+
+@pytest.mark.filterwarnings("default")  # what torch and Warp warn of on loading is not ours
+def test_the_script_sees_every_kind_of_difference(repository: Path, tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("kill_test", repository / "scripts" / "kill_test.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    script.write_waters(tmp_path / "waters.pdb")
+    script.attempt(script.make_settings(tmp_path / "waters.pdb", tmp_path / "whole"))
+    logging.disable(logging.NOTSET)
+    assert script.list_differences(tmp_path / "whole", tmp_path / "whole") == []
+    for name in ("trajectory.xtc", "confidence.dat", "topology.pdb", "energies.csv", "equilibration.csv"):
+        other = shutil.copytree(tmp_path / "whole", tmp_path / name)
+        content = (other / name).read_bytes()
+        middle = len(content) // 2
+        (other / name).write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+        if name == "trajectory.xtc":  # any change of it makes a frame unreadable: leave out the last one instead
+            (other / name).write_bytes(content[: -len(content) // 41])
+        assert script.list_differences(other, tmp_path / "whole"), name

@@ -1,0 +1,124 @@
+"""A network that goes wrong while the integrator runs it: the fault is inside the force, in the midst of a stretch of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import mdtraj
+import numpy as np
+import pytest
+
+from orbmm.errors import ForceError, OutOfMemory, UnstableRun
+from orbmm.forces import evaluator
+from orbmm.model.orb import Prediction
+from orbmm.settings import Settings, override_settings
+from orbmm.simulation.resume import resume_run
+from orbmm.simulation.run import start_run
+
+pytestmark = pytest.mark.filterwarnings("default")  # what torch and Warp warn of on loading is not ours
+HEALTHY = 24
+KINDS = ("TorchForce", "PythonForce")
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """30 steps with the embedded network, of which the guard looks at every tenth and the forces go wrong before."""
+    run = {"length_ps": 0.015, "frame_every_fs": 5.0, "table_every_fs": 5.0, "checkpoint_every_ps": 0.005}
+    return override_settings(settings, {"run": run, "model": {"device": "cpu"}})
+
+
+@pytest.fixture
+def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Prediction], None]], None]:
+    """Lets the running network give what is asked for at every structure but the first ones that it saw."""
+    read_finite = evaluator._read_finite
+
+    def install(fault: Callable[[Prediction], None]) -> None:
+        seen: set[float] = set()
+
+        def read(prediction: Prediction) -> object:
+            energy = float(prediction.energy)
+            if energy not in seen and len(seen) >= HEALTHY:
+                fault(prediction)
+            else:
+                seen.add(energy)
+            return read_finite(prediction)
+
+        monkeypatch.setattr(evaluator, "_read_finite", read)
+
+    return install
+
+
+def _nan(prediction: Prediction) -> None:
+    prediction.forces[4, 1] = float("nan")
+
+
+def _huge(prediction: Prediction) -> None:
+    prediction.forces[4] += 1000.0
+
+
+def _short_of_memory(prediction: Prediction) -> None:
+    raise MemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def _broken(prediction: Prediction) -> None:
+    raise RuntimeError("a kernel could not be launched")
+
+
+def _list_steps(folder: Path) -> list[float]:
+    return np.genfromtxt(folder / "energies.csv", delimiter=",", names=True)["step"].tolist()
+
+
+@pytest.mark.parametrize("force", KINDS)
+@pytest.mark.parametrize(
+    "fault, expected",
+    [
+        (
+            _nan,
+            r"unstable at step 2[0-4] .*NaN or infinity for this structure.*; the last good frames and forces are in",
+        ),
+        (_huge, r"unstable at step 2[0-4] .*the force on atom 4 \(H1 of HOH 2\) is \d+ kJ/mol/nm, above the limit"),
+    ],
+    ids=["nan", "huge"],
+)
+def test_a_fault_inside_the_running_force_stops_the_run_before_it_is_written(
+    force: str, fault: Callable, expected: str, settings: Settings, spoil: Callable
+) -> None:
+    settings = override_settings(settings, {"model": {"force": force}})
+    spoil(fault)
+    with pytest.raises(UnstableRun, match=expected) as caught:
+        start_run(settings)
+    assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
+    folder = settings.run.output
+    assert folder is not None
+    assert _list_steps(folder) == [0, 10, 20]
+    frames = mdtraj.load(folder / "trajectory.xtc", top=folder / "topology.pdb")
+    assert len(frames) == 3 and np.isfinite(frames.xyz).all()
+    assert list((folder / "rescue").glob("step-*/good-*.pdb"))
+
+
+@pytest.mark.parametrize("force", KINDS)
+def test_out_of_memory_inside_the_running_force_names_what_would_fit(
+    force: str, settings: Settings, spoil: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = override_settings(settings, {"model": {"force": force}})
+    spoil(_short_of_memory)
+    with pytest.raises(OutOfMemory, match=r"2.00 GiB.*; the last good checkpoint is kept; to make it fit, ") as caught:
+        start_run(settings)
+    assert caught.value.exit_code == 3
+    monkeypatch.undo()
+    assert settings.run.output is not None
+    assert resume_run(settings.run.output).finished
+    assert _list_steps(settings.run.output) == [0, 10, 20, 30]
+
+
+@pytest.mark.parametrize("force", KINDS)
+def test_any_other_failure_of_the_force_is_told_with_its_step(force: str, settings: Settings, spoil: Callable) -> None:
+    spoil(_broken)
+    with pytest.raises(ForceError, match=r"the force failed after step 2\d: a kernel could not be launched"):
+        start_run(override_settings(settings, {"model": {"force": force}}))
+
+
+def test_a_network_that_is_left_alone_comes_to_the_end(settings: Settings, spoil: Callable) -> None:
+    spoil(lambda prediction: None)
+    assert start_run(settings).finished
