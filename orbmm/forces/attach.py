@@ -15,6 +15,7 @@ from orbmm.errors import StructureError
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator_cache import find_evaluator
 from orbmm.forces.kinds import ForceKind, choose_force_kind, list_force_kinds
+from orbmm.forces.molecules import mark_molecules
 from orbmm.forces.python_force import create_python_force
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
@@ -34,7 +35,7 @@ def attach_force(
     """Add the forces of a network to a System, and log one line with the force kind and why it was taken.
 
     atoms: the atoms that the network acts on, None for all of the topology. The force is periodic if the topology has
-    a box or a force of the System uses one. Loads the network, so that bad input raises here and not at the first step.
+    a box or a force of the System uses one. Bonds of zero strength beside it tell OpenMM what a molecule is. Loads the network, so that bad input raises here and not at the first step.
     Raises ModelError, CheckpointError, DeviceError, StructureError, SettingsError or ForceError.
     """
     kind = choose_force_kind(model.force, list_force_kinds())
@@ -44,6 +45,7 @@ def attach_force(
     force = _choose_creator(kind.name)(description)
     force.setForceGroup(force_group)
     system.addForce(force)
+    mark_molecules(system, topology, description.atoms)
     _LOG.info("%s acts through %s (%s): %s", description.model, kind.name, model.force, kind.reason)
     if model.compile:
         _LOG.info("%s is translated to machine code at the first step: that takes a minute or more", description.model)

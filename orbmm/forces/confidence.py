@@ -72,7 +72,7 @@ def has_confidence(potential: Potential) -> bool:
 
 def find_potential(description: str) -> Potential:
     """The network of a force, shared with the force itself."""
-    return find_evaluator(description, torch.device("cpu"))._potential
+    return find_evaluator(description, torch.device("cpu")).potential
 
 
 def _spread(judged: AtomConfidence, atoms: list[int], particles: int) -> AtomConfidence:

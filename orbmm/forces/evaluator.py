@@ -20,11 +20,11 @@ class Evaluator:
 
     Between two evaluations it keeps pairs of atoms that were close, to search less often; what it answers depends on the
     coordinates and the box of the moment alone, to the last bit, so contexts and threads may share it.
-    periodic: whether it needs a box; device: where the network runs
+    potential: the network itself; periodic: whether it needs a box; device: where the network runs
     """
 
     def __init__(self, potential: Potential, description: ForceDescription) -> None:
-        self._potential = potential
+        self.potential = potential
         self._composition = potential.compose(
             description.atomic_numbers, charge=description.charge, multiplicity=description.multiplicity
         )
@@ -61,8 +61,8 @@ class Evaluator:
         """Energy () [eV] and forces (A, 3) [eV/Å] in float64 of positions (A, 3) [Å]."""
         try:
             edges = self._neighbors.find_edges(positions, cell)
-            graph = self._potential.make_graph(self._composition, positions, cell, edges)
-            return _read_finite(self._potential.run(graph))
+            graph = self.potential.make_graph(self._composition, positions, cell, edges)
+            return _read_finite(self.potential.run(graph))
         except StructureError as error:
             if self._atoms is None:
                 raise

@@ -6,7 +6,6 @@ import openmm
 from openmm import app
 
 from orbmm.forces.attach import attach_force
-from orbmm.forces.molecules import mark_molecules
 from orbmm.settings.model import ModelSettings
 
 
@@ -22,6 +21,5 @@ def create_system(topology: app.Topology, model: ModelSettings) -> openmm.System
     for atom in topology.atoms():
         system.addParticle(atom.element.mass if atom.element is not None else 0.0)
     attach_force(system, topology, model)
-    mark_molecules(system, topology)
     system.addForce(openmm.CMMotionRemover())
     return system

@@ -8,7 +8,6 @@ import pytest
 from openmm import app
 
 from orbmm.forces.attach import attach_force
-from orbmm.forces.molecules import mark_molecules
 from orbmm.settings.model import ModelSettings
 
 
@@ -18,7 +17,6 @@ def _attach(topology: app.Topology, atoms: range | None) -> openmm.System:
     for atom in topology.atoms():
         system.addParticle(atom.element.mass)
     attach_force(system, topology, ModelSettings(device="cpu", precision="float64"), atoms)
-    mark_molecules(system, topology, atoms)
     return system
 
 

@@ -64,7 +64,7 @@ def test_quiet_prints_nothing(system: Path) -> None:
         (["--length-ps", "-1"], "length_ps is -1.0, but must be above 0"),
         (["--length-ps", "0.00033"], "whole number of time steps"),
         (["--seed", "0"], "seed is 0, but must be at least 1"),
-        (["--precision", "float16"], "precision is 'float16'"),
+        (["--precision", "float8"], "precision is 'float8'"),
         (["--force", "torchforce"], "did you mean 'TorchForce'?"),
         (["--device", "tpu"], "tpu"),
         (["--weights", "none.safetensors"], "none.safetensors"),

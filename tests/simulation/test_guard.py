@@ -182,7 +182,7 @@ def test_a_failing_force_is_no_instability_and_its_reason_is_told(settings: Sett
 def test_out_of_memory_ends_with_exit_code_3_the_checkpoint_and_what_would_fit(
     settings: Settings, classical_forces: Forces
 ) -> None:
-    large = override_settings(settings, {"model": {"name": "orb-v3-conservative-inf-omat"}})
+    large = override_settings(settings, {"model": {"name": "orb-v3-conservative-inf-omat", "memory": "lean"}})
     expected = r"after step 25: .*20.00 GiB; the last good checkpoint is kept; .* \"orb-v3-conservative-20-omat\""
     with pytest.raises(OutOfMemory, match=expected) as caught:
         start_run(large, forces=classical_forces(_after_a_while(0.0, _no_memory)))
@@ -194,10 +194,11 @@ def test_out_of_memory_ends_with_exit_code_3_the_checkpoint_and_what_would_fit(
 @pytest.mark.parametrize(
     "model, expected",
     [
-        (ModelSettings(precision="float64"), 'precision = "float32-high"'),
+        (ModelSettings("orb-v3-conservative-inf-omat"), 'memory = "lean"'),
+        (ModelSettings(precision="float64", memory="lean"), 'precision = "float32-high"'),
         (ModelSettings("orb-v3-direct-inf-omat"), '"orb-v3-direct-20-omat"'),
-        (ModelSettings("orb-v3-conservative-20-omat"), '"orb-v3-direct-20-omat"'),
-        (ModelSettings("orb-v3-conservative-omol"), '"orb-v3-direct-omol"'),
+        (ModelSettings("orb-v3-conservative-20-omat", memory="lean"), '"orb-v3-direct-20-omat"'),
+        (ModelSettings("orb-v3-conservative-omol", memory="lean"), '"orb-v3-direct-omol"'),
         (ModelSettings("orb-v3-direct-20-omat"), "smaller box"),
     ],
     ids=lambda value: value.name if isinstance(value, ModelSettings) else "",

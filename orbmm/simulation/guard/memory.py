@@ -17,9 +17,11 @@ def is_out_of_memory(text: str) -> bool:
 
 def name_smaller_setting(model: ModelSettings) -> str:
     """The setting that takes least away from a run and makes room."""
+    record = find_record(model.name)
+    if record.kind == "conservative" and model.memory != "lean":
+        return 'set memory = "lean" in [model], which gives the same forces more slowly'
     if model.precision == "float64":
         return 'set precision = "float32-high" in [model], which takes half the memory'
-    record = find_record(model.name)
     for wanted in (
         dataclasses.replace(record, max_neighbors=20),
         dataclasses.replace(record, kind="direct"),
