@@ -14,7 +14,8 @@ class Job:
     """One structure, one model, one process.
 
     atoms: file of `Atoms.save`; weights: a weights file, "" for the catalogue's own, "random" for random numbers
-    force: a force kind of OpenMM, or "" for no OpenMM at all; evaluations, steps: how many are timed
+    force: a force kind of OpenMM, or "" for no OpenMM at all; evaluations, steps: how many are timed, 0 evaluations for
+        forces alone; memory: as in ModelSettings
     """
 
     atoms: str
@@ -26,6 +27,7 @@ class Job:
     evaluations: int
     steps: int
     force: str
+    memory: str = "auto"
 
     def write(self, path: Path) -> None:
         """Write it for the process that reads it."""

@@ -18,11 +18,13 @@ from safetensors.torch import save_file
 from orbmm.benchmark.cases import Atoms, load_atoms
 from orbmm.benchmark.job import Answer, Job, read_job
 from orbmm.benchmark.machine import limit_memory, read_peak_memory_mb
+from orbmm.benchmark.stages import measure_stages
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import OrbmmError
 from orbmm.forces.system import create_system
 from orbmm.graph.edges import find_edges
 from orbmm.model.assemble import make_network
+from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
 from orbmm.settings.model import ModelSettings
@@ -41,7 +43,7 @@ def measure(job: Job, folder: Path) -> Answer:
     torch.set_num_threads(job.threads)
     atoms = load_atoms(Path(job.atoms))
     weights = find_weights(job, folder)
-    potential = load_model(job.model, weights, job.device, job.precision)
+    potential = load_model(job.model, weights, job.device, job.precision, MemoryUse(mode=job.memory))
     answer = _time_evaluations(potential, atoms, job, folder)
     if job.force:
         answer |= time_steps(atoms, job, weights)
@@ -77,6 +79,8 @@ def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path
     prediction = potential.evaluate(composition, positions, cell)
     if prediction.forces is not None:
         np.save(folder / "forces.npy", prediction.forces.double().cpu().numpy())
+    if not job.evaluations:
+        return {"edges": len(edges)}
     stopwatch = Stopwatch(potential.device, job.evaluations)
     graph_s, _ = stopwatch.take(lambda: find_edges(positions, cell, cutoff, cap))
     evaluation_s, evaluation_cpu_s = stopwatch.take(lambda: potential.evaluate(composition, positions, cell))
@@ -87,6 +91,7 @@ def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path
         "evaluation_s": evaluation_s,
         "evaluation_cpu_s": evaluation_cpu_s,
         "network_s": network_s,
+        "stages": measure_stages(lambda: potential.evaluate(composition, positions, cell), potential.device),
     }
 
 
@@ -114,7 +119,14 @@ def time_steps(atoms: Atoms, job: Job, weights: Path | None) -> Answer:
     """Mean seconds of a Langevin step of OpenMM, neighbour searches included, after one step of warm-up."""
     charge = (0, 1) if find_record(job.model).takes_charge else (None, None)
     settings = ModelSettings(
-        job.model, weights, job.precision, job.device, job.force, charge=charge[0], multiplicity=charge[1]
+        job.model,
+        weights,
+        job.precision,
+        job.device,
+        job.force,
+        memory=job.memory,
+        charge=charge[0],
+        multiplicity=charge[1],
     )
     system = create_system(make_topology(atoms), settings)
     context = create_context(system, _make_integrator)
@@ -128,7 +140,7 @@ def time_steps(atoms: Atoms, job: Job, weights: Path | None) -> Answer:
     context.getState(energy=True)  # waits for the platform
     seconds = (time.perf_counter() - began) / job.steps
     return {
-        "force": system.getForce(0).__class__.__name__,
+        "force": system.getForce(0).getName(),
         "platform": context.getPlatform().getName(),
         "step_s": seconds,
         "ns_per_day": SECONDS_PER_DAY / seconds * TIMESTEP_FS / FS_PER_NS,

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from orbmm.benchmark.cases import Case, build_atoms
 from orbmm.benchmark.job import Answer, Job
-from orbmm.benchmark.run import Plan, Row, compare_forces, measure_apart, run_apart
+from orbmm.benchmark.run import Plan, Row, compare_forces, list_ways, measure_apart, run_apart
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.errors import ModelError, OrbmmError, SettingsError, name_nearest
 
 PEERS = ("orb-models",)
-PRECISION = "float32-highest"  # what orb-models computes with on a CPU
 
 
 def check_peer(name: str, models: tuple[str, ...]) -> None:
@@ -32,58 +32,89 @@ def check_peer(name: str, models: tuple[str, ...]) -> None:
 
 
 def run_against_peer(plan: Plan, peer_python: Path | None, tell: Callable[[Row], None]) -> list[Row]:
-    """A row for each case and model: both times, their ratio, and how far the forces are apart.
+    """A row for each case, model, precision and mode of memory: both times, their ratio, and how far the forces are apart.
 
     peer_python: the Python of the environment that holds orb-models; None: of this one.
     """
-    rows = []
+    rows: list[Row] = []
     for case in plan.cases:
         for model in plan.models:
             with tempfile.TemporaryDirectory(prefix="orbmm-peer-") as name:
-                row = {"case": case.name, "model": model, "precision": PRECISION}
-                try:
-                    row |= _compare(plan, case, find_record(model), (str(peer_python or sys.executable), Path(name)))
-                except OrbmmError as error:
-                    row |= {"skipped": str(error)}
-            rows.append(row)
-            tell(row)
+                comparison = _Comparison(plan, find_record(model), Path(name), str(peer_python or sys.executable))
+                for row in comparison.iterate_rows(case):
+                    rows.append({"case": case.name, "model": model, **row})
+                    tell(rows[-1])
     return rows
 
 
-def _compare(plan: Plan, case: Case, record: CheckpointRecord, place: tuple[str, Path]) -> Answer:
-    """One row; place: the peer's Python and an empty folder."""
-    python, folder = place
-    atoms, ours, theirs = build_atoms(case), folder / "orbmm", folder / "peer"
-    ours.mkdir()
-    theirs.mkdir()
-    atoms.save(folder / "atoms.npz")
-    device = "cpu" if plan.device == "auto" else plan.device
-    request = {
-        "atoms": str(folder / "atoms.npz"),
-        "kind": record.kind,
-        "has_stress": record.architecture.has_stress_head,
-        "max_neighbors": record.max_neighbors,
-        "device": device,
-        "threads": plan.threads,
-        "evaluations": plan.evaluations,
-    }
-    (theirs / "request.json").write_text(json.dumps(request), encoding="utf-8")
-    script = str(Path(__file__).with_name("peer_process.py"))
-    failure = run_apart([python, script, str(theirs / "request.json"), str(theirs)], plan.threads, plan.limit_s)
-    if failure:
-        return {"atoms": len(atoms.atomic_numbers), "skipped": f"orb-models: {failure}"}
-    peer = json.loads((theirs / "answer.json").read_text(encoding="utf-8"))
-    weights, calls = str(theirs / "weights.ckpt"), plan.evaluations
-    job = Job(request["atoms"], record.name, weights, PRECISION, device, plan.threads, calls, 0, "")
-    own = measure_apart(job, ours, plan.limit_s)
-    if "skipped" in own:
-        return {"atoms": len(atoms.atomic_numbers), **own}
-    return {
-        "atoms": len(atoms.atomic_numbers),
-        **own,
-        "peer": peer,
-        "speed_ratio": peer["evaluation_s"] / own["evaluation_s"],
-        "cpu_time_ratio": peer["evaluation_cpu_s"] / own["evaluation_cpu_s"],
-        "memory_ratio": own["host_mb"] / peer["host_mb"],
-        **compare_forces(ours / "forces.npy", theirs / "forces.npy"),
-    }
+@dataclass(frozen=True)
+class _Comparison:
+    """One model on one structure; folder: an empty one; python: the peer's."""
+
+    plan: Plan
+    record: CheckpointRecord
+    folder: Path
+    python: str
+
+    def iterate_rows(self, case: Case) -> Iterator[Row]:
+        """The peer once, our forces in float64 once as what both are held against, then a row for each of our ways."""
+        ways = list(list_ways(self.plan, self.record.name))
+        try:
+            atoms = build_atoms(case)
+        except OrbmmError as error:
+            yield {"precision": ways[0][0], "skipped": str(error)}
+            return
+        atoms.save(self.folder / "atoms.npz")
+        peer = self._measure_peer()
+        exact = self._measure_own("float64", "lean", 0) if "skipped" not in peer else {}
+        for precision, memory in ways:
+            row = {"precision": precision, "memory": memory, "atoms": len(atoms.atomic_numbers)}
+            own = self._measure_own(precision, memory, self.plan.evaluations) if "skipped" not in peer else peer
+            yield row | (own if "skipped" in own else own | {"peer": peer} | self._compare(own, peer, exact))
+
+    def _measure_peer(self) -> Answer:
+        """Writes the random weights that both sides load."""
+        theirs = self.folder / "peer"
+        theirs.mkdir()
+        request = {
+            "atoms": str(self.folder / "atoms.npz"),
+            "kind": self.record.kind,
+            "has_stress": self.record.architecture.has_stress_head,
+            "max_neighbors": self.record.max_neighbors,
+            "device": self._device,
+            "threads": self.plan.threads,
+            "evaluations": self.plan.evaluations,
+        }
+        (theirs / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        script = str(Path(__file__).with_name("peer_process.py"))
+        command = [self.python, script, str(theirs / "request.json"), str(theirs)]
+        failure = run_apart(command, self.plan.threads, self.plan.limit_s)
+        if failure:
+            return {"skipped": f"orb-models: {failure}"}
+        return json.loads((theirs / "answer.json").read_text(encoding="utf-8"))
+
+    def _measure_own(self, precision: str, memory: str, evaluations: int) -> Answer:
+        folder = self.folder / "float64" if not evaluations else self.folder / "own"
+        folder.mkdir(exist_ok=True)
+        weights, atoms = str(self.folder / "peer" / "weights.ckpt"), str(self.folder / "atoms.npz")
+        threads = self.plan.threads
+        job = Job(atoms, self.record.name, weights, precision, self._device, threads, evaluations, 0, "", memory)
+        return measure_apart(job, folder, self.plan.limit_s)
+
+    def _compare(self, own: Answer, peer: Answer, exact: Answer) -> Answer:
+        ours, theirs, float64 = (self.folder / name / "forces.npy" for name in ("own", "peer", "float64"))
+        errors = {}
+        if "skipped" not in exact:
+            for name, forces in (("own_error", ours), ("peer_error", theirs)):
+                errors[f"{name}_mev_per_angstrom"] = compare_forces(forces, float64)["rms_difference_mev_per_angstrom"]
+        return {
+            "speed_ratio": peer["evaluation_s"] / own["evaluation_s"],
+            "cpu_time_ratio": peer["evaluation_cpu_s"] / own["evaluation_cpu_s"],
+            "memory_ratio": own["host_mb"] / peer["host_mb"],
+            **compare_forces(ours, theirs),
+            **errors,
+        }
+
+    @property
+    def _device(self) -> str:
+        return "cpu" if self.plan.device == "auto" else self.plan.device

@@ -13,32 +13,45 @@ from orbmm.report.style import LINES, make_panels, name_axes
 MARKS = "osD^v<>"
 HEADER = (
     f"{'case':26} {'atoms':>7} {'model':30} {'precision':15} {'evals/s':>9} {'no graph':>9} {'graph':>8} "
-    f"{'steps/s':>9} {'ns/day':>9} {'memory':>10}  force"
+    f"{'steps/s':>9} {'ns/day':>9} {'memory':>10}  {'mode':5} force"
 )
 
 
 def format_row(row: Row) -> str:
-    """One line of the table, or two for a comparison; a skipped case says why."""
+    """One line of the table, and one more for a comparison and for the shares of the stages; a skipped case says why."""
     start = f"{row['case']:26} {row.get('atoms', ''):>7} {row['model']:30} {row['precision']:15}"
     if "skipped" in row:
         return f"{start} skipped: {row['skipped']}"
     memory = row.get("device_mb", row.get("host_mb", float("nan")))
-    steps = 1 / row["step_s"] if "step_s" in row else float("nan")
+    steps = f"{1 / row['step_s']:9.3g} {row['ns_per_day']:9.3g}" if "step_s" in row else f"{'-':>9} {'-':>9}"
     line = (
         f"{start} {1 / row['evaluation_s']:9.3g} {1 / row['network_s']:9.3g} {1000 * row['graph_s']:5.1f} ms "
-        f"{steps:9.3g} {row.get('ns_per_day', float('nan')):9.3g} {memory:7.0f} MB  {row.get('force') or '-'}"
+        f"{steps} {memory:7.0f} MB  {row['memory']:5} {row.get('force') or '-'}"
     )
-    return line if "peer" not in row else f"{line}\n{_format_comparison(row)}"
+    parts = [line, _format_comparison(row) if "peer" in row else "", _format_stages(row.get("stages", {}))]
+    return "\n".join(part for part in parts if part)
 
 
 def _format_comparison(row: Row) -> str:
     peer = row["peer"]
-    return (
+    text = (
         f"  {peer['package']}: {1 / peer['evaluation_s']:.3g} evals/s, {peer['host_mb']:.0f} MB; orbmm is "
-        f"{row['speed_ratio']:.2f} times as fast ({row['cpu_time_ratio']:.2f} by CPU time) with {row['memory_ratio']:.2f} of the memory; forces differ by at most "
-        f"{row['largest_difference_mev_per_angstrom']:.2g} meV/Å (largest force "
-        f"{row['largest_force_mev_per_angstrom']:.3g})"
+        f"{row['speed_ratio']:.2f} times as fast ({row['cpu_time_ratio']:.2f} by CPU time) with {row['memory_ratio']:.2f} "
+        f"of the memory\n  forces differ by at most {row['largest_difference_mev_per_angstrom']:.2g} meV/Å "
+        f"(largest force {row['largest_force_mev_per_angstrom']:.3g})"
     )
+    if "own_error_mev_per_angstrom" not in row:
+        return text
+    own, theirs = row["own_error_mev_per_angstrom"], row["peer_error_mev_per_angstrom"]
+    return f"{text}; RMS error against float64: orbmm {own:.2g}, orb-models {theirs:.2g} meV/Å"
+
+
+def _format_stages(stages: dict[str, float]) -> str:
+    """The shares of the stages, layers put together."""
+    together: dict[str, float] = defaultdict(float)
+    for name, share in stages.items():
+        together["layers" + name[len("layer 1") :] if name.startswith("layer ") else name] += share
+    return "  " + ", ".join(f"{name} {share:.1%}" for name, share in together.items()) if together else ""
 
 
 def write_report(rows: list[Row], about: dict[str, Any], folder: Path) -> list[Path]:

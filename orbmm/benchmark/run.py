@@ -28,7 +28,7 @@ class Plan:
     """What to measure.
 
     weights: a file, "random", or "" for the catalogue's own; forces: kinds of OpenMM forces, () for none
-    limit_s: a case that would take longer is skipped [s]
+    limit_s: a case that would take longer is skipped [s]; memories: modes of memory, which only conservative models heed
     """
 
     cases: tuple[Case, ...]
@@ -41,6 +41,7 @@ class Plan:
     evaluations: int
     steps: int
     limit_s: float
+    memories: tuple[str, ...] = ("auto",)
 
 
 Row = dict[str, Any]
@@ -76,9 +77,17 @@ def _save_case(case: Case, folder: Path) -> int | str:
 
 def _list_combinations(plan: Plan) -> Iterator[Row]:
     for model in plan.models:
-        for precision in plan.precisions:
+        for precision, memory in list_ways(plan, model):
             for force in plan.forces or ("",):
-                yield {"model": model, "precision": precision, "force": force}
+                yield {"model": model, "precision": precision, "memory": memory, "force": force}
+
+
+def list_ways(plan: Plan, model: str) -> Iterator[tuple[str, str]]:
+    """The precisions and modes of memory to measure a model in."""
+    memories = plan.memories if find_record(model).kind == "conservative" else ("auto",)
+    for precision in plan.precisions:
+        for memory in memories:
+            yield precision, memory
 
 
 def _find_reason(plan: Plan, row: Row, rows: list[Row]) -> str | None:
@@ -88,7 +97,7 @@ def _find_reason(plan: Plan, row: Row, rows: list[Row]) -> str | None:
     same = [
         done
         for done in rows
-        if "evaluation_s" in done and all(done[key] == row[key] for key in ("model", "precision", "force"))
+        if "evaluation_s" in done and all(done[key] == row[key] for key in ("model", "precision", "memory", "force"))
     ]
     if not same:
         return None
@@ -116,6 +125,7 @@ def _measure(plan: Plan, row: Row, folder: Path) -> Answer:
         plan.evaluations,
         plan.steps,
         row["force"],
+        row["memory"],
     )
     return measure_apart(job, folder, plan.limit_s)
 

@@ -25,6 +25,9 @@ def benchmark(
     force: Annotated[
         list[str] | None, typer.Option(help="auto, TorchForce, PythonForce, or none for no OpenMM; may be repeated.")
     ] = None,
+    memory: Annotated[
+        list[str] | None, typer.Option(help="For conservative models: auto, fast or lean; may be repeated.")
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="Local weights file of the model.")] = None,
     random_weights: Annotated[
         bool, typer.Option(help="Take random numbers for weights: speed does not depend on them.")
@@ -49,6 +52,7 @@ def benchmark(
     from orbmm.benchmark.run import Plan, run_plan
     from orbmm.checkpoints.catalog import default_model, find_record
     from orbmm.model.device import find_device
+    from orbmm.model.inference.memory import MemoryUse
     from orbmm.model.precision import find_precision
 
     if weights is not None and random_weights:
@@ -67,6 +71,7 @@ def benchmark(
         evaluations=evaluations,
         steps=steps,
         limit_s=limit_s,
+        memories=tuple(MemoryUse(mode=mode).mode for mode in memory or ["auto"]),
     )
     about = {"command": " ".join(["orbmm", *sys.argv[1:]]), "threads": plan.threads, **describe_machine()}
     typer.echo(f"{about['processor']}, {about['gpu'] or 'no GPU'}, {plan.threads} threads, load {about['load']}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.errors import ModelError, StructureError, name_nearest
@@ -120,7 +121,8 @@ class Potential:
     def find_edges(self, positions: Tensor, cell: Tensor | None) -> EdgeList:
         """The edges of a structure as this model wants them: its cutoff, its cap on neighbours."""
         cutoff = self.record.architecture.cutoff_angstrom
-        return find_edges(positions, cell, cutoff, self.record.max_neighbors, self.search)
+        with record_function("orbmm: graph"):
+            return find_edges(positions, cell, cutoff, self.record.max_neighbors, self.search)
 
     def make_graph(
         self, composition: Composition, positions: Tensor, cell: Tensor | None, edges: EdgeList

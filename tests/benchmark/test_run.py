@@ -17,7 +17,7 @@ from orbmm.benchmark.cases import Case
 from orbmm.benchmark.machine import describe_machine
 from orbmm.benchmark.peer import check_peer, run_against_peer
 from orbmm.benchmark.report import format_row, write_report
-from orbmm.benchmark.run import Plan, compare_forces, run_plan
+from orbmm.benchmark.run import Plan, compare_forces, list_ways, run_plan
 from orbmm.cli.main import build_app
 from orbmm.errors import ModelError, SettingsError
 
@@ -42,6 +42,8 @@ def test_a_row_holds_times_steps_and_memory(rows: list[dict]) -> None:
     assert row["ns_per_day"] == pytest.approx(86400 / row["step_s"] * 0.5e-6)
     assert row["host_mb"] > 50
     assert row["edges"] > 30
+    assert sum(row["stages"].values()) == pytest.approx(1.0)
+    assert list(row["stages"]) == ["graph", "edge features", "layer 1", "layer 2", "layer 3", "heads"]
 
 
 def test_a_case_without_its_file_is_skipped_with_the_reason(rows: list[dict]) -> None:
@@ -94,6 +96,30 @@ def test_orb_models_computes_the_same_forces_from_the_same_weights(monkeypatch) 
     assert "orb-models 0.5.5" in format_row(row)
 
 
+@pytest.mark.slow
+def test_a_conservative_model_has_a_row_for_each_mode_of_memory_held_against_float64() -> None:
+    require_orb_models()
+    plan = dataclasses.replace(
+        PLAN,
+        models=("orb-v3-conservative-20-omat",),
+        evaluations=1,
+        memories=("fast", "lean"),
+        precisions=("bfloat16",),
+    )
+    rows = run_against_peer(plan, None, lambda row: None)
+    assert [row["memory"] for row in rows] == ["fast", "lean"]
+    for row in rows:
+        assert 0 < row["peer_error_mev_per_angstrom"] < SAME_FORCES_MEV_PER_ANGSTROM
+        assert row["own_error_mev_per_angstrom"] > 30 * row["peer_error_mev_per_angstrom"]  # bfloat16 against float32
+        assert "layers backwards" in format_row(row) and "against float64" in format_row(row)
+
+
+def test_only_conservative_models_are_measured_in_several_modes_of_memory() -> None:
+    plan = dataclasses.replace(PLAN, precisions=("float64", "float16"), memories=("fast", "lean"))
+    assert list(list_ways(plan, MINI)) == [("float64", "auto"), ("float16", "auto")]
+    assert len(list(list_ways(plan, "orb-mini-conservative-inf-xtb"))) == 4
+
+
 def test_other_forces_would_be_seen(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.ones((4, 3)))
     np.save(tmp_path / "other.npy", np.ones((4, 3)) + [[0, 0, 1e-3]])
@@ -121,6 +147,7 @@ BAD = {
     "--precision half": "unknown precision 'half'",
     "--device cuda:99": "cuda:99",
     "--case nowhere": "unknown case 'nowhere'",
+    "--memory lots": "unknown memory mode 'lots'",
     "--force Torch": "unknown force kind 'Torch'",
     "--peer-python python": "--against",
     "--weights a.ckpt --random-weights": "give one of them",

@@ -53,8 +53,8 @@ def test_a_missing_key_is_named():
 
 
 def test_a_text_of_a_later_format_is_refused():
-    with pytest.raises(ForceError, match="has format 2, and this orbmm reads format 1"):
-        ForceDescription.from_json(alter(format=2))
+    with pytest.raises(ForceError, match="has format 3, and this orbmm reads format 2"):
+        ForceDescription.from_json(alter(format=3))
 
 
 @pytest.mark.parametrize("text", ("", "not json", "[1, 2]", "null", "{}"))
@@ -69,7 +69,7 @@ def test_what_is_no_description_is_refused(text):
         ("model", 3),
         ("weights_sha256", "../../etc/passwd"),
         ("weights_sha256", "AB" * 32),
-        ("precision", "bfloat16"),
+        ("precision", "float8"),
         ("device", None),
         ("atomic_numbers", []),
         ("atomic_numbers", [8, 0, 1]),

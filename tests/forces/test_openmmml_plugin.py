@@ -181,7 +181,7 @@ def test_a_cut_bond_is_capped_with_a_hydrogen_that_the_network_sees(potential, c
         ({"presicion": "float64"}, ModelError, "does not take 'presicion': did you mean 'precision'"),
         ({"removeCMmotion": False}, ModelError, "does not take 'removeCMmotion': did you mean 'removeCMMotion'"),
         ({"weights": "x.ckpt"}, ModelError, "belongs to MLPotential"),
-        ({"precision": "float16"}, SettingsError, "precision is 'float16'"),
+        ({"precision": "float8"}, SettingsError, "precision is 'float8'"),
         ({"force": "Torchforce"}, OrbmmError, "did you mean 'TorchForce'"),
         ({"force": "PythonTorchForce"}, ForceError, "no release of openmmtorch has PythonTorchForce yet"),
         ({"charge": 1.5}, SettingsError, "charge is 1.5"),
