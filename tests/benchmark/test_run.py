@@ -24,6 +24,7 @@ from orbmm.errors import ModelError, SettingsError
 SMALL = Case("water-30", water_atoms=30)
 MINI = "orb-mini-direct-inf-xtb"
 PLAN = Plan((SMALL,), (MINI,), ("float32-highest",), ("PythonForce",), "", "cpu", 1, 2, 2, 300.0)
+SAME_GRADIENTS_MEV_PER_ANGSTROM = 0.1  # of forces near 2,000 meV/Å that went through the network twice
 SAME_FORCES_MEV_PER_ANGSTROM = 0.02  # 250 units of float32 rounding of the largest force, near 700 meV/Å
 
 
@@ -109,7 +110,7 @@ def test_a_conservative_model_has_a_row_for_each_mode_of_memory_held_against_flo
     rows = run_against_peer(plan, None, lambda row: None)
     assert [row["memory"] for row in rows] == ["fast", "lean"]
     for row in rows:
-        assert 0 < row["peer_error_mev_per_angstrom"] < SAME_FORCES_MEV_PER_ANGSTROM
+        assert 0 < row["peer_error_mev_per_angstrom"] < SAME_GRADIENTS_MEV_PER_ANGSTROM
         assert row["own_error_mev_per_angstrom"] > 30 * row["peer_error_mev_per_angstrom"]  # bfloat16 against float32
         assert "layers backwards" in format_row(row) and "against float64" in format_row(row)
 
