@@ -10,6 +10,7 @@ from orbmm.simulation.changes import ResumeRequest, settle_settings, settle_weig
 from orbmm.simulation.checkpoint import Checkpoint, find_checkpoint
 from orbmm.simulation.folder import explain_disk_errors, find_run
 from orbmm.simulation.forces import ForceSource, NetworkForces
+from orbmm.simulation.foresight import check_stages
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.lock import lock_folder
 from orbmm.simulation.platform import choose_platform, find_platform
@@ -52,6 +53,7 @@ def resume_run(
         confidence = open_confidence(forces, settings, start)
         _LOG.info("going on from step %d", step)
         stage_system = StageSystem(system, start, settings.run.seed, platform)
+        check_stages(settings, stage_system)
         reached = run_stages(Run(folder, settings, stage_system, confidence, on_progress), interruption, checkpoint)
     return make_outcome(folder.path, settings, reached)
 

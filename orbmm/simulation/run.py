@@ -11,6 +11,7 @@ from orbmm.errors import RunError
 from orbmm.settings import Settings, override_settings
 from orbmm.simulation.folder import claim_folder, describe_run, explain_disk_errors
 from orbmm.simulation.forces import ConfidenceSource, ForceSource, NetworkForces
+from orbmm.simulation.foresight import check_stages
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.platform import find_platform
 from orbmm.simulation.progress import OnProgress, ignore_progress
@@ -58,10 +59,11 @@ def start_run(
     system = forces.create_system(start.topology, settings.model)
     platform = find_platform(system, settings.run.platform)
     confidence = open_confidence(forces, settings, start)
+    stage_system = StageSystem(system, start, settings.run.seed, platform)
+    check_stages(settings, stage_system)
     path = find_output(settings)
     with explain_disk_errors(path), claim_folder(path) as folder, interruption:
         describe_run(folder, settings, list_facts(settings, system, platform, forces.identify(settings.model)))
-        stage_system = StageSystem(system, start, settings.run.seed, platform)
         reached = run_stages(Run(folder, settings, stage_system, confidence, on_progress), interruption)
     return make_outcome(folder.path, settings, reached)
 

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-import io
 from dataclasses import dataclass
-
-from openmm import app, unit
 
 from orbmm.errors import OutOfMemory
 from orbmm.settings import Settings
 from orbmm.simulation.barostat import settle_bath
 from orbmm.simulation.checkpoint import Checkpoint, drop_later, load_checkpoint
-from orbmm.simulation.durable import write_durably
 from orbmm.simulation.dynamics import Dynamics
 from orbmm.simulation.folder import RunFolder
 from orbmm.simulation.forces import ConfidenceSource
@@ -30,6 +25,7 @@ from orbmm.simulation.schedule import PRODUCTION, PlannedStage, plan_stages
 from orbmm.simulation.seeds import derive_seed
 from orbmm.simulation.selection import select_atoms
 from orbmm.simulation.stage_system import StageSystem
+from orbmm.simulation.topology_files import write_topologies
 
 
 @dataclass(frozen=True)
@@ -116,25 +112,14 @@ def _place(run: Run, planned: PlannedStage, dynamics: Dynamics, point: PhasePoin
     purpose = "velocities" if planned.phase == PRODUCTION else f"velocities of {planned.phase}"
     dynamics.place(point, derive_seed(run.settings.run.seed, purpose, planned.first_step))
     if planned.begins_phase:
-        _write_topology(run, dynamics)
-
-
-def _write_topology(run: Run, dynamics: Dynamics) -> None:
-    """All atoms where the phase begins, in the box that they have then."""
-    point = dynamics.read_point()
-    topology = copy.copy(run.system.start.topology)
-    if point.box is not None:
-        topology.setPeriodicBoxVectors(point.box * unit.nanometer)
-    text = io.StringIO()
-    app.PDBFile.writeFile(topology, point.positions * unit.nanometer, text, keepIds=True)
-    write_durably(run.folder.topology, text.getvalue().encode())
+        write_topologies(run.folder, run.system.start.topology, run.settings.run.frame_atoms, dynamics.read_point())
 
 
 def _assemble(run: Run, planned: PlannedStage, dynamics: Dynamics, checkpoint: Checkpoint | None) -> Loop:
     """The loop of a stage with its files open: new ones for a new phase, else those of before."""
     start, settings = run.system.start, run.settings.run
     mean_error = None
-    if checkpoint is not None:
+    if checkpoint is not None or not planned.begins_phase:
         mean_error = read_first_mean(run.folder.confidence, start.topology.getNumAtoms())
     edges = None if run.confidence is None else run.confidence.bin_edges
     rmsd = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from openmm import app
 
 from orbmm.errors import RunError, UnstableRun
 from orbmm.forces.atom_confidence import AtomConfidence
-from orbmm.settings import Settings, override_settings
+from orbmm.settings import Settings, StageSettings, override_settings
 from orbmm.simulation.forces import ForceSource
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.reporters.confidence import read_first_mean
@@ -110,7 +111,7 @@ def test_a_model_without_that_head_says_so(
     with pytest.raises(RunError, match="confidence_every_fs is 4, but .* has no confidence head; leave it away"):
         start_run(settings, forces=classical_forces(confidence=None))
     run = type(settings.run)(**{**vars(settings.run), "confidence_every_fs": None})
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="orbmm"):
         folder = start_run(Settings(settings.system, run=run), forces=classical_forces(confidence=None)).folder
     assert "has no confidence head: no confidence.dat is written" in caplog.text
     assert not (folder / "confidence.dat").exists()
@@ -135,6 +136,13 @@ def test_a_resumed_run_is_measured_by_the_start(settings: Settings, classical_fo
     assert read_first_mean(settings.run.output / "confidence.dat", ATOMS) == pytest.approx(0.03, abs=0.02)
     with pytest.raises(UnstableRun, match=r"step 48 .*times those of the start"):
         resume_run(settings.run.output, forces=classical_forces(confidence=Meter(collapse_from=0)))
+
+
+def test_a_second_stage_is_measured_by_the_start_too(settings: Settings, classical_forces: Forces) -> None:
+    stages = (StageSettings(kind="produce", length_ps=0.016), StageSettings(kind="produce", length_ps=0.016))
+    meter = Meter(collapse_from=5)  # from step 40 on, and the second stage begins with step 32
+    with pytest.raises(UnstableRun, match=r"step 40 .*times those of the start"):
+        start_run(dataclasses.replace(settings, stage=stages), forces=classical_forces(confidence=meter))
 
 
 @pytest.mark.filterwarnings("default")

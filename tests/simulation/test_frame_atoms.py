@@ -36,6 +36,7 @@ def test_frames_hold_the_chosen_atoms_also_after_a_kill(
     start = mdtraj.load(folder / "topology.pdb")
     assert start.n_atoms == 45
     assert np.abs(frames.xyz[0] - start.xyz[0, ::3]).max() < 0.002
+    assert np.abs(mdtraj.load(folder / "trajectory.pdb").xyz[0] - start.xyz[0, ::3]).max() < 1e-5
 
 
 def test_all_atoms_need_no_topology_of_their_own(settings: Settings, classical_forces: Forces) -> None:

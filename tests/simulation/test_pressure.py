@@ -135,3 +135,22 @@ def test_a_network_runs_at_constant_pressure(compressed: Settings) -> None:
     folder = start_run(dataclasses.replace(compressed, stage=(stage,), model=model), forces=NetworkForces()).folder
     rows = np.genfromtxt(folder / "energies.csv", delimiter=",", names=True)
     assert len(set(rows["volume_nm3"])) > 1
+
+
+def test_pressure_without_a_box_is_refused(compressed: Settings, classical_forces: Forces, tmp_path: Path) -> None:
+    lines = compressed.system.structure.read_text().splitlines()
+    (tmp_path / "vacuum.pdb").write_text("\n".join(line for line in lines if not line.startswith("CRYST1")))
+    vacuum = override_settings(compressed, {"system": {"structure": tmp_path / "vacuum.pdb"}})
+    with pytest.raises(RunError, match="pressure_bar is 5000, but the structure has no box"):
+        start_run(vacuum, forces=VacuumForces())
+
+
+class VacuumForces(NetworkForces):
+    """Masses alone."""
+
+    def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
+        """A System without forces."""
+        system = openmm.System()
+        for atom in topology.atoms():
+            system.addParticle(atom.element.mass)
+        return system

@@ -99,9 +99,11 @@ def test_restraints_act_in_their_stage_alone(settings: Settings, classical_force
     ],
     ids=["protein", "rose", "A:99:O"],
 )
-def test_atoms_that_are_not_there_are_named(
+def test_atoms_that_are_not_there_are_named_before_the_first_step(
     restraint: RestraintSettings, expected: str, settings: Settings, classical_forces: Forces
 ) -> None:
-    stage = StageSettings(kind="produce", length_ps=0.03, restraint=(restraint,))
+    first = StageSettings(kind="equilibrate", length_ps=0.03)
+    last = StageSettings(kind="produce", length_ps=0.03, restraint=(restraint,))
     with pytest.raises(RunError, match=expected):
-        start_run(dataclasses.replace(settings, stage=(stage,)), forces=classical_forces())
+        start_run(dataclasses.replace(settings, stage=(first, last)), forces=classical_forces())
+    assert settings.run.output is not None and not settings.run.output.exists()  # told before the first step

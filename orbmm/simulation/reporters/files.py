@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
-from openmm import app, unit
 
 from orbmm.settings import Settings
 from orbmm.settings.time_step import count_steps
 from orbmm.simulation.checkpoint import Checkpoint
-from orbmm.simulation.durable import write_durably
 from orbmm.simulation.folder import RunFolder
 from orbmm.simulation.reporters.confidence import ConfidenceWriter, describe_records
 from orbmm.simulation.reporters.reporter import Reporter, cut_back
@@ -20,6 +17,7 @@ from orbmm.simulation.reporters.trajectory import TRAJECTORY_WRITERS, FrameTimin
 from orbmm.simulation.schedule import PRODUCTION, PlannedStage
 from orbmm.simulation.selection import select_atoms
 from orbmm.simulation.start import Start
+from orbmm.simulation.topology_files import keep_atoms
 
 FRAMES_BETWEEN_CONFIDENCES = 10
 """Where the settings do not say: one evaluation without forces in the 200 steps that ten frames take."""
@@ -55,11 +53,9 @@ class RunFiles:
         path = self.folder.trajectory(run.trajectory)
         atoms = None if run.frame_atoms == "all" else select_atoms(topology, run.frame_atoms)
         if atoms is not None:
-            topology = keep_atoms(self.start, atoms)
+            topology = keep_atoms(topology, atoms)
         if step is None:
             path.unlink(missing_ok=True)  # of a beginning that was killed before its first checkpoint
-            if atoms is not None:
-                self._write_frame_topology(topology, atoms)
         between = run.count_steps("frame_every_fs", planned.settings.timestep_fs)
         timing = FrameTiming(between, (planned.settings.timestep_fs or run.timestep_fs) / 1000.0)
         frames = 0 if step is None else step // between + 1
@@ -83,16 +79,3 @@ class RunFiles:
             describe_records(path, atoms, self.bin_edges, every_fs)
         between = count_steps("confidence_every_fs", every_fs, planned.settings.timestep_fs or run.timestep_fs)
         return [ConfidenceWriter(path, atoms, between, append)]
-
-    def _write_frame_topology(self, topology: app.Topology, atoms: np.ndarray) -> None:
-        text = io.StringIO()
-        app.PDBFile.writeFile(topology, self.start.positions[atoms] * unit.nanometer, text, keepIds=True)
-        write_durably(self.folder.frame_topology, text.getvalue().encode())
-
-
-def keep_atoms(start: Start, atoms: np.ndarray) -> app.Topology:
-    """The topology of some atoms (A,) alone."""
-    modeller = app.Modeller(start.topology, start.positions * unit.nanometer)
-    kept = set(atoms.tolist())
-    modeller.delete([atom for atom in start.topology.atoms() if atom.index not in kept])
-    return modeller.topology
