@@ -55,8 +55,6 @@ def benchmark(
     from orbmm.model.inference.memory import MemoryUse
     from orbmm.model.precision import find_precision
 
-    if weights is not None and random_weights:
-        raise SettingsError("got --weights and --random-weights: give one of them")
     if peer_python is not None and against is None:
         raise SettingsError("got --peer-python without --against: name the peer, --against orb-models")
     find_device(device)
@@ -65,7 +63,7 @@ def benchmark(
         models=tuple(find_record(name).name for name in model or [default_model()]),
         precisions=tuple(find_precision(name).name for name in precision or ["float32-high"]),
         forces=tuple(_choose_forces(force)),
-        weights="random" if random_weights else str(weights.resolve()) if weights else "",
+        weights=_name_weights(weights, random_weights),
         device=device,
         threads=threads or os.cpu_count() or 1,
         evaluations=evaluations,
@@ -83,6 +81,13 @@ def benchmark(
         rows = run_against_peer(plan, peer_python, lambda row: typer.echo(format_row(row)))
     for path in write_report(rows, about, output):
         typer.echo(f"wrote {path}")
+
+
+def _name_weights(file: Path | None, random: bool) -> str:
+    """What a Plan calls the weights."""
+    if file is not None and random:
+        raise SettingsError("got --weights and --random-weights: give one of them")
+    return "random" if random else str(file.resolve()) if file else ""
 
 
 def _choose_forces(names: list[str] | None) -> list[str]:

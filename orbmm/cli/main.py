@@ -12,6 +12,7 @@ from orbmm import OrbmmError, __version__
 from orbmm.cli.analyze import analyze
 from orbmm.cli.benchmark import benchmark
 from orbmm.cli.doctor import doctor
+from orbmm.cli.estimate import estimate
 from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.cli.models import models
 from orbmm.cli.prepare import prepare
@@ -21,7 +22,7 @@ from orbmm.cli.run import run
 
 # In the order of a day's work. Command files import nothing heavy before they run, so that help appears at once.
 PANELS = {
-    "Look around": (models, doctor, benchmark),
+    "Look around": (models, doctor, benchmark, estimate),
     "Simulate": (prepare, run, resume),
     "Look at the result": (analyze, report),
 }
