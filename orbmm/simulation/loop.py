@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from orbmm.errors import OutOfMemory, UnstableRun
 from orbmm.simulation.checkpoint import write_checkpoint
@@ -142,7 +141,7 @@ class Loop:
         return f"the last good frames and forces are in {folder}, {kept}"
 
     def _describe_checkpoint(self) -> str:
-        there = any(Path(self.folder.checkpoints).glob("*-*"))
+        there = any(self.folder.checkpoints.glob("*-*"))
         return "the last good checkpoint is kept" if there else "there is no checkpoint"
 
     def _tell_progress(self, moment: Moment) -> None:
