@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,7 +35,7 @@ def run(
     from orbmm.simulation.run import start_run
 
     settings = read_settings(system)
-    changes = {
+    changes: dict[str, dict[str, Any]] = {
         "model": {"weights": _make_absolute(weights), "device": device, "precision": precision, "force": force},
         "run": {
             "output": output,
@@ -79,7 +79,7 @@ def _choose_length(settings: Settings, length_ps: float | None, steps: int | Non
         raise typer.BadParameter("give --length-ps or --steps, not both")
     if steps < 1:
         raise typer.BadParameter(f"--steps is {steps}, but must be at least 1")
-    return steps * (settings.production.timestep_fs or settings.run.timestep_fs) / 1000.0
+    return steps * settings.production.timestep_fs / 1000.0
 
 
 def _choose_rmsd(settings: Settings, show: str | None) -> str | None:

@@ -7,6 +7,7 @@ from orbmm.settings.duration import read_duration_ps
 from orbmm.settings.guard import GuardSettings
 from orbmm.settings.model import ModelSettings
 from orbmm.settings.override import override_settings
+from orbmm.settings.plan import Stage
 from orbmm.settings.preparation import PreparationSettings
 from orbmm.settings.read import make_settings, read_settings
 from orbmm.settings.restraint import RestraintSettings
@@ -24,6 +25,7 @@ __all__ = [
     "RestraintSettings",
     "RunSettings",
     "Settings",
+    "Stage",
     "StageSettings",
     "SystemSettings",
     "format_settings",

@@ -57,7 +57,7 @@ def value_type(settings_class: type, name: str) -> type:
 def entry_class(hint: Any) -> type | None:
     """The dataclass in tuple[..., ...] of one, as a list of tables has it; None for any other type."""
     entries = typing.get_args(hint) if typing.get_origin(hint) is tuple else ()
-    return entries[0] if entries and dataclasses.is_dataclass(entries[0]) else None
+    return entries[0] if entries and isinstance(entries[0], type) and dataclasses.is_dataclass(entries[0]) else None
 
 
 @cache

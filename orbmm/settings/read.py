@@ -30,7 +30,8 @@ def make_settings(document: Mapping[str, Any], path: Path) -> Settings:
     for name in document:
         if name not in types:
             raise SettingsError(f"{path}: unknown table [{name}]; {name_nearest(name, types)}")
-    given = {name: document.get(name, {}) for name, kind in types.items() if entry_class(kind) is None} | document
+    absent: dict[str, Any] = {name: {} for name, kind in types.items() if entry_class(kind) is None}
+    given = absent | dict(document)
     tables = {name: _read_value(path, name, types[name], value) for name, value in given.items()}
     try:
         return Settings(**tables)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from orbmm.settings.analysis import AnalysisSettings
 from orbmm.settings.guard import GuardSettings
 from orbmm.settings.model import ModelSettings
+from orbmm.settings.plan import Stage, complete_stages
 from orbmm.settings.preparation import PreparationSettings
 from orbmm.settings.run import RunSettings
-from orbmm.settings.stage import StageSettings, complete_stages
+from orbmm.settings.stage import StageSettings
 from orbmm.settings.system import SystemSettings
 
 
@@ -29,11 +30,11 @@ class Settings:
         complete_stages(self.stage, self.run)
 
     @property
-    def stages(self) -> tuple[StageSettings, ...]:
+    def stages(self) -> tuple[Stage, ...]:
         """What the run does, one after the other, nothing left open but what the model decides."""
         return complete_stages(self.stage, self.run)
 
     @property
-    def production(self) -> StageSettings:
+    def production(self) -> Stage:
         """The last stage: what most of a trajectory was made with."""
         return self.stages[-1]

@@ -20,11 +20,12 @@ def write_settings(settings: Settings, path: Path | str) -> None:
 
 def format_settings(settings: Settings, folder: Path) -> str:
     """The text of a settings file that lies in the folder."""
-    tables = {}
+    tables: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if isinstance(value, tuple):  # of stages, which name no files
-            tables |= {field.name: [_list_values(each) for each in value]} if value else {}
+            if value:
+                tables[field.name] = [_list_values(each) for each in value]
         else:
             tables[field.name] = _list_values(change_paths(value, lambda path: make_relative(path, folder)))
     return tomli_w.dumps(tables)

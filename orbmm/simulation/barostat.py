@@ -6,12 +6,12 @@ import openmm
 from openmm import app, unit
 
 from orbmm.errors import RunError
-from orbmm.settings import StageSettings
+from orbmm.settings import Stage
 
 _STEPS_BETWEEN_MOVES = 25
 
 
-def make_barostat(stage: StageSettings, seed: int) -> openmm.MonteCarloBarostat:
+def make_barostat(stage: Stage, seed: int) -> openmm.MonteCarloBarostat:
     """The barostat of a stage, at its pressure and temperature."""
     barostat = openmm.MonteCarloBarostat(
         stage.pressure_bar * unit.bar, stage.temperature_kelvin * unit.kelvin, _STEPS_BETWEEN_MOVES
@@ -34,7 +34,7 @@ def check_molecules(context: openmm.Context, topology: app.Topology) -> None:
             )
 
 
-def settle_bath(context: openmm.Context, stage: StageSettings) -> None:
+def settle_bath(context: openmm.Context, stage: Stage) -> None:
     """Give a barostat the pressure and the temperature of its stage, whatever a checkpoint has brought along."""
     if stage.pressure_bar is not None:
         context.setParameter(openmm.MonteCarloBarostat.Pressure(), stage.pressure_bar)

@@ -12,7 +12,7 @@ from openmm import unit
 
 from orbmm.errors import ForceError, OutOfMemory, UnstableRun
 from orbmm.forces.failure import read_sentence
-from orbmm.settings import StageSettings
+from orbmm.settings import Stage
 from orbmm.simulation.guard.memory import is_out_of_memory
 from orbmm.simulation.integrators import STEPS_BETWEEN_TEMPERATURES, bath_temperature, set_temperature
 from orbmm.simulation.moment import Moment
@@ -29,7 +29,7 @@ class Dynamics:
     context: openmm.Context
     thermometer: Thermometer
     periodic: bool
-    stage: StageSettings
+    stage: Stage
     first_step: int = 0
 
     @property
@@ -59,7 +59,7 @@ class Dynamics:
         if velocities is not None:
             context.setVelocities(velocities)
         elif self.stage.moves:
-            context.setVelocitiesToTemperature(bath_temperature(self.stage, 0) * unit.kelvin, velocity_seed)
+            context.setVelocitiesToTemperature(self.stage.start_temperature_kelvin * unit.kelvin, velocity_seed)
             drawn = context.getState(velocities=True).getVelocities(asNumpy=True)._value
             context.setVelocities(self.thermometer.settle(drawn))
 

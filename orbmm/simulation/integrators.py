@@ -5,20 +5,18 @@ from __future__ import annotations
 import openmm
 from openmm import unit
 
-from orbmm.settings import StageSettings
+from orbmm.settings import Stage
 
 STEPS_BETWEEN_TEMPERATURES = 50
 """How often heat raises the temperature of its bath."""
 
 
-def make_integrator(stage: StageSettings, seed: int) -> openmm.Integrator:
-    """The integrator of a stage that moves, or any for one that only needs forces."""
-    if not stage.moves:
-        return openmm.VerletIntegrator(1.0 * unit.femtosecond)
+def make_integrator(stage: Stage, seed: int) -> openmm.Integrator:
+    """The integrator of a stage that moves; any for one that only needs forces."""
     timestep = stage.timestep_fs * unit.femtosecond
-    if stage.integrator == "verlet":
+    if not stage.moves or stage.integrator == "verlet":
         return openmm.VerletIntegrator(timestep)
-    bath = (bath_temperature(stage, 0) * unit.kelvin, stage.friction_per_ps / unit.picosecond, timestep)
+    bath = (stage.start_temperature_kelvin * unit.kelvin, stage.friction_per_ps / unit.picosecond, timestep)
     if stage.integrator == "nose-hoover":
         return openmm.NoseHooverIntegrator(*bath)
     integrator = openmm.LangevinMiddleIntegrator(*bath)
@@ -26,13 +24,11 @@ def make_integrator(stage: StageSettings, seed: int) -> openmm.Integrator:
     return integrator
 
 
-def bath_temperature(stage: StageSettings, step: int) -> float:
+def bath_temperature(stage: Stage, step: int) -> float:
     """Temperature of the bath [K] after so many steps of a stage; heat raises it in small jumps."""
-    if stage.from_temperature_kelvin is None:
-        return float(stage.temperature_kelvin)
     taken = step // STEPS_BETWEEN_TEMPERATURES * STEPS_BETWEEN_TEMPERATURES
-    fraction = min(1.0, taken / stage.steps)
-    return stage.from_temperature_kelvin + fraction * (stage.temperature_kelvin - stage.from_temperature_kelvin)
+    start, end = stage.start_temperature_kelvin, stage.temperature_kelvin
+    return start + min(1.0, taken / stage.steps) * (end - start) if start != end else end
 
 
 def set_temperature(context: openmm.Context, kelvin: float) -> None:

@@ -150,7 +150,7 @@ class Loop:
         total = self.planned.phase_steps
         self.on_progress(
             Progress(
-                stage=self.planned.settings.kind,
+                stage=self.planned.stage.kind,
                 step=moment.step,
                 total_steps=total,
                 time_ps=moment.time_ps,

@@ -90,7 +90,7 @@ def make_outcome(folder: Path, settings: Settings, reached: Reached) -> Outcome:
     """What is told about a run that ended in order."""
     planned = reached.planned
     last = planned.phase == PRODUCTION and reached.step >= planned.phase_steps
-    return Outcome(folder, reached.step, reached.complete and last, planned.settings.kind)
+    return Outcome(folder, reached.step, reached.complete and last, planned.stage.kind)
 
 
 def find_output(settings: Settings) -> Path:

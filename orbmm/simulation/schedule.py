@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orbmm.settings import Settings, StageSettings
+from orbmm.settings import Settings, Stage
 
 PRODUCTION, EQUILIBRATION = "production", "equilibration"
 """Production writes the trajectory and its table; what moves before it, heat and equilibrate, writes a table of its own."""
@@ -20,7 +20,7 @@ class PlannedStage:
     """
 
     number: int
-    settings: StageSettings
+    stage: Stage
     phase: str
     first_step: int
     last_step: int
@@ -29,7 +29,7 @@ class PlannedStage:
     @property
     def begins_phase(self) -> bool:
         """Whether it takes the first step of its phase."""
-        return self.settings.moves and self.first_step == 0
+        return self.stage.moves and self.first_step == 0
 
 
 def plan_stages(settings: Settings) -> tuple[PlannedStage, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 import openmm
 from openmm import unit
 
-from orbmm.settings import StageSettings
+from orbmm.settings import Stage
 from orbmm.simulation.barostat import check_molecules, make_barostat
 from orbmm.simulation.dynamics import Dynamics
 from orbmm.simulation.integrators import make_integrator
@@ -47,7 +47,7 @@ class StageSystem:
 
         Raises RunError for atoms that are not there, hydrogens without a bond, and platforms that do not open.
         """
-        stage = planned.settings
+        stage = planned.stage
         bath = "bath" if planned.phase == PRODUCTION else f"bath of {planned.phase}"
         self._set_masses(stage)
         self._set_forces(stage, derive_seed(self.seed, f"{bath} pressure", first_step))
@@ -58,14 +58,14 @@ class StageSystem:
         periodic = self.start.topology.getPeriodicBoxVectors() is not None
         return Dynamics(context, make_thermometer(self.system), periodic, stage, planned.first_step)
 
-    def _set_masses(self, stage: StageSettings) -> None:
+    def _set_masses(self, stage: Stage) -> None:
         masses = self.masses
         if stage.hydrogen_mass_amu is not None:
             masses = shift_mass_to_hydrogens(self.start.topology, masses, stage.hydrogen_mass_amu)
         for index, mass in enumerate(masses):
             self.system.setParticleMass(index, mass * unit.dalton)
 
-    def _set_forces(self, stage: StageSettings, seed: int) -> None:
+    def _set_forces(self, stage: Stage, seed: int) -> None:
         while self.system.getNumForces() > self._own_forces:
             self.system.removeForce(self.system.getNumForces() - 1)
         for restraint in stage.restraint:

@@ -60,7 +60,7 @@ def _perform_stages(run: Run, interruption: Interruption, checkpoint: Checkpoint
     plan = plan_stages(run.settings)
     point = start_point(run.system.start, run.system.masses)
     for planned in plan if checkpoint is None else plan[find_stage(plan, checkpoint).number :]:
-        if planned.settings.moves:
+        if planned.stage.moves:
             point, reached = _move(run, planned, point, interruption, checkpoint)
         else:
             point, reached = _relax(run, planned, point, interruption)
@@ -81,9 +81,7 @@ def _relax(
     dynamics = run.system.open(planned, planned.first_step)
     dynamics.place(point, velocity_seed=1)
     with dynamics.translate_errors():
-        minimise(
-            dynamics.context, dynamics.thermometer, planned.settings.iterations or 1, lambda: interruption.requested
-        )
+        minimise(dynamics.context, dynamics.thermometer, planned.stage.iterations, lambda: interruption.requested)
     # A descent that was cut short is no start of anything; resumed, it is done again.
     return dynamics.read_point(), Reached(planned, planned.first_step, not interruption.requested)
 
@@ -96,7 +94,7 @@ def _move(
         _place(run, planned, dynamics, point)
     else:
         load_checkpoint(checkpoint, dynamics.context)
-        settle_bath(dynamics.context, planned.settings)
+        settle_bath(dynamics.context, planned.stage)
         drop_later(checkpoint)
     loop = _assemble(run, planned, dynamics, checkpoint)
     if checkpoint is None and planned.begins_phase:
@@ -131,7 +129,7 @@ def _assemble(run: Run, planned: PlannedStage, dynamics: Dynamics, checkpoint: C
         guard=make_guard(run.settings.guard, start, dynamics, mean_error),
         reporters=RunFiles(run.folder, run.settings, start, edges).open(planned, checkpoint),
         folder=run.folder,
-        steps_per_checkpoint=settings.count_steps("checkpoint_every_ps", planned.settings.timestep_fs),
+        steps_per_checkpoint=settings.count_steps("checkpoint_every_ps", planned.stage.timestep_fs),
         on_progress=run.on_progress,
         confidence=run.confidence,
         rmsd=rmsd,

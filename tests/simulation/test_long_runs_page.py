@@ -20,4 +20,4 @@ def test_the_stages_on_the_page_are_read(repository: Path, tmp_path: Path) -> No
         "distance",
         "cap",
     ]
-    assert settings.production.length_ps == 700
+    assert settings.production.steps == 1_400_000

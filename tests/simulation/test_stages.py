@@ -144,7 +144,7 @@ def test_the_last_stage_can_be_extended(staged: Settings, classical_forces: Forc
     folder = start_run(staged, forces=classical_forces()).folder
     outcome = resume_run(folder, forces=classical_forces(), request=ResumeRequest(extend_ps=0.01))
     assert (outcome.step, outcome.finished) == (80, True)
-    assert read_settings(folder / "settings.toml").production.length_ps == pytest.approx(0.025)
+    assert read_settings(folder / "settings.toml").production.steps == 50
     assert _read_table(folder / "energies.csv")["step"].tolist() == list(range(0, 81, 10))
 
 
@@ -209,4 +209,4 @@ def test_a_run_without_stages_is_minimise_and_produce(settings: Settings) -> Non
     both = override_settings(settings, {"run": {"minimize": True}})
     assert [stage.kind for stage in both.stages] == ["minimise", "produce"]
     assert [stage.kind for stage in settings.stages] == ["produce"]
-    assert (settings.production.length_ps, settings.production.steps) == (0.03, 60)
+    assert (settings.production.timestep_fs, settings.production.steps) == (0.5, 60)

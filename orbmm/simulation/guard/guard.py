@@ -111,7 +111,7 @@ def make_guard(limits: GuardSettings, start: Start, dynamics: Dynamics, mean_err
     mean_error: what the model expected of its forces at the start [eV/Å]; None takes the first that is seen
     """
     stage, masses = dynamics.stage, dynamics.thermometer.masses
-    bath = max(stage.temperature_kelvin or 0.0, stage.from_temperature_kelvin or 0.0)
+    bath = max(stage.temperature_kelvin, stage.start_temperature_kelvin)
     hottest = limits.temperature_limit_kelvin or 3.0 * bath + 300.0  # room for the heat of a poor start
     box = start_point(start, masses).box
     watches_bonds = not limits.allow_reactions

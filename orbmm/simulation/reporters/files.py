@@ -56,15 +56,15 @@ class RunFiles:
             topology = keep_atoms(topology, atoms)
         if step is None:
             path.unlink(missing_ok=True)  # of a beginning that was killed before its first checkpoint
-        between = run.count_steps("frame_every_fs", planned.settings.timestep_fs)
-        timing = FrameTiming(between, (planned.settings.timestep_fs or run.timestep_fs) / 1000.0)
+        between = run.count_steps("frame_every_fs", planned.stage.timestep_fs)
+        timing = FrameTiming(between, planned.stage.timestep_fs / 1000.0)
         frames = 0 if step is None else step // between + 1
         return TRAJECTORY_WRITERS[run.trajectory](path, topology, timing, frames, atoms)
 
     def _open_table(self, planned: PlannedStage, is_new: bool) -> Reporter:
         run = self.settings.run
         path = self.folder.table if planned.phase == PRODUCTION else self.folder.equilibration_table
-        between = run.count_steps("table_every_fs", planned.settings.timestep_fs)
+        between = run.count_steps("table_every_fs", planned.stage.timestep_fs)
         volume = any(stage.pressure_bar is not None for stage in self.settings.stages)
         return TableWriter(path, between, append=not is_new, volume=volume)
 
@@ -77,5 +77,5 @@ class RunFiles:
         append = not is_new and path.exists()  # runs from before there was this file have none
         if not append:
             describe_records(path, atoms, self.bin_edges, every_fs)
-        between = count_steps("confidence_every_fs", every_fs, planned.settings.timestep_fs or run.timestep_fs)
+        between = count_steps("confidence_every_fs", every_fs, planned.stage.timestep_fs)
         return [ConfidenceWriter(path, atoms, between, append)]

@@ -11,7 +11,7 @@ import openmm
 from openmm import app, unit
 
 from orbmm.errors import UnstableRun
-from orbmm.settings import GuardSettings, StageSettings
+from orbmm.settings import GuardSettings, Stage
 from orbmm.simulation.dynamics import Dynamics
 from orbmm.simulation.guard.guard import Guard, make_guard
 from orbmm.simulation.guard.rescue import write_rescue
@@ -63,9 +63,10 @@ class StabilityGuard:
         context, topology = simulation.context, simulation.topology
         positions = np.array(context.getState(positions=True).getPositions(asNumpy=True)._value)
         barostat = openmm.MonteCarloBarostat.Pressure() in context.getParameters()
-        stage = StageSettings(
+        stage = Stage(
             kind="produce",
             temperature_kelvin=_read_temperature(simulation.integrator),
+            timestep_fs=simulation.integrator.getStepSize().value_in_unit(unit.femtosecond),
             pressure_bar=1.0 if barostat else None,
             integrator="verlet" if isinstance(simulation.integrator, openmm.VerletIntegrator) else "langevin-middle",
         )

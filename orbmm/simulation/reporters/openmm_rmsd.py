@@ -58,6 +58,6 @@ class RmsdReporter:
         reference = self._reference
         if reference is None:
             reference = simulation.context.getState(positions=True).getPositions(asNumpy=True)
-        if unit.is_quantity(reference):
+        if isinstance(reference, unit.Quantity):
             reference = reference.value_in_unit(unit.nanometer)
         return RmsdMeter(np.array(reference), select_atoms(simulation.topology, self._selection))

@@ -1,0 +1,106 @@
+"""[run] and [[stage]] together: the stages of a run, with nothing left open that settings can decide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orbmm.errors import SettingsError
+from orbmm.settings.restraint import RestraintSettings
+from orbmm.settings.run import RunSettings
+from orbmm.settings.stage import StageSettings
+from orbmm.settings.time_step import check_timestep, count_steps
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    kind: minimise, heat, equilibrate or produce; iterations: of minimise; steps: of the others
+    from_temperature_kelvin: where heat begins [K]; None where the temperature stays
+    friction_per_ps: None for verlet, and until the model has been asked [1/ps]
+    hydrogen_mass_amu: None for hydrogens as they are; pressure_bar: None for constant volume
+    """
+
+    kind: str
+    temperature_kelvin: float
+    timestep_fs: float
+    steps: int = 0
+    iterations: int = 0
+    integrator: str = "langevin-middle"
+    from_temperature_kelvin: float | None = None
+    friction_per_ps: float | None = None
+    hydrogen_mass_amu: float | None = None
+    pressure_bar: float | None = None
+    restraint: tuple[RestraintSettings, ...] = ()
+
+    @property
+    def moves(self) -> bool:
+        """Whether time goes on in it: all kinds but minimise."""
+        return self.kind != "minimise"
+
+    @property
+    def start_temperature_kelvin(self) -> float:
+        """The temperature at its first step [K]."""
+        return self.temperature_kelvin if self.from_temperature_kelvin is None else self.from_temperature_kelvin
+
+
+def complete_stages(given: Sequence[StageSettings], run: RunSettings) -> tuple[Stage, ...]:
+    """The stages of a run with what [run] says about what they leave open; without any, minimise and produce.
+
+    The structure is relaxed first where [run] wants that and no stage does it.
+    Raises SettingsError, which names the stage, for an order or a number that makes no run.
+    """
+    stages = list(given) or [StageSettings(kind="produce")]
+    if run.minimize and all(stage.kind != "minimise" for stage in stages):
+        stages.insert(0, StageSettings(kind="minimise"))
+    _check_order(stages)
+    complete = []
+    for number, stage in enumerate(stages, start=1):
+        try:
+            complete.append(_complete(stage, run))
+        except SettingsError as error:
+            raise SettingsError(f"{error} (stage {number}, {stage.kind})" if given else str(error)) from error
+    _check_production(complete)
+    return tuple(complete)
+
+
+def _complete(stage: StageSettings, run: RunSettings) -> Stage:
+    timestep_fs = stage.timestep_fs or run.timestep_fs
+    complete = Stage(
+        kind=stage.kind,
+        temperature_kelvin=stage.temperature_kelvin or run.temperature_kelvin,
+        timestep_fs=timestep_fs,
+        steps=0
+        if stage.kind == "minimise"
+        else count_steps("length_ps", stage.length_ps or run.length_ps, timestep_fs),
+        iterations=stage.iterations or run.minimize_iterations,
+        integrator=stage.integrator,
+        from_temperature_kelvin=stage.from_temperature_kelvin,
+        friction_per_ps=None if stage.integrator == "verlet" else stage.friction_per_ps or run.friction_per_ps,
+        hydrogen_mass_amu=stage.hydrogen_mass_amu or run.hydrogen_mass_amu,
+        pressure_bar=stage.pressure_bar,
+        restraint=stage.restraint,
+    )
+    if complete.moves:
+        check_timestep(timestep_fs, complete.hydrogen_mass_amu)
+        for name in run.intervals if stage.kind == "produce" else ("table_every_fs", "checkpoint_every_ps"):
+            run.count_steps(name, timestep_fs)
+    return complete
+
+
+def _check_order(stages: Sequence[StageSettings]) -> None:
+    producing = [stage.kind == "produce" for stage in stages]
+    if not producing[-1]:
+        raise SettingsError(f"the last [[stage]] is of kind {stages[-1].kind}, but must be of kind produce")
+    if sorted(producing) != producing:
+        raise SettingsError("a [[stage]] follows production, but only more of kind produce may: move it to the front")
+
+
+def _check_production(stages: Sequence[Stage]) -> None:
+    timesteps = {stage.timestep_fs for stage in stages if stage.kind == "produce"}
+    if len(timesteps) > 1:
+        raise SettingsError(
+            f"stages of kind produce have timestep_fs {', '.join(f'{one:g}' for one in sorted(timesteps))}, "
+            "but share one trajectory and must have one"
+        )
