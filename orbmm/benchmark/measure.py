@@ -79,14 +79,14 @@ def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path
     prediction = potential.evaluate(composition, positions, cell)
     if prediction.forces is not None:
         np.save(folder / "forces.npy", prediction.forces.double().cpu().numpy())
+    found = {"edges": len(edges), "energy_ev": None if prediction.energy is None else float(prediction.energy)}
     if not job.evaluations:
-        return {"edges": len(edges)}
+        return found
     stopwatch = Stopwatch(potential.device, job.evaluations)
     graph_s, _ = stopwatch.take(lambda: find_edges(positions, cell, cutoff, cap))
     evaluation_s, evaluation_cpu_s = stopwatch.take(lambda: potential.evaluate(composition, positions, cell))
     network_s, _ = stopwatch.take(run_network)
-    return {
-        "edges": len(edges),
+    return found | {
         "graph_s": graph_s,
         "evaluation_s": evaluation_s,
         "evaluation_cpu_s": evaluation_cpu_s,
