@@ -113,7 +113,8 @@ def _plan_run(recording: Recording, cut_ps: float) -> Measures:
 def _read_bath(recording: Recording) -> Bath | None:
     if recording.settings is None:
         return None
-    return Bath(recording.settings.run.temperature_kelvin, recording.settings.run.friction_per_ps)
+    production = recording.settings.production
+    return Bath(production.temperature_kelvin, production.friction_per_ps)
 
 
 def _find_kelvin(recording: Recording) -> float:

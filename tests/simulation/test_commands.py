@@ -158,3 +158,17 @@ def test_a_length_does_not_overrule_a_stage_in_silence(system: Path) -> None:
     assert result.exit_code == 2 and "says its own length_ps" in result.stderr
     result = _call("run", system, "--no-analyze", "--quiet")
     assert result.exit_code == 0, result.output
+
+
+def test_a_file_with_stages_is_run_and_analysed(system: Path) -> None:
+    system.write_text(
+        system.read_text()
+        + 'length_ps = 0.02\n[[stage]]\nkind = "heat"\nfrom_temperature_kelvin = 10\nlength_ps = 0.005\n'
+        + '[[stage.restraint]]\nkind = "position"\natoms = "name O"\n'
+        + '[[stage]]\nkind = "equilibrate"\nlength_ps = 0.02\npressure_bar = 1\n'
+        + '[[stage]]\nkind = "produce"\ntemperature_kelvin = 310\n'
+    )
+    result = _call("run", system)
+    assert "heat  step 0/50" in result.stdout and "complete: 40 steps in runs/water" in result.stdout
+    # 0.005 ps cannot heat it, and the analysis goes by the bath of production, not that of [run].
+    assert result.exit_code == 3 and "colder than 310 K" in result.stdout
