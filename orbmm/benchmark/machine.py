@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from orbmm.model.inference.memory import read_free_bytes
+
 PACKAGES = ("orbmm", "torch", "openmm", "openmmml", "openmmtorch", "nvalchemi-toolkit-ops", "numpy", "scipy")
 KEPT_FREE = 0.1  # of the memory that is free: what other programs may ask for meanwhile
 BYTES_PER_MB = 1e6
@@ -34,9 +36,10 @@ def describe_machine() -> dict[str, Any]:
 
 def limit_memory() -> None:
     """Let this process take no more than the memory that is free now, so that it fails and not a neighbour; Linux only."""
-    free = _read_kilobytes("MemAvailable") * 1024
-    if sys.platform == "linux" and free:
+    if sys.platform == "linux":
         import resource
+
+        free = read_free_bytes(torch.device("cpu"))
 
         resource.setrlimit(resource.RLIMIT_DATA, (round((1 - KEPT_FREE) * free), resource.RLIM_INFINITY))
 

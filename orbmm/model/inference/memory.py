@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 import torch
 
@@ -82,9 +83,12 @@ def divide_memory(architecture: Architecture, bytes_per_number: int, free_bytes:
 
 
 def read_free_bytes(device: torch.device) -> int:
-    """Memory that is free now: of the GPU, of Linux, or elsewhere all that the machine has."""
+    """Memory that is free now: of the GPU, of Linux with what it can let go of, or elsewhere all that the machine has."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
-    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+    listed = Path("/proc/meminfo")
+    if listed.is_file():
+        fields = dict(line.split(":", 1) for line in listed.read_text(encoding="utf-8").splitlines())
+        return 1024 * int(fields["MemAvailable"].split()[0])
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
