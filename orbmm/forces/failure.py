@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_INSIDE_TORCHSCRIPT = re.compile(r"RuntimeError: \w+: (?P<sentence>.*?)\n\nAt:\n", re.DOTALL)
+_INSIDE_TORCHSCRIPT = re.compile(r"RuntimeError: [\w.]+: (?P<sentence>.*?)\n\nAt:\n", re.DOTALL)
 """How TorchScript reports an exception of a Python operator: class, text, and the lines of the Python stack."""
 
 

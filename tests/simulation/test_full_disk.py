@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orbmm.errors import DiskFull
-from orbmm.settings import Settings, override_settings, write_settings
+from orbmm.settings import Settings, StageSettings, override_settings, write_settings
 from orbmm.simulation.forces import ForceSource
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.resume import resume_run
@@ -63,10 +65,15 @@ def test_a_frame_for_which_there_is_no_room_ends_the_run_and_it_resumes_to_the_s
     assert contents[0][header:] == contents[1][header:]
 
 
-def test_a_row_for_which_there_is_no_room_ends_the_run(settings: Settings, classical_forces: Forces) -> None:
+@pytest.mark.parametrize("name", ["energies.csv", "equilibration.csv"])
+def test_a_row_for_which_there_is_no_room_ends_the_run(name: str, settings: Settings, classical_forces: Forces) -> None:
+    if name == "equilibration.csv":
+        stages = (StageSettings(kind="equilibrate", length_ps=0.03), StageSettings(kind="produce"))
+        settings = dataclasses.replace(settings, stage=stages)
+
     def fill_disk(progress: Progress) -> None:
-        table = settings.run.output / "energies.csv"
-        if progress.step == 20:
+        table = settings.run.output / name
+        if progress.step == 20 and table.exists():
             table.unlink()
             table.symlink_to("/dev/full")
 
@@ -77,3 +84,26 @@ def test_a_row_for_which_there_is_no_room_ends_the_run(settings: Settings, class
 
 def test_a_limit_that_is_not_reached_changes_nothing(settings: Settings, tmp_path: Path) -> None:
     assert _run_with_largest_file(settings, tmp_path / "system.toml", 10**8).returncode == 0
+
+
+def test_a_checkpoint_for_which_there_is_no_room_ends_the_run_and_leaves_the_one_before(
+    settings: Settings, classical_forces: Forces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orbmm.simulation import checkpoint
+
+    write_synced = checkpoint.write_synced
+
+    def write(path: Path, content: bytes) -> None:
+        if path.name == "context.chk" and path.parent.name == "unfinished" and len(list(path.parents[1].iterdir())) > 2:
+            write_synced(path, content[:100])
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write_synced(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "write_synced", write)
+        with pytest.raises(DiskFull, match=r"context.chk at step 40: No space left on device"):
+            start_run(settings, forces=classical_forces())
+    folder = settings.run.output
+    assert folder is not None
+    assert max(path.name for path in (folder / "checkpoints").glob("step-*")) == "step-000000000020"
+    assert resume_run(folder, forces=classical_forces()).finished

@@ -8,6 +8,7 @@ from pathlib import Path
 import mdtraj
 import numpy as np
 import pytest
+import torch
 
 from orbmm.errors import ForceError, OutOfMemory, UnstableRun
 from orbmm.forces import evaluator
@@ -57,8 +58,16 @@ def _huge(prediction: Prediction) -> None:
     prediction.forces[4] += 1000.0
 
 
-def _short_of_memory(prediction: Prediction) -> None:
-    raise MemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+def _out_of_memory_on_a_gpu(prediction: Prediction) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def _out_of_memory_on_a_cpu(prediction: Prediction) -> None:
+    torch.empty(10**14)
+
+
+def _out_of_memory_in_numpy(prediction: Prediction) -> None:
+    np.empty(10**15)
 
 
 def _broken(prediction: Prediction) -> None:
@@ -98,14 +107,17 @@ def test_a_fault_inside_the_running_force_stops_the_run_before_it_is_written(
 
 
 @pytest.mark.parametrize("force", KINDS)
+@pytest.mark.parametrize("fault", [_out_of_memory_on_a_gpu, _out_of_memory_on_a_cpu, _out_of_memory_in_numpy])
 def test_out_of_memory_inside_the_running_force_names_what_would_fit(
-    force: str, settings: Settings, spoil: Callable, monkeypatch: pytest.MonkeyPatch
+    force: str, fault: Callable, settings: Settings, spoil: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = override_settings(settings, {"model": {"force": force}})
-    spoil(_short_of_memory)
-    with pytest.raises(OutOfMemory, match=r"2.00 GiB.*; the last good checkpoint is kept; to make it fit, ") as caught:
+    spoil(fault)
+    with pytest.raises(
+        OutOfMemory, match=r"after step 2\d: .*; the last good checkpoint is kept; to make it fit, "
+    ) as caught:
         start_run(settings)
-    assert caught.value.exit_code == 3
+    assert caught.value.exit_code == 3 and "\n" not in str(caught.value)
     monkeypatch.undo()
     assert settings.run.output is not None
     assert resume_run(settings.run.output).finished

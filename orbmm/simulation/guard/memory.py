@@ -7,7 +7,12 @@ import dataclasses
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record, list_models
 from orbmm.settings import ModelSettings
 
-_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "std::bad_alloc", "memoryerror")
+_SIGNS = (
+    "out of memory",  # CUDA
+    "can't allocate memory",  # torch on a CPU
+    "unable to allocate",  # NumPy
+    "std::bad_alloc",
+)
 
 
 def is_out_of_memory(text: str) -> bool:
