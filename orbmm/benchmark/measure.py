@@ -63,7 +63,7 @@ def find_weights(job: Job, folder: Path) -> Path | None:
 
 
 def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path) -> Answer:
-    """Median seconds of the graph, the network and both; the first call of each is warm-up."""
+    """Median seconds of the graph, the network and both, after one evaluation for warm-up."""
     record = potential.record
     charge = (0, 1) if record.takes_charge else (None, None)
     composition = potential.compose(atoms.atomic_numbers, *charge)
@@ -96,14 +96,13 @@ def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path
 
 
 class Stopwatch:
-    """Times calls on a device: one for warm-up, then the median of so many, each waited for."""
+    """Times calls on a device: the median of so many, each waited for."""
 
     def __init__(self, device: torch.device, calls: int) -> None:
         self._device, self._calls = device, calls
 
     def take(self, work: Callable[[], object]) -> tuple[float, float]:
         """Median wall time and CPU time of the work [s]; CPU time, of all threads, hardly feels other programs."""
-        self._run(work)
         walls, cpus = zip(*(self._run(work) for _ in range(self._calls)), strict=True)
         return statistics.median(walls), statistics.median(cpus)
 

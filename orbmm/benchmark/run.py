@@ -20,7 +20,7 @@ from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.store import state_of_weights
 from orbmm.errors import SettingsError
 
-WARM_UP_CALLS = 4  # graph, evaluation and network once each, and a step
+WARM_UP_CALLS = 3  # an evaluation, one for the shares of the stages, and a step
 
 
 @dataclass(frozen=True)
