@@ -14,9 +14,10 @@ import pytest
 from openmm import app, unit
 
 from orbmm.errors import RunError
+from orbmm.forces.molecules import mark_molecules
 from orbmm.forces.system import create_system
-from orbmm.settings import ModelSettings, Settings, StageSettings, override_settings
-from orbmm.simulation.barostat import check_molecules
+from orbmm.settings import ModelSettings, Settings, Stage, StageSettings, override_settings
+from orbmm.simulation.barostat import check_molecules, make_barostat
 from orbmm.simulation.forces import ForceSource, NetworkForces
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.resume import resume_run
@@ -154,3 +155,35 @@ class VacuumForces(NetworkForces):
         for atom in topology.atoms():
             system.addParticle(atom.element.mass)
         return system
+
+
+@pytest.mark.physics
+@pytest.mark.parametrize("marked, particles", [(True, 15), (False, 45)])
+def test_without_forces_the_volume_is_that_of_an_ideal_gas_of_molecules(
+    marked: bool, particles: int, water_box: Path
+) -> None:
+    structure = app.PDBFile(str(water_box))
+    system = VacuumForces().create_system(structure.topology, ModelSettings())
+    volume = 10.0  # nm^3
+    system.setDefaultPeriodicBoxVectors(*(np.eye(3) * volume ** (1 / 3)))
+    system.addForce(
+        openmm.CustomExternalForce("periodicdistance(x, y, z, 0, 0, 0)")
+    )  # on no atom: it only says periodic
+    if marked:
+        mark_molecules(system, structure.topology)
+    kelvin = 300.0
+    pressure = (particles + 1) * unit.BOLTZMANN_CONSTANT_kB * kelvin * unit.kelvin / (volume * unit.nanometer**3)
+    stage = Stage("produce", kelvin, 0.5, pressure_bar=pressure.value_in_unit(unit.bar))
+    barostat = make_barostat(stage, seed=1)
+    barostat.setFrequency(1)
+    system.addForce(barostat)
+    context = openmm.Context(system, openmm.VerletIntegrator(1e-9), openmm.Platform.getPlatformByName("Reference"))
+    context.setPositions(structure.positions)
+    context.getIntegrator().step(2000)
+    volumes = []
+    for _ in range(4000):
+        context.getIntegrator().step(10)
+        volumes.append(context.getState().getPeriodicBoxVolume()._value)
+    # V has the distribution of a gamma variable: its relative width is 1/sqrt(N + 1), and some 400 draws are independent.
+    assert np.mean(volumes) == pytest.approx(volume, rel=4.0 / np.sqrt(400 * (particles + 1)))
+    assert np.std(volumes) / np.mean(volumes) == pytest.approx((particles + 1) ** -0.5, rel=0.15)

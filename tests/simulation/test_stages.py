@@ -210,3 +210,42 @@ def test_a_run_without_stages_is_minimise_and_produce(settings: Settings) -> Non
     assert [stage.kind for stage in both.stages] == ["minimise", "produce"]
     assert [stage.kind for stage in settings.stages] == ["produce"]
     assert (settings.production.timestep_fs, settings.production.steps) == (0.5, 60)
+
+
+def test_a_run_from_before_there_were_stages_is_resumed(settings: Settings, classical_forces: Forces) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.step >= 44:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings, stop, classical_forces())
+    folder = settings.run.output
+    assert folder is not None
+    for index in (folder / "checkpoints").glob("*/checkpoint.json"):
+        entries = json.loads(index.read_text())
+        del entries["stage"]
+        index.write_text(json.dumps(entries))
+    record = json.loads((folder / "run.json").read_text())
+    del record["settings"]["run"]["frame_atoms"]
+    (folder / "run.json").write_text(json.dumps(record))
+    assert resume_run(folder, forces=classical_forces()).finished
+    assert _read_table(folder / "energies.csv")["step"].tolist() == list(range(0, 61, 10))
+
+
+@pytest.mark.physics
+@pytest.mark.parametrize("integrator", ["langevin-middle", "nose-hoover"])
+def test_a_bath_heats_to_its_temperature(integrator: str, settings: Settings, classical_forces: Forces) -> None:
+    bath = {"integrator": integrator, "friction_per_ps": 20.0}
+    stages = (
+        StageSettings(kind="heat", from_temperature_kelvin=50.0, length_ps=1.0, **bath),
+        StageSettings(kind="equilibrate", length_ps=1.0, **bath),
+        StageSettings(kind="produce", length_ps=4.0, **bath),
+    )
+    changed = override_settings(
+        settings, {"run": {"frame_every_fs": 100.0, "checkpoint_every_ps": 1.0, "table_every_fs": 20.0}}
+    )
+    folder = start_run(_stage(changed, *stages), forces=classical_forces()).folder
+    temperature = _read_table(folder / "energies.csv")["temperature_K"]
+    # 132 degrees of freedom fluctuate by 37 K; 40 correlation times of 0.1 ps leave 6 K of the mean.
+    assert temperature.mean() == pytest.approx(300.0, abs=25.0)
+    assert temperature.std() == pytest.approx(37.0, abs=12.0)
