@@ -26,13 +26,13 @@ from orbmm.preparation.force_field import load_force_field
 from orbmm.preparation.metal_sites import MetalSite
 from orbmm.settings.preparation import PreparationSettings
 
-# amber14 holds metals by charge alone and pulls ligands 0.1-0.2 Å too near within 40 steps of minimisation.
-METAL_BOND_KJ_PER_MOL_NM2 = 2.0e5
+# amber14 holds metals by charge alone and pulls ligands 0.1-0.2 Å too near within 40 steps of minimisation, a hydroxide
+# farther. As stiff as the bond of a water: still slower than that, so that the same timestep does.
+METAL_BOND_KJ_PER_MOL_NM2 = 5.0e5
 _TIMESTEP_PS = 0.001  # water is flexible
 _FRICTION_PER_PS = 5.0
 _LARGEST_CUTOFF_NM = 0.9
 _CUTOFF_BY_WIDTH = 0.42  # leaves the barostat room to shrink the box
-_MINIMIZATION_STEPS = 500
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def relax_box(
         system.addForce(barostat)
     simulation = _start(modeller, system, settings, seed)
     start = _read_energy(simulation)
-    simulation.minimizeEnergy(maxIterations=_MINIMIZATION_STEPS)
+    simulation.minimizeEnergy(maxIterations=settings.minimization_steps)
     minimized = _read_energy(simulation)
     if not math.isfinite(minimized):
         raise PreparationError(f"the classical minimisation ended at {minimized} kJ/mol: atoms overlap")

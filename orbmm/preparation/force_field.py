@@ -1,7 +1,8 @@
-"""The classical force field of preparation: amber14 with TIP3P-FB water."""
+"""The classical force field of preparation: amber14 with TIP3P-FB water, and the hydroxide that it lacks."""
 
 from __future__ import annotations
 
+import io
 from functools import cache
 
 from openmm import NonbondedForce, app, unit
@@ -9,11 +10,27 @@ from openmm import NonbondedForce, app, unit
 from orbmm.errors import PreparationError
 from orbmm.preparation.residues import is_polymer, is_water, label_residue
 
+# A TIP3P-FB water that gave up a proton, whose charge stays with the oxygen. It serves only to relax a box in which a
+# metal holds the hydroxide at its distance: published models of the free ion do not suit that place either.
+_HYDROXIDE = """
+<ForceField>
+ <Residues>
+  <Residue name="hydroxide">
+   <Atom name="O" type="tip3p-fb-O" charge="-1.4242243450515"/>
+   <Atom name="H1" type="tip3p-fb-H" charge="0.4242243450515"/>
+   <Bond atomName1="O" atomName2="H1"/>
+  </Residue>
+ </Residues>
+</ForceField>
+"""
+
 
 @cache
 def load_force_field() -> app.ForceField:
-    """amber14 for protein and nucleic acid, TIP3P-FB for water and ions; read once."""
-    return app.ForceField("amber14-all.xml", "amber14/tip3pfb.xml")
+    """amber14 for protein and nucleic acid, TIP3P-FB for water and ions, hydroxide made from it; read once."""
+    force_field = app.ForceField("amber14-all.xml", "amber14/tip3pfb.xml")
+    force_field.loadFile(io.StringIO(_HYDROXIDE))
+    return force_field
 
 
 def refuse_unknown_residues(topology: app.Topology) -> None:

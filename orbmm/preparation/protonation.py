@@ -10,8 +10,9 @@ from openmm import Platform, app
 from orbmm.errors import PreparationError, name_nearest
 from orbmm.preparation.force_field import load_force_field, refuse_unknown_residues
 from orbmm.preparation.metal_sites import MetalSite, choose_binding_variants
+from orbmm.preparation.metal_waters import find_bound_waters, remove_protons
 from orbmm.preparation.randomness import seeded_random
-from orbmm.preparation.residues import find_residue, label_residue
+from orbmm.preparation.residues import find_residue, is_water, label_residue
 
 VARIANTS = {
     "ASP": ("ASP", "ASH"),
@@ -19,6 +20,7 @@ VARIANTS = {
     "GLU": ("GLU", "GLH"),
     "HIS": ("HID", "HIE", "HIP"),
     "LYS": ("LYS", "LYN"),
+    "HOH": ("HOH", "OH"),
 }
 # The hydrogens that tell the forms apart, and the form that has exactly these.
 _FORMS = {
@@ -27,6 +29,7 @@ _FORMS = {
     "GLU": ({"HE2"}, {"HE2": "GLH", "": "GLU"}),
     "HIS": ({"HD1", "HE2"}, {"HD1": "HID", "HE2": "HIE", "HD1 HE2": "HIP", "": "HIN"}),
     "LYS": ({"HZ3"}, {"HZ3": "LYS", "": "LYN"}),
+    "HOH": ({"H2"}, {"H2": "HOH", "": "OH"}),
 }
 
 
@@ -50,21 +53,29 @@ def protonate(
     wanted: form by residue, {"A:64": "HIP"}
     Raises PreparationError: unknown residue or form, or a residue that the force field does not know.
     """
-    dictated = choose_binding_variants(modeller.topology, sites)
-    dictated |= _read_wishes(modeller.topology, wanted)
-    variants = [dictated.get(residue.index, (None, ""))[0] for residue in modeller.topology.residues()]
+    sites = tuple(sites)
+    bound = find_bound_waters(modeller.topology, sites)
+    wishes = _read_wishes(modeller.topology, wanted)
+    _refuse_free_hydroxides(modeller.topology, wishes, bound)
+    dictated = choose_binding_variants(modeller.topology, sites) | bound | wishes
     refuse_unknown_residues(modeller.topology)
     with seeded_random(seed):
-        _place(modeller, ph, variants)
+        _place(modeller, ph, dictated)
+    remove_protons(modeller, {index for index, (form, _) in wishes.items() if form == "OH"})
     reasons = {index: reason for index, (_, reason) in dictated.items()}
     return tuple(
         Protonation(label_residue(residue), _read_form(residue), reasons.get(residue.index) or _by_rule(residue, ph))
         for residue in modeller.topology.residues()
-        if residue.name in VARIANTS
+        if residue.name in VARIANTS and (not is_water(residue) or residue.index in reasons)
     )
 
 
-def _place(modeller: app.Modeller, ph: float, variants: list[str | None]) -> None:
+def _place(modeller: app.Modeller, ph: float, dictated: Mapping[int, tuple[str, str]]) -> None:
+    """Hydrogens in the forms that are dictated by residue index; waters get both of theirs."""
+    variants = [
+        None if is_water(residue) else dictated.get(residue.index, (None, ""))[0]
+        for residue in modeller.topology.residues()
+    ]
     platform = Platform.getPlatform("Reference")  # repeats bitwise
     try:
         modeller.addHydrogens(load_force_field(), pH=ph, variants=variants, platform=platform)
@@ -84,6 +95,20 @@ def _read_wishes(topology: app.Topology, wanted: Mapping[str, str]) -> dict[int,
             raise PreparationError(f"variants asks for form '{form}' of {label_residue(residue)}; {nearest}")
         wishes[residue.index] = (form, "asked for")
     return wishes
+
+
+def _refuse_free_hydroxides(
+    topology: app.Topology, wishes: Mapping[int, tuple[str, str]], bound: Mapping[int, tuple[str, str]]
+) -> None:
+    """Nothing holds a hydroxide in the box but a metal: amber14 has no parameters that would."""
+    residues = list(topology.residues())
+    for index, (form, _) in wishes.items():
+        if form == "OH" and index not in bound:
+            able = ", ".join(label_residue(residues[other]) for other in bound) or "none"
+            raise PreparationError(
+                f"variants asks for form 'OH' of {label_residue(residues[index])}, which binds no metal; "
+                f"waters that do: {able}"
+            )
 
 
 def _read_form(residue: app.topology.Residue) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from orbmm.errors import MissingDependency, PreparationError
-from orbmm.settings.cache import cache_folder
+from orbmm.errors import PreparationError
+from orbmm.preparation.databank import fetch_entry
 
 ENTRY_PREFIX = "pdb:"
-_ENTRY_URL = "https://files.rcsb.org/download/{}.pdb"
 _FORMATS: dict[str, Literal["pdb", "cif"]] = {".pdb": "pdb", ".ent": "pdb", ".cif": "cif", ".mmcif": "cif"}
 
 
@@ -36,10 +34,11 @@ class StructureFile:
 def read_source(source: str) -> StructureFile:
     """The structure file behind "pdb:2CBA" (downloaded once) or a path.
 
-    Raises PreparationError: no such file, empty, not PDB or mmCIF by its ending, no such entry, no network.
+    Raises PreparationError: no such file, empty, not PDB or mmCIF by its ending, no such entry, no network,
+    a downloaded entry that was altered since.
     """
     if source.lower().startswith(ENTRY_PREFIX):
-        return _read_file(*_fetch_entry(source[len(ENTRY_PREFIX) :]))
+        return _read_file(*fetch_entry(source[len(ENTRY_PREFIX) :]))
     return _read_file(Path(source), source)
 
 
@@ -60,24 +59,3 @@ def _read_file(path: Path, origin: str) -> StructureFile:
     if not text.strip():
         raise PreparationError(f"the structure file {path} is empty")
     return StructureFile(path.stem.lower(), text, kind, origin, hashlib.sha256(content).hexdigest())
-
-
-def _fetch_entry(entry: str) -> tuple[Path, str]:
-    """The cached file of a PDB entry and its address; downloaded whole or not at all."""
-    if not re.fullmatch(r"[0-9][A-Za-z0-9]{3}", entry):
-        raise PreparationError(f"'{entry}' is no entry of the Protein Data Bank: four characters such as 2CBA")
-    address = _ENTRY_URL.format(entry.upper())
-    folder = cache_folder() / "structures"
-    try:
-        import pooch
-        import requests
-    except ImportError as error:
-        raise MissingDependency("downloading PDB entries needs the package 'pooch': pip install pooch") from error
-    try:
-        path = pooch.retrieve(address, known_hash=None, fname=f"{entry.lower()}.pdb", path=folder, progressbar=False)
-    except (requests.RequestException, OSError, ValueError) as error:
-        raise PreparationError(
-            f"{address} cannot be downloaded ({type(error).__name__}); fetch the entry elsewhere and either name the "
-            f"file as source or put it at {folder / (entry.lower() + '.pdb')}"
-        ) from error
-    return Path(path), address

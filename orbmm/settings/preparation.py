@@ -26,8 +26,11 @@ class PreparationSettings:
         'The location to take where the highest occupancy is not wanted: { "A:64" = "B" }.', {}
     )
     variants: Mapping[str, str] = setting(
-        'Protonation states that overrule pH and the metal rule: { "A:64" = "HIP", "A:25" = "ASH" }.', {}
+        'Protonation states that overrule pH and the metal rule: { "A:64" = "HIP", "A:25" = "ASH" }; '
+        'for a water that binds a metal "OH", hydroxide.',
+        {},
     )
+    minimization_steps: int = setting("Most steps of the classical minimisation of the box.", 500, Limits(at_least=1))
     equilibration_ps: float = setting(
         "Classical dynamics after the classical minimisation, 0 for none [ps].", 2.0, Limits(at_least=0)
     )

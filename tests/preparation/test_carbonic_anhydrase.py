@@ -1,4 +1,4 @@
-"""The traps of carbonic anhydrase II (2CBA), each on the true file, up to the solvated box."""
+"""The traps of carbonic anhydrase II (2CBA), each on the true file, up to the equilibrated box."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from orbmm.preparation.force_field import sum_charge
+from orbmm.preparation.prepare import prepare_system
+from orbmm.preparation.record import PreparationRecord
 from orbmm.preparation.residues import key_residue
 from orbmm.preparation.solute import Solute, build_solute
-from orbmm.preparation.solvent import add_solvent
 from orbmm.settings import Settings, read_settings
 
 pytestmark = pytest.mark.slow
@@ -75,8 +76,33 @@ def test_one_location_is_taken_of_each_residue_with_two(solute: Solute) -> None:
     assert chosen == {"HIS A:4": "A", "GLU A:14": "A", "HIS A:64": "A", "GLN A:136": "A"}
 
 
-def test_the_box_is_neutral_and_of_the_expected_size(solute: Solute, settings: Settings) -> None:
-    added = add_solvent(solute.modeller, settings.system)
-    assert 24_000 < solute.modeller.topology.getNumAtoms() < 26_500
-    assert added.ions_added["NA"] == added.ions_added["CL"] > 15
-    assert sum_charge(solute.modeller.topology) == 0
+def test_no_bond_of_the_zinc_is_in_the_topology(solute: Solute) -> None:
+    (site,) = solute.metal_sites
+    assert all(site.atom not in (bond.atom1.index, bond.atom2.index) for bond in solute.modeller.topology.bonds())
+
+
+def test_the_water_of_the_zinc_can_be_the_hydroxide_of_the_active_enzyme(settings: Settings) -> None:
+    active = build_solute(settings.system, dataclasses.replace(settings.preparation, variants={"A:263": "OH"}), None)
+    assert find_form(active, "HOH A:263") == "OH"
+    assert active.modeller.topology.getNumAtoms() == 4746
+    assert sum_charge(active.modeller.topology) == -1
+
+
+@pytest.fixture(scope="module")
+def record(settings: Settings) -> PreparationRecord:
+    """The whole way to the box, with the least of relaxation that its tests need."""
+    short = dataclasses.replace(settings.preparation, minimization_steps=60, equilibration_ps=0.05)
+    return prepare_system(settings.system, short).record
+
+
+def test_the_box_is_neutral_and_of_the_expected_size(record: PreparationRecord) -> None:
+    assert 24_000 < record.atoms < 26_500
+    assert record.solvation.ions_added["NA"] == record.solvation.ions_added["CL"] > 15
+    assert (record.solute_charge, record.charge, record.multiplicity) == (0, 0, 1)
+
+
+def test_the_zinc_distances_are_those_of_the_crystal_after_equilibration(record: PreparationRecord) -> None:
+    (before,), (after,) = record.metal_sites_in_file, record.metal_sites
+    assert len(after.ligands) == 4
+    for crystal, equilibrated in zip(before.ligands, after.ligands, strict=True):
+        assert equilibrated.distance_angstrom == pytest.approx(crystal.distance_angstrom, abs=0.2)

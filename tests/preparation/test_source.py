@@ -1,4 +1,4 @@
-"""Where structures come from, and what is said when nothing comes."""
+"""Structure files, and what is said of those that are none."""
 
 from __future__ import annotations
 
@@ -49,27 +49,3 @@ def test_a_file_is_known_by_its_hash(tmp_path: Path) -> None:
     file = read_source(str(tmp_path / "Some.PDB"))
     assert (file.name, file.kind) == ("some", "pdb")
     assert file.sha256 == hashlib.sha256(b"END\n").hexdigest()
-
-
-def test_an_entry_in_the_cache_is_not_downloaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ORBMM_CACHE", str(tmp_path))
-    (tmp_path / "structures").mkdir()
-    (tmp_path / "structures" / "2cba.pdb").write_text("END\n")
-    assert read_source("pdb:2CBA").text == "END\n"
-
-
-def test_without_a_network_the_error_says_where_to_put_the_entry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ORBMM_CACHE", str(tmp_path))
-    monkeypatch.setattr("orbmm.preparation.source._ENTRY_URL", "http://127.0.0.1:9/{}.pdb")  # nobody listens there
-    with pytest.raises(PreparationError, match=r"cannot be downloaded.*structures/2cba\.pdb"):
-        read_source("pdb:2CBA")
-    assert not list(tmp_path.rglob("*.pdb"))
-
-
-@pytest.mark.network
-def test_an_entry_is_downloaded_from_the_protein_data_bank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ORBMM_CACHE", str(tmp_path))
-    file = read_source("pdb:1UAO")
-    assert file.text.startswith("HEADER") and file.origin == "https://files.rcsb.org/download/1UAO.pdb"

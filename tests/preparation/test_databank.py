@@ -1,0 +1,117 @@
+"""Entries of the Protein Data Bank arrive whole, once, and stay what they were; a server on this machine gives them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from orbmm.errors import PreparationError
+from orbmm.preparation.source import read_source
+
+
+@dataclass
+class EntryServer:
+    """What the server on 127.0.0.1 answers, and what it was asked for."""
+
+    content: bytes = b"HEADER    AN ENTRY\nEND\n"
+    status: int = 200
+    announced: int | None = None
+    asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of downloaded structures of this test, not made yet."""
+    monkeypatch.setenv("ORBMM_CACHE", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return tmp_path / "structures"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EntryServer]:
+    """A data bank of one entry."""
+    says = EntryServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            says.asked.append(self.path)
+            self.send_response(says.status)
+            self.send_header("Content-Length", str(says.announced or len(says.content)))
+            self.end_headers()
+            self.wfile.write(says.content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setattr("orbmm.preparation.databank._ENTRY_URL", f"http://127.0.0.1:{http.server_port}/{{}}.pdb")
+    yield says
+    http.shutdown()
+    http.server_close()
+    thread.join()
+
+
+def test_an_entry_is_downloaded_once(server: EntryServer, cache: Path) -> None:
+    file = read_source("pdb:2cba")
+    assert file.text.encode() == server.content
+    assert (file.name, file.kind, file.sha256) == ("2cba", "pdb", hashlib.sha256(server.content).hexdigest())
+    assert read_source("PDB:2CBA") == file
+    assert server.asked == ["/2CBA.pdb"]
+    assert (cache / "2cba.pdb.sha256").read_text() == f"{file.sha256}  2cba.pdb\n"
+
+
+def test_an_altered_entry_is_refused_with_both_hashes(server: EntryServer, cache: Path) -> None:
+    first = read_source("pdb:2CBA").sha256
+    (cache / "2cba.pdb").write_bytes(b"END\n")
+    with pytest.raises(PreparationError, match="not what it was when first seen .*delete it") as refusal:
+        read_source("pdb:2CBA")
+    assert first in str(refusal.value) and hashlib.sha256(b"END\n").hexdigest() in str(refusal.value)
+
+
+def test_a_deleted_entry_is_downloaded_again_and_must_be_the_same(server: EntryServer, cache: Path) -> None:
+    first = read_source("pdb:2CBA")
+    (cache / "2cba.pdb").unlink()
+    assert read_source("pdb:2CBA") == first
+    (cache / "2cba.pdb").unlink()
+    server.content = b"HEADER    ITS SECOND VERSION\nEND\n"
+    with pytest.raises(PreparationError, match=r"expected " + first.sha256):
+        read_source("pdb:2CBA")
+
+
+@pytest.mark.parametrize("fault", [{"status": 404}, {"announced": 1000}], ids=["no such entry", "broken off"])
+def test_a_download_that_fails_leaves_nothing(fault: dict[str, int], server: EntryServer, cache: Path) -> None:
+    for name, value in fault.items():
+        setattr(server, name, value)
+    with pytest.raises(PreparationError, match="cannot be downloaded"):
+        read_source("pdb:2CBA")
+    assert not list(cache.rglob("*.pdb"))
+
+
+def test_an_entry_put_by_hand_where_the_error_says_is_used_and_noted(cache: Path, server: EntryServer) -> None:
+    cache.mkdir()
+    (cache / "2cba.pdb").write_text("END\n")
+    assert read_source("pdb:2CBA").text == "END\n"
+    assert server.asked == [] and (cache / "2cba.pdb.sha256").exists()
+
+
+def test_without_a_network_the_error_says_where_to_put_the_entry(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orbmm.preparation.databank._ENTRY_URL", "http://127.0.0.1:9/{}.pdb")  # nobody listens there
+    with pytest.raises(PreparationError) as refusal:
+        read_source("pdb:2CBA")
+    sentence = str(refusal.value)
+    assert "http://127.0.0.1:9/2CBA.pdb cannot be downloaded" in sentence and str(cache / "2cba.pdb") in sentence
+    assert "\n" not in sentence and not list(cache.rglob("*.pdb"))
+
+
+@pytest.mark.network
+def test_an_entry_is_downloaded_from_the_protein_data_bank() -> None:
+    file = read_source("pdb:1UAO")
+    assert file.text.startswith("HEADER") and file.origin == "https://files.rcsb.org/download/1UAO.pdb"
