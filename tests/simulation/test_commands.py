@@ -172,3 +172,14 @@ def test_a_file_with_stages_is_run_and_analysed(system: Path) -> None:
     assert "heat  step 0/50" in result.stdout and "complete: 40 steps in runs/water" in result.stdout
     # 0.005 ps cannot heat it, and the analysis goes by the bath of production, not that of [run].
     assert result.exit_code == 3 and "colder than 310 K" in result.stdout
+
+
+def test_a_run_with_frames_of_some_atoms_says_how_these_are_analysed(system: Path) -> None:
+    system.write_text(system.read_text() + 'frame_atoms = "resid 0 to 4"\n')
+    result = _call("run", system, "--steps", "20")
+    assert result.exit_code == 0, result.output
+    command = result.stdout.split("for these: orbmm ")[1].split()
+    assert command[1:] == ["--trajectory", "runs/water/trajectory.xtc", "--topology", "runs/water/trajectory.pdb"]
+    analysed = _call(*command)
+    assert analysed.exit_code in (0, 3), analysed.output  # a verdict, whichever
+    assert "no broken bonds" in analysed.stdout
