@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from openmm import app, unit
+from openmm import Context, Platform, VerletIntegrator, app, unit
 
 from orbmm.errors import PreparationError
 from orbmm.preparation.classical import relax_box
 from orbmm.preparation.elements import KnownElements
+from orbmm.preparation.force_field import load_force_field
 from orbmm.preparation.metal_sites import measure_sites
 from orbmm.preparation.prepare import PreparedSystem, prepare_system
 from orbmm.preparation.solute import build_solute
@@ -54,6 +55,27 @@ def test_the_relaxed_box_has_no_strain_left(alanine_dipeptide: PreparedSystem) -
     assert relaxation.energy_minimized_kj_per_mol < min(0.0, relaxation.energy_start_kj_per_mol)
 
 
+def find_largest_force(modeller: app.Modeller) -> float:
+    """Of amber14 on one atom [kJ/mol/nm]."""
+    system = load_force_field().createSystem(
+        modeller.topology, nonbondedMethod=app.PME, nonbondedCutoff=0.5 * unit.nanometer, rigidWater=False
+    )
+    context = Context(system, VerletIntegrator(0.001), Platform.getPlatform("Reference"))
+    context.setPositions(modeller.positions)
+    forces = context.getState(forces=True).getForces(asNumpy=True)
+    return float(np.linalg.norm(forces.value_in_unit(unit.kilojoule_per_mole / unit.nanometer), axis=1).max())
+
+
+def test_the_first_forces_of_a_new_box_would_tear_it_and_those_of_a_relaxed_one_do_not() -> None:
+    system = SystemSettings(name="x", source="alanine-dipeptide", padding_nm=0.5)
+    minimization = PreparationSettings(equilibration_ps=0.0)
+    modeller = build_solute(system, minimization, None).modeller
+    add_solvent(modeller, system)
+    assert find_largest_force(modeller) > 10_000
+    relax_box(modeller, (), minimization, seed=1)
+    assert find_largest_force(modeller) < 3_000
+
+
 def test_the_same_seed_builds_the_same_box_bitwise(alanine_dipeptide: PreparedSystem) -> None:
     again, other = prepare("alanine-dipeptide"), prepare("alanine-dipeptide", seed=2)
     assert again.positions == alanine_dipeptide.positions
@@ -84,7 +106,11 @@ def test_a_structure_too_large_for_pdb_is_written_as_mmcif(alanine_dipeptide: Pr
     settings = Settings(system=SystemSettings(name="ala"))
     structure = read_settings(write_prepared(large, settings, tmp_path)).system.structure
     assert structure is not None and structure.suffix == ".cif"
-    assert app.PDBxFile(str(structure)).topology.getNumAtoms() == alanine_dipeptide.record.atoms
+    cif = app.PDBxFile(str(structure))
+    assert cif.topology.getNumAtoms() == alanine_dipeptide.record.atoms
+    assert cif.topology.getNumBonds() == alanine_dipeptide.topology.getNumBonds()
+    boxes = [np.array(topology.getPeriodicBoxVectors()._value) for topology in (cif.topology, large.topology)]
+    assert boxes[0] == pytest.approx(boxes[1], abs=1e-4)
 
 
 def test_water_alone_makes_a_box() -> None:

@@ -55,6 +55,24 @@ def test_a_wish_that_puts_hydrogen_on_a_binding_nitrogen_is_refused(write_peptid
         build(write_peptide("HIS", zinc_at="NE2"), variants={"A:2": "HIE"})
 
 
+def test_a_wish_overrules_the_metal_rule_where_its_hydrogen_keeps_away(
+    write_peptide: WritePeptide, tmp_path: Path
+) -> None:
+    lines = [line for line in write_peptide("ASP").read_text().splitlines() if line != "END"]
+    place = {
+        line[12:16].strip(): np.array([float(line[at : at + 8]) for at in (30, 38, 46)])
+        for line in lines
+        if line[17:20] == "ASP"
+    }
+    x, y, z = place["OD1"] + 2.0 * (place["OD1"] - place["CG"]) / np.linalg.norm(place["OD1"] - place["CG"])
+    lines.append(f"HETATM   99 ZN    ZN A  99    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          ZN")
+    path = tmp_path / "asp.pdb"
+    path.write_text("\n".join([*lines, "END", ""]))
+    by_rule, by_wish = (build(path, ph=3.5, variants=wish).protonation[0] for wish in ({}, {"A:2": "ASH"}))
+    assert (by_rule.form, by_rule.reason) == ("ASP", "binds ZN A:99 through OD1")
+    assert (by_wish.form, by_wish.reason) == ("ASH", "asked for")
+
+
 @pytest.mark.parametrize(
     ("residue", "ph", "form", "charge"),
     [
