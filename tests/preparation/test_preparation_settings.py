@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
 from orbmm.errors import SettingsError
+from orbmm.preparation.protonation import VARIANTS
 from orbmm.settings import Settings, SystemSettings, read_settings, write_settings
 from orbmm.settings.preparation import PreparationSettings
 
@@ -38,3 +41,12 @@ def test_lists_and_tables_are_read_back_equal(tmp_path: Path) -> None:
     settings = Settings(system=SystemSettings(name="x"), preparation=preparation)
     write_settings(settings, tmp_path / "system.toml")
     assert read_settings(tmp_path / "system.toml") == settings
+
+
+def test_the_page_for_users_names_every_setting_and_form(repository: Path) -> None:
+    fields = (repository / "docs" / "preparation.md").read_text(encoding="utf-8").split("## The fields")[1]
+    named = set(re.findall(r"`(\w+)`", fields))
+    assert {field.name for field in dataclasses.fields(PreparationSettings)} <= named
+    building = {field.name for field in dataclasses.fields(SystemSettings)} - {"name", "structure", "state"}
+    assert building <= named
+    assert {form for forms in VARIANTS.values() for form in forms} <= named
