@@ -67,4 +67,5 @@ if __name__ == "__main__":
     print(analysis.verdict.line)
     target = arguments.to / f"dynamics-{arguments.model}"
     target.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
+    target.mkdir(exist_ok=True)
     figures.write_figures(analysis.results, target)
