@@ -59,7 +59,8 @@ class Dynamics:
         if velocities is not None:
             context.setVelocities(velocities)
         elif self.stage.moves:
-            context.setVelocitiesToTemperature(self.stage.start_temperature_kelvin * unit.kelvin, velocity_seed)
+            with self.translate_errors():  # an integrator whose velocities lie off the full step asks for forces
+                context.setVelocitiesToTemperature(self.stage.start_temperature_kelvin * unit.kelvin, velocity_seed)
             drawn = context.getState(velocities=True).getVelocities(asNumpy=True)._value
             context.setVelocities(self.thermometer.settle(drawn))
 

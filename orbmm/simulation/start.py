@@ -53,7 +53,11 @@ def _read_structure(path: Path) -> Start:
         raise StructureError(f"{path}: no atoms can be read from this {path.suffix.lower()} file ({error})") from error
     if structure.topology.getNumAtoms() == 0:
         raise StructureError(f"{path}: holds no atoms")
-    return Start(structure.topology, _strip_unit(structure.getPositions(asNumpy=True), unit.nanometer))
+    positions = _strip_unit(structure.getPositions(asNumpy=True), unit.nanometer)
+    wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
+    if len(wrong):
+        raise StructureError(f"{path}: the coordinates of atom {wrong[0]} (counted from 0) are no finite numbers")
+    return Start(structure.topology, positions)
 
 
 def _apply_state(start: Start, path: Path) -> Start:

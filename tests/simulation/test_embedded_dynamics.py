@@ -17,9 +17,9 @@ from orbmm.simulation.run import start_run
 pytestmark = [pytest.mark.slow, pytest.mark.physics]
 
 LONGEST_O_H_NM = 0.125
-# The potential energy of 256 atoms wanders by some 8 K about the bath's temperature, and one picosecond at 1/ps sees it
-# once: four times that.
-ALLOWED_KELVIN = 32.0
+# At 1/ps the temperature of 256 atoms wanders by some 10 K about that of the bath, within picoseconds (see docs/embedded):
+# four times that.
+ALLOWED_KELVIN = 40.0
 
 
 @pytest.mark.parametrize("model", ["orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"])
