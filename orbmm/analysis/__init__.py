@@ -18,6 +18,7 @@ from orbmm.analysis.diffusion import compute_diffusion
 from orbmm.analysis.energy import measure_energy
 from orbmm.analysis.equipartition import measure_equipartition
 from orbmm.analysis.fluctuation import compute_fluctuation
+from orbmm.analysis.follow import Look, follow_run
 from orbmm.analysis.gyration import compute_gyration
 from orbmm.analysis.hydrogen_bonds import count_hydrogen_bonds
 from orbmm.analysis.images import find_solute, mend_images
@@ -40,6 +41,7 @@ __all__ = [
     "BlockAverage",
     "ConfidenceFile",
     "Limits",
+    "Look",
     "Recording",
     "Result",
     "Verdict",
@@ -64,6 +66,7 @@ __all__ = [
     "find_water_wire",
     "follow_carbon_dioxide",
     "follow_protons",
+    "follow_run",
     "judge",
     "measure_angles",
     "measure_bonds",

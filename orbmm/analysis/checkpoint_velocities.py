@@ -29,6 +29,8 @@ def read_snapshots(checkpoints: Path) -> Iterator[Snapshot]:
     for path in sorted(checkpoints.glob(f"step-*/{STATE_FILE}")):
         try:
             yield _read_snapshot(path)
+        except FileNotFoundError:
+            continue  # a run that goes on removes its oldest checkpoint
         except (OSError, ElementTree.ParseError, KeyError, ValueError) as error:
             raise AnalysisError(f"{path}: cannot be read as a state of OpenMM ({error}); resume the run") from error
 

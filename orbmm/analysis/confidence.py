@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.confidence_file import ConfidenceFile
-from orbmm.analysis.result import Result
+from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
 
 LEAST_KNOWN = 10
@@ -31,7 +31,7 @@ def measure_confidence(file: ConfidenceFile, topology: md.Topology, discard_ps: 
     records in the last bin; `residue_error` (R,) with `residue_names` of what is not water; `bin_shares` (S, B) and
     `residue_map` (S, R), averages over S <= 200 stretches of the run that begin at `stretch_start`; `least_known`, rows
     of: atom, mean expected error, share of records in the last bin.
-    Raises AnalysisError for other atoms than the topology's, damaged records, or when nothing is kept.
+    Raises AnalysisError for other atoms than the topology's or damaged records, NothingToMeasure when nothing is kept.
     """
     if topology.n_atoms != file.atoms:
         raise AnalysisError(
@@ -100,7 +100,7 @@ class _Tally:
     def collect(self) -> Result:
         """All records as one Result."""
         if self.kept == 0:
-            raise AnalysisError(f"no record is left for the confidence from {self.discard_ps:g} ps on; discard less")
+            raise NothingToMeasure(f"no confidence: no record from {self.discard_ps:g} ps on; discard less")
         columns = {name: np.concatenate(parts) for name, parts in self.columns.items()}
         averaged = columns["time"] >= self.discard_ps
         error, last = self.atom_error / self.kept, self.atom_last / self.kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,14 @@ _ATOMS_PER_CHUNK = 2_000_000
 class ConfidenceFile:
     """The records of a run, read anew as often as asked.
 
-    path: the data. atoms: N. edges: (B + 1,) of the bins [eV/Å], ascending. growing: the run still writes, so that a
-    torn last record is passed over.
+    path: the data. atoms: N. edges: (B + 1,) of the bins [eV/Å], ascending. most_bytes: how much counts of a file that the
+    run still writes, whose torn last record is passed over; None for a run at rest.
     """
 
     path: Path
     atoms: int
     edges: NDArray[np.float64]
-    growing: bool = False
+    most_bytes: int | None = None
 
     @property
     def record(self) -> np.dtype[Any]:
@@ -37,11 +37,16 @@ class ConfidenceFile:
             [("step", "<i8"), ("time_ps", "<f8"), ("bin", "u1", (self.atoms,)), ("error", "<f2", (self.atoms,))]
         )
 
+    @property
+    def size(self) -> int:
+        """Bytes that count."""
+        written = self.path.stat().st_size if self.path.is_file() else 0
+        return written if self.most_bytes is None else min(written, self.most_bytes)
+
     def count(self) -> int:
         """How many whole records there are. Raises AnalysisError for none, or a torn last one of a run at rest."""
-        size = self.path.stat().st_size if self.path.is_file() else 0
-        whole, rest = divmod(size, self.record.itemsize)
-        if rest and not self.growing:
+        whole, rest = divmod(self.size, self.record.itemsize)
+        if rest and self.most_bytes is None:
             raise AnalysisError(
                 f"{self.path}: torn after record {whole}; expected records of {self.record.itemsize} bytes for "
                 f"{self.atoms} atoms; resume the run, which cuts it back"
@@ -69,7 +74,10 @@ class ConfidenceFile:
 
 
 def read_confidence(folder: Path, growing: bool = False) -> ConfidenceFile | None:
-    """The confidence of a run folder, None when the run wrote none. Raises AnalysisError for a damaged header."""
+    """The confidence of a run folder, None when the run wrote none. Raises AnalysisError for a damaged header.
+
+    growing: the run still writes; until its first record is whole it counts as one that wrote none.
+    """
     header = folder / HEADER_FILE
     if not header.is_file():
         return None
@@ -83,4 +91,7 @@ def read_confidence(folder: Path, growing: bool = False) -> ConfidenceFile | Non
         raise AnalysisError(
             f"{header}: has {atoms} atoms and {len(edges)} edges; expected atoms, and edges that ascend"
         )
-    return ConfidenceFile(folder / DATA_FILE, atoms, edges, growing)
+    file = ConfidenceFile(folder / DATA_FILE, atoms, edges)
+    if growing:
+        file = replace(file, most_bytes=file.size)
+    return None if growing and file.size < file.record.itemsize else file

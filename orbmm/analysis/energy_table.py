@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,8 +42,8 @@ class EnergyTable:
         return EnergyTable(*(getattr(self, name)[keep] for name in _COLUMNS))
 
 
-def read_energy_table(path: Path) -> EnergyTable:
-    """The table of a run.
+def read_energy_table(path: Path, growing: bool = False) -> EnergyTable:
+    """The table of a run. growing: the run still writes, so that a torn last row is left out.
 
     Raises AnalysisError: file missing, a column absent, no rows, a torn or unreadable row, a value that is not
     finite, times that do not increase.
@@ -55,6 +56,8 @@ def read_energy_table(path: Path) -> EnergyTable:
     absent = [name for name in _COLUMNS.values() if name not in header]
     if absent:
         raise AnalysisError(f"{path}: the column {absent[0]} is absent; found: {', '.join(header) or 'an empty file'}")
+    if growing and rows and not _is_whole(path, rows[-1], len(header)):
+        rows = rows[:-1]
     if not rows:
         raise AnalysisError(f"{path}: no rows; the run stopped before its first one")
     places = [header.index(name) for name in _COLUMNS.values()]
@@ -63,6 +66,13 @@ def read_energy_table(path: Path) -> EnergyTable:
     if np.any(np.diff(table.time_ps) <= 0.0):
         raise AnalysisError(f"{path}: times do not increase after {_first_fall(table.time_ps):g} ps; two runs in one?")
     return table
+
+
+def _is_whole(path: Path, row: list[str], width: int) -> bool:
+    """Whether the last row has all its columns and ends its line."""
+    with path.open("rb") as file:
+        file.seek(-1, io.SEEK_END)
+        return len(row) == width and file.read() == b"\n"
 
 
 def _read_row(path: Path, line: int, row: list[str], width: int, places: list[int]) -> list[float]:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.dcd_header import DcdHeader, read_dcd_header
+from orbmm.analysis.frame_count import READING_ERRORS, count_readable
 from orbmm.analysis.silence import silence_c_readers
 from orbmm.errors import AnalysisError
 
 _ATOMS_PER_CHUNK = 2_000_000  # 24 MB of coordinates
-_READING_ERRORS = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)  # of mdtraj's readers
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,13 @@ class TrajectoryFile:
     path: any format that mdtraj reads in chunks (XTC, DCD, TRR, NetCDF, ...).
     topology: of every atom in the file.
     periodic: whether every frame must have a box.
+    most: how many frames to read, of a file that still grows; None reads all, and a torn last frame is an error.
     """
 
     path: Path
     topology: md.Topology
     periodic: bool
+    most: int | None = None
 
     def read_chunks(self, atoms: NDArray[np.int64] | None = None) -> Iterator[md.Trajectory]:
         """Chunk after chunk, of all atoms or of some.
@@ -44,16 +46,27 @@ class TrajectoryFile:
         size = max(1, _ATOMS_PER_CHUNK // self.topology.n_atoms)
         done = 0
         try:
-            for chunk in _read_quietly(md.iterload(str(self.path), chunk=size, top=self.topology, atom_indices=atoms)):
+            for chunk in _read_quietly(self._load(size, atoms)):
                 self._check(chunk, done)
                 if header is not None:
                     chunk.time = header.first_ps + header.frame_ps * np.arange(done, done + chunk.n_frames)
                 yield chunk
                 done += chunk.n_frames
-        except _READING_ERRORS as error:
+        except READING_ERRORS as error:
             raise AnalysisError(self._explain(error)) from error
         if done == 0:
             raise AnalysisError(f"{self.path}: holds no frames; the run stopped before its first one")
+
+    def _load(self, size: int, atoms: NDArray[np.int64] | None) -> Iterator[md.Trajectory]:
+        if self.most is None:
+            yield from md.iterload(str(self.path), chunk=size, top=self.topology, atom_indices=atoms)
+            return
+        left = self.most
+        with md.open(str(self.path)) as file:
+            while left > 0:
+                chunk = file.read_as_traj(self.topology, n_frames=min(size, left), atom_indices=atoms)
+                left = left - chunk.n_frames if chunk.n_frames else 0
+                yield chunk
 
     def _check(self, chunk: md.Trajectory, done: int) -> None:
         broken = ~np.isfinite(chunk.xyz).all(axis=(1, 2))
@@ -74,13 +87,13 @@ class TrajectoryFile:
         header = read_dcd_header(self.path)
         with silence_c_readers(), md.open(str(self.path)) as file:
             whole = len(file)
-        if whole < header.frames:  # mdtraj leaves a torn frame out without a word
+        if whole < header.frames and self.most is None:  # mdtraj leaves a torn frame out without a word
             raise AnalysisError(self._torn(whole))
         return header
 
     def _explain(self, error: Exception) -> str:
         """The sentence for a file that mdtraj could not read, from what can be read of it."""
-        whole, atoms = _count_whole_frames(self.path)
+        whole, atoms = count_readable(self.path)
         if whole == 0:
             return f"{self.path}: cannot be read as a trajectory ({(str(error).splitlines() or ['no reason'])[0]})"
         if atoms != self.topology.n_atoms:
@@ -122,15 +135,3 @@ def _read_quietly(chunks: Iterator[md.Trajectory]) -> Iterator[md.Trajectory]:
         if chunk is None:
             return
         yield chunk
-
-
-def _count_whole_frames(path: Path) -> tuple[int, int]:
-    """How many frames can be read one by one, and the atoms in each."""
-    whole, atoms = 0, 0
-    try:
-        with silence_c_readers(), md.open(str(path)) as file:
-            while len(coordinates := file.read(n_frames=1)[0]):
-                whole, atoms = whole + 1, coordinates.shape[1]
-    except _READING_ERRORS:
-        return whole, atoms
-    return whole, atoms

@@ -12,6 +12,7 @@ import mdtraj as md
 
 from orbmm.analysis.confidence_file import ConfidenceFile, read_confidence
 from orbmm.analysis.energy_table import EnergyTable, read_energy_table
+from orbmm.analysis.frame_count import count_frames
 from orbmm.analysis.frames import TrajectoryFile
 from orbmm.errors import AnalysisError
 from orbmm.settings import Settings, read_settings
@@ -35,8 +36,8 @@ class Recording:
     checkpoints: Path | None = None
 
 
-def read_run_folder(folder: Path) -> Recording:
-    """A run as `orbmm run` leaves it.
+def read_run_folder(folder: Path, growing: bool = False) -> Recording:
+    """A run as `orbmm run` leaves it. growing: it still goes on; the frames there are now count, a torn last one does not.
 
     Raises AnalysisError for a folder or file that is missing, empty or damaged, SettingsError for its settings.
     """
@@ -44,11 +45,13 @@ def read_run_folder(folder: Path) -> Recording:
         raise AnalysisError(f"{folder}: no such run folder; give the folder that orbmm run has written")
     settings = read_settings(_require(folder / "settings.toml"))
     start = read_structure(_require(_choose(folder, "topology.pdb", "topology.cif")))
-    trajectory = _require(_choose(folder, f"trajectory.{settings.run.trajectory}", "trajectory.xtc", "trajectory.dcd"))
-    frames = _open_trajectory(trajectory, start)
-    energies = read_energy_table(_require(folder / "energies.csv"))
+    trajectory = _require(find_trajectory(folder, settings))
+    frames = _open_trajectory(trajectory, start, count_frames(trajectory) if growing else None)
+    energies = read_energy_table(_require(folder / "energies.csv"), growing)
     record = _read_record(_require(folder / "run.json"))
-    return Recording(frames, start, energies, settings, record, read_confidence(folder), folder / "checkpoints")
+    return Recording(
+        frames, start, energies, settings, record, read_confidence(folder, growing), folder / "checkpoints"
+    )
 
 
 def read_plain_trajectory(trajectory: Path, topology: Path) -> Recording:
@@ -70,8 +73,13 @@ def read_structure(path: Path) -> md.Trajectory:
         raise AnalysisError(f"{path}: cannot be read as a structure ({reason}); give a PDB or mmCIF file") from error
 
 
-def _open_trajectory(path: Path, start: md.Trajectory) -> TrajectoryFile:
-    return TrajectoryFile(path, start.topology, periodic=start.unitcell_lengths is not None)
+def find_trajectory(folder: Path, settings: Settings) -> Path:
+    """Where a run's frames are, or will be."""
+    return _choose(folder, f"trajectory.{settings.run.trajectory}", "trajectory.xtc", "trajectory.dcd")
+
+
+def _open_trajectory(path: Path, start: md.Trajectory, most: int | None = None) -> TrajectoryFile:
+    return TrajectoryFile(path, start.topology, periodic=start.unitcell_lengths is not None, most=most)
 
 
 def _choose(folder: Path, *names: str) -> Path:

@@ -14,6 +14,7 @@ from analysis.synthetic import Jiggle, make_box, make_trajectory, write_run_fold
 from mdtraj.formats.pdb.pdbstructure import PdbStructure
 
 from orbmm.analysis import Result, judge, measure_confidence, read_confidence, write_b_factors
+from orbmm.analysis.result import NothingToMeasure
 from orbmm.analysis.verdict import Outcome
 from orbmm.errors import AnalysisError
 
@@ -161,6 +162,6 @@ def test_records_of_other_atoms_are_refused(tmp_path: Path) -> None:
         measure(tmp_path)
 
 
-def test_a_cut_that_leaves_no_record_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="discard less"):
+def test_a_cut_that_leaves_no_record_leaves_nothing_to_measure(tmp_path: Path) -> None:
+    with pytest.raises(NothingToMeasure, match="discard less"):
         measure(write_confidence(tmp_path, make_errors(FRAMES, ATOMS)), discard_ps=5.0)

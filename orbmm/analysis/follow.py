@@ -1,0 +1,73 @@
+"""A run that is still going, looked at whenever frames have come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from orbmm.analysis.frame_count import count_frames
+from orbmm.analysis.run_folder import Recording, find_trajectory, read_run_folder
+from orbmm.errors import AnalysisError
+from orbmm.settings import Settings, read_settings
+
+_FEWEST = 2  # frames, and rows of the table after the cut
+_RESCUE = "rescue"  # what a run leaves that went wrong
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a run had at one moment. last_ps: time of the last frame. finished: no more frames will come."""
+
+    recording: Recording
+    frames: int
+    last_ps: float
+    finished: bool
+
+
+def follow_run(
+    folder: Path, every_s: float = 30.0, discard_ps: float = 0.0, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[Look]:
+    """Yield the run whenever it has new frames, the last time when it is complete or was stopped as unstable.
+
+    every_s: least time between two looks [s]; a look that takes longer is followed by a rest as long. discard_ps: the
+    first look waits until the run is beyond this. A run that was killed keeps this waiting: end it with Ctrl-C.
+    Raises AnalysisError for a folder that is missing, SettingsError for its settings.
+    """
+    if not folder.is_dir():
+        raise AnalysisError(f"{folder}: no such run folder; give the folder that orbmm run has written or is writing")
+    seen = 0
+    while True:
+        began = time.monotonic()
+        look = _look(folder, seen, discard_ps)
+        if look is not None:
+            seen = look.frames
+            yield look
+            if look.finished:
+                return
+        sleep(max(every_s, time.monotonic() - began))
+
+
+def _look(folder: Path, seen: int, discard_ps: float) -> Look | None:
+    """The run as it is now; None when there is nothing new, or too little to measure."""
+    if not (folder / "settings.toml").is_file():
+        return None
+    settings = read_settings(folder / "settings.toml")
+    ended = _has_ended(folder, settings)  # before the frames are counted: some may come in between
+    frames = count_frames(find_trajectory(folder, settings))
+    kept_ps = (_count_rows(folder) - _FEWEST) * settings.run.table_every_fs / 1000.0
+    if not ended and (frames <= seen or frames < _FEWEST or kept_ps < discard_ps):
+        return None
+    last_ps = (frames - 1) * settings.run.frame_every_fs / 1000.0
+    return Look(read_run_folder(folder, growing=True), frames, last_ps, ended)
+
+
+def _has_ended(folder: Path, settings: Settings) -> bool:
+    """Whether the checkpoint of the last step is there, which is written after everything else, or a rescue."""
+    return (folder / "checkpoints" / f"step-{settings.production.steps:012d}").is_dir() or (folder / _RESCUE).is_dir()
+
+
+def _count_rows(folder: Path) -> int:
+    table = folder / "energies.csv"
+    return table.read_bytes().count(b"\n") - 1 if table.is_file() else 0
