@@ -21,6 +21,7 @@ class Limits:
     broken_bonds: covalent bonds that were broken in any frame.
     stretched_fraction: part of all bonds and frames that is stretched (see `bonds`).
     rmsd_angstrom: largest deviation of the backbone, or of the heavy atoms where there is no backbone.
+    bent_share: frames of the last quarter in which some angle between bonds is bent (see `angles`); more is a lasting change.
     drift_mev_per_atom_ps: of the potential energy; two standard errors are allowed on top.
     doubtful_share: atoms of which the model expects a force error in the upper half of its scale (see `confidence`).
     equipartition_chance: least chance of the temperatures of the elements, were all as hot as the bath.
@@ -30,6 +31,7 @@ class Limits:
     broken_bonds: int = 0
     stretched_fraction: float = 0.001
     rmsd_angstrom: float = 3.0
+    bent_share: float = 0.5
     drift_mev_per_atom_ps: float = 1.0
     doubtful_share: float = 0.01
     equipartition_chance: float = 1e-6
@@ -132,6 +134,18 @@ def _check_bonds(result: Result, limits: Limits) -> list[Check]:
     return checks
 
 
+def _check_angles(result: Result, limits: Limits) -> list[Check]:
+    """An angle that stays bent, such as a water folded up: a place where the model has a minimum that nature has not."""
+    bent = result.values["bent"]
+    late = bent[-max(1, len(bent) // 4) :]
+    degrees = result.number("bent_degrees")
+    limit = f"bent by {degrees:g}° in at most {limits.bent_share:.0%} of the last quarter"
+    if (late > 0).mean() > limits.bent_share:
+        says = f"an angle stays bent by more than {degrees:g}° (most: {result.values['bent_names'][0][0]})"
+        return [Check("angles", says, limit, Outcome.CAUTION)]
+    return [Check("angles", "no angle bent for good", limit, Outcome.PASSED)]
+
+
 def _check_rmsd(result: Result, limits: Limits) -> list[Check]:
     group = "backbone" if "backbone" in result.values else "heavy_atoms"
     largest, last = result.number(f"{group}_largest"), result.number(f"{group}_last")
@@ -164,6 +178,7 @@ _CHECKS: Mapping[str, Callable[[Result, Limits], list[Check]]] = {
     "temperature": _check_temperature,
     "equipartition": _check_equipartition,
     "bonds": _check_bonds,
+    "angles": _check_angles,
     "rmsd": _check_rmsd,
     "energy": _check_drift,
     "confidence": _check_confidence,

@@ -79,7 +79,7 @@ def test_a_trajectory_alone_says_what_it_lacks(run_folder: Path, analyze: Analyz
     )  # fmt: skip
     assert answer.exit_code == 0, answer.output
     assert "temperature: not in a trajectory" in answer.output
-    assert "stable: no broken bonds, backbone RMSD" in answer.output
+    assert "stable: no broken bonds, no angle bent for good, backbone RMSD" in answer.output
     drawn = {path.stem for path in (tmp_path / "a").glob("*.png")}
     assert drawn == set(OBSERVABLES) - {"temperature", "energy"}
 

@@ -72,3 +72,21 @@ def test_limits_can_be_changed() -> None:
 def test_what_was_not_measured_is_not_judged() -> None:
     assert judge({"rmsd": make_results()["rmsd"]}).line == "stable: heavy-atom RMSD 0.61 Å (largest 0.90)"
     assert judge({}).line.startswith("not judged")
+
+
+@pytest.mark.parametrize(
+    ("bent", "outcome"),
+    [
+        ([0, 0, 0, 0, 0, 0, 0, 0], Outcome.PASSED),
+        ([1, 1, 1, 1, 1, 1, 0, 0], Outcome.PASSED),  # bent for a while
+        ([0, 0, 0, 0, 0, 0, 1, 0], Outcome.PASSED),  # seen once
+        ([0, 0, 0, 0, 1, 1, 1, 1], Outcome.CAUTION),
+    ],
+)
+def test_an_angle_that_stays_bent_calls_for_caution(bent: list[int], outcome: Outcome) -> None:
+    names = np.array([["HOH75-H1 HOH75-O HOH75-H2"]])
+    result = make_result("angles", bent=bent, bent_degrees=40.0, bent_names=names)
+    verdict = judge({"angles": result})
+    assert verdict.stable
+    assert verdict.checks[0].outcome is outcome
+    assert ("stays bent by more than 40° (most: HOH75-H1" in verdict.line) is (outcome is Outcome.CAUTION)
