@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Annotated
 
 import typer
@@ -68,8 +69,17 @@ def _start(
 
     Start with `orbmm run systems/alanine-dipeptide/system.toml`, or see `orbmm models` and `orbmm doctor`.
     """
-    logging.basicConfig(format="%(message)s")
+    logging.basicConfig(format="%(message)s", handlers=_make_handlers())
     logging.getLogger("orbmm").setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def _make_handlers() -> list[logging.Handler]:
+    """What goes on is told on stdout; warnings go to stderr, where an error is then the one line that it should be."""
+    news = logging.StreamHandler(sys.stdout)
+    news.addFilter(lambda record: record.levelno < logging.WARNING)
+    warnings = logging.StreamHandler(sys.stderr)
+    warnings.setLevel(logging.WARNING)
+    return [news, warnings]
 
 
 def main() -> None:

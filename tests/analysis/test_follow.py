@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -138,11 +139,13 @@ def test_the_command_ends_with_the_run(tmp_path: Path) -> None:
 def test_the_command_can_be_interrupted(tmp_path: Path) -> None:
     actor = Actor(tmp_path / "run")
     actor.show(0.4)
-    command = [sys.executable, "-c", "from orbmm.cli.main import main; main()", "analyze", str(actor.folder)]
+    # What a shell starts in the background ignores SIGINT, and so would what is started in turn.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    command = [sys.executable, "-c", f"{listen}from orbmm.cli.main import main; main()", "analyze", str(actor.folder)]
     with subprocess.Popen([*command, "--follow", "--every-s", "60"], stdout=subprocess.PIPE, text=True) as process:
         process.stdout.readline()
         time.sleep(0.5)
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "no longer looking; the run itself goes on" in output and output.rstrip().splitlines()[-1].startswith(

@@ -128,7 +128,7 @@ def test_it_is_named_in_one_line(words: str) -> None:
     assert BAD[words] in lines[0]
 
 
-@pytest.mark.parametrize("words", ["run unknown-key.toml", "prepare nowhere.pdb", "resume nowhere"])
+@pytest.mark.parametrize("words", ["run unknown-key.toml", "run gpu.toml", "prepare nowhere.pdb", "resume nowhere"])
 def test_a_process_ends_the_same_way(words: str, inputs: Path) -> None:
     command = [str(Path(sys.executable).parent / "orbmm"), *words.split()]
     done = subprocess.run(command, cwd=inputs, capture_output=True, text=True, check=False)
