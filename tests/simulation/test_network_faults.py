@@ -78,7 +78,7 @@ def _list_steps(folder: Path) -> list[float]:
     return np.genfromtxt(folder / "energies.csv", delimiter=",", names=True)["step"].tolist()
 
 
-@pytest.mark.parametrize("force", KINDS)
+@pytest.mark.parametrize("force", KINDS, indirect=True)
 @pytest.mark.parametrize(
     "fault, expected",
     [
@@ -106,7 +106,7 @@ def test_a_fault_inside_the_running_force_stops_the_run_before_it_is_written(
     assert list((folder / "rescue").glob("step-*/good-*.pdb"))
 
 
-@pytest.mark.parametrize("force", KINDS)
+@pytest.mark.parametrize("force", KINDS, indirect=True)
 @pytest.mark.parametrize("fault", [_out_of_memory_on_a_gpu, _out_of_memory_on_a_cpu, _out_of_memory_in_numpy])
 def test_out_of_memory_inside_the_running_force_names_what_would_fit(
     force: str, fault: Callable, settings: Settings, spoil: Callable, monkeypatch: pytest.MonkeyPatch
@@ -124,7 +124,7 @@ def test_out_of_memory_inside_the_running_force_names_what_would_fit(
     assert _list_steps(settings.run.output) == [0, 10, 20, 30]
 
 
-@pytest.mark.parametrize("force", KINDS)
+@pytest.mark.parametrize("force", KINDS, indirect=True)
 def test_any_other_failure_of_the_force_is_told_with_its_step(force: str, settings: Settings, spoil: Callable) -> None:
     spoil(_broken)
     with pytest.raises(ForceError, match=r"the force failed after step 2\d: a kernel could not be launched"):

@@ -81,7 +81,7 @@ def _bond_lengths(topology: app.Topology, positions: np.ndarray) -> np.ndarray:
     return np.array([np.linalg.norm(positions[a.index] - positions[b.index]) for a, b in topology.bonds()])
 
 
-@pytest.mark.parametrize("force", ["TorchForce", "PythonForce"])
+@pytest.mark.parametrize("force", ["TorchForce", "PythonForce"], indirect=True)
 def test_molecules_of_a_network_are_moved_as_a_whole(force: str, water_box: Path) -> None:
     structure = app.PDBFile(str(water_box))
     system = create_system(structure.topology, ModelSettings(device="cpu", force=force))
@@ -103,7 +103,7 @@ def test_without_bonds_of_zero_strength_they_would_be_scaled(water_box: Path) ->
     assert np.abs(_bond_lengths(structure.topology, after) - _bond_lengths(structure.topology, before)).max() > 1e-5
 
 
-@pytest.mark.parametrize("force", ["TorchForce", "PythonForce"])
+@pytest.mark.parametrize("force", ["TorchForce", "PythonForce"], indirect=True)
 def test_energies_reach_openmm_in_double_precision(force: str, water_box: Path) -> None:
     structure = app.PDBFile(str(water_box))
     system = create_system(structure.topology, ModelSettings(device="cpu", force=force, precision="float64"))
