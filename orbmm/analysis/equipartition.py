@@ -16,25 +16,28 @@ from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
 _METHOD = (
     "Temperature of the atoms of each element from their velocities, 3 degrees of freedom an atom and masses of the "
-    "elements, in the {snapshots} checkpoints at {times} ps: energies.csv and trajectories hold no velocities, and a run "
+    "elements (or as the run shifted them to hydrogens), in the {snapshots} checkpoints at {times} ps: energies.csv and trajectories hold no velocities, and a run "
     "keeps its last checkpoints only. The chance is that of a share of the kinetic energy at least as far off on its "
     "side, twice; in a bath of any temperature the share follows a beta distribution. Checkpoints near each other are "
     "no independent samples, which makes chances look smaller than they are."
 )
 
 
-def measure_equipartition(checkpoints: Path, topology: md.Topology, discard_ps: float = 0.0) -> Result:
+def measure_equipartition(
+    checkpoints: Path, topology: md.Topology, discard_ps: float = 0.0, hydrogen_amu: float | None = None
+) -> Result:
     """Temperature of each element [K], how widely it fluctuates, and the chance of what was found.
 
     checkpoints: folder of a run. topology: of the same atoms. discard_ps: earlier checkpoints are left out; so is the
-    one at step 0, whose velocities were drawn and not simulated.
+    one at step 0, whose velocities were drawn and not simulated. hydrogen_amu: mass that hydrogens were given at the cost
+    of the atoms that they are bonded to; None when they have their own.
     Raises NothingToMeasure without two elements or without a checkpoint to look at, AnalysisError for other atoms or a
     damaged file.
     """
     symbols, group = np.unique([atom.element.symbol for atom in topology.atoms], return_inverse=True)
     if len(symbols) < 2:
         raise NothingToMeasure("no temperature by element: all atoms are of one element")
-    masses = np.array([atom.element.mass for atom in topology.atoms])
+    masses = _list_masses(topology, hydrogen_amu)
     sums, times = np.zeros(len(symbols)), []
     for snapshot in read_snapshots(checkpoints):
         if len(snapshot.velocities) != topology.n_atoms:
@@ -48,6 +51,21 @@ def measure_equipartition(checkpoints: Path, topology: md.Topology, discard_ps: 
     if not times:
         raise NothingToMeasure("no temperature by element: no checkpoint with velocities after the start")
     return _collect(symbols, np.bincount(group), sums, times)
+
+
+def _list_masses(topology: md.Topology, hydrogen_amu: float | None) -> NDArray[np.float64]:
+    """Masses (N,) [g/mol] of the elements, or with mass shifted from heavy atoms to the hydrogens bonded to them."""
+    masses = np.array([atom.element.mass for atom in topology.atoms])
+    if hydrogen_amu is None:
+        return masses
+    own = masses.copy()
+    for pair in topology.bonds:
+        hydrogens = [atom.index for atom in pair if atom.element.symbol in ("H", "D")]
+        if len(hydrogens) == 1:
+            (heavy,) = (atom.index for atom in pair if atom.index != hydrogens[0])
+            masses[heavy] -= hydrogen_amu - own[hydrogens[0]]
+            masses[hydrogens[0]] = hydrogen_amu
+    return masses
 
 
 def _collect(

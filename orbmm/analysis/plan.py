@@ -104,7 +104,8 @@ def _plan_run(recording: Recording, cut_ps: float) -> Measures:
         measures["temperature"] = partial(measure_temperature, energies, topology.n_atoms, cut_ps, bath)
         measures["energy"] = partial(measure_energy, energies, topology.n_atoms, cut_ps)
     if recording.checkpoints is not None:
-        measures["equipartition"] = partial(measure_equipartition, recording.checkpoints, topology, cut_ps)
+        heavy = recording.settings.production.hydrogen_mass_amu if recording.settings else None
+        measures["equipartition"] = partial(measure_equipartition, recording.checkpoints, topology, cut_ps, heavy)
     if recording.confidence is not None:
         measures["confidence"] = partial(measure_confidence, recording.confidence, topology, cut_ps)
     return measures

@@ -14,16 +14,19 @@ from orbmm.analysis import judge, measure_equipartition
 from orbmm.analysis.result import NothingToMeasure
 from orbmm.analysis.verdict import Outcome
 from orbmm.errors import AnalysisError
+from orbmm.simulation.masses import shift_mass_to_hydrogens
 
 BOX = make_box(60)
 MASSES = np.array([atom.element.mass for atom in BOX.topology.atoms])
 SYMBOLS = np.array([atom.element.symbol for atom in BOX.topology.atoms])
 
 
-def write_state(folder: Path, step: int, hotter: dict[str, float] | None = None, seed: int = 1) -> None:
+def write_state(
+    folder: Path, step: int, hotter: dict[str, float] | None = None, seed: int = 1, masses: np.ndarray = MASSES
+) -> None:
     """A checkpoint with velocities drawn by OpenMM at 300 K, those of some elements then made hotter by a factor."""
     system = openmm.System()
-    for mass in MASSES:
+    for mass in masses:
         system.addParticle(mass)
     context = openmm.Context(system, openmm.VerletIntegrator(0.0005), openmm.Platform.getPlatformByName("Reference"))
     context.setPositions(BOX.xyz[0])
@@ -56,6 +59,14 @@ def test_an_element_twice_as_hot_is_found_in_a_bath_of_any_temperature(tmp_path:
     assert check.outcome is Outcome.FAILED and check.says[:5] in ("H at ", "O at ")
     write_state(tmp_path / "b", 1000, dict.fromkeys("HOCN", 3.0))
     assert judge({"equipartition": measure_equipartition(tmp_path / "b", BOX.topology)}).stable
+
+
+def test_hydrogens_that_were_made_heavier_are_as_hot_as_the_others(tmp_path: Path) -> None:
+    """Masses as the simulation itself shifts them; by those of the elements the same velocities would be no bath's."""
+    masses = shift_mass_to_hydrogens(BOX.topology.to_openmm(), MASSES, 3.0)
+    write_state(tmp_path, 1000, masses=masses)
+    assert judge({"equipartition": measure_equipartition(tmp_path, BOX.topology, hydrogen_amu=3.0)}).stable
+    assert not judge({"equipartition": measure_equipartition(tmp_path, BOX.topology)}).stable
 
 
 def test_chances_are_spread_evenly_over_many_baths(tmp_path: Path) -> None:
