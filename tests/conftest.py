@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +32,21 @@ def shared_structures() -> Path:
 def repository() -> Path:
     """The root of the checkout that these tests belong to."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def require_force_kind() -> Callable[[str], str]:
+    """Called with a force kind: its name, if it can run here; CI names those that must, in ORBMM_EXPECT_FORCE_KINDS."""
+    from orbmm.forces.kinds import list_force_kinds
+
+    def require(name: str) -> str:
+        found = {known.name: known for known in list_force_kinds()}[name]
+        if not found.available:
+            expected = os.environ.get("ORBMM_EXPECT_FORCE_KINDS", "").split(",")
+            (pytest.fail if name in expected else pytest.skip)(f"{found.name}: {found.reason}")
+        return found.name
+
+    return require
 
 
 def pytest_configure(config: pytest.Config) -> None:

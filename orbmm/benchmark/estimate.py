@@ -11,12 +11,12 @@ from typing import Any
 
 from orbmm.benchmark.cases import Case, build_atoms
 from orbmm.benchmark.job import Job
+from orbmm.benchmark.machine import BYTES_PER_MB
+from orbmm.benchmark.measure import FS_PER_NS, SECONDS_PER_DAY
 from orbmm.benchmark.run import Row, measure_apart
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.errors import SettingsError
 
-SECONDS_PER_DAY, FS_PER_NS = 86_400, 1e6
-BYTES_PER_MB = 1e6
 CALIBRATION_ATOMS = (150, 300)  # of water: two boxes tell what an edge costs and what comes on top
 CALIBRATION_LIMIT_S = 600.0
 OPERAND_BYTES = {"float64": 8, "float16": 2, "bfloat16": 2}

@@ -40,7 +40,6 @@ def limit_memory() -> None:
         import resource
 
         free = read_free_bytes(torch.device("cpu"))
-
         resource.setrlimit(resource.RLIMIT_DATA, (round((1 - KEPT_FREE) * free), resource.RLIM_INFINITY))
 
 

@@ -22,7 +22,9 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed of velocities and bath.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Local weights file of the model.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = None,
-    precision: Annotated[str | None, typer.Option(help="float64, float32-highest or float32-high.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float64, float32-highest, float32-high, float16 or bfloat16.")
+    ] = None,
     force: Annotated[str | None, typer.Option(help="auto, TorchForce or PythonForce.")] = None,
     max_hours: Annotated[float | None, typer.Option(help="Save and end after this wall-clock time.")] = None,
     analyze: Annotated[bool, typer.Option(help="Analyse the run when it is complete.")] = True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from safetensors.torch import save_file
 
 from orbmm.checkpoints.catalog import find_record
 from orbmm.forces.evaluator_cache import forget_evaluators
-from orbmm.forces.kinds import list_force_kinds
 from orbmm.model.assemble import make_network
 
 KINDS = ("TorchForce", "PythonForce")
@@ -96,13 +94,9 @@ def make_water() -> Callable[..., Water]:
 
 
 @pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest) -> str:
-    """Each force kind that can run here; CI names those that must (ORBMM_EXPECT_FORCE_KINDS=TorchForce,PythonForce)."""
-    found = {known.name: known for known in list_force_kinds()}[request.param]
-    if not found.available:
-        expected = os.environ.get("ORBMM_EXPECT_FORCE_KINDS", "").split(",")
-        (pytest.fail if request.param in expected else pytest.skip)(f"{found.name}: {found.reason}")
-    return found.name
+def kind(request: pytest.FixtureRequest, require_force_kind: Callable[[str], str]) -> str:
+    """Each force kind that can run here."""
+    return require_force_kind(request.param)
 
 
 @pytest.fixture

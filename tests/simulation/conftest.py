@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,7 +10,6 @@ import openmm
 import pytest
 from openmm import app, unit
 
-from orbmm.forces.kinds import list_force_kinds
 from orbmm.settings import ModelSettings, RunSettings, Settings, SystemSettings
 from orbmm.simulation.forces import ConfidenceSource, ForceIdentity
 
@@ -99,10 +97,6 @@ def settings(water_box: Path, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def force(request: pytest.FixtureRequest) -> str:
-    """A force kind (indirect parameter) that can run here; CI names those that must, in ORBMM_EXPECT_FORCE_KINDS."""
-    found = {known.name: known for known in list_force_kinds()}[request.param]
-    if not found.available:
-        expected = os.environ.get("ORBMM_EXPECT_FORCE_KINDS", "").split(",")
-        (pytest.fail if request.param in expected else pytest.skip)(f"{found.name}: {found.reason}")
-    return found.name
+def force(request: pytest.FixtureRequest, require_force_kind: Callable[[str], str]) -> str:
+    """A force kind (indirect parameter) that can run here."""
+    return require_force_kind(request.param)

@@ -13,7 +13,7 @@ from orbmm.checkpoints.architecture import Architecture
 from orbmm.errors import ModelError, name_nearest
 from orbmm.settings.model import MEMORY_MODES
 
-# A block's widest array should stay in a processor's cache: 2^21 numbers of 4 bytes (benchmarks/blocks.py).
+# A block's widest array should stay in a processor's cache: 8 MB in float32.
 CPU_NUMBERS_PER_BLOCK = 2**21
 GPU_SHARE_PER_BLOCK = 1 / 16  # of the free memory
 FEWEST_EDGES_PER_BLOCK, MOST_EDGES_PER_BLOCK = 1_024, 262_144
