@@ -47,7 +47,7 @@ def measure(job: Job, folder: Path) -> Answer:
     answer = _time_evaluations(potential, atoms, job, folder)
     if job.force:
         answer |= time_steps(atoms, job, weights)
-    return answer | read_peak_memory_mb(potential.device)
+    return {**read_peak_memory_mb(potential.device), **answer}  # what the evaluations took goes before
 
 
 def find_weights(job: Job, folder: Path) -> Path | None:
@@ -91,6 +91,7 @@ def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path
         "evaluation_s": evaluation_s,
         "evaluation_cpu_s": evaluation_cpu_s,
         "network_s": network_s,
+        **read_peak_memory_mb(potential.device),  # before the profiler takes some of its own
         "stages": measure_stages(lambda: potential.evaluate(composition, positions, cell), potential.device),
     }
 

@@ -30,7 +30,9 @@ FORCE_FIELD = app.ForceField("amber14-all.xml", "amber14/tip3pfb.xml")
 STEPS_BETWEEN_FRAMES = 200  # of 0.5 fs
 NETWORK_STEPS_BETWEEN_FRAMES = 100
 PLACEMENTS = 10
+SEEDS_PER_REPEAT = 10_000
 SEEDS_PER_PLACEMENT = 100_000
+FOLDED_ANGLES = (45.0, 150.0)  # degrees, H-O-H
 LARGEST_START_FORCE = 2e4  # kJ/mol/nm after minimisation; atoms inside each other leave far more
 
 
@@ -46,6 +48,7 @@ class Trajectory:
     temperature: float  # [K]
     volume_scale: float = 1.0
     distortion: float = 0.0  # [Å], of a fifth of the hydrogens in every frame
+    folded: float = 0.0  # share of the waters whose angle is drawn anew in every frame
 
 
 def plan_training() -> list[Trajectory]:
@@ -94,6 +97,20 @@ def plan_distorted() -> list[Trajectory]:
     return [*drops, *boxes]
 
 
+def plan_folded() -> list[Trajectory]:
+    """Waters bent and folded as no classical water ever is: a network that never saw them invents a minimum there."""
+    drops = [
+        Trajectory(f"drop-folded-{index}", "ALA", 5 + index % 8, False, 20, (300, 400)[index % 2], folded=0.3)
+        for index in range(12)
+    ]
+    boxes = [
+        Trajectory(f"water-folded-{index}", None, 31 + index, True, 30, (300, 330, 400)[index], folded=0.15)
+        for index in range(3)
+    ]
+    peptides = [Trajectory(f"box-folded-{index}", "ALA", 25 + index, True, 15, 300, folded=0.1) for index in range(4)]
+    return [*drops, *boxes, *peptides]
+
+
 def plan_own() -> list[Trajectory]:
     """Boxes, drops and peptides alone for dynamics with a network in training."""
     boxes = [
@@ -117,6 +134,7 @@ PLANS = {
     "own": plan_own,
     "own-held-out": plan_own_held_out,
     "distorted": plan_distorted,
+    "folded": plan_folded,
 }
 
 
@@ -146,8 +164,28 @@ def sample(trajectory: Trajectory, seed: int, weights: Path | None = None, model
         if trajectory.distortion:
             moved = (numbers == 1) & (generator.random(len(numbers)) < 0.2)
             positions = positions + moved[:, None] * generator.normal(0.0, trajectory.distortion, positions.shape)
+        if trajectory.folded:
+            positions = _fold_waters(modeller.topology, np.array(positions), trajectory.folded, generator)
         frames.append(Frame(numbers, np.array(positions), cell, peptide, trajectory.group))
     return frames
+
+
+def _fold_waters(
+    topology: app.Topology, positions: np.ndarray, share: float, generator: np.random.Generator
+) -> np.ndarray:
+    """Positions (n, 3) [Å] with the second hydrogen of some waters turned about the oxygen, in the water's own plane."""
+    waters = [[atom.index for atom in residue.atoms()] for residue in topology.residues() if residue.name == "HOH"]
+    for oxygen, first, second in waters:
+        if generator.random() > share:
+            continue
+        along = positions[first] - positions[oxygen]
+        along /= np.linalg.norm(along)
+        other = positions[second] - positions[oxygen]
+        across = other - (other @ along) * along
+        angle = np.radians(generator.uniform(*FOLDED_ANGLES))
+        direction = np.cos(angle) * along + np.sin(angle) * across / np.linalg.norm(across)
+        positions[second] = positions[oxygen] + np.linalg.norm(other) * direction
+    return positions
 
 
 def _place_and_start(trajectory: Trajectory, seed: int) -> app.Simulation:
@@ -232,9 +270,10 @@ if __name__ == "__main__":
     parser.add_argument("--plan", choices=tuple(PLANS), default="training")
     parser.add_argument("--weights", type=Path, help="a network's weights; absent: classical dynamics")
     parser.add_argument("--model", default="orb-mini-conservative-inf-xtb", help="the network that the weights are of")
+    parser.add_argument("--repeat", type=int, default=0, help="0 for the plan's own seeds, 1, 2, ... for more frames")
     parser.add_argument("--groups", nargs="+", default=[""], help="only trajectories that begin so, such as own-ala")
     arguments = parser.parse_args()
-    first_seed = 1 + 1000 * tuple(PLANS).index(arguments.plan)
+    first_seed = 1 + 1000 * tuple(PLANS).index(arguments.plan) + SEEDS_PER_REPEAT * arguments.repeat
     frames = []
     for index, trajectory in enumerate(PLANS[arguments.plan]()):
         if not trajectory.group.startswith(tuple(arguments.groups)):
