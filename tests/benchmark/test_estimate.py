@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,21 @@ def test_a_file_that_tells_nothing_is_named(name: str, repository: Path, tmp_pat
     assert result.exit_code == 2
     assert sentence in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_the_error_of_an_estimate_is_told_from_smaller_boxes(tmp_path: Path) -> None:
+    path = tmp_path / "benchmark.json"
+    third = Measured(4_000, 0.5, 500.0 + 2_000 * count_bytes_per_edge(WAY) / 1e6)  # the line says 0.41 s
+    common = {"model": WAY.model, "precision": WAY.precision, "memory": WAY.memory}
+    rows = [
+        {**common, "edges": box.edges, "evaluation_s": box.evaluation_s, "host_mb": box.memory_mb}
+        for box in (third, *BOXES)
+    ]
+    path.write_text(json.dumps({"rows": rows}))
+    script = Path(__file__).parents[2] / "benchmarks" / "estimate_error.py"
+    report = tmp_path / "error.json"
+    subprocess.run([sys.executable, script, path, "--to", report], check=True, capture_output=True)
+    (row,) = json.loads(report.read_text())["rows"]
+    assert row["predicted_s"] == pytest.approx(0.41)
+    assert row["time_error"] == pytest.approx(0.41 / 0.5 - 1)
+    assert row["memory_error"] == pytest.approx(0.0, abs=1e-9)

@@ -1,0 +1,66 @@
+"""How far `orbmm estimate` is off: each case of a benchmark.json predicted from the smaller ones beside it.
+
+    orbmm benchmark --model orb-v3-direct-inf-omat --random-weights --force none --output boxes
+    python benchmarks/estimate_error.py boxes/benchmark.json --to benchmarks/results/estimate-error.json
+
+Two smaller boxes are needed, as `orbmm estimate` itself takes two. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from orbmm.benchmark.estimate import CALIBRATION_ATOMS, Way, predict, read_measured
+
+HEADER = (
+    "| model | precision | memory | edges | seconds | predicted | off by | MB | predicted | off by |\n"
+    "|---|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def compare(path: Path) -> Iterator[dict[str, Any]]:
+    """A row for every measured box that has as many smaller ones as an estimate takes."""
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    ways = dict.fromkeys(Way(row["model"], row["precision"], row["memory"]) for row in rows)
+    for way in ways:
+        measured = read_measured(path, way)
+        for place, box in enumerate(measured[len(CALIBRATION_ATOMS) :], start=len(CALIBRATION_ATOMS)):
+            guess = predict(way, measured[:place], box.edges, timestep_fs=0.5, free_mb=0.0)
+            yield {
+                "model": way.model,
+                "precision": way.precision,
+                "memory": way.memory,
+                "edges": box.edges,
+                "evaluation_s": box.evaluation_s,
+                "predicted_s": guess.step_s,
+                "time_error": guess.step_s / box.evaluation_s - 1,
+                "memory_mb": box.memory_mb,
+                "predicted_mb": guess.memory_mb,
+                "memory_error": guess.memory_mb / box.memory_mb - 1,
+            }
+
+
+def format_row(row: dict[str, Any]) -> str:
+    """One line of the table."""
+    return (
+        f"| {row['model']} | {row['precision']} | {row['memory']} | {row['edges']} | {row['evaluation_s']:.3g} | "
+        f"{row['predicted_s']:.3g} | {row['time_error']:+.0%} | {row['memory_mb']:.0f} | {row['predicted_mb']:.0f} | "
+        f"{row['memory_error']:+.0%} |"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benchmark", type=Path, help="a benchmark.json with three cases or more of a model")
+    parser.add_argument("--to", type=Path)
+    arguments = parser.parse_args()
+    rows = list(compare(arguments.benchmark))
+    if not rows:
+        parser.error(f"{arguments.benchmark} has no model with three cases of different sizes")
+    print(HEADER, *map(format_row, rows), sep="\n")
+    if arguments.to:
+        arguments.to.write_text(json.dumps({"from": arguments.benchmark.name, "rows": rows}, indent=1) + "\n")
