@@ -152,7 +152,7 @@ def count_bytes_per_edge(way: Way) -> int:
     total = (size.layers + 2) * features + GRAPH_BYTES_PER_EDGE
     if way.memory == "fast":
         hidden = OPERAND_BYTES.get(way.precision, 4) * (size.mlp_depth * size.mlp_hidden_dim)
-        total += size.layers * (hidden + features)
+        total += (size.layers + 1) * (hidden + features)  # the encoder too
     return total
 
 

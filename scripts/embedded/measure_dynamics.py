@@ -14,6 +14,7 @@ from pathlib import Path
 from orbmm.analysis.analyze import analyze_recording
 from orbmm.analysis.run_folder import read_run_folder
 from orbmm.cli.host_memory import keep_freed_memory
+from orbmm.errors import UnstableRun
 from orbmm.report import figures
 from orbmm.settings import override_settings, read_settings
 from orbmm.simulation.progress import ignore_progress
@@ -54,17 +55,22 @@ if __name__ == "__main__":
     parser.add_argument("--compile", action="store_true", help="faster steps after minutes; needs a C++ compiler")
     arguments = parser.parse_args()
     keep_freed_memory()
-    run(arguments, arguments.run.resolve())
+    stopped = None
+    try:
+        run(arguments, arguments.run.resolve())
+    except UnstableRun as reason:  # that is a result too
+        stopped = str(reason)
     analysis = analyze_recording(read_run_folder(arguments.run), discard_ps=DISCARD_PS)
     arguments.to.mkdir(parents=True, exist_ok=True)
     summary = {
         "model": arguments.model,
         "length_ps": arguments.length_ps,
+        "stopped": stopped,
         "discard_ps": DISCARD_PS,
         "verdict": analysis.verdict.line,
         "results": {name: result.summarise() for name, result in analysis.results.items()},
     }
-    print(analysis.verdict.line)
+    print(*filter(None, (stopped, analysis.verdict.line)), sep="\n")
     target = arguments.to / f"dynamics-{arguments.model}"
     target.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
     target.mkdir(exist_ok=True)

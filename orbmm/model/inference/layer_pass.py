@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -134,13 +134,8 @@ def run_and_trace_layer(
         mine = edges[block.rows]  # (C, D)
         gates = layer.open_gates(mine) * envelope[block.rows, None]  # (C, 2)
         first = layer.start_edges(mine, parts, block, space, memory if keep is Keep.ALL else space)
-        if keep is Keep.NOTHING:
-            kept.append(None)
-            output = layer.edge_mlp.finish(first, space)  # (C, D)
-        else:
-            activations = layer.edge_mlp.finish_and_keep(first, space, memory)
-            kept.append(activations if keep is Keep.ALL else replace(activations, first=None))
-            output = activations.output  # (C, D)
+        output, activations = layer.edge_mlp.finish_and_trace(first, keep, space, memory)  # (C, D)
+        kept.append(activations)
         message = layer.edge_mlp.normalize(output)  # (C, D)
         _sum_messages(message, gates, block, received, sent)
         torch.add(mine, message, out=after[block.rows])

@@ -21,7 +21,7 @@ AUTO_SHARE_KEPT = 1 / 2  # of the free memory
 
 
 class Keep(Enum):
-    """What stays of a layer's activations for the way back from the energy to the forces; the rest is computed twice."""
+    """What stays of a perceptron's hidden values for the way back from the energy to the forces; the rest is computed twice."""
 
     NOTHING = "nothing"
     MOST = "all but the first hidden values"
@@ -59,26 +59,26 @@ class MemoryUse:
         return min(MOST_EDGES_PER_BLOCK, max(FEWEST_EDGES_PER_BLOCK, rounded))
 
     def choose_kept(self, architecture: Architecture, edges: int, bytes_each: int, device: torch.device) -> list[Keep]:
-        """What stays of each layer on the way from energy to forces; bytes_each: of one number."""
+        """What stays of the encoder and of each layer on the way from energy to forces; bytes_each: of one number."""
         if self.mode != "auto":
-            return [Keep.ALL if self.mode == "fast" else Keep.NOTHING] * architecture.layers
+            return [Keep.ALL if self.mode == "fast" else Keep.NOTHING] * (1 + architecture.layers)
         return divide_memory(architecture, edges * bytes_each, int(AUTO_SHARE_KEPT * read_free_bytes(device)))
 
 
 def divide_memory(architecture: Architecture, bytes_per_number: int, free_bytes: int) -> list[Keep]:
-    """What each layer may keep in so much memory: first all but the first hidden values, the last layers before the
-    others; then those too. bytes_per_number: of one number for each edge."""
-    kept = [Keep.NOTHING] * architecture.layers
+    """What the encoder and each layer may keep in so much memory: first all but the first hidden values, the last
+    layers before the others; then those too. bytes_per_number: of one number for each edge."""
+    kept = [Keep.NOTHING] * (1 + architecture.layers)
     free = (
         free_bytes - (architecture.layers + 1) * architecture.latent_dim * bytes_per_number
     )  # the edges of each layer
     hidden = architecture.mlp_hidden_dim * bytes_per_number
     most = (architecture.mlp_depth - 1) * hidden + architecture.latent_dim * bytes_per_number
     for step, cost in ((Keep.MOST, most), (Keep.ALL, hidden)):
-        for layer in reversed(range(architecture.layers)):
+        for place in reversed(range(len(kept))):
             if cost > free:
                 return kept
-            kept[layer], free = step, free - cost
+            kept[place], free = step, free - cost
     return kept
 
 

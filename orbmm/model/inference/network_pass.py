@@ -22,17 +22,18 @@ from orbmm.model.inference.layer_pass import (
     run_layer,
 )
 from orbmm.model.inference.memory import Keep
-from orbmm.model.inference.perceptron_pass import PerceptronPass, Workspace
+from orbmm.model.inference.perceptron_pass import Activations, FreshMemory, PerceptronPass, Workspace
 from orbmm.model.network import EDGE_ENVELOPE_POWER, InteractionLayer, OrbNetwork
 from orbmm.model.precision import Precision
 
 
 @dataclass(frozen=True)
 class NetworkTrace:
-    """What the way back needs: edges in blocks, their envelope (E,), and the trace of each layer."""
+    """What the way back needs: edges in blocks, their envelope (E,), what was kept of the encoder, and each layer's trace."""
 
     blocks: list[EdgeBlock]
     envelope: Tensor
+    encoder: list[Activations | None]
     layers: list[LayerTrace]
 
 
@@ -53,7 +54,7 @@ class NetworkPass:
     def run(self, graph: AtomGraph) -> Tensor:
         """Node features (N, D)."""
         blocks, nodes, condition = self._begin(graph)
-        edges, envelope = self._run_encoder(graph.vectors, blocks)
+        edges, envelope, _ = self._run_encoder(graph.vectors, blocks, Keep.NOTHING)
         for number, layer in enumerate(self._layers, start=1):
             with record_function(f"orbmm: layer {number}"):
                 nodes = layer.condition(nodes, condition)
@@ -61,16 +62,16 @@ class NetworkPass:
         return nodes
 
     def run_and_trace(self, graph: AtomGraph, keep: Sequence[Keep]) -> tuple[Tensor, NetworkTrace]:
-        """Node features (N, D), and what the way back needs; keep: what stays of each layer."""
+        """Node features (N, D), and what the way back needs; keep: what stays of the encoder and of each layer."""
         blocks, nodes, condition = self._begin(graph)
-        edges, envelope = self._run_encoder(graph.vectors, blocks)
+        edges, envelope, encoder = self._run_encoder(graph.vectors, blocks, keep[0])
         traces = []
         for number, layer in enumerate(self._layers, start=1):
             with record_function(f"orbmm: layer {number}"):
                 nodes = layer.condition(nodes, condition)
-                nodes, edges, trace = run_and_trace_layer(layer, nodes, edges, envelope, blocks, keep[number - 1])
+                nodes, edges, trace = run_and_trace_layer(layer, nodes, edges, envelope, blocks, keep[number])
                 traces.append(trace)
-        return nodes, NetworkTrace(blocks, envelope, traces)
+        return nodes, NetworkTrace(blocks, envelope, encoder, traces)
 
     def pull_back(self, slope: Tensor, vectors: Tensor, trace: NetworkTrace) -> Tensor:
         """The derivative by the edge vectors (E, 3), from that by the node features (N, D). The trace is used up."""
@@ -82,36 +83,45 @@ class NetworkPass:
                     self._layers[number], trace.layers.pop(), trace.envelope, trace.blocks, slopes, first=number == 0
                 )
                 slopes = LayerSlopes(by_nodes, slopes.edges, slopes.envelope)
-        return self._pull_back_encoder(vectors, trace.blocks, slopes)
+        return self._pull_back_encoder(vectors, trace, slopes)
 
     def _begin(self, graph: AtomGraph) -> tuple[list[EdgeBlock], Tensor, Tensor | None]:
         blocks = cut_into_blocks(graph.senders, graph.receivers, len(graph.atomic_numbers), self.edges_per_block)
         return blocks, self._elements.index_select(0, graph.atomic_numbers), self.network._condition(graph)
 
-    def _run_encoder(self, vectors: Tensor, blocks: list[EdgeBlock]) -> tuple[Tensor, Tensor]:
-        """Edge features (E, D) and envelope (E,)."""
+    def _run_encoder(
+        self, vectors: Tensor, blocks: list[EdgeBlock], keep: Keep
+    ) -> tuple[Tensor, Tensor, list[Activations | None]]:
+        """Edge features (E, D), envelope (E,), and what is kept of each block."""
         edges = vectors.new_empty(len(vectors), self.network.architecture.latent_dim)
         envelope = vectors.new_empty(len(vectors))
-        space = Workspace(vectors.device)
+        space, memory = Workspace(vectors.device), FreshMemory(vectors.device)
+        encode = self._encode_edges
+        kept = []
         with record_function("orbmm: edge features"):
             for block in blocks:
                 shape, envelope[block.rows] = self._describe(vectors[block.rows])  # (C, R * A)
-                first = self._encode_edges.start(shape, space).add_(self._encode_edges.first_bias)
-                edges[block.rows] = self._encode_edges.normalize(self._encode_edges.finish(first, space))
-        return edges, envelope
+                first = encode.start(shape, memory if keep is Keep.ALL else space).add_(encode.first_bias)  # (C, H)
+                output, activations = encode.finish_and_trace(first, keep, space, memory)  # (C, D)
+                edges[block.rows] = encode.normalize(output)
+                kept.append(activations)
+        return edges, envelope, kept
 
-    def _pull_back_encoder(self, vectors: Tensor, blocks: list[EdgeBlock], slopes: LayerSlopes) -> Tensor:
+    def _pull_back_encoder(self, vectors: Tensor, trace: NetworkTrace, slopes: LayerSlopes) -> Tensor:
         """The derivative by the edge vectors (E, 3)."""
         result = torch.empty_like(vectors)
         space = Workspace(vectors.device)
         encode = self._encode_edges
         with record_function("orbmm: edge features backwards"):
-            for block in blocks:
+            for block, kept in zip(trace.blocks, trace.encoder, strict=True):
                 with torch.enable_grad():
                     leaf = vectors[block.rows].detach().requires_grad_(True)  # (C, 3)
                     shape, envelope = self._describe(leaf)
-                first = encode.start(shape.detach(), space).add_(encode.first_bias)  # (C, H)
-                kept = encode.finish_and_keep(first, space, space)
+                first = kept.first if kept is not None else None
+                if first is None:
+                    first = encode.start(shape.detach(), space).add_(encode.first_bias)  # (C, H)
+                if kept is None:
+                    kept = encode.finish_and_keep(first, space, space)
                 by_first = encode.pull_back(slopes.edges[block.rows], first, kept, space)  # (C, H)
                 outer = (encode.pull_back_start(by_first), slopes.envelope[block.rows])
                 (result[block.rows],) = torch.autograd.grad((shape, envelope), leaf, outer)

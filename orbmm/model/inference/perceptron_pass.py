@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from orbmm.model.inference.memory import Keep
 from orbmm.model.perceptron import NormalizedPerceptron
 from orbmm.model.precision import Precision
 
@@ -96,6 +97,15 @@ class PerceptronPass:
             hidden = torch.addmm(bias, self.precision.round_operand(active), matrix, out=out)  # (C, H), at last (C, D)
             later.append(hidden)
         return Activations(first, tuple(later[:-1]), later[-1].to(self.precision.dtype))
+
+    def finish_and_trace(
+        self, first: Tensor, keep: Keep, space: Workspace, memory: FreshMemory
+    ) -> tuple[Tensor, Activations | None]:
+        """The output before normalisation (C, D), and as much for the way back as is to be kept."""
+        if keep is Keep.NOTHING:
+            return self.finish(first, space), None
+        activations = self.finish_and_keep(first, space, memory)
+        return activations.output, activations if keep is Keep.ALL else replace(activations, first=None)
 
     def normalize(self, output: Tensor) -> Tensor:
         """Scale rows (C, D) to unit root mean square, times the learned weight."""

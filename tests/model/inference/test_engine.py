@@ -143,8 +143,8 @@ def test_memory_is_given_to_the_last_layers_first() -> None:
     architecture = make_random_potential("orb-v3-conservative-inf-omat").record.architecture
     numbers = 1_000_000  # one number of each edge: 1 MB
     edges = 6 * 256 * numbers
-    assert divide_memory(architecture, numbers, 0) == [Keep.NOTHING] * 5
+    assert divide_memory(architecture, numbers, 0) == [Keep.NOTHING] * 6  # the encoder, and five layers
     one = divide_memory(architecture, numbers, edges + (1024 + 256) * numbers)
-    assert one == [Keep.NOTHING] * 4 + [Keep.MOST]
-    assert divide_memory(architecture, numbers, edges + 5 * (1024 + 256) * numbers) == [Keep.MOST] * 5
-    assert divide_memory(architecture, numbers, edges + 5 * (2048 + 256) * numbers) == [Keep.ALL] * 5
+    assert one == [Keep.NOTHING] * 5 + [Keep.MOST]
+    assert divide_memory(architecture, numbers, edges + 6 * (1024 + 256) * numbers) == [Keep.MOST] * 6
+    assert divide_memory(architecture, numbers, edges + 6 * (2048 + 256) * numbers) == [Keep.ALL] * 6
