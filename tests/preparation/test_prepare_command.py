@@ -26,23 +26,29 @@ def test_a_built_in_system_becomes_a_folder_that_can_be_run(tmp_path: Path, monk
     assert result.exit_code == 0, result.stderr
     assert "next: orbmm run prepared/alanine-dipeptide/system.toml" in result.stdout
     assert "not for research" in " ".join(result.stdout.split())
+    assert "warning: density 0." in result.stdout
     settings = read_settings(tmp_path / "prepared" / "alanine-dipeptide" / "system.toml")
     assert settings.system.structure is not None and settings.system.structure.is_file()
     assert (settings.system.seed, settings.system.padding_nm, settings.preparation.equilibration_ps) == (3, 0.5, 0)
 
 
-def test_a_recipe_is_followed_and_the_command_line_overrules_it(tmp_path: Path, write_peptide: WritePeptide) -> None:
+def test_a_recipe_is_followed_and_the_command_line_overrules_it(
+    tmp_path: Path, write_peptide: WritePeptide, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
         f'[system]\nname = "acid"\nsource = "{write_peptide("ASP")}"\npadding_nm = 0.5\nseed = 7\n'
         "[preparation]\nequilibration_ps = 0\n[run]\nlength_ps = 0.25\n"
     )
-    result = invoke(recipe, "--ph", 3.5, "--output", tmp_path / "out")
+    result = invoke(recipe, "--ph", 3.5, "--output", tmp_path / "out", "--equilibration-ps", 0.01)
     assert result.exit_code == 0, result.stderr
     settings = read_settings(tmp_path / "out" / "system.toml")
     assert (settings.system.ph, settings.system.seed, settings.run.length_ps) == (3.5, 7, 0.25)
-    assert "ASP A:2 as ASH" in " ".join(result.stdout.split())
+    assert "ASP as ASH: A:2 (pH 3.5)" in " ".join(result.stdout.split())
     assert json.loads((tmp_path / "out" / "preparation.json").read_text())["solute_charge"] == 0
+    stages = ["repairing", "placing", "filling", "minimising", "equilibrating"]
+    assert [message.split()[0] for message in caplog.messages] == stages
 
 
 def test_a_model_that_needs_the_charge_gets_it(tmp_path: Path, write_peptide: WritePeptide) -> None:

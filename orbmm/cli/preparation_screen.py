@@ -1,0 +1,114 @@
+"""What is seen of a preparation: a bar while it goes on, and at its end all that was changed and decided."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from orbmm.checkpoints.catalog import CheckpointRecord
+    from orbmm.preparation.progress import OnProgress
+    from orbmm.preparation.protonation import Protonation
+    from orbmm.preparation.record import PreparationRecord
+
+# Forms that are only counted where pH decided: the usual ones of water at pH 7.
+_USUAL_FORMS = {"ASP": "charged", "GLU": "charged", "LYS": "charged", "CYS": "neutral"}
+
+
+@contextmanager
+def follow_preparation(console: Console) -> Iterator[OnProgress]:
+    """A function that draws how far a stage is, on a terminal; elsewhere the lines that name the stages are enough."""
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    if not console.is_terminal:
+        yield lambda stage, done: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True)
+    tasks = {}
+
+    def draw(stage: str, done: float) -> None:
+        if stage not in tasks:
+            tasks[stage] = bar.add_task(stage, total=1.0)
+        bar.update(tasks[stage], completed=done)
+        bar.start()
+        if done >= 1.0:  # the next line of the log must not run into the bar
+            bar.stop()
+            bar.update(tasks[stage], visible=False)
+
+    try:
+        yield draw
+    finally:
+        bar.stop()
+
+
+def summarize(record: PreparationRecord, model: CheckpointRecord, written: Path, console: Console) -> None:
+    """Print every change and decision, the warnings and the command that comes next."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for fact, value in _collect_facts(record):
+        table.add_row(fact, value)
+    console.print(table)
+    for warning in record.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    console.print(f"warning: {model.name}: {model.note}", style="yellow", markup=False)
+    console.print(f"next: orbmm run {written}", markup=False, soft_wrap=True)
+
+
+def _collect_facts(record: PreparationRecord) -> Iterator[tuple[str, str]]:
+    """What was changed and what came out, in the order in which it was done."""
+    yield "source", record.origin
+    for choice in record.alternate_locations:
+        others = ", ".join(f"{letter} {occupancy:g}" for letter, occupancy in choice.occupancies.items())
+        yield "location taken", f"{choice.chosen} of {choice.residue} (occupancies: {others})"
+    yield from _collect_repairs(record)
+    for site in record.metal_sites:
+        ligands = (f"{ligand.name} of {ligand.residue} {ligand.distance_angstrom:.2f} Å" for ligand in site.ligands)
+        yield "metal site", f"{site.metal}: {', '.join(ligands) or 'nothing binds it'}"
+    yield from (("disulfide", bond) for bond in record.disulfides)
+    yield from (("protonation", line) for line in describe_protonation(record.protonation))
+    ions = ", ".join(f"{count} {name}" for name, count in record.solvation.ions_added.items())
+    yield "solvent", f"{record.solvation.waters_added} waters added; ions: {ions or 'none'}"
+    yield "charge", f"{record.charge} (solute {record.solute_charge}), multiplicity {record.multiplicity}"
+    edges = " x ".join(f"{sum(length**2 for length in vector) ** 0.5:.3f}" for vector in record.box_nm)
+    density = f"{record.relaxation.density_g_per_cm3:.3f} g/cm3"
+    yield "box", f"{record.atoms} atoms, {record.box_shape}, edges {edges} nm, {density}"
+
+
+def _collect_repairs(record: PreparationRecord) -> Iterator[tuple[str, str]]:
+    repairs = record.repairs
+    if repairs is None:
+        return
+    if repairs.models > 1:
+        yield "model", f"the first of {repairs.models}"
+    yield from (("replaced", f"{residue} by {name}") for residue, name in repairs.residues_replaced.items())
+    yield from (("removed", f"{count} {name}") for name, count in repairs.residues_removed.items())
+    yield from (("residues added", added) for added in repairs.residues_added)
+    yield from (("atoms added", f"{', '.join(names)} of {residue}") for residue, names in repairs.atoms_added.items())
+    if repairs.hydrogens_removed:
+        yield "hydrogens", f"{repairs.hydrogens_removed} of the file placed anew"
+    yield "waters kept", str(repairs.waters_kept)
+
+
+def describe_protonation(protonation: tuple[Protonation, ...]) -> Iterator[str]:
+    """Every titratable residue: the usual forms counted in one line, all others by residue, a line for each reason."""
+    usual: Counter[tuple[str, str]] = Counter()
+    others: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for entry in protonation:
+        name, key = entry.residue.split()
+        if entry.form == name and name in _USUAL_FORMS and entry.reason.startswith("pH"):
+            usual[name, _USUAL_FORMS[name]] += 1
+        else:
+            others[name, entry.form, entry.reason].append(key)
+    for (name, form, reason), keys in sorted(others.items()):
+        yield f"{name} as {form}: {', '.join(keys)} ({reason})"
+    if usual:
+        yield ", ".join(f"{count} {name} {state}" for (name, state), count in sorted(usual.items()))
