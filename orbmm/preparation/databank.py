@@ -8,13 +8,18 @@ The cache folder holds
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from orbmm.errors import MissingDependency, PreparationError
 from orbmm.settings.cache import cache_folder
 
 _ENTRY_URL = "https://files.rcsb.org/download/{}.pdb"
+
+_log = logging.getLogger(__name__)
 
 
 def fetch_entry(entry: str) -> tuple[Path, str]:
@@ -38,13 +43,26 @@ def _download(address: str, path: Path) -> None:
         import requests
     except ImportError as error:
         raise MissingDependency("downloading PDB entries needs the package 'pooch': pip install pooch") from error
+    _log.info("downloading %s", address)
     try:
-        pooch.retrieve(address, known_hash=None, fname=path.name, path=path.parent, progressbar=False)
+        with _quieten(pooch.get_logger()):
+            pooch.retrieve(address, known_hash=None, fname=path.name, path=path.parent, progressbar=False)
     except (requests.RequestException, OSError) as error:
         raise PreparationError(
             f"{address} cannot be downloaded ({type(error).__name__}); fetch the entry elsewhere and either name the "
             f"file as source or put it at {path}"
         ) from error
+
+
+@contextmanager
+def _quieten(logger: logging.Logger) -> Iterator[None]:
+    """Warnings only: pooch writes its news to stderr, where an error is to be the one line."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check_against_note(path: Path) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from openmm import Platform, app
+from openmm import app
 from pdbfixer import PDBFixer
 
 from orbmm.errors import PreparationError
 from orbmm.preparation.chirality import list_mirrored_residues
 from orbmm.preparation.missing_residues import find_missing_residues
 from orbmm.preparation.randomness import seeded_random
-from orbmm.preparation.residues import is_metal, is_polymer, is_water, label_residue
+from orbmm.preparation.read_structure import join_few, read_structure
+from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_metal, is_polymer, is_water, label_residue
 from orbmm.preparation.source import StructureFile
 from orbmm.settings.preparation import PreparationSettings
 
@@ -50,12 +50,12 @@ def repair_structure(file: StructureFile, settings: PreparationSettings, seed: i
     name them: a long floating end would be an invention.
     Raises PreparationError: file unreadable, residues named that are not there, nothing left.
     """
-    fixer, models = _read(file)
+    fixer, models, oddities = read_structure(file)
     _keep_chains(fixer, settings.chains)
     fixer.findNonstandardResidues()
     replaced = {label_residue(residue): name for residue, name in fixer.nonstandardResidues}
     fixer.replaceNonstandardResidues()
-    removed = _remove_residues(fixer, settings)
+    gone = _remove_residues(fixer, settings)
     hydrogens = _remove_hydrogens(fixer)
     _rename_waters(fixer)
     added, warnings = find_missing_residues(fixer, settings)
@@ -63,9 +63,10 @@ def repair_structure(file: StructureFile, settings: PreparationSettings, seed: i
     atoms_added = _list_missing_atoms(fixer)
     with seeded_random(seed):
         fixer.addMissingAtoms(seed=seed)
-    warnings += _warn_of_mirrored(fixer, atoms_added)
+    warnings = (*oddities, *_warn_of_unidentified(gone), *warnings, *_warn_of_mirrored(fixer, atoms_added))
+    removed = Counter(residue.name for residue in gone)
     waters = sum(is_water(residue) for residue in fixer.topology.residues())
-    repairs = Repairs(models, replaced, removed, added, atoms_added, hydrogens, waters, warnings)
+    repairs = Repairs(models, replaced, dict(removed), added, atoms_added, hydrogens, waters, warnings)
     return app.Modeller(fixer.topology, fixer.positions), repairs
 
 
@@ -75,23 +76,6 @@ def _warn_of_mirrored(fixer: PDBFixer, atoms_added: Mapping[str, tuple[str, ...]
         if "CB" in atoms_added.get(residue, ()):
             raise PreparationError(f"{residue} lacks CB, and building it gave a D-amino acid: add CB to the file")
     return tuple(f"{residue} is a D-amino acid in the file" for residue in mirrored)
-
-
-def _read(file: StructureFile) -> tuple[PDBFixer, int]:
-    """The file in PDBFixer, which takes its first model, and the number of models."""
-    platform = Platform.getPlatform("Reference")  # repeats bitwise
-    try:
-        if file.kind == "pdb":
-            models = app.PDBFile(io.StringIO(file.text)).getNumFrames()
-            fixer = PDBFixer(pdbfile=io.StringIO(file.text), platform=platform)
-        else:
-            models = app.PDBxFile(io.StringIO(file.text)).getNumFrames()
-            fixer = PDBFixer(pdbxfile=io.StringIO(file.text), platform=platform)
-    except (ValueError, IndexError, KeyError, AttributeError, TypeError) as error:
-        raise PreparationError(f"{file.origin} cannot be read as a structure file: {error}") from error
-    if fixer.topology.getNumAtoms() == 0:
-        raise PreparationError(f"{file.origin} holds no atoms")
-    return fixer, models
 
 
 def _keep_chains(fixer: PDBFixer, wanted: tuple[str, ...]) -> None:
@@ -106,8 +90,8 @@ def _keep_chains(fixer: PDBFixer, wanted: tuple[str, ...]) -> None:
     fixer.removeChains(chainIds=[chain for chain in having if chain not in wanted])
 
 
-def _remove_residues(fixer: PDBFixer, settings: PreparationSettings) -> dict[str, int]:
-    """Take out what does not stay; PDBFixer.removeHeterogens would take the metals along."""
+def _remove_residues(fixer: PDBFixer, settings: PreparationSettings) -> list[app.topology.Residue]:
+    """Take out what does not stay, and return it; PDBFixer.removeHeterogens would take the metals along."""
 
     def stays(residue: app.topology.Residue) -> bool:
         if is_water(residue):
@@ -124,7 +108,16 @@ def _remove_residues(fixer: PDBFixer, settings: PreparationSettings) -> dict[str
             "nothing of the structure is protein, nucleic acid, water, metal or named in keep_heterogens"
         )
     _delete(fixer, gone)
-    return dict(Counter(residue.name for residue in gone))
+    return gone
+
+
+def _warn_of_unidentified(gone: list[app.topology.Residue]) -> Iterator[str]:
+    names = [label_residue(residue) for residue in gone if residue.name in UNIDENTIFIED_NAMES]
+    if names:
+        yield (
+            f"{', '.join(join_few(names))}: not identified by those who made the file, left out; "
+            "give it its true name and element in the file to keep it"
+        )
 
 
 def _remove_hydrogens(fixer: PDBFixer) -> int:

@@ -8,6 +8,7 @@ from pdbfixer.pdbfixer import dnaResidues, proteinResidues, rnaResidues
 from orbmm.errors import PreparationError, name_nearest
 
 WATER_NAMES = frozenset({"HOH", "DOD", "WAT", "H2O"})
+UNIDENTIFIED_NAMES = frozenset({"UNX", "UNL", "UNK"})  # atom or ion, ligand, residue: density of unknown origin
 CAP_NAMES = frozenset({"ACE", "NME", "NH2"})
 POLYMER_NAMES = frozenset(proteinResidues) | frozenset(dnaResidues) | frozenset(rnaResidues) | CAP_NAMES | {"N"}
 NONMETALS = frozenset({1, 2, *range(5, 11), *range(14, 19), *range(32, 37), *range(52, 55), 85, 86})  # atomic numbers
@@ -49,7 +50,9 @@ def is_water(residue: app.topology.Residue) -> bool:
 
 
 def is_metal(residue: app.topology.Residue) -> bool:
-    """Whether the residue is one metal atom."""
+    """Whether the residue is one metal atom; OpenMM makes uranium of an unidentified one, by its name UNK."""
+    if residue.name in UNIDENTIFIED_NAMES:
+        return False
     atoms = list(residue.atoms())
     return len(atoms) == 1 and atoms[0].element is not None and atoms[0].element.atomic_number not in NONMETALS
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -115,3 +118,15 @@ def test_without_a_network_the_error_says_where_to_put_the_entry(cache: Path, mo
 def test_an_entry_is_downloaded_from_the_protein_data_bank() -> None:
     file = read_source("pdb:1UAO")
     assert file.text.startswith("HEADER") and file.origin == "https://files.rcsb.org/download/1UAO.pdb"
+
+
+def test_without_a_network_the_error_is_the_one_line_on_stderr(tmp_path: Path) -> None:
+    command = "from orbmm.cli.main import main; main()"
+    environment = os.environ | {"ORBMM_CACHE": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+    result = subprocess.run(
+        [sys.executable, "-c", command, "prepare", "pdb:1UAO"], cwd=tmp_path, env=environment, text=True,
+        capture_output=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: https://files.rcsb.org/download/1UAO.pdb cannot be downloaded")
+    assert result.stderr.count("\n") == 1
