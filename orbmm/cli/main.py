@@ -1,4 +1,4 @@
-"""Gathers the subcommands and turns errors into one line and an exit code."""
+"""Gathers the subcommands under one command line."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import sys
 from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from orbmm import OrbmmError, __version__
+from orbmm import __version__
 from orbmm.cli.analyze import analyze
 from orbmm.cli.benchmark import benchmark
 from orbmm.cli.doctor import doctor
 from orbmm.cli.estimate import estimate
 from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.cli.models import models
+from orbmm.cli.one_line_errors import OneLineErrors
 from orbmm.cli.prepare import prepare
 from orbmm.cli.report import report
 from orbmm.cli.resume import resume
@@ -29,23 +29,11 @@ PANELS = {
 }
 
 
-class OneLineErrors(TyperGroup):
-    """Prints an OrbmmError as one line on stderr and exits with its code; anything else keeps its traceback."""
-
-    def invoke(self, ctx: typer.Context) -> object:
-        """Run the command that was asked for."""
-        try:
-            return super().invoke(ctx)
-        except OrbmmError as error:
-            if ctx.params["debug"]:
-                raise
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(error.exit_code) from error
-
-
 def build_app() -> typer.Typer:
     """The whole command line."""
-    app = typer.Typer(cls=OneLineErrors, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(
+        cls=OneLineErrors, invoke_without_command=True, add_completion=False, pretty_exceptions_enable=False
+    )
     app.callback()(_start)
     for panel, commands in PANELS.items():
         for command in commands:
@@ -60,6 +48,7 @@ def _print_version(wanted: bool) -> None:
 
 
 def _start(
+    ctx: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
@@ -69,6 +58,9 @@ def _start(
 
     Start with `orbmm run systems/alanine-dipeptide/system.toml`, or see `orbmm models` and `orbmm doctor`.
     """
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+        raise typer.Exit
     logging.basicConfig(format="%(message)s", handlers=_make_handlers())
     logging.getLogger("orbmm").setLevel(logging.DEBUG if debug else logging.INFO)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orbmm.cli.follow import follow_progress, tell
+from orbmm.errors import SettingsError
 
 if TYPE_CHECKING:
     from orbmm.settings import Settings
@@ -83,13 +84,13 @@ def _choose_length(settings: Settings, length_ps: float | None, steps: int | Non
     if length_ps is None and steps is None:
         return None
     if settings.stage and settings.stage[-1].length_ps is not None:
-        raise typer.BadParameter("the last [[stage]] says its own length_ps: change it there, or take it out")
+        raise SettingsError("the last [[stage]] says its own length_ps: change it there, or take it out")
     if steps is None:
         return length_ps
     if length_ps is not None:
-        raise typer.BadParameter("give --length-ps or --steps, not both")
+        raise SettingsError("give --length-ps or --steps, not both")
     if steps < 1:
-        raise typer.BadParameter(f"--steps is {steps}, but must be at least 1")
+        raise SettingsError(f"--steps is {steps}, but must be at least 1")
     return steps * settings.production.timestep_fs / 1000.0
 
 
@@ -97,7 +98,7 @@ def _choose_rmsd(settings: Settings, show: str | None) -> str | None:
     if show is None:
         return None
     if show != "rmsd":
-        raise typer.BadParameter(f"--show is {show}, but can only be rmsd")
+        raise SettingsError(f"--show is {show}, but can only be rmsd")
     return settings.run.show_rmsd or "solute heavy"
 
 

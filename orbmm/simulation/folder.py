@@ -91,7 +91,7 @@ def claim_folder(path: Path) -> Iterator[RunFolder]:
         path.mkdir(parents=True, exist_ok=True)
         _require_free(path)
     except OSError as error:
-        raise RunError(f"run folder {path} cannot be made ({error.strerror})") from error
+        raise RunError(f"run folder {path} cannot be made ({error.strerror}); choose another --output") from error
     with lock_folder(path):
         _require_free(path)  # somebody else may have been faster
         yield RunFolder(path)
@@ -130,7 +130,9 @@ def read_record(folder: RunFolder) -> dict[str, Any]:
         record = json.loads(folder.record.read_text(encoding="utf-8"))
         inputs = {key: record[key] for key in _NEEDED}["inputs"]
     except (ValueError, KeyError) as error:
-        raise RunError(f"{folder.record} is damaged ({error})") from error
+        raise RunError(
+            f"{folder.record} is damaged ({error}); bring it back from a copy, or begin a new run"
+        ) from error
     changed = [name for name, sha256 in inputs.items() if not _is_unchanged(folder.path / name, sha256)]
     if changed:
         raise RunError(
@@ -151,6 +153,8 @@ def _copy_inputs(folder: RunFolder, settings: Settings) -> tuple[Settings, list[
         source = getattr(getattr(settings, table), key)
         if source is None:
             continue
+        if not source.is_file():
+            raise RunError(f"{table}.{key} is {source}, where no file is; correct the path or leave it away")
         copy = folder.path / "input" / f"{key}{source.suffix}"
         copy.parent.mkdir(exist_ok=True)
         try:

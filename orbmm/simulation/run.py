@@ -9,6 +9,7 @@ from pathlib import Path
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.errors import RunError
 from orbmm.settings import Settings, override_settings
+from orbmm.simulation.doubts import tell_doubts
 from orbmm.simulation.folder import claim_folder, describe_run, explain_disk_errors
 from orbmm.simulation.forces import ConfidenceSource, ForceSource, NetworkForces
 from orbmm.simulation.foresight import check_stages
@@ -20,7 +21,6 @@ from orbmm.simulation.schedule import PRODUCTION
 from orbmm.simulation.stage_system import StageSystem
 from orbmm.simulation.stages import Reached, Run, run_stages
 from orbmm.simulation.start import Start, read_start
-from orbmm.simulation.training_domain import warn_untrained
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,7 +55,6 @@ def start_run(
     record = find_record(settings.model.name)
     settings = resolve_settings(settings, record)
     start = read_start(settings.system)
-    warn_untrained(start.topology, record)
     system = forces.create_system(start.topology, settings.model)
     platform = find_platform(system, settings.run.platform)
     confidence = open_confidence(forces, settings, start)
@@ -64,6 +63,7 @@ def start_run(
     path = find_output(settings)
     with explain_disk_errors(path), claim_folder(path) as folder, interruption:
         describe_run(folder, settings, list_facts(settings, system, platform, forces.identify(settings.model)))
+        tell_doubts(settings, start.topology, record)
         reached = run_stages(Run(folder, settings, stage_system, confidence, on_progress), interruption)
     return make_outcome(folder.path, settings, reached)
 
@@ -105,10 +105,4 @@ def resolve_settings(settings: Settings, record: CheckpointRecord) -> Settings:
     if friction is None:
         friction = record.friction_per_ps
         _LOG.info("friction %g/ps for %s: %s", friction, record.name, record.friction_reason)
-    if record.kind == "direct" and any(stage.pressure_bar is not None for stage in settings.stages):
-        _LOG.warning(
-            "%s is a direct model: its forces are not the gradient of its energy, and a barostat goes by the energy; "
-            "the density may come out wrong. A conservative model has no such doubt",
-            record.name,
-        )
     return override_settings(settings, {"run": {"friction_per_ps": friction, "output": find_output(settings)}})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from openmm import app, unit
 from orbmm.errors import RunError, StructureError
 from orbmm.settings.system import SystemSettings
 
-_LOG = logging.getLogger(__name__)
 _READERS = {".pdb": app.PDBFile, ".ent": app.PDBFile, ".cif": app.PDBxFile, ".mmcif": app.PDBxFile}
 
 
@@ -34,18 +32,14 @@ def read_start(system: SystemSettings) -> Start:
     if system.structure is None:
         raise RunError(f"[system] of {system.name} names no structure; build one with `orbmm prepare`")
     start = _read_structure(system.structure)
-    if not any(atom.element is app.element.hydrogen for atom in start.topology.atoms()):
-        _LOG.warning("%s holds no hydrogen atoms: it may need `orbmm prepare` first", system.structure)
-    if start.topology.getPeriodicBoxVectors() is None:
-        _LOG.warning("%s has no periodic box: it is run in vacuum", system.structure)
     return start if system.state is None else _apply_state(start, system.state)
 
 
 def _read_structure(path: Path) -> Start:
+    _require_file(path, "structure")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise StructureError(f"{path}: the suffix must be one of {', '.join(_READERS)}")
-    _require_file(path, "structure")
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:  # old files hold names in other encodings
             structure = reader(stream)
@@ -93,6 +87,8 @@ def _read_state(path: Path) -> openmm.State:
 
 
 def _require_file(path: Path, what: str) -> None:
+    if path.is_dir():
+        raise RunError(f"{what} {path} is a folder; name the file in it")
     if not path.is_file():
         raise RunError(f"{what} file {path} does not exist; `orbmm prepare` builds a box, or correct the path")
 

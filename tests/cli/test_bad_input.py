@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
+import numpy as np
 import pytest
-from typer.testing import CliRunner
+import safetensors.numpy
+from typer.testing import CliRunner, Result
 
 from orbmm.cli.main import build_app
+from orbmm.errors import RunError
+from orbmm.settings import SystemSettings
+from orbmm.simulation import run as start_module
 
 WATER = """\
 CRYST1   18.000   18.000   18.000  90.00  90.00  90.00 P 1           1
@@ -18,6 +25,7 @@ HETATM    2  H1  HOH A   1       0.957   0.000   0.000  1.00  0.00           H
 HETATM    3  H2  HOH A   1      -0.240   0.927   0.000  1.00  0.00           H
 END
 """
+ALTERED = "orb-v3-direct-inf-omat-20250404.ckpt"
 SYSTEM = '[system]\nname = "water"\nstructure = "water.pdb"\n'
 
 
@@ -57,10 +65,26 @@ def write_inputs(folder: Path) -> None:
         "weights.toml": SYSTEM + '[model]\nweights = "torn.safetensors"\n',
         "torn.safetensors": "torn",
         "residue.pdb": WATER.replace("HOH A   1", "XYZ A   1"),
+        "pressure.toml": SYSTEM.replace("water.pdb", "vacuum.pdb") + '[[stage]]\nkind = "produce"\npressure_bar = 1.0\n',
+        "vacuum.pdb": WATER.partition("\n")[2],
+        "absent.toml": SYSTEM + '[run]\nplatform = "HIP"\n',
+        "reference.toml": SYSTEM + '[analysis]\nreference = "gone.pdb"\n',
+        "folder.toml": SYSTEM.replace("water.pdb", "folder"),
+        "state.toml": SYSTEM + 'state = "water.pdb"\n',
+        "short.toml": SYSTEM + '[model]\nweights = "short.safetensors"\n',
+        "altered.toml": SYSTEM + '[model]\nname = "orb-v3-direct-inf-omat"\n',
+        f"cache/weights/{ALTERED}": "\x80 these are not what came first",
+        f"cache/weights/{ALTERED}.sha256": f"{'0' * 64}  {ALTERED}\n",
+        "taken/note.txt": "somebody else's",
+        "damaged/settings.toml": SYSTEM,
+        "damaged/run.json": '{"settings": ',
     }  # fmt: skip
     for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     (folder / "folder").mkdir()
+    whole = safetensors.numpy.save({"scale": np.zeros(100, dtype=np.float32)})
+    (folder / "short.safetensors").write_bytes(whole[:-100])
 
 
 BAD = {
@@ -91,14 +115,43 @@ BAD = {
     "run nan.toml": "finite",
     "run text.toml": "no atoms",
     "run weights.toml": "torn.safetensors",
+    "run folder.toml": "is a folder",
+    "run state.toml": "not an OpenMM state",
+    "run short.toml": "weights={here}/short.safetensors is torn",
+    "run altered.toml": "was altered",
+    "run pressure.toml": "the structure has no box",
+    "run absent.toml": "available: CPU",
+    "run reference.toml": "analysis.reference is {here}/gone.pdb, where no file is",
+    "run good.toml --output taken": "taken is not empty",
+    "run good.toml --output water.pdb": "choose another --output",
+    "run good.toml --output water.pdb/run": "Not a directory",
+    "run good.toml --log folder": "log file folder",
+    "run good.toml --weights gone.ckpt": "gone.ckpt does not exist",
+    "run good.toml --steps five": "'--steps'",
+    "run good.toml --steps 0": "--steps is 0",
+    "run good.toml --stps 5": "--steps",
+    "run good.toml twice.toml": "twice.toml",
+    "run good.toml --steps": "requires an argument",
+    "run": "Missing argument 'SYSTEM.toml'",
+    "--quiett run good.toml": "--quiett",
+    "simulate good.toml": "did you mean 'estimate'",
     "run good.toml --length-ps -1": "length_ps",
     "run good.toml --max-hours 0": "max-hours",
     "resume folder": "folder",
     "resume nowhere": "nowhere",
+    "resume damaged": "run.json is damaged",
+    "resume taken": "not a run folder",
+    "resume damaged --extend 1": "1ns",
     "analyze nowhere": "nowhere",
     "analyze folder": "folder",
+    "analyze folder --every-s 0": "0.1",
+    "analyze --trajectory water.pdb": "--topology",
+    "report --trajectory gone.xtc --topology water.pdb": "gone.xtc",
     "report folder": "folder",
     "prepare nowhere.pdb": "nowhere.pdb",
+    "prepare pdb:2CBA": "cannot be downloaded",
+    "prepare folder": "'folder'",
+    "prepare water.pdb --output water.pdb": "File exists",
     "prepare text.pdb": "text.pdb",
     "prepare water.pdb --ph 20": "ph",
     "prepare water.pdb --box sphere": "box",
@@ -115,24 +168,53 @@ BAD = {
 def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_inputs(tmp_path)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORBMM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there: offline
     return tmp_path
 
 
+def run_words(words: str, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """Call the command line as it is, with its own logging in the place of pytest's."""
+    monkeypatch.setattr(logging.root, "handlers", [])
+    return CliRunner().invoke(build_app(), words.split())
+
+
 @pytest.mark.parametrize("words", BAD)
-@pytest.mark.usefixtures("inputs")
-def test_it_is_named_in_one_line(words: str) -> None:
-    result = CliRunner().invoke(build_app(), words.split())
+def test_it_is_named_in_the_only_line_on_stderr(words: str, inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run_words(words, monkeypatch)
     assert result.exit_code == 2, (result.output, result.exception)
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("warning")]
-    assert len(lines) == 1, result.stderr
-    assert BAD[words] in lines[0]
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert result.stderr.startswith("error: ")
+    assert BAD[words].format(here=inputs) in result.stderr
 
 
-@pytest.mark.parametrize("words", ["run unknown-key.toml", "run gpu.toml", "prepare nowhere.pdb", "resume nowhere"])
+def test_a_warning_would_be_seen_on_stderr(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start_module, "read_start", warn_and_fail)
+    result = run_words("run good.toml", monkeypatch)
+    assert result.stderr.splitlines() == ["a warning", "error: and then an error"]
+
+
+def warn_and_fail(settings: SystemSettings) -> NoReturn:
+    """Stands in for reading a structure."""
+    logging.getLogger("orbmm.simulation").warning("a warning")
+    raise RunError("and then an error")
+
+
+def test_help_alone_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run_words("", monkeypatch)
+    assert result.exit_code == 0
+    assert "orbmm doctor" in result.stdout
+    assert result.stderr == ""
+
+
+PROCESSES = ["run unknown-key.toml", "run gpu.toml", "prepare nowhere.pdb", "resume nowhere", "run --stps 5"]
+
+
+@pytest.mark.parametrize("words", PROCESSES)
 def test_a_process_ends_the_same_way(words: str, inputs: Path) -> None:
-    command = [str(Path(sys.executable).parent / "orbmm"), *words.split()]
+    command = [sys.executable, "-c", "from orbmm.cli.main import main; main()", *words.split()]
     done = subprocess.run(command, cwd=inputs, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
-    assert BAD[words] in done.stderr
+    assert BAD.get(words, "--steps") in done.stderr

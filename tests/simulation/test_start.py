@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import openmm
 import pytest
-from openmm import app
+from openmm import app, unit
 
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import StructureError
-from orbmm.settings import SystemSettings
+from orbmm.settings import Settings, SystemSettings
+from orbmm.simulation.doubts import tell_doubts
 from orbmm.simulation.start import read_start
-from orbmm.simulation.training_domain import warn_untrained
 
 ATOM = "ATOM      1  {name:<3s} {residue} A   1       1.000   2.000   3.000  1.00  0.00           {element}\nEND\n"
 
@@ -23,19 +23,27 @@ def _make_topology(*residues: str) -> app.Topology:
     topology = app.Topology()
     chain = topology.addChain()
     for name in residues:
-        topology.addAtom("C", app.element.carbon, topology.addResidue(name, chain))
+        topology.addAtom("H", app.element.hydrogen, topology.addResidue(name, chain))
+    topology.setPeriodicBoxVectors(np.eye(3) * unit.nanometer)
     return topology
 
 
-def test_residues_that_the_embedded_network_does_not_know_are_listed(caplog: pytest.LogCaptureFixture) -> None:
-    warn_untrained(_make_topology("TRP", "ALA", "HOH", "ASP", "TRP"), find_record("orb-mini-conservative-inf-xtb"))
+def _tell(path: Path, topology: app.Topology, model: str) -> None:
+    tell_doubts(Settings(SystemSettings(name="raw", structure=path)), topology, find_record(model))
+
+
+def test_residues_that_the_embedded_network_does_not_know_are_listed(
+    water_box: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    topology = _make_topology("TRP", "ALA", "HOH", "ASP", "TRP")
+    _tell(water_box, topology, "orb-mini-conservative-inf-xtb")
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "was not trained on ASP, TRP in water" in caplog.text
 
 
-def test_known_residues_and_published_models_give_no_warning(caplog: pytest.LogCaptureFixture) -> None:
-    warn_untrained(_make_topology("ACE", "ALA", "NME", "HOH"), find_record("orb-mini-conservative-inf-xtb"))
-    warn_untrained(_make_topology("TRP"), find_record("orb-v3-direct-inf-omat"))
+def test_known_residues_and_published_models_give_no_warning(water_box: Path, caplog: pytest.LogCaptureFixture) -> None:
+    _tell(water_box, _make_topology("ACE", "ALA", "NME", "HOH"), "orb-mini-conservative-inf-xtb")
+    _tell(water_box, _make_topology("TRP"), "orb-v3-direct-inf-omat")
     assert caplog.text == ""
 
 
@@ -44,14 +52,17 @@ def test_a_structure_without_hydrogen_or_box_is_warned_of(tmp_path: Path, caplog
     path.write_text(ATOM.format(name="O", residue="HOH", element="O"))
     start = read_start(SystemSettings(name="raw", structure=path))
     assert np.allclose(start.positions, [[0.1, 0.2, 0.3]])
-    assert "holds no hydrogen atoms" in caplog.text
-    assert "has no periodic box" in caplog.text
+    assert caplog.text == ""  # nothing is told before it is sure that a run begins
+    _tell(path, start.topology, "orb-mini-conservative-inf-xtb")
+    assert f"{path} holds no hydrogen atoms" in caplog.text
+    assert f"{path} has no periodic box" in caplog.text
 
 
-def test_a_solvated_box_is_read_in_silence(water_box: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_solvated_box_is_read_and_run_in_silence(water_box: Path, caplog: pytest.LogCaptureFixture) -> None:
     start = read_start(SystemSettings(name="water", structure=water_box))
     assert len(start.positions) == 45
     assert start.velocities is None
+    _tell(water_box, start.topology, "orb-mini-conservative-inf-xtb")
     assert caplog.text == ""
 
 

@@ -1,0 +1,52 @@
+"""The group of all commands: what goes wrong in one of them, or in how it was called, is one line and an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from typer.core import TyperGroup
+
+from orbmm.errors import OrbmmError, SettingsError, name_nearest
+
+# Newer typers bring a click of their own, older ones use the package: this is the class of whichever is there.
+(_UsageError,) = typer.BadParameter.__bases__
+
+
+class OneLineErrors(TyperGroup):
+    """Prints an OrbmmError or a wrong call as one line on stderr and exits with its code; all else keeps its traceback."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Read the options that stand before the command."""
+        with _explain_usage(ctx):
+            return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple:
+        """Find the command. Raises SettingsError, with the nearest name, if there is none."""
+        if args[0] not in self.commands:
+            raise SettingsError(f"unknown command '{args[0]}'; {name_nearest(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: typer.Context) -> object:
+        """Run the command that was asked for."""
+        try:
+            with _explain_usage(ctx):
+                return super().invoke(ctx)
+        except OrbmmError as error:
+            if ctx.params["debug"]:
+                raise
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(error.exit_code) from error
+
+
+@contextmanager
+def _explain_usage(ctx: typer.Context) -> Iterator[None]:
+    """End with exit code 2 and one line, in place of typer's usage, hint and box."""
+    try:
+        yield
+    except _UsageError as error:
+        command = (error.ctx or ctx).command_path
+        message = " ".join(error.format_message().split()).rstrip(".")
+        typer.echo(f"error: {message}; see {command} --help", err=True)
+        raise typer.Exit(2) from error
