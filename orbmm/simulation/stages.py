@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orbmm.errors import OutOfMemory
 from orbmm.settings import Settings
 from orbmm.simulation.barostat import settle_bath
 from orbmm.simulation.checkpoint import Checkpoint, drop_later, load_checkpoint
@@ -12,7 +11,7 @@ from orbmm.simulation.dynamics import Dynamics
 from orbmm.simulation.folder import RunFolder
 from orbmm.simulation.forces import ConfidenceSource
 from orbmm.simulation.guard.guard import make_guard
-from orbmm.simulation.guard.memory import name_smaller_setting
+from orbmm.simulation.guard.memory import explain_memory_errors
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.loop import Loop
 from orbmm.simulation.minimise import minimise
@@ -50,10 +49,8 @@ class Reached:
 
 def run_stages(run: Run, interruption: Interruption, checkpoint: Checkpoint | None = None) -> Reached:
     """Perform all stages, or those from a checkpoint on, to their end or to where the run is asked to end."""
-    try:
+    with explain_memory_errors(run.folder, run.settings.model):
         return _perform_stages(run, interruption, checkpoint)
-    except OutOfMemory as error:
-        raise OutOfMemory(f"{error}; to make it fit, {name_smaller_setting(run.settings.model)}") from error
 
 
 def _perform_stages(run: Run, interruption: Interruption, checkpoint: Checkpoint | None) -> Reached:

@@ -13,9 +13,10 @@ from openmm import app
 
 from orbmm.errors import ForceError, OutOfMemory, UnstableRun
 from orbmm.settings import ModelSettings, Settings, override_settings
+from orbmm.simulation.folder import RunFolder
 from orbmm.simulation.forces import ForceSource
 from orbmm.simulation.guard.heat import HeatWatch
-from orbmm.simulation.guard.memory import name_smaller_setting
+from orbmm.simulation.guard.memory import name_way_out
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.resume import resume_run
 from orbmm.simulation.run import start_run
@@ -182,7 +183,9 @@ def test_a_failing_force_is_no_instability_and_its_reason_is_told(settings: Sett
 def test_out_of_memory_ends_with_exit_code_3_the_checkpoint_and_what_would_fit(
     settings: Settings, classical_forces: Forces
 ) -> None:
-    large = override_settings(settings, {"model": {"name": "orb-v3-conservative-inf-omat", "memory": "lean"}})
+    large = override_settings(
+        settings, {"model": {"name": "orb-v3-conservative-inf-omat", "memory": "lean", "edges_per_block": 64}}
+    )
     expected = r"after step 25: .*20.00 GiB; the last good checkpoint is kept; .* \"orb-v3-conservative-20-omat\""
     with pytest.raises(OutOfMemory, match=expected) as caught:
         start_run(large, forces=classical_forces(_after_a_while(0.0, _no_memory)))
@@ -194,17 +197,22 @@ def test_out_of_memory_ends_with_exit_code_3_the_checkpoint_and_what_would_fit(
 @pytest.mark.parametrize(
     "model, expected",
     [
-        (ModelSettings("orb-v3-conservative-inf-omat"), 'memory = "lean"'),
-        (ModelSettings(precision="float64", memory="lean"), 'precision = "float32-high"'),
-        (ModelSettings("orb-v3-direct-inf-omat"), '"orb-v3-direct-20-omat"'),
-        (ModelSettings("orb-v3-conservative-20-omat", memory="lean"), '"orb-v3-direct-20-omat"'),
-        (ModelSettings("orb-v3-conservative-omol", memory="lean"), '"orb-v3-direct-omol"'),
-        (ModelSettings("orb-v3-direct-20-omat"), "smaller box"),
+        (ModelSettings("orb-v3-conservative-inf-omat"), 'set memory = "lean"'),
+        (ModelSettings(precision="float64", memory="lean"), "set edges_per_block = 1024"),
+        (ModelSettings(precision="float64", memory="lean", device="cpu"), 'set precision = "float32-high"'),
+        (ModelSettings("orb-v3-direct-inf-omat", edges_per_block=1024), 'new run with name = "orb-v3-direct-20-omat"'),
+        (ModelSettings("orb-v3-conservative-20-omat", memory="lean", device="cpu"), '"orb-v3-direct-20-omat"'),
+        (ModelSettings("orb-v3-conservative-omol", memory="lean", device="cpu"), '"orb-v3-direct-omol"'),
+        (ModelSettings("orb-v3-direct-20-omat", device="cpu"), "new run with a smaller box"),
     ],
     ids=lambda value: value.name if isinstance(value, ModelSettings) else "",
 )
-def test_the_setting_that_would_fit_is_the_one_that_changes_least(model: ModelSettings, expected: str) -> None:
-    assert expected in name_smaller_setting(model)
+def test_the_setting_that_would_fit_is_the_one_that_changes_least(
+    model: ModelSettings, expected: str, tmp_path: Path
+) -> None:
+    way_out = name_way_out(RunFolder(tmp_path), model)
+    assert expected in way_out
+    assert (f"orbmm resume --force-new-settings {tmp_path}" in way_out) is ("new run" not in way_out)
 
 
 def test_a_stopped_run_can_go_on_from_its_last_good_checkpoint(settings: Settings, classical_forces: Forces) -> None:

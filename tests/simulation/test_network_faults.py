@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +10,14 @@ import mdtraj
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from orbmm.cli.main import build_app
 from orbmm.errors import ForceError, OutOfMemory, UnstableRun
 from orbmm.forces import evaluator
+from orbmm.forces.confidence import ConfidenceMeter
 from orbmm.model.orb import Prediction
-from orbmm.settings import Settings, override_settings
+from orbmm.settings import Settings, override_settings, write_settings
 from orbmm.simulation.resume import resume_run
 from orbmm.simulation.run import start_run
 
@@ -122,6 +126,36 @@ def test_out_of_memory_inside_the_running_force_names_what_would_fit(
     assert settings.run.output is not None
     assert resume_run(settings.run.output).finished
     assert _list_steps(settings.run.output) == [0, 10, 20, 30]
+
+
+def test_the_command_line_tells_the_way_out_of_a_lack_of_memory_and_that_way_works(
+    settings: Settings, spoil: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = settings.run.output
+    assert folder is not None
+    write_settings(settings, tmp_path / "system.toml")
+    spoil(_out_of_memory_on_a_gpu)
+    stopped = CliRunner().invoke(build_app(), ["run", str(tmp_path / "system.toml")])
+    assert stopped.exit_code == 3, stopped.output
+    (line,) = stopped.stderr.splitlines()
+    assert line.startswith("error: out of memory after step 2") and "the last good checkpoint is kept" in line
+    assert f'set memory = "lean", which gives the same forces more slowly, in [model] of {folder}/settings.toml' in line
+    monkeypatch.undo()
+    written = (folder / "settings.toml").read_text()
+    assert 'memory = "auto"' in written
+    (folder / "settings.toml").write_text(written.replace('memory = "auto"', 'memory = "lean"'))
+    advised = line.split("`orbmm ")[1].rstrip("`").split()
+    resumed = CliRunner().invoke(build_app(), [*advised, "--no-analyze"])
+    assert resumed.exit_code == 0, resumed.output
+    assert _list_steps(folder) == [0, 10, 20, 30]
+    (change,) = json.loads((folder / "run.json").read_text())["changed"]
+    assert change["changes"] == {"model.memory": "'auto' -> 'lean'"}
+
+
+def test_a_lack_of_memory_outside_the_force_is_told_alike(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ConfidenceMeter, "measure", lambda self, positions, box: torch.empty(10**14))
+    with pytest.raises(OutOfMemory, match="can't allocate memory.*; to make it fit, set memory = "):
+        start_run(settings)
 
 
 @pytest.mark.parametrize("force", KINDS, indirect=True)

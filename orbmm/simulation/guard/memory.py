@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record, list_models
+from orbmm.errors import OutOfMemory
 from orbmm.settings import ModelSettings
+from orbmm.simulation.folder import RunFolder
 
 _SIGNS = (
     "out of memory",  # CUDA
@@ -14,19 +18,50 @@ _SIGNS = (
     "std::bad_alloc",
 )
 
+_FEW_EDGES = 1024
+"""A block of so many edges holds a few MB; on a CPU the blocks are as small without being told."""
+
 
 def is_out_of_memory(text: str) -> bool:
     """Whether an error of torch, CUDA or Python says that memory is short."""
     return any(sign in text.lower() for sign in _SIGNS)
 
 
-def name_smaller_setting(model: ModelSettings) -> str:
-    """The setting that takes least away from a run and makes room."""
-    record = find_record(model.name)
-    if record.kind == "conservative" and model.memory != "lean":
-        return 'set memory = "lean" in [model], which gives the same forces more slowly'
+@contextmanager
+def explain_memory_errors(folder: RunFolder, model: ModelSettings) -> Iterator[None]:
+    """Turn a lack of memory, wherever it showed, into OutOfMemory that says how to make the run fit and go on."""
+    try:
+        yield
+    except OutOfMemory as error:
+        raise OutOfMemory(f"{error}; to make it fit, {name_way_out(folder, model)}") from error
+    except (RuntimeError, MemoryError) as error:  # torch, NumPy
+        if not is_out_of_memory(str(error)):
+            raise
+        sentence = " ".join(str(error).split())
+        raise OutOfMemory(f"out of memory: {sentence}; to make it fit, {name_way_out(folder, model)}") from error
+
+
+def name_way_out(folder: RunFolder, model: ModelSettings) -> str:
+    """What takes least away from a run and makes room: a setting that it may go on with, or else a new run."""
+    gentle = _name_gentle_setting(model)
+    if gentle is None:
+        return f"begin a new run with {_name_smaller_system(model)}"
+    return f"set {gentle}, in [model] of {folder.settings}, and `orbmm resume --force-new-settings {folder.path}`"
+
+
+def _name_gentle_setting(model: ModelSettings) -> str | None:
+    """A setting that hardly changes the forces; None where all are at their smallest."""
+    if find_record(model.name).kind == "conservative" and model.memory != "lean":
+        return 'memory = "lean", which gives the same forces more slowly'
+    if model.device != "cpu" and (model.edges_per_block is None or model.edges_per_block > _FEW_EDGES):
+        return f"edges_per_block = {_FEW_EDGES}, which gives the same forces more slowly"
     if model.precision == "float64":
-        return 'set precision = "float32-high" in [model], which takes half the memory'
+        return 'precision = "float32-high", which takes half the memory'
+    return None
+
+
+def _name_smaller_system(model: ModelSettings) -> str:
+    record = find_record(model.name)
     for wanted in (
         dataclasses.replace(record, max_neighbors=20),
         dataclasses.replace(record, kind="direct"),
@@ -34,8 +69,8 @@ def name_smaller_setting(model: ModelSettings) -> str:
     ):
         smaller = _find_like(wanted) if wanted != record else None
         if smaller is not None:
-            return f'set name = "{smaller}" in [model], which needs less, or take a smaller box (padding_nm)'
-    return "take a smaller box (padding_nm of [system]) or a device with more memory"
+            return f'name = "{smaller}" in [model], which needs less, or with a smaller box (padding_nm)'
+    return "a smaller box (padding_nm of [system]) or on a device with more memory"
 
 
 def _find_like(wanted: CheckpointRecord) -> str | None:
