@@ -46,5 +46,17 @@ def mend_images(trajectory: md.Trajectory) -> md.Trajectory:
     return trajectory.image_molecules(anchor_molecules=anchors, other_molecules=others)
 
 
+def make_whole(solute: md.Trajectory) -> md.Trajectory:
+    """A copy of a solute alone in one piece, somewhere: for what does not depend on place and orientation.
+
+    A single molecule is only made whole, which is cheaper than to wrap it too; several are laid beside each other.
+    """
+    if solute.unitcell_lengths is None or len(find_molecules(solute.topology)) > 1:
+        return mend_images(solute)
+    boxes = (solute.unitcell_lengths, solute.unitcell_angles)
+    whole = md.Trajectory(solute.xyz.copy(), solute.topology, solute.time, *boxes)  # the topology is shared, not copied
+    return whole.make_molecules_whole(inplace=True)
+
+
 def _is_water(topology: md.Topology, atoms: NDArray[np.int64]) -> bool:
     return bool(topology.atom(int(atoms[0])).residue.is_water)

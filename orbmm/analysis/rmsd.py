@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.frames import Frames, read_chunks, read_times
-from orbmm.analysis.images import find_solute, mend_images
+from orbmm.analysis.images import find_solute, make_whole, mend_images
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
 from orbmm.units import ANGSTROM_PER_NM
@@ -75,10 +75,11 @@ def measure_deviations(
     times: list[NDArray[np.float64]] = []
     parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in groups}
     for chunk in read_chunks(frames, solute):
-        whole = mend_images(chunk)
+        whole = make_whole(chunk)
         times.append(read_times(chunk))
         for name, atoms in groups.items():
-            deviation = md.rmsd(whole.atom_slice(atoms), references[name])
+            theirs = np.arange(len(atoms))
+            deviation = md.rmsd(whole, references[name], atom_indices=atoms, ref_atom_indices=theirs)
             parts[name].append(deviation.astype(float) * ANGSTROM_PER_NM)
     return np.concatenate(times), {name: np.concatenate(rows) for name, rows in parts.items()}
 

@@ -8,7 +8,7 @@ import pytest
 from analysis.synthetic import CUBE, DODECAHEDRON, SKEWED, Jiggle, add_box, make_box, make_trajectory, wrap
 from numpy.typing import NDArray
 
-from orbmm.analysis.images import find_molecules, find_solute, mend_images
+from orbmm.analysis.images import find_molecules, find_solute, make_whole, mend_images
 
 BOXES = {"cube": CUBE, "rhombic dodecahedron": DODECAHEDRON, "skewed": SKEWED}
 
@@ -55,6 +55,17 @@ def test_the_solute_rests_in_the_same_place_in_every_frame() -> None:
     centres = mend_images(torn).xyz[:, solute].mean(axis=1)
     assert np.ptp(centres, axis=0).max() < 0.01
     assert np.ptp(torn.xyz[:, solute].mean(axis=1), axis=0).max() > 0.1
+
+
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
+def test_a_solute_made_whole_has_the_shape_that_mending_gives(box: NDArray[np.float64]) -> None:
+    torn = make_trajectory(Jiggle(frames=6, box=box))
+    solute = torn.atom_slice(find_solute(torn.topology))
+    before = solute.xyz.copy()
+    pairs = np.stack(np.triu_indices(solute.n_atoms, 1), axis=1)
+    shapes = [md.compute_distances(whole, pairs, periodic=False) for whole in (make_whole(solute), mend_images(solute))]
+    np.testing.assert_allclose(shapes[0], shapes[1], atol=1e-5)
+    np.testing.assert_array_equal(solute.xyz, before)
 
 
 def test_two_chains_stay_beside_each_other() -> None:
