@@ -73,9 +73,12 @@ def _read_source(source: str) -> Settings:
 
 def _name_charge(settings: Settings, prepared: PreparedSystem, record: CheckpointRecord) -> Settings:
     """The settings with total charge and multiplicity of the box, for a model that needs them."""
+    from orbmm.preparation.electrons import refuse_impossible_multiplicity
     from orbmm.settings import override_settings
 
     if not record.takes_charge:
         return settings
+    charge = prepared.record.charge
     multiplicity = settings.model.multiplicity or prepared.record.multiplicity
-    return override_settings(settings, {"model": {"charge": prepared.record.charge, "multiplicity": multiplicity}})
+    refuse_impossible_multiplicity(prepared.topology, charge, multiplicity)
+    return override_settings(settings, {"model": {"charge": charge, "multiplicity": multiplicity}})

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from openmm import app, unit
 
 from orbmm.preparation.classical import Relaxation, relax_box
+from orbmm.preparation.electrons import find_lowest_multiplicity
 from orbmm.preparation.elements import KnownElements, refuse_unknown_elements, refuse_unknown_ions
 from orbmm.preparation.force_field import sum_charge
 from orbmm.preparation.metal_sites import MetalSite, check_metal_sites, measure_sites
@@ -79,7 +80,7 @@ def prepare_system(
         atoms=modeller.topology.getNumAtoms(),
         elements=dict(sorted(elements.items())),
         charge=charge,
-        multiplicity=_lowest_multiplicity(modeller.topology, charge),
+        multiplicity=find_lowest_multiplicity(modeller.topology, charge),
         box_shape=system.box,
         box_nm=_read_box(modeller.topology),
         warnings=(*_collect_warnings(solute, charge, sites), *_warn_of_density(relaxation)),
@@ -93,11 +94,6 @@ def _list_disulfides(topology: app.Topology) -> tuple[str, ...]:
         for bond in topology.bonds()
         if bond.atom1.name == bond.atom2.name == "SG"
     )
-
-
-def _lowest_multiplicity(topology: app.Topology, charge: int) -> int:
-    electrons = sum(atom.element.atomic_number for atom in topology.atoms()) - charge
-    return 1 + electrons % 2
 
 
 def _read_box(topology: app.Topology) -> tuple[tuple[float, ...], ...]:

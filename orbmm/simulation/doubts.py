@@ -22,7 +22,7 @@ def tell_doubts(settings: Settings, topology: app.Topology, record: CheckpointRe
     if not any(atom.element is app.element.hydrogen for atom in topology.atoms()):
         _LOG.warning("%s holds no hydrogen atoms: it may need `orbmm prepare` first", structure)
     if topology.getPeriodicBoxVectors() is None:
-        _LOG.warning("%s has no periodic box: it is run in vacuum", structure)
+        _LOG.warning("%s has no periodic box, for a CRYST1 of zeros or 1 Å is none: it is run in vacuum", structure)
     unknown = sorted(_find_untrained(topology, record))
     if unknown:
         _LOG.warning(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.errors import RunError
+from orbmm.preparation.electrons import refuse_impossible_multiplicity
 from orbmm.settings import Settings, override_settings
 from orbmm.simulation.doubts import tell_doubts
 from orbmm.simulation.folder import claim_folder, describe_run, explain_disk_errors
@@ -55,6 +56,7 @@ def start_run(
     record = find_record(settings.model.name)
     settings = resolve_settings(settings, record)
     start = read_start(settings.system)
+    refuse_impossible_multiplicity(start.topology, settings.model.charge, settings.model.multiplicity)
     system = forces.create_system(start.topology, settings.model)
     platform = find_platform(system, settings.run.platform)
     confidence = open_confidence(forces, settings, start)

@@ -11,6 +11,7 @@ from openmm import app, unit
 
 from orbmm.errors import RunError, StructureError
 from orbmm.settings.system import SystemSettings
+from orbmm.simulation.start_box import drop_placeholder_box, refuse_overfull_box
 
 _READERS = {".pdb": app.PDBFile, ".ent": app.PDBFile, ".cif": app.PDBxFile, ".mmcif": app.PDBxFile}
 
@@ -32,7 +33,11 @@ def read_start(system: SystemSettings) -> Start:
     if system.structure is None:
         raise RunError(f"[system] of {system.name} names no structure; build one with `orbmm prepare`")
     start = _read_structure(system.structure)
-    return start if system.state is None else _apply_state(start, system.state)
+    drop_placeholder_box(start.topology)
+    if system.state is not None:
+        start = _apply_state(start, system.state)
+    refuse_overfull_box(start.topology, system.state or system.structure)
+    return start
 
 
 def _read_structure(path: Path) -> Start:

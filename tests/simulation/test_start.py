@@ -91,3 +91,30 @@ def test_a_state_may_lack_velocities_but_not_positions(parts: dict[str, bool], w
     else:
         with pytest.raises(StructureError, match="holds no positions"):
             read_start(settings)
+
+
+def _write_box(folder: Path, edge: float) -> SystemSettings:
+    cryst1 = "CRYST1" + 3 * f"{edge:9.3f}" + "  90.00  90.00  90.00 P 1           1\n"
+    path = folder / "box.pdb"
+    path.write_text(cryst1 + ATOM.format(name="O", residue="HOH", element="O"))
+    return SystemSettings(name="box", structure=path)
+
+
+@pytest.mark.parametrize("edge", [1.0, 0.0])
+def test_the_box_of_an_entry_without_a_crystal_is_none(
+    edge: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = _write_box(tmp_path, edge)
+    start = read_start(settings)
+    assert start.topology.getPeriodicBoxVectors() is None
+    _tell(settings.structure, start.topology, "orb-mini-conservative-inf-xtb")
+    assert "has no periodic box, for a CRYST1 of zeros or 1 Å is none: it is run in vacuum" in caplog.text
+
+
+def test_a_box_that_cannot_hold_its_atoms_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        StructureError, match=r"box of 1\.50 x 1\.50 x 1\.50 Å leaves 3\.4 Å³ to each of 1 atoms"
+    ) as error:
+        read_start(_write_box(tmp_path, 1.5))
+    assert "\n" not in str(error.value)
+    assert read_start(_write_box(tmp_path, 1.79)).topology.getPeriodicBoxVectors() is not None, "diamond"
