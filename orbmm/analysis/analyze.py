@@ -29,7 +29,7 @@ class Analysis:
     """What was measured.
 
     results: by name. missing: why an observable was left out, by name. discard_ps: start that averages left out.
-    verdict, limits: what the numbers were held against. record: what run.json says of the run. start: its first frame.
+    verdict, limits: what the numbers were held against. record: what run.json says of the run. start: of all its atoms.
     """
 
     results: dict[str, Result]
@@ -63,7 +63,7 @@ def analyze_recording(
         name: f"not in a trajectory; needs {source}" for name, source in FROM_A_RUN.items() if name not in measures
     }
     limits = limits or Limits()
-    return Analysis(results, missing, cut, judge(results, limits), limits, recording.record, recording.start)
+    return Analysis(results, missing, cut, judge(results, limits), limits, recording.record, recording.all_atoms)
 
 
 def write_analysis(analysis: Analysis, folder: Path) -> None:

@@ -62,7 +62,7 @@ def plan_measures(
     """
     settings = recording.settings.analysis if recording.settings else AnalysisSettings()
     frames, start = recording.frames, recording.start
-    reference = read_structure(settings.reference) if settings.reference else start
+    reference = recording.pick_frame_atoms(read_structure(settings.reference)) if settings.reference else start
     factors = read_b_factors(crystal) if crystal else None
     pocket = find_binding_site(start, site or settings.binding_site)
     measures: Measures = {
@@ -84,7 +84,7 @@ def plan_measures(
         "water_distribution": partial(compute_water_distribution, frames, settings.rdf_cutoff_nm, cut_ps),
         "oxygen_hydrogen": partial(compute_oxygen_hydrogen, frames, settings.rdf_cutoff_nm, cut_ps),
         "hydrogen_bonds": partial(count_hydrogen_bonds, frames),
-        "density": partial(compute_density, frames),
+        "density": partial(compute_density, frames, recording.all_atoms.topology),
         "diffusion": partial(compute_diffusion, frames, cut_ps, _find_kelvin(recording)),
     }
     return measures
@@ -98,7 +98,7 @@ def _plan_crystal(frames: Frames, crystal: Path | None, site: NDArray[np.int64])
 
 def _plan_run(recording: Recording, cut_ps: float) -> Measures:
     """What only a run folder tells: energies, velocities, confidence."""
-    energies, topology, bath = recording.energies, recording.start.topology, _read_bath(recording)
+    energies, topology, bath = recording.energies, recording.all_atoms.topology, _read_bath(recording)
     measures: Measures = {}
     if energies is not None:
         measures["temperature"] = partial(measure_temperature, energies, topology.n_atoms, cut_ps, bath)

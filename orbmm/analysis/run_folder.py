@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mdtraj as md
+from scipy.spatial import cKDTree
 
 from orbmm.analysis.confidence_file import ConfidenceFile, read_confidence
 from orbmm.analysis.energy_table import EnergyTable, read_energy_table
@@ -23,6 +24,7 @@ class Recording:
     """A trajectory with what is known of how it was made.
 
     start: one frame with the topology, the reference for RMSD and bonds.
+    whole: the same of all atoms of a run whose frames hold some of them; None where they hold all.
     energies, settings, record: None or empty for a trajectory that is no run of orbmm.
     confidence: None also for a run that wrote none. checkpoints: folder of a run's checkpoints, with velocities.
     """
@@ -34,6 +36,19 @@ class Recording:
     record: dict[str, Any]
     confidence: ConfidenceFile | None = None
     checkpoints: Path | None = None
+    whole: md.Trajectory | None = None
+
+    @property
+    def all_atoms(self) -> md.Trajectory:
+        """The start of everything that was simulated, whatever the frames hold."""
+        return self.start if self.whole is None else self.whole
+
+    def pick_frame_atoms(self, structure: md.Trajectory) -> md.Trajectory:
+        """Of a structure of all atoms those that the frames hold; any other structure as it is."""
+        if self.whole is None or structure.n_atoms != self.whole.n_atoms:
+            return structure
+        _, atoms = cKDTree(self.whole.xyz[0]).query(self.start.xyz[0])  # both files hold the same moment
+        return structure.atom_slice(atoms)
 
 
 def read_run_folder(folder: Path, growing: bool = False) -> Recording:
@@ -44,13 +59,22 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
     if not folder.is_dir():
         raise AnalysisError(f"{folder}: no such run folder; give the folder that orbmm run has written")
     settings = read_settings(_require(folder / "settings.toml"))
-    start = read_structure(_require(_choose(folder, "topology.pdb", "topology.cif")))
+    whole = read_structure(_require(_choose(folder, "topology.pdb", "topology.cif")))
+    part = folder / "trajectory.pdb"  # where the frames hold some of the atoms
+    start = read_structure(part) if part.is_file() else whole
     trajectory = _require(find_trajectory(folder, settings))
     frames = _open_trajectory(trajectory, start, count_frames(trajectory) if growing else None)
     energies = read_energy_table(_require(folder / "energies.csv"), growing)
     record = _read_record(_require(folder / "run.json"))
     return Recording(
-        frames, start, energies, settings, record, read_confidence(folder, growing), folder / "checkpoints"
+        frames,
+        start,
+        energies,
+        settings,
+        record,
+        confidence=read_confidence(folder, growing),
+        checkpoints=folder / "checkpoints",
+        whole=None if start is whole else whole,
     )
 
 

@@ -64,16 +64,8 @@ def describe_outcome(outcome: Outcome) -> str:
 
 
 def conclude(outcome: Outcome, analyze: bool) -> None:
-    """Analyse a run that is complete, if that is wanted; one whose frames hold some of the atoms says how to."""
+    """Analyse a run that is complete, if that is wanted."""
     if not (outcome.finished and analyze):
-        return
-    chosen = outcome.folder / "trajectory.pdb"
-    if chosen.is_file():
-        (trajectory,) = (path for path in outcome.folder.glob("trajectory.*") if path.suffix in (".xtc", ".dcd"))
-        typer.echo(
-            "the frames hold some of the atoms (frame_atoms), so the run is not analysed as a whole; "
-            f"for these: orbmm analyze --trajectory {_shorten(trajectory)} --topology {_shorten(chosen)}"
-        )
         return
     from orbmm.cli.analyze import analyze as analyze_run
 

@@ -11,6 +11,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from orbmm.analysis import read_run_folder
 from orbmm.cli.main import build_app
 
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and Warp warn of on loading is not ours
@@ -174,12 +175,17 @@ def test_a_file_with_stages_is_run_and_analysed(system: Path) -> None:
     assert result.exit_code == 3 and "colder than 310 K" in result.stdout
 
 
-def test_a_run_with_frames_of_some_atoms_says_how_these_are_analysed(system: Path) -> None:
-    system.write_text(system.read_text() + 'frame_atoms = "resid 0 to 4"\n')
+def test_a_run_with_frames_of_some_atoms_is_analysed_like_any_other(system: Path) -> None:
+    system.write_text(system.read_text() + 'frame_atoms = "resid 3 to 7"\n')
     result = _call("run", system, "--steps", "20")
-    assert result.exit_code == 0, result.output
-    command = result.stdout.split("for these: orbmm ")[1].split()
-    assert command[1:] == ["--trajectory", "runs/water/trajectory.xtc", "--topology", "runs/water/trajectory.pdb"]
-    analysed = _call(*command)
-    assert analysed.exit_code in (0, 3), analysed.output  # a verdict, whichever
-    assert "no broken bonds" in analysed.stdout
+    assert result.exit_code in (0, 3), result.output  # a verdict, whichever
+    assert "no broken bonds" in result.stdout
+    results = json.loads(Path("runs/water/analysis/results.json").read_text())["results"]
+    assert results["bonds"]["numbers"]["bonds"]["value"] == 10  # of the five waters in the frames
+    assert results["density"]["numbers"]["mass"]["value"] == pytest.approx(15 * 18.015, rel=1e-3)  # of all fifteen
+    assert len(results["confidence"]["numbers"]) > 0
+    recording = read_run_folder(Path("runs/water"))
+    picked = recording.pick_frame_atoms(recording.all_atoms)
+    assert np.array_equal(picked.xyz, recording.all_atoms.xyz[:, 9:24])
+    assert picked.topology == recording.frames.topology
+    assert _call("analyze", "runs/water").exit_code == result.exit_code
