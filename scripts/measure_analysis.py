@@ -28,6 +28,7 @@ from orbmm.analysis.frames import TrajectoryFile
 RESIDUES, WATERS, TILE = 1250, 8333, 10
 CUTOFF_NM = 1.0
 PLAIN_RDF_FRAMES = 10  # read at a time
+PLAIN_GROUPS = {"backbone": "backbone", "heavy_atoms": "element != H"}  # that compute_rmsd measures too
 
 
 def make_chain() -> md.Trajectory:
@@ -90,11 +91,14 @@ def measure_rmsd(folder: Path) -> float:
 
 
 def measure_rmsd_plainly(folder: Path) -> float:
-    """Mean RMSD [nm] by mdtraj alone, in chunks of the same size, no images mended."""
+    """Mean RMSD [nm] by mdtraj alone, in chunks of the same size, of the same two groups, no images mended."""
     start = md.load(str(folder / "start.pdb"))
-    atoms = start.topology.select("backbone")
-    chunks = md.iterload(str(folder / "frames.xtc"), top=start.topology, chunk=400)
-    return float(np.concatenate([md.rmsd(chunk, start, atom_indices=atoms) for chunk in chunks]).mean())
+    groups = {name: start.topology.select(words) for name, words in PLAIN_GROUPS.items()}
+    found: dict[str, list[np.ndarray]] = {name: [] for name in groups}
+    for chunk in md.iterload(str(folder / "frames.xtc"), top=start.topology, chunk=400):
+        for name, atoms in groups.items():
+            found[name].append(md.rmsd(chunk, start, atom_indices=atoms))
+    return float(np.concatenate(found["backbone"]).mean())
 
 
 def measure_rdf(folder: Path) -> float:

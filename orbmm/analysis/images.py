@@ -6,6 +6,8 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.periodic_pairs import find_widths
+
 _SMALLEST_PART = 0.1  # of the largest solute molecule: smaller ones (ions, CO2) diffuse and are no part of its shape
 
 
@@ -47,15 +49,27 @@ def mend_images(trajectory: md.Trajectory) -> md.Trajectory:
 
 
 def make_whole(solute: md.Trajectory) -> md.Trajectory:
-    """A copy of a solute alone in one piece, somewhere: for what does not depend on place and orientation.
+    """A solute alone in one piece, somewhere: for what does not depend on place and orientation.
 
-    A single molecule is only made whole, which is cheaper than to wrap it too; several are laid beside each other.
+    A single molecule is only made whole, which is cheaper than to wrap it too, and returned as it is where no frame
+    tears it; several are laid beside each other. What is given is left as it was.
     """
     if solute.unitcell_lengths is None or len(find_molecules(solute.topology)) > 1:
         return mend_images(solute)
+    if not _is_torn(solute):
+        return solute
     boxes = (solute.unitcell_lengths, solute.unitcell_angles)
     whole = md.Trajectory(solute.xyz.copy(), solute.topology, solute.time, *boxes)  # the topology is shared, not copied
     return whole.make_molecules_whole(inplace=True)
+
+
+def _is_torn(solute: md.Trajectory) -> bool:
+    """Whether any bond is too long to be sure that it joins nearest images."""
+    bonds = np.array([(first.index, second.index) for first, second in solute.topology.bonds]).reshape(-1, 2)
+    spans = solute.xyz[:, bonds[:, 0]]
+    spans -= solute.xyz[:, bonds[:, 1]]  # (F, B, 3)
+    sure = 0.5 * find_widths(solute.unitcell_vectors.astype(float)).min()
+    return bool(np.einsum("fbi,fbi->fb", spans, spans).max(initial=0.0) >= sure**2)
 
 
 def _is_water(topology: md.Topology, atoms: NDArray[np.int64]) -> bool:

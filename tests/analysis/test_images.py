@@ -68,6 +68,18 @@ def test_a_solute_made_whole_has_the_shape_that_mending_gives(box: NDArray[np.fl
     np.testing.assert_array_equal(solute.xyz, before)
 
 
+def test_one_torn_frame_among_whole_ones_is_mended_and_whole_ones_are_passed_on() -> None:
+    torn = make_trajectory(Jiggle(frames=20))
+    solute = torn.atom_slice(find_solute(torn.topology))
+    whole = make_whole(solute)
+    assert make_whole(whole) is whole
+    rest = whole[:]
+    rest.xyz[7] = solute.xyz[next(frame for frame in range(20) if np.ptp(solute.xyz[frame], axis=0).max() > 1.0)]
+    bonds = [(first.index, second.index) for first, second in rest.topology.bonds]
+    assert md.compute_distances(rest[7], bonds, periodic=False).max() > 1.0
+    assert md.compute_distances(make_whole(rest)[7], bonds, periodic=False).max() < 0.2
+
+
 def test_two_chains_stay_beside_each_other() -> None:
     """The second copy of the peptide lies 0.5 nm beside the first; mended, it does so in every frame."""
     single = make_box(0, SKEWED)
