@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,37 @@ def test_a_run_at_constant_pressure_is_resumed_without_a_gap(compressed: Setting
     rows = np.genfromtxt(folder / "energies.csv", delimiter=",", names=True)
     assert rows["step"].tolist() == list(range(0, 501, 10))
     assert np.abs(np.diff(rows["volume_nm3"])).max() < 0.2 * rows["volume_nm3"][0]
+
+
+def test_resumed_at_constant_pressure_all_but_the_size_of_moves_goes_on(
+    compressed: Settings, classical_forces: Forces, tmp_path: Path
+) -> None:
+    """OpenMM's checkpoint holds the random numbers of a barostat, but not how large its moves have become."""
+
+    def stop(progress: Progress) -> None:
+        if progress.step >= 230:
+            raise KeyboardInterrupt
+
+    # A checkpoint at each move, so that the resumed run makes its moves at the same steps.
+    settings = override_settings(compressed, {"run": {"checkpoint_every_ps": 0.0125, "seed": 3}})
+    whole = start_run(override_settings(settings, {"run": {"output": tmp_path / "whole"}}), forces=classical_forces())
+    with pytest.raises(KeyboardInterrupt):
+        start_run(settings, stop, classical_forces())
+    assert settings.run.output is not None
+    shutil.copytree(settings.run.output, tmp_path / "copy")
+    resumed = [resume_run(path, forces=classical_forces()).folder for path in (settings.run.output, tmp_path / "copy")]
+    one, other, again = (
+        np.genfromtxt(folder / "energies.csv", delimiter=",", names=True)[
+            ["step", "potential_energy_kJ_mol", "volume_nm3"]
+        ]
+        for folder in (whole.folder, *resumed)
+    )
+    assert np.array_equal(other, again)
+    # Moves grow or shrink after ten of them, at step 250; the counts to ten are not in the checkpoint of step 225.
+    known = one["step"] < 275
+    assert len(set(one["volume_nm3"][known & (one["step"] > 225)])) > 1
+    assert np.array_equal(one[known], other[known])
+    assert not np.array_equal(one["volume_nm3"][~known], other["volume_nm3"][~known])
 
 
 def test_a_run_at_constant_volume_has_no_column_of_it(settings: Settings, classical_forces: Forces) -> None:
