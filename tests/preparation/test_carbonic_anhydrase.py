@@ -90,19 +90,21 @@ def test_the_water_of_the_zinc_can_be_the_hydroxide_of_the_active_enzyme(setting
 
 @pytest.fixture(scope="module")
 def record(settings: Settings) -> PreparationRecord:
-    """The whole way to the box, with the least of relaxation that its tests need."""
-    short = dataclasses.replace(settings.preparation, minimization_steps=60, equilibration_ps=0.05)
-    return prepare_system(settings.system, short).record
+    """The whole way to the box as the recipe has it, 1 ps of equilibration included: minutes."""
+    return prepare_system(settings.system, settings.preparation).record
 
 
 def test_the_box_is_neutral_and_of_the_expected_size(record: PreparationRecord) -> None:
     assert record.atoms == pytest.approx(25_800, rel=0.03)
     assert record.solvation.ions_added["NA"] == record.solvation.ions_added["CL"] > 15
     assert (record.solute_charge, record.charge, record.multiplicity) == (0, 0, 1)
+    assert record.relaxation.density_g_per_cm3 == pytest.approx(1.0, abs=0.03)
+    assert record.warnings == ()
 
 
 def test_the_zinc_distances_are_those_of_the_crystal_after_equilibration(record: PreparationRecord) -> None:
     (before,), (after,) = record.metal_sites_in_file, record.metal_sites
     assert len(after.ligands) == 4
+    assert record.relaxation.equilibrated_ps == 1.0
     for crystal, equilibrated in zip(before.ligands, after.ligands, strict=True):
         assert equilibrated.distance_angstrom == pytest.approx(crystal.distance_angstrom, abs=0.2)
