@@ -65,7 +65,7 @@ def relax_box(
 ) -> Relaxation:
     """Minimise, then run the dynamics that settings ask for; positions and box of the modeller become those of its end.
 
-    Runs on one thread, so that it repeats bitwise. Molecules end up whole, wrapped into the box.
+    Repeats bitwise on one thread, which settings have unless they say otherwise. Molecules end up whole, wrapped into the box.
 
     Raises PreparationError if the box is beyond repair.
     """
@@ -113,8 +113,8 @@ def _hold_metals(sites: Iterable[MetalSite]) -> HarmonicBondForce:
 def _start(modeller: app.Modeller, system: System, settings: PreparationSettings, seed: int) -> app.Simulation:
     integrator = LangevinMiddleIntegrator(settings.temperature_kelvin, _FRICTION_PER_PS, _TIMESTEP_PS)
     integrator.setRandomNumberSeed(seed)
-    repeatable = {"Threads": "1", "DeterministicForces": "true"}
-    simulation = app.Simulation(modeller.topology, system, integrator, Platform.getPlatform("CPU"), repeatable)
+    properties = {"Threads": str(settings.threads), "DeterministicForces": "true"}
+    simulation = app.Simulation(modeller.topology, system, integrator, Platform.getPlatform("CPU"), properties)
     simulation.context.setPositions(modeller.positions)
     return simulation
 
@@ -135,7 +135,7 @@ class _IterationCounter(MinimizationReporter):
 
 
 def _minimize(simulation: app.Simulation, settings: PreparationSettings, on_progress: OnProgress) -> None:
-    _log.info("minimising %d atoms with amber14", simulation.topology.getNumAtoms())
+    _log.info("minimising %d atoms with amber14, threads = %d", simulation.topology.getNumAtoms(), settings.threads)
     reporter = _IterationCounter(settings.minimization_steps, on_progress)
     simulation.minimizeEnergy(maxIterations=settings.minimization_steps, reporter=reporter)
     on_progress("minimising", 1.0)

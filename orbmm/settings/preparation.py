@@ -36,6 +36,7 @@ class PreparationSettings:
     )
     pressure_bar: float = setting("Its pressure, 0 for constant volume [bar].", 1.0, Limits(at_least=0))
     temperature_kelvin: float = setting("Its temperature [K].", 300.0, Limits(above=0))
+    threads: int = setting("Threads of minimisation and dynamics; only 1 repeats bitwise.", 1, Limits(at_least=1))
 
     def __post_init__(self) -> None:
         check_fields(self)

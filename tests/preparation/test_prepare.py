@@ -191,3 +191,18 @@ def test_progress_tells_minimisation_and_equilibration_from_start_to_end() -> No
     assert list(told) == ["minimising", "equilibrating"]
     for stage, parts in told.items():
         assert len(parts) > 2 and parts == sorted(parts) and parts[-1] == 1.0, stage
+
+
+def test_the_relaxation_takes_as_many_threads_as_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Watched(app.Simulation):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)
+            asked.append(self.context.getPlatform().getPropertyValue(self.context, "Threads"))
+
+    monkeypatch.setattr(app, "Simulation", Watched)
+    system = SystemSettings(name="x", source="water", padding_nm=0.6)
+    for threads in (1, 2):
+        prepare_system(system, PreparationSettings(minimization_steps=5, equilibration_ps=0.0, threads=threads))
+    assert asked == ["1", "2"]
