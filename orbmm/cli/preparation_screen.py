@@ -58,8 +58,8 @@ def summarize(record: PreparationRecord, model: CheckpointRecord, written: Path,
         table.add_row(fact, value)
     console.print(table)
     for warning in record.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False)
-    console.print(f"warning: {model.name}: {model.note}", style="yellow", markup=False)
+        console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+    console.print(f"warning: {model.name}: {model.note}", style="yellow", markup=False, soft_wrap=True)
     console.print(f"next: orbmm run {written}", markup=False, soft_wrap=True)
 
 
