@@ -63,7 +63,8 @@ def analyze_recording(
         name: f"not in a trajectory; needs {source}" for name, source in FROM_A_RUN.items() if name not in measures
     }
     limits = limits or Limits()
-    return Analysis(results, missing, cut, judge(results, limits), limits, recording.record, recording.all_atoms)
+    verdict = judge(results, limits, recording.stopped)
+    return Analysis(results, missing, cut, verdict, limits, recording.record, recording.all_atoms)
 
 
 def write_analysis(analysis: Analysis, folder: Path) -> None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orbmm.analysis.frame_count import count_frames
+from orbmm.analysis.rescue import read_reason
 from orbmm.analysis.run_folder import Recording, find_trajectory, read_run_folder
 from orbmm.errors import AnalysisError
 from orbmm.settings import Settings, read_settings
 
 _FEWEST = 2  # frames, and rows of the table after the cut
-_RESCUE = "rescue"  # what a run leaves that went wrong
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,10 @@ def _look(folder: Path, seen: int, discard_ps: float) -> Look | None:
 
 
 def _has_ended(folder: Path, settings: Settings) -> bool:
-    """Whether the checkpoint of the last step is there, which is written after everything else, or a rescue."""
-    return (folder / "checkpoints" / f"step-{settings.production.steps:012d}").is_dir() or (folder / _RESCUE).is_dir()
+    """Whether the checkpoint of the last step is there, which is written after everything else, or the guard stopped it."""
+    return (folder / "checkpoints" / f"step-{settings.production.steps:012d}").is_dir() or read_reason(
+        folder
+    ) is not None
 
 
 def _count_rows(folder: Path) -> int:

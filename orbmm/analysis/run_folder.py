@@ -15,6 +15,7 @@ from orbmm.analysis.confidence_file import ConfidenceFile, read_confidence
 from orbmm.analysis.energy_table import EnergyTable, read_energy_table
 from orbmm.analysis.frame_count import count_frames
 from orbmm.analysis.frames import TrajectoryFile
+from orbmm.analysis.rescue import read_reason
 from orbmm.errors import AnalysisError
 from orbmm.settings import Settings, read_settings
 
@@ -27,6 +28,7 @@ class Recording:
     whole: the same of all atoms of a run whose frames hold some of them; None where they hold all.
     energies, settings, record: None or empty for a trajectory that is no run of orbmm.
     confidence: None also for a run that wrote none. checkpoints: folder of a run's checkpoints, with velocities.
+    stopped: why the guard stopped the run; None where it did not.
     """
 
     frames: TrajectoryFile
@@ -37,6 +39,7 @@ class Recording:
     confidence: ConfidenceFile | None = None
     checkpoints: Path | None = None
     whole: md.Trajectory | None = None
+    stopped: str | None = None
 
     @property
     def all_atoms(self) -> md.Trajectory:
@@ -73,6 +76,7 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
         settings,
         record,
         confidence=read_confidence(folder, growing),
+        stopped=read_reason(folder),
         checkpoints=folder / "checkpoints",
         whole=None if start is whole else whole,
     )

@@ -79,13 +79,15 @@ class Verdict:
         return ("stable: " if self.stable else "NOT stable: ") + ", ".join(check.says for check in worst_first)
 
 
-def judge(results: Mapping[str, Result], limits: Limits | None = None) -> Verdict:
+def judge(results: Mapping[str, Result], limits: Limits | None = None, stopped: str | None = None) -> Verdict:
     """Check what was measured against the limits; what was not measured is not judged.
 
-    results: by name, as `analyze_recording` gives them.
+    results: by name, as `analyze_recording` gives them. stopped: why the guard stopped the run, which fails it.
     """
     limits = limits or Limits()
     checks: list[Check] = []
+    if stopped is not None:
+        checks.append(Check("end", f"stopped by the guard ({stopped})", "not stopped by the guard", Outcome.FAILED))
     for name, check in _CHECKS.items():
         if name in results:
             checks += check(results[name], limits)

@@ -87,7 +87,9 @@ def test_a_run_at_rest_that_is_torn_is_still_refused(tmp_path: Path) -> None:
 def test_a_run_that_was_stopped_as_unstable_ends_the_looking(tmp_path: Path) -> None:
     actor = Actor(tmp_path / "run")
     actor.show(0.5)
-    (actor.folder / "rescue").mkdir()
+    fault = actor.folder / "rescue" / "step-000000000500"
+    fault.mkdir(parents=True)
+    (fault / "reason.txt").write_text("stopped\n")
     (look,) = follow_run(actor.folder, 1.0, sleep=actor.play(iter([])))
     assert look.finished and 13 <= look.frames <= 15
 

@@ -36,6 +36,12 @@ def test_a_broken_bond_comes_first() -> None:
     assert verdict.line.startswith("NOT stable: 1 bond broken (first ALA2-N ALA2-H), temperature")
 
 
+def test_a_run_that_the_guard_stopped_says_so_first_and_why() -> None:
+    verdict = judge(make_results(), stopped="step 500: 9000 K")
+    assert not verdict.stable
+    assert verdict.line.startswith("NOT stable: stopped by the guard (step 500: 9000 K), temperature 301")
+
+
 @pytest.mark.parametrize(
     ("kelvin", "error", "converged", "outcome"),
     [
