@@ -14,6 +14,7 @@ from orbmm.report.style import (
     LIGHT,
     LINES,
     add_legend,
+    add_legend_above,
     add_note,
     add_right_axis,
     leave_room,
@@ -23,6 +24,7 @@ from orbmm.report.style import (
 )
 
 _TIME = "time / ps"
+_BONDED = {"water_water": "among waters", "solute_water": "solute and water", "solute_solute": "in the solute"}
 
 
 def draw_water_distribution(result: Result) -> Figure:
@@ -52,24 +54,20 @@ def _draw_distribution(result: Result, distance: str, counted: str) -> Figure:
     right.plot([valley], [coordination], marker="o", markersize=4, **LIGHT)
     panel.plot([], [], marker="o", markersize=4, label=f"{coordination:.1f} up to {valley:.1f} Å", **LIGHT)
     right.set_ylim(0.0, 4.0 * coordination if coordination > 0.0 else None)
-    add_legend(panel)
+    add_legend_above(panel, columns=3)
     return figure
 
 
 def draw_hydrogen_bonds(result: Result) -> Figure:
-    """Numbers of hydrogen bonds of each kind that occurs, along time, against the first frame."""
+    """Numbers of hydrogen bonds of each kind that occurs, or of all when none does, along time, against the first frame."""
     figure, (panel,) = make_panels()
-    for name, words, look in zip(
-        ("water_water", "solute_water", "solute_solute"),
-        ("among waters", "solute and water", "in the solute"),
-        LINES,
-        strict=False,
-    ):
-        if result.values[name].any():
-            mean = result.number(f"{name}_mean")
+    time = result.values["time"]
+    occurring = [name for name in _BONDED if result.values[name].any()] or list(_BONDED)
+    for name, look in zip(_BONDED, LINES, strict=False):
+        if name in occurring:
+            label = f"{_BONDED[name]}, mean {result.number(f'{name}_mean'):.3g}"
             change = result.values[name] - result.values[name][0]
-            time = result.values["time"]
-            panel.plot(time, change, linewidth=1.2, label=f"{words}, mean {mean:.0f}", **look, **mark_points(time))
+            panel.plot(time, change, linewidth=1.2, label=label, **look, **mark_points(time))
     leave_room(panel, 0.4)
     name_axes(panel, _TIME, "hydrogen bonds,\nless those at the start")
     add_legend(panel)

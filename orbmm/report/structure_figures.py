@@ -15,6 +15,7 @@ from orbmm.report.style import (
     DARK,
     LIGHT,
     LINES,
+    add_color_bar,
     add_legend,
     leave_room,
     make_panels,
@@ -82,14 +83,12 @@ def draw_native_contacts(result: Result) -> Figure:
 def draw_ramachandran(result: Result) -> Figure:
     """Where the torsions phi and psi were, over all residues and frames, darker where they were more often."""
     figure, (panel,) = make_panels()
-    figure.set_size_inches(4.2, 3.6)
+    figure.set_size_inches(4.7, 3.6)
     counts = result.values["histogram"].T
     share = 100.0 * np.ma.masked_equal(counts, 0.0) / counts.sum()
     edges = np.arange(-180.0, 180.0 + BIN_DEGREES, BIN_DEGREES)
     mesh = panel.pcolormesh(edges, edges, share, cmap=COLOR_MAP, rasterized=True)
-    bar = figure.colorbar(mesh, ax=panel)
-    bar.set_label("share / %", fontsize=9.0)
-    bar.ax.tick_params(labelsize=8.0)
+    add_color_bar(panel, mesh, "share / %")
     panel.set_aspect("equal")
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_locator(MultipleLocator(60.0))

@@ -16,6 +16,7 @@ DARK: dict[str, Any] = {"color": "#0072B2", "linestyle": "-"}
 LIGHT: dict[str, Any] = {"color": "#E69F00", "linestyle": "--"}
 FAINT: dict[str, Any] = {"color": "#999999", "linestyle": "-"}
 LIMIT: dict[str, Any] = {"color": "#333333", "linestyle": ":", "linewidth": 1.2}
+_PAPER: dict[str, Any] = {"facecolor": "white", "alpha": 0.85, "edgecolor": "none", "pad": 1.0}  # behind words on lines
 DISCARDED: dict[str, Any] = {"color": "#000000", "alpha": 0.08, "linewidth": 0}
 LINES: tuple[dict[str, Any], ...] = (
     DARK,
@@ -53,12 +54,21 @@ def name_axes(panel: Axes, horizontal: str | None, vertical: str) -> None:
 def mark_limit(panel: Axes, height: float, words: str) -> None:
     """A dotted line across a panel with its meaning written above its right end."""
     panel.axhline(height, **LIMIT)
-    panel.text(0.99, height, words, transform=panel.get_yaxis_transform(), ha="right", va="bottom", fontsize=_SMALL)
+    panel.text(
+        0.99,
+        height,
+        words,
+        transform=panel.get_yaxis_transform(),
+        ha="right",
+        va="bottom",
+        fontsize=_SMALL,
+        bbox=_PAPER,
+    )
 
 
 def add_note(panel: Axes, place: tuple[float, float], words: str) -> None:
-    """A few words to the lower right of a point."""
-    panel.annotate(words, place, (7, -7), textcoords="offset points", fontsize=_SMALL)
+    """A few words above a point."""
+    panel.annotate(words, place, (0, 4), textcoords="offset points", ha="center", va="bottom", fontsize=_SMALL)
 
 
 def add_right_axis(panel: Axes, vertical: str) -> Axes:
@@ -80,6 +90,13 @@ def add_color_bar(panel: Axes, mesh: ScalarMappable, words: str) -> None:
 def add_legend(panel: Axes, columns: int = 1) -> None:
     """Say which line is which, where there is most room."""
     panel.legend(ncols=columns, fontsize=_SMALL, frameon=True, framealpha=0.85, edgecolor="none", borderpad=0.3)
+
+
+def add_legend_above(panel: Axes, columns: int) -> None:
+    """Say which line is which above a panel, where lines of two axes fill it."""
+    panel.legend(
+        ncols=columns, fontsize=_SMALL, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), borderpad=0.3
+    )
 
 
 def shade_discarded(panel: Axes, until_ps: float, start_ps: float) -> None:

@@ -13,6 +13,7 @@ import mdtraj as md
 import numpy as np
 import pytest
 from analysis.backbone import grow_backbone
+from analysis.synthetic import make_box
 from analysis.zinc_site import make_site
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -22,6 +23,7 @@ from orbmm.analysis import (
     Result,
     compute_native_contacts,
     compute_secondary_structure,
+    count_hydrogen_bonds,
     find_bond_events,
     follow_carbon_dioxide,
     follow_protons,
@@ -43,7 +45,7 @@ OBSERVABLES = (
     "rmsd", "bonds", "angles", "temperature", "energy", "gyration", "fluctuation", "ramachandran", "protonation", "bond_events",
     "water_distribution", "oxygen_hydrogen", "hydrogen_bonds", "density", "diffusion",
 )  # fmt: skip
-NARROW = {"ramachandran": 840}
+NARROW = {"ramachandran": 940}
 
 
 def find_brightness(color: str) -> float:
@@ -147,6 +149,18 @@ def test_sites_and_folds_are_drawn_with_units(frames: int) -> None:
     lines = site["measure_metal_site"].axes[0].get_lines()
     assert [line.get_label() for line in lines] == ["HIS2-ND1", "HIS3-NE2", "HIS4-ND1", "HOH5-O"]
     assert lines[0].get_ydata()[0] == pytest.approx(2.0, abs=1e-4)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_dry_solute_without_hydrogen_bonds_is_drawn_without_a_warning() -> None:
+    dry = make_box(0).make_molecules_whole()
+    dry.unitcell_vectors = None
+    dry.xyz *= 3.0  # every donor far from every acceptor
+    result = count_hydrogen_bonds(dry)
+    assert not any(result.values[name].any() for name in ("water_water", "solute_water", "solute_solute"))
+    (panel,) = draw_figure(result).axes
+    texts = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert texts == ["among waters, mean 0", "solute and water, mean 0", "in the solute, mean 0"]
 
 
 def test_figures_that_cannot_be_written_are_one_sentence(results: dict[str, Result], tmp_path: Path) -> None:
