@@ -10,6 +10,7 @@ from orbmm.settings.field import Limits, check_fields, setting
 DEFAULT_MODEL = "orb-mini-conservative-inf-xtb"
 PRECISIONS = ("float64", "float32-highest", "float32-high", "float16", "bfloat16")
 MEMORY_MODES = ("auto", "fast", "lean")
+KERNELS = ("auto", "torch", "triton")
 FORCE_KINDS = ("auto", "TorchForce", "PythonTorchForce", "PythonForce")
 
 

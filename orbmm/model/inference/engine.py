@@ -12,6 +12,7 @@ from orbmm.errors import ModelError
 from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.inference.network_pass import NetworkPass
+from orbmm.model.kernels.choose import choose_kernels
 from orbmm.model.orb import ConservativeOrb, DirectOrb, Orb, Prediction
 from orbmm.model.precision import Precision
 
@@ -22,13 +23,21 @@ class Engine:
     Nothing is kept between predictions, so threads may share it.
     """
 
-    def __init__(self, network: Orb, precision: Precision, memory: MemoryUse, device: torch.device) -> None:
+    def __init__(
+        self,
+        network: Orb,
+        precision: Precision,
+        memory: MemoryUse,
+        device: torch.device,
+        kernels: str = "auto",
+    ) -> None:
         self._network, self._memory, self._precision = network, memory, precision
-        self._pass = NetworkPass(network.model, precision, memory.choose_block(network.architecture, device))
+        block = memory.choose_block(network.architecture, device)
+        self._pass = NetworkPass(network.model, precision, block, choose_kernels(kernels, device))
 
     def predict(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
         """See Orb.forward; without a gradient to weights or coordinates."""
-        with torch.no_grad():
+        with torch.no_grad(), torch.cuda.device_of(graph.vectors):  # Triton launches where torch is
             prediction = self._predict(graph, outputs)
             self._refuse_overflow(prediction)
             return prediction

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from orbmm.model.inference.edge_blocks import EdgeBlock
 from orbmm.model.inference.memory import Keep
-from orbmm.model.inference.perceptron_pass import Activations, FreshMemory, PerceptronPass, Workspace
+from orbmm.model.inference.perceptron_pass import Activations, PerceptronPass
+from orbmm.model.inference.workspace import FreshMemory, Workspace
+from orbmm.model.kernels.protocol import Kernels
 from orbmm.model.network import InteractionLayer
 from orbmm.model.precision import Precision
 
@@ -34,12 +37,12 @@ class LayerTrace:
 class LayerPass:
     """An InteractionLayer for inference: the node parts of the first edge matrix act once per node."""
 
-    def __init__(self, layer: InteractionLayer, precision: Precision) -> None:
+    def __init__(self, layer: InteractionLayer, precision: Precision, kernels: Kernels) -> None:
         matrix = layer._edge_mlp.mlp.first.weight.detach()  # (H, 3 D): edge, sender, receiver
         width = matrix.shape[1] // 3
-        self.precision = precision
-        self.edge_mlp = PerceptronPass(layer._edge_mlp, precision, slice(0, width))
-        self.node_mlp = PerceptronPass(layer._node_mlp, precision)
+        self.precision, self.kernels = precision, kernels
+        self.edge_mlp = PerceptronPass(layer._edge_mlp, precision, kernels, slice(0, width))
+        self.node_mlp = PerceptronPass(layer._node_mlp, precision, kernels)
         self._for_senders, self._for_receivers = (
             precision.round_operand(part.contiguous()).t() for part in matrix.split(width, dim=1)[1:]
         )  # (D, H) each
@@ -57,15 +60,14 @@ class LayerPass:
         operand = self.precision.round_operand(nodes)
         return torch.addmm(self.edge_mlp.first_bias, operand, self._for_senders), operand @ self._for_receivers
 
-    def start_edges(
+    def activate_edges(
         self, edges: Tensor, parts: tuple[Tensor, Tensor], block: EdgeBlock, space: Workspace, memory: FreshMemory
-    ) -> Tensor:
-        """The first hidden values (C, H) of a block before their SiLU, in that memory; edges: (C, D)."""
-        first = self.edge_mlp.start(edges, memory)  # (C, H)
-        gathered = space.take("gathered", len(first), first.shape[1], first.dtype)
-        for part, index in zip(parts, (block.senders, block.receivers), strict=True):
-            first += torch.index_select(part, 0, index, out=gathered)
-        return first
+    ) -> tuple[Tensor, Tensor]:
+        """The first hidden values of a block before and after their SiLU, (C, H) each; the former in that memory."""
+        first = self.edge_mlp.start(edges, memory)
+        active = space.take("active", len(first), first.shape[1], first.dtype)
+        self.kernels.gather_add_silu(first, parts, block, space, active)
+        return first, active
 
     def open_gates(self, edges: Tensor) -> Tensor:
         """How far the receive and the send gate of each edge are open, without the envelope: (C, D) to (C, 2)."""
@@ -75,13 +77,14 @@ class LayerPass:
         """Nodes (N, D) after the layer."""
         space = Workspace(nodes.device)
         first = self._start_nodes(nodes, received, sent, space)
-        return nodes + self.node_mlp.normalize(self.node_mlp.finish(first, space))
+        return nodes + self.node_mlp.normalize(self.node_mlp.finish(F.silu(first, inplace=True), space))
 
     def pull_back_nodes(self, slope: Tensor, trace: LayerTrace) -> tuple[Tensor, Tensor, Tensor]:
         """Derivatives by nodes, received and sent (N, D) of the node update alone, from that by its result (N, D)."""
         space = Workspace(slope.device)
         first = self._start_nodes(trace.nodes, trace.received, trace.sent, space)
-        kept = self.node_mlp.finish_and_keep(first, space, space)
+        active = F.silu(first)  # (N, H)
+        kept = self.node_mlp.finish_and_keep(first, active, space, space)
         inputs = self.node_mlp.pull_back_start(self.node_mlp.pull_back(slope, first, kept, space))  # (N, 3 D)
         by_nodes, by_received, by_sent = inputs.split(slope.shape[1], dim=1)
         return slope + by_nodes, by_received, by_sent
@@ -114,9 +117,10 @@ def run_layer(
     for block in blocks:
         mine = edges[block.rows]  # (C, D)
         gates = layer.open_gates(mine) * envelope[block.rows, None]  # (C, 2)
-        first = layer.start_edges(mine, parts, block, space, space)
-        message = layer.edge_mlp.normalize(layer.edge_mlp.finish(first, space))  # (C, D)
-        _sum_messages(message, gates, block, received, sent)
+        active = layer.edge_mlp.start(mine, space)  # (C, H)
+        layer.kernels.gather_add_silu(active, parts, block, space, active)
+        message = layer.edge_mlp.normalize(layer.edge_mlp.finish(active, space))  # (C, D)
+        _sum_messages(layer.kernels, message, gates, block, (received, sent))
         if not last:
             mine += message
     return layer.update_nodes(nodes, received, sent)
@@ -133,19 +137,24 @@ def run_and_trace_layer(
     for block in blocks:
         mine = edges[block.rows]  # (C, D)
         gates = layer.open_gates(mine) * envelope[block.rows, None]  # (C, 2)
-        first = layer.start_edges(mine, parts, block, space, memory if keep is Keep.ALL else space)
-        output, activations = layer.edge_mlp.finish_and_trace(first, keep, space, memory)  # (C, D)
+        first = layer.edge_mlp.start(mine, memory if keep is Keep.ALL else space)  # (C, H)
+        active = layer.edge_mlp.place_active(first, keep, space)
+        layer.kernels.gather_add_silu(first, parts, block, space, active)
+        output, activations = layer.edge_mlp.finish_and_trace(first, active, keep, space, memory)  # (C, D)
         kept.append(activations)
         message = layer.edge_mlp.normalize(output)  # (C, D)
-        _sum_messages(message, gates, block, received, sent)
+        _sum_messages(layer.kernels, message, gates, block, (received, sent))
         torch.add(mine, message, out=after[block.rows])
     trace = LayerTrace(nodes, edges, received, sent, kept)
     return layer.update_nodes(nodes, received, sent), after, trace
 
 
-def _sum_messages(message: Tensor, gates: Tensor, block: EdgeBlock, received: Tensor, sent: Tensor) -> None:
-    block.by_receiver.add_to(received, message, gates[:, 0])
-    block.by_sender.add_to(sent, message, gates[:, 1])
+def _sum_messages(
+    kernels: Kernels, message: Tensor, gates: Tensor, block: EdgeBlock, totals: tuple[Tensor, Tensor]
+) -> None:
+    """Add messages (C, D) times their gates (C, 2) to what atoms have received and sent, (N, D) each."""
+    kernels.add_sums(totals[0], message, block.by_receiver, gates[:, 0])
+    kernels.add_sums(totals[1], message, block.by_sender, gates[:, 1])
 
 
 @dataclass(frozen=True)
@@ -172,27 +181,26 @@ def pull_back_layer(
     space = Workspace(by_nodes.device)
     for block, kept in zip(blocks, trace.kept, strict=True):
         mine = trace.edges[block.rows]  # (C, D)
-        hidden = kept.first if kept is not None else None
-        if hidden is None:
-            hidden = layer.start_edges(mine, parts, block, space, space)
         if kept is None:
-            kept = layer.edge_mlp.finish_and_keep(hidden, space, space)
+            hidden, active = layer.activate_edges(mine, parts, block, space, space)
+            kept = layer.edge_mlp.finish_and_keep(hidden, active, space, space)
+        elif kept.first is None:
+            hidden = layer.edge_mlp.start(mine, space)
+            layer.kernels.gather_add_silu(hidden, parts, block, space, None)
+        else:
+            hidden = kept.first  # (C, H)
         message = layer.edge_mlp.normalize(kept.output)  # (C, D)
-        at_receivers = by_received.index_select(0, block.receivers)  # (C, D)
-        at_senders = by_sent.index_select(0, block.senders)  # (C, D)
         open_, cut = layer.open_gates(mine), envelope[block.rows, None]  # (C, 2), (C, 1)
-        gates = open_ * cut
-        by_gates = torch.stack(
-            [(message * at_receivers).sum(dim=1), (message * at_senders).sum(dim=1)], dim=1
-        )  # (C, 2)
         by_edges = slopes.edges[block.rows]  # (C, D), a view: the residual passes it on
-        by_message = torch.addcmul(by_edges, at_receivers, gates[:, :1]).addcmul_(at_senders, gates[:, 1:])  # (C, D)
+        by_message, by_gates = layer.kernels.pull_back_sums(
+            (by_received, by_sent), message, open_ * cut, block, by_edges
+        )  # (C, D), (C, 2)
         by_hidden = layer.edge_mlp.pull_back(by_message, hidden, kept, space)  # (C, H)
         by_edges += layer.edge_mlp.pull_back_start(by_hidden)
         by_edges += layer.pull_back_gates(by_gates * cut, open_)
         slopes.envelope[block.rows] += (by_gates * open_).sum(dim=1)
         if not first:
             by_hidden = by_hidden.to(by_nodes.dtype)
-            block.by_sender.add_to(by_parts[0], by_hidden)
-            block.by_receiver.add_to(by_parts[1], by_hidden)
+            layer.kernels.add_sums(by_parts[0], by_hidden, block.by_sender)
+            layer.kernels.add_sums(by_parts[1], by_hidden, block.by_receiver)
     return torch.zeros_like(by_nodes) if first else by_nodes + layer.pull_back_split((by_parts[0], by_parts[1]))

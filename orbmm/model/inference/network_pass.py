@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import record_function
 
@@ -22,7 +23,9 @@ from orbmm.model.inference.layer_pass import (
     run_layer,
 )
 from orbmm.model.inference.memory import Keep
-from orbmm.model.inference.perceptron_pass import Activations, FreshMemory, PerceptronPass, Workspace
+from orbmm.model.inference.perceptron_pass import Activations, PerceptronPass
+from orbmm.model.inference.workspace import FreshMemory, Workspace
+from orbmm.model.kernels.protocol import Kernels
 from orbmm.model.network import EDGE_ENVELOPE_POWER, InteractionLayer, OrbNetwork
 from orbmm.model.precision import Precision
 
@@ -43,10 +46,10 @@ class NetworkPass:
     edges_per_block: how many edges are worked on together
     """
 
-    def __init__(self, network: OrbNetwork, precision: Precision, edges_per_block: int) -> None:
+    def __init__(self, network: OrbNetwork, precision: Precision, edges_per_block: int, kernels: Kernels) -> None:
         self.network, self.precision, self.edges_per_block = network, precision, edges_per_block
-        self._encode_edges = PerceptronPass(network._encoder._edge_fn, precision)
-        self._layers = [LayerPass(cast(InteractionLayer, layer), precision) for layer in network.gnn_stacks]
+        self._encode_edges = PerceptronPass(network._encoder._edge_fn, precision, kernels)
+        self._layers = [LayerPass(cast(InteractionLayer, layer), precision, kernels) for layer in network.gnn_stacks]
         with torch.no_grad():
             # Before the first layer a node knows its element alone.
             self._elements = network._encoder._node_fn(network.atom_emb.embeddings.weight)  # (119, D)
@@ -102,7 +105,8 @@ class NetworkPass:
             for block in blocks:
                 shape, envelope[block.rows] = self._describe(vectors[block.rows])  # (C, R * A)
                 first = encode.start(shape, memory if keep is Keep.ALL else space).add_(encode.first_bias)  # (C, H)
-                output, activations = encode.finish_and_trace(first, keep, space, memory)  # (C, D)
+                active = torch.ops.aten.silu.out(first, out=encode.place_active(first, keep, space))
+                output, activations = encode.finish_and_trace(first, active, keep, space, memory)  # (C, D)
                 edges[block.rows] = encode.normalize(output)
                 kept.append(activations)
         return edges, envelope, kept
@@ -121,7 +125,7 @@ class NetworkPass:
                 if first is None:
                     first = encode.start(shape.detach(), space).add_(encode.first_bias)  # (C, H)
                 if kept is None:
-                    kept = encode.finish_and_keep(first, space, space)
+                    kept = encode.finish_and_keep(first, F.silu(first), space, space)
                 by_first = encode.pull_back(slopes.edges[block.rows], first, kept, space)  # (C, H)
                 outer = (encode.pull_back_start(by_first), slopes.envelope[block.rows])
                 (result[block.rows],) = torch.autograd.grad((shape, envelope), leaf, outer)

@@ -1,0 +1,32 @@
+"""Which kernels carry out the network."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+import torch
+
+from orbmm.errors import MissingDependency, ModelError, name_nearest
+from orbmm.model.kernels.plain import PlainKernels
+from orbmm.model.kernels.protocol import Kernels
+from orbmm.settings.model import KERNELS
+
+
+def choose_kernels(name: str, device: torch.device) -> Kernels:
+    """The kernels of that name; "auto" takes PyTorch's own everywhere: no GPU has been measured yet.
+
+    Triton is imported only when it is asked for. Raises ModelError for an unknown name and for Triton on a CPU, unless
+    TRITON_INTERPRET=1 says that its interpreter shall run it (for tests); MissingDependency where it is not installed.
+    """
+    if name not in KERNELS:
+        raise ModelError(f"unknown kernels '{name}': {name_nearest(name, KERNELS)}")
+    if name != "triton":
+        return PlainKernels()
+    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+        raise ModelError(f'kernels \'triton\' need a CUDA device, got {device}: choose kernels = "torch" or "auto"')
+    if find_spec("triton") is None:
+        raise MissingDependency('kernels = "triton" needs the package triton: install it, or choose kernels = "torch"')
+    from orbmm.model.kernels.fused import TritonKernels
+
+    return TritonKernels()

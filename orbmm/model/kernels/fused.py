@@ -1,0 +1,33 @@
+"""The steps as Triton kernels; imported only where they are asked for."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from orbmm.model.inference.edge_blocks import EdgeBlock, Grouping
+from orbmm.model.inference.workspace import Workspace
+from orbmm.model.kernels import gated_sum, gather_add_silu, rms_norm
+
+
+class TritonKernels:
+    """See Kernels. float16 and bfloat16 values are summed in float32; float64 stays float64."""
+
+    def gather_add_silu(
+        self, first: Tensor, parts: tuple[Tensor, Tensor], block: EdgeBlock, space: Workspace, active: Tensor | None
+    ) -> None:
+        gather_add_silu.launch(first, parts, block.senders, block.receivers, active)
+
+    def add_sums(self, totals: Tensor, values: Tensor, grouping: Grouping, weights: Tensor | None = None) -> None:
+        gated_sum.launch_sums(totals, values.contiguous(), grouping, weights)
+
+    def pull_back_sums(
+        self, slopes: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, by_edges: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        received, sent = (slope.contiguous() for slope in slopes)  # they are cut from one array, (N, 3 D)
+        return gated_sum.launch_pull_back((received, sent), message, gates.contiguous(), block, by_edges)
+
+    def normalize(self, output: Tensor, scale: Tensor) -> Tensor:
+        return rms_norm.launch(output.contiguous(), scale)
+
+    def pull_back_norm(self, slope: Tensor, output: Tensor, scale: Tensor) -> Tensor:
+        return rms_norm.launch_pull_back(slope.contiguous(), output.contiguous(), scale)
