@@ -24,6 +24,7 @@ from orbmm.errors import OrbmmError
 from orbmm.forces.system import create_system
 from orbmm.graph.edges import find_edges
 from orbmm.model.assemble import make_network
+from orbmm.model.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
@@ -43,7 +44,8 @@ def measure(job: Job, folder: Path) -> Answer:
     torch.set_num_threads(job.threads)
     atoms = load_atoms(Path(job.atoms))
     weights = find_weights(job, folder)
-    potential = load_model(job.model, weights, job.device, job.precision, MemoryUse(mode=job.memory))
+    execution = Execution(MemoryUse(mode=job.memory))
+    potential = load_model(job.model, weights, job.device, job.precision, execution)
     answer = _time_evaluations(potential, atoms, job, folder)
     if job.force:
         answer |= time_steps(atoms, job, weights)

@@ -20,6 +20,7 @@ from orbmm.forces.python_force import create_python_force
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
 from orbmm.model.device import find_device
+from orbmm.model.kernels.choose import choose_kernels
 from orbmm.settings.model import ModelSettings
 
 _LOG = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def describe_force(
     chosen = None if atoms is None else tuple(int(index) for index in atoms)
     numbers = read_atomic_numbers(topology, chosen)
     compose(record, numbers, torch.device("cpu"), model.charge, model.multiplicity)
-    find_device(model.device)  # refused here if absent, before anything is downloaded
+    choose_kernels(model.kernels, find_device(model.device))  # refused here if absent, before anything is downloaded
     return ForceDescription(
         model=record.name,
         weights_sha256=locate_weights(record, model.weights).sha256,
@@ -77,6 +78,7 @@ def describe_force(
         compile=model.compile,
         memory=model.memory,
         edges_per_block=model.edges_per_block,
+        kernels=model.kernels,
     )
 
 

@@ -13,6 +13,7 @@ from orbmm.checkpoints.store import find_by_hash, locate_weights, state_of_weigh
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator import Evaluator
 from orbmm.model.device import find_device
+from orbmm.model.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
@@ -46,8 +47,9 @@ def _build_evaluator(text: str, positions_device: str) -> Evaluator:
     description = ForceDescription.from_json(text)
     device = _choose_device(description.device, positions_device)
     memory = MemoryUse(description.edges_per_block, description.memory)
-    arithmetic = (description.precision, device, memory, description.compile)
-    return Evaluator(_load_potential(description.model, description.weights_sha256, *arithmetic), description)
+    execution = Execution(memory, description.kernels, description.compile)
+    weights = (description.model, description.weights_sha256)
+    return Evaluator(_load_potential(*weights, device, description.precision, execution), description)
 
 
 def _choose_device(wanted: str, positions_device: str) -> str:
@@ -59,10 +61,8 @@ def _choose_device(wanted: str, positions_device: str) -> str:
 
 
 @lru_cache(maxsize=4)
-def _load_potential(
-    model: str, weights_sha256: str, precision: str, device: str, memory: MemoryUse, compile: bool
-) -> Potential:
-    return load_model(model, _find_weights(model, weights_sha256), device, precision, memory, compile)
+def _load_potential(model: str, weights_sha256: str, device: str, precision: str, execution: Execution) -> Potential:
+    return load_model(model, _find_weights(model, weights_sha256), device, precision, execution)
 
 
 def _find_weights(model: str, weights_sha256: str) -> Path | None:

@@ -14,8 +14,8 @@ from orbmm.errors import ModelError
 from orbmm.model.assemble import assemble_network
 from orbmm.model.compiled import compile_network
 from orbmm.model.device import find_device
+from orbmm.model.execution import Execution
 from orbmm.model.inference.engine import Engine
-from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.potential import Potential
 from orbmm.model.precision import find_precision
 
@@ -25,26 +25,28 @@ def load_model(
     weights: str | PathLike[str] | None = None,
     device: str | torch.device | None = None,
     precision: str = "float32-high",
-    memory: MemoryUse | None = None,
-    compile: bool = False,
+    execution: Execution | None = None,
 ) -> Potential:
     """Load a model of the catalogue.
 
     name: see orbmm.list_models(); weights: a local checkpoint file instead of the published one
     device: None or "auto", "cpu", "cuda", "cuda:N"; precision: see orbmm.model.precision.list_precisions
-    memory: how it trades memory for time; None for what suits device and free memory
-    compile: translate the network to machine code at its first evaluation; see orbmm.model.compiled
+    execution: memory, kernels and compilation; None for what suits device and free memory
     Raises ModelError, CheckpointError or DeviceError, each with what to do.
     """
-    record = find_record(name)
+    record, execution = find_record(name), execution or Execution()
     arithmetic = find_precision(precision)
     place = find_device(device)
     file = locate_weights(record, None if weights is None else Path(weights))
     network = assemble_network(record, read_state_dict(file.path)).to(place, arithmetic.dtype)
-    if compile and arithmetic.operands is not None:
+    if execution.compile and arithmetic.operands is not None:
         raise ModelError(
             f"a compiled network does not round to {precision}: choose another precision, or not to compile"
         )
-    engine = Engine(network, arithmetic, memory or MemoryUse(), place)
+    if execution.compile and execution.kernels == "triton":
+        raise ModelError(
+            'a compiled network makes its own kernels: choose compile, or kernels = "triton", but not both'
+        )
+    engine = Engine(network, arithmetic, execution.memory, place, execution.kernels)
     potential = Potential(record, network, file.sha256, place, arithmetic, engine=engine)
-    return compile_network(potential) if compile else potential
+    return compile_network(potential) if execution.compile else potential

@@ -38,6 +38,11 @@ class ModelSettings:
         None,
         Limits(at_least=1),
     )
+    kernels: str = setting(
+        "What works on edges between the matrix products: torch, triton (CUDA, not run on a GPU yet); auto takes torch.",
+        "auto",
+        Limits(choices=KERNELS),
+    )
     charge: int | None = setting("Total charge, for models that need it [e].", None)
     multiplicity: int | None = setting("Spin multiplicity, for models that need it.", None, Limits(at_least=1))
 

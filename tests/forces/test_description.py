@@ -53,8 +53,8 @@ def test_a_missing_key_is_named():
 
 
 def test_a_text_of_a_later_format_is_refused():
-    with pytest.raises(ForceError, match="has format 3, and this orbmm reads format 2"):
-        ForceDescription.from_json(alter(format=3))
+    with pytest.raises(ForceError, match="has format 4, and this orbmm reads format 3"):
+        ForceDescription.from_json(alter(format=4))
 
 
 @pytest.mark.parametrize("text", ("", "not json", "[1, 2]", "null", "{}"))
@@ -79,6 +79,9 @@ def test_what_is_no_description_is_refused(text):
         ("atoms", [3, 3, 4]),
         ("atoms", [-1, 3, 4]),
         ("periodic", 1),
+        ("memory", "laen"),
+        ("edges_per_block", 0),
+        ("kernels", "tritan"),
         ("charge", 0.5),
         ("charge", True),
         ("multiplicity", 0),

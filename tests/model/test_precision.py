@@ -11,6 +11,7 @@ from oracles.random_weights import make_random_potential
 from oracles.structures import MAKERS
 
 from orbmm.errors import ModelError
+from orbmm.model.execution import Execution
 from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import load_model
@@ -73,4 +74,4 @@ def test_the_nearest_name_is_offered_for_an_unknown_precision() -> None:
 
 def test_compiled_networks_take_no_rounded_operands() -> None:
     with pytest.raises(ModelError, match="a compiled network does not round to bfloat16"):
-        load_model("orb-mini-direct-inf-xtb", device="cpu", precision="bfloat16", compile=True)
+        load_model("orb-mini-direct-inf-xtb", device="cpu", precision="bfloat16", execution=Execution(compile=True))

@@ -1,0 +1,21 @@
+"""How a network is carried out, beside its precision: what it costs, not what it gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from orbmm.model.inference.memory import MemoryUse
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Time against memory, and whose code does the work; results differ by rounding at most.
+
+    memory: how memory is traded for time
+    kernels: "auto", "torch" or "triton"; see orbmm.model.kernels.choose
+    compile: translate the network to machine code at its first evaluation; see orbmm.model.compiled
+    """
+
+    memory: MemoryUse = field(default_factory=MemoryUse)
+    kernels: str = "auto"
+    compile: bool = False
