@@ -16,7 +16,7 @@ from orbmm.settings import ModelSettings, Settings, override_settings
 from orbmm.simulation.folder import RunFolder
 from orbmm.simulation.forces import ForceSource
 from orbmm.simulation.guard.heat import HeatWatch
-from orbmm.simulation.guard.memory import name_way_out
+from orbmm.simulation.guard.memory import explain_memory_errors, name_way_out
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.resume import resume_run
 from orbmm.simulation.run import start_run
@@ -198,8 +198,9 @@ def test_out_of_memory_ends_with_exit_code_3_the_checkpoint_and_what_would_fit(
     "model, expected",
     [
         (ModelSettings("orb-v3-conservative-inf-omat"), 'set memory = "lean"'),
-        (ModelSettings(precision="float64", memory="lean"), "set edges_per_block = 1024"),
+        (ModelSettings(precision="float64", memory="lean", device="cuda"), "set edges_per_block = 1024"),
         (ModelSettings(precision="float64", memory="lean", device="cpu"), 'set precision = "float32-high"'),
+        (ModelSettings(precision="float64", memory="lean"), 'set precision = "float32-high"'),  # auto, without a GPU
         (ModelSettings("orb-v3-direct-inf-omat", edges_per_block=1024), 'new run with name = "orb-v3-direct-20-omat"'),
         (ModelSettings("orb-v3-conservative-20-omat", memory="lean", device="cpu"), '"orb-v3-direct-20-omat"'),
         (ModelSettings("orb-v3-conservative-omol", memory="lean", device="cpu"), '"orb-v3-direct-omol"'),
@@ -208,11 +209,34 @@ def test_out_of_memory_ends_with_exit_code_3_the_checkpoint_and_what_would_fit(
     ids=lambda value: value.name if isinstance(value, ModelSettings) else "",
 )
 def test_the_setting_that_would_fit_is_the_one_that_changes_least(
-    model: ModelSettings, expected: str, tmp_path: Path
+    model: ModelSettings, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     way_out = name_way_out(RunFolder(tmp_path), model)
     assert expected in way_out
     assert (f"orbmm resume --force-new-settings {tmp_path}" in way_out) is ("new run" not in way_out)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        MemoryError("Unable to allocate 20.0 GiB for an array"),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("Error allocating array posq: CUDA_ERROR_OUT_OF_MEMORY (2)"),
+    ],
+    ids=repr,
+)
+def test_a_lack_of_memory_is_known_by_its_kind_or_its_words(error: Exception, tmp_path: Path) -> None:
+    expected = "^out of memory: .+; to make it fit, set memory"
+    with pytest.raises(OutOfMemory, match=expected), explain_memory_errors(RunFolder(tmp_path), ModelSettings()):
+        raise error
+
+
+def test_any_other_error_is_no_lack_of_memory(tmp_path: Path) -> None:
+    expected = "^shapes differ$"
+    with pytest.raises(RuntimeError, match=expected), explain_memory_errors(RunFolder(tmp_path), ModelSettings()):
+        raise RuntimeError("shapes differ")
 
 
 def test_a_stopped_run_can_go_on_from_its_last_good_checkpoint(settings: Settings, classical_forces: Forces) -> None:

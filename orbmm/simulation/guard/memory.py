@@ -12,7 +12,8 @@ from orbmm.settings import ModelSettings
 from orbmm.simulation.folder import RunFolder
 
 _SIGNS = (
-    "out of memory",  # CUDA
+    "out of memory",  # CUDA by torch
+    "out_of_memory",  # CUDA by OpenMM, which gives the name of the error
     "can't allocate memory",  # torch on a CPU
     "unable to allocate",  # NumPy
     "std::bad_alloc",
@@ -35,9 +36,9 @@ def explain_memory_errors(folder: RunFolder, model: ModelSettings) -> Iterator[N
     except OutOfMemory as error:
         raise OutOfMemory(f"{error}; to make it fit, {name_way_out(folder, model)}") from error
     except (RuntimeError, MemoryError) as error:  # torch, NumPy
-        if not is_out_of_memory(str(error)):
+        if not isinstance(error, MemoryError) and not is_out_of_memory(str(error)):
             raise
-        sentence = " ".join(str(error).split())
+        sentence = " ".join(str(error).split()) or "Python found no room"  # which says no word of its own
         raise OutOfMemory(f"out of memory: {sentence}; to make it fit, {name_way_out(folder, model)}") from error
 
 
@@ -53,11 +54,17 @@ def _name_gentle_setting(model: ModelSettings) -> str | None:
     """A setting that hardly changes the forces; None where all are at their smallest."""
     if find_record(model.name).kind == "conservative" and model.memory != "lean":
         return 'memory = "lean", which gives the same forces more slowly'
-    if model.device != "cpu" and (model.edges_per_block is None or model.edges_per_block > _FEW_EDGES):
+    if not _runs_on_cpu(model.device) and (model.edges_per_block is None or model.edges_per_block > _FEW_EDGES):
         return f"edges_per_block = {_FEW_EDGES}, which gives the same forces more slowly"
     if model.precision == "float64":
         return 'precision = "float32-high", which takes half the memory'
     return None
+
+
+def _runs_on_cpu(device: str) -> bool:
+    from orbmm.model.device import find_device  # torch, which a run has loaded by now
+
+    return device == "cpu" or (device == "auto" and find_device(device).type == "cpu")
 
 
 def _name_smaller_system(model: ModelSettings) -> str:
