@@ -54,7 +54,7 @@ def build_page(recording: Recording, analysis: Analysis, settings_text: str = ""
         f"<h1>{escape(name)}</h1>",
         _write_verdict(analysis),
         _write_findings(analysis),
-        _write_views(build_views(recording.start, analysis.results)),
+        _write_views(build_views(recording.all_atoms, analysis.results)),
         "<h2>Observables</h2><div class='grid'>",
         *(_write_result(result) for result in analysis.results.values()),
         "</div>",

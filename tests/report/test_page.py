@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import mdtraj as md
 import pytest
 from analysis.confident import make_errors, write_confidence
 from analysis.synthetic import Jiggle, make_trajectory, write_run_folder
@@ -106,6 +108,25 @@ def test_the_whole_is_coloured_by_confidence_first(run: Path, tmp_path: Path) ->
     shown = [sum(int(color[i : i + 2], 16) for i in (1, 3, 5)) for color in colors.values()]
     assert min(shown) == shown[list(colors).index("ACE0-CH3")]  # the atom at the end of the scale is the darkest
     assert view["colorings"][0]["legend"] == "expected force error of the atom, 0 to 0.3 eV/Å"
+
+
+def test_a_run_whose_frames_hold_some_atoms_shows_all_and_each_in_its_own_colour(tmp_path: Path) -> None:
+    moving = make_trajectory(Jiggle(frames=20), waters=30)
+    folder = write_confidence(write_run_folder(tmp_path / "run", moving), make_errors(20, moving.n_atoms))
+    colors = read_colors(folder)
+    kept = range(6, moving.n_atoms)  # all but the acetyl, whose first atom is the least known
+    moving.atom_slice(kept).save(str(folder / "trajectory.xtc"))
+    md.load(str(folder / "topology.pdb")).atom_slice(kept).save(str(folder / "trajectory.pdb"))
+    assert "ACE0-CH3" in colors and read_colors(folder) == colors
+
+
+def read_colors(folder: Path) -> dict[str, str]:
+    """What the viewer of a page gives to each atom by confidence."""
+    recording = read_run_folder(folder)
+    (data,) = re.findall(r"\)\), (\{.*\})\);</script>", build_page(recording, analyze_recording(recording)))
+    view = json.loads(data)
+    assert view["colorings"][0]["name"] == "confidence"
+    return dict(zip(view["names"], view["colorings"][0]["colors"], strict=True))
 
 
 def test_mere_water_has_no_view() -> None:
