@@ -29,5 +29,13 @@ def test_the_lowest_multiplicity_pairs_all_electrons_but_the_odd_one(
         refuse_impossible_multiplicity(water, charge, lowest + 1)
 
 
+@pytest.mark.parametrize(("charge", "multiplicity"), [(0, 13), (10, 3), (20, 1)])
+def test_no_more_electrons_can_be_unpaired_than_there_are(charge: int, multiplicity: int, water: app.Topology) -> None:
+    words = f"there are {10 - charge} electrons, and {multiplicity - 1} cannot be unpaired"
+    with pytest.raises(ModelError, match=words):
+        refuse_impossible_multiplicity(water, charge, multiplicity)
+    refuse_impossible_multiplicity(water, 0, 11)
+
+
 def test_models_without_charge_are_not_asked(water: app.Topology) -> None:
     refuse_impossible_multiplicity(water, None, None)
