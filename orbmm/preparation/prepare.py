@@ -83,7 +83,7 @@ def prepare_system(
         multiplicity=find_lowest_multiplicity(modeller.topology, charge),
         box_shape=system.box,
         box_nm=_read_box(modeller.topology),
-        warnings=(*_collect_warnings(solute, charge, sites), *_warn_of_density(relaxation)),
+        warnings=(*_collect_warnings(solute, charge, sites), *_warn_of_density(relaxation, preparation)),
     )
     return PreparedSystem(modeller.topology, modeller.positions, record)
 
@@ -112,11 +112,12 @@ def _collect_warnings(solute: Solute, charge: int, sites: tuple[MetalSite, ...])
     return tuple(warnings)
 
 
-def _warn_of_density(relaxation: Relaxation) -> Iterator[str]:
+def _warn_of_density(relaxation: Relaxation, preparation: PreparationSettings) -> Iterator[str]:
     """Water is put into a box more loosely than it lies there; only dynamics at constant pressure brings it together."""
     density, length = relaxation.density_g_per_cm3, relaxation.equilibrated_ps
     if density < _LEAST_DENSITY_G_PER_CM3:
+        remedy = "lengthen equilibration_ps" if preparation.pressure_bar else "set pressure_bar, 0 keeps the volume"
         yield (
-            f"density {density:.3f} g/cm3 after {length:g} ps, water has 1.0: lengthen equilibration_ps, "
+            f"density {density:.3f} g/cm3 after {length:g} ps, water has 1.0: {remedy}, "
             "or start the run at constant pressure"
         )

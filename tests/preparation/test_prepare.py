@@ -177,6 +177,13 @@ def test_a_box_that_is_too_thin_is_warned_of_with_its_density(alanine_dipeptide:
     assert warning.startswith(f"density {density:.3f} g/cm3 after 0.1 ps, water has 1.0: lengthen equilibration_ps")
 
 
+def test_a_thin_box_of_constant_volume_is_told_to_take_a_pressure() -> None:
+    system = SystemSettings(name="x", source="water", padding_nm=0.6)
+    constant = PreparationSettings(minimization_steps=5, equilibration_ps=0.02, pressure_bar=0.0)
+    (warning,) = prepare_system(system, constant).record.warnings
+    assert "after 0.02 ps, water has 1.0: set pressure_bar, 0 keeps the volume, or start" in warning
+
+
 def test_a_box_at_the_density_of_water_is_not_warned_of() -> None:
     system = SystemSettings(name="x", source="water", padding_nm=0.7)
     record = prepare_system(system, PreparationSettings(equilibration_ps=5.0, pressure_bar=3000.0)).record
