@@ -25,11 +25,15 @@ HEADER = (
 def compare(path: Path) -> Iterator[dict[str, Any]]:
     """A row for every measured box that has as many smaller ones as an estimate takes."""
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    ways = dict.fromkeys(Way(row["model"], row["precision"], row["memory"]) for row in rows)
+    done = [row for row in rows if "evaluation_s" in row]
+    ways = dict.fromkeys(Way(row["model"], row["precision"], row["memory"]) for row in done)
     for way in ways:
         measured = read_measured(path, way)
-        for place, box in enumerate(measured[len(CALIBRATION_ATOMS) :], start=len(CALIBRATION_ATOMS)):
-            guess = predict(way, measured[:place], box.edges, timestep_fs=0.5, free_mb=0.0)
+        for box in measured:
+            smaller = [each for each in measured if each.edges < box.edges]
+            if len(smaller) < len(CALIBRATION_ATOMS):
+                continue
+            guess = predict(way, smaller, box.edges, timestep_fs=0.5, free_mb=0.0)
             yield {
                 "model": way.model,
                 "precision": way.precision,

@@ -112,13 +112,15 @@ def test_the_error_of_an_estimate_is_told_from_smaller_boxes(tmp_path: Path) -> 
     common = {"model": WAY.model, "precision": WAY.precision, "memory": WAY.memory}
     rows = [
         {**common, "edges": box.edges, "evaluation_s": box.evaluation_s, "host_mb": box.memory_mb}
-        for box in (third, *BOXES)
+        for box in (third, third, *BOXES)  # two of a size: neither is the smaller one of the other
     ]
+    rows.append({**common, "model": "orb-v3-direct-inf-omat", "skipped": "too large"})
     path.write_text(json.dumps({"rows": rows}))
     script = Path(__file__).parents[2] / "benchmarks" / "estimate_error.py"
     report = tmp_path / "error.json"
     subprocess.run([sys.executable, script, path, "--to", report], check=True, capture_output=True)
-    (row,) = json.loads(report.read_text())["rows"]
+    row, same = json.loads(report.read_text())["rows"]
+    assert row == same
     assert row["predicted_s"] == pytest.approx(0.41)
     assert row["time_error"] == pytest.approx(0.41 / 0.5 - 1)
     assert row["memory_error"] == pytest.approx(0.0, abs=1e-9)
