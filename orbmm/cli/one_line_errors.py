@@ -46,7 +46,12 @@ def _explain_usage(ctx: typer.Context) -> Iterator[None]:
     try:
         yield
     except _UsageError as error:
-        command = (error.ctx or ctx).command_path
+        command = error.ctx.command_path if error.ctx else _name_command(ctx)
         message = " ".join(error.format_message().split()).rstrip(".")
         typer.echo(f"error: {message}; see {command} --help", err=True)
         raise typer.Exit(2) from error
+
+
+def _name_command(ctx: typer.Context) -> str:
+    """What was called, where the error itself does not know: it rose before the command had a context."""
+    return f"{ctx.command_path} {ctx.invoked_subcommand or ''}".rstrip()

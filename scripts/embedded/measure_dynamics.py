@@ -55,22 +55,22 @@ if __name__ == "__main__":
     parser.add_argument("--compile", action="store_true", help="faster steps after minutes; needs a C++ compiler")
     arguments = parser.parse_args()
     keep_freed_memory()
-    stopped = None
     try:
         run(arguments, arguments.run.resolve())
-    except UnstableRun as reason:  # that is a result too
-        stopped = str(reason)
-    analysis = analyze_recording(read_run_folder(arguments.run), discard_ps=DISCARD_PS)
+    except UnstableRun as reason:  # that is a result too, and the verdict says so
+        print(reason)
+    recording = read_run_folder(arguments.run)
+    analysis = analyze_recording(recording, discard_ps=DISCARD_PS)
     arguments.to.mkdir(parents=True, exist_ok=True)
     summary = {
         "model": arguments.model,
         "length_ps": arguments.length_ps,
-        "stopped": stopped,
+        "stopped": recording.stopped,  # the guard's sentence without the folders of this machine
         "discard_ps": DISCARD_PS,
         "verdict": analysis.verdict.line,
         "results": {name: result.summarise() for name, result in analysis.results.items()},
     }
-    print(*filter(None, (stopped, analysis.verdict.line)), sep="\n")
+    print(analysis.verdict.line)
     target = arguments.to / f"dynamics-{arguments.model}"
     target.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
     target.mkdir(exist_ok=True)

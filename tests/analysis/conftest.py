@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from analysis.synthetic import Jiggle, make_trajectory, write_run_folder
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from orbmm.cli.main import build_app
 

@@ -14,7 +14,7 @@ import pytest
 from analysis.synthetic import Jiggle, make_trajectory, write_energies, write_run_folder
 from analysis.test_chemistry import hop
 from analysis.zinc_site import make_site
-from click.testing import Result
+from typer.testing import Result
 
 from orbmm.analysis import analyze_recording, read_plain_trajectory, read_result, read_run_folder
 from orbmm.analysis.run_folder import read_structure

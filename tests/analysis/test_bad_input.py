@@ -9,7 +9,7 @@ import mdtraj as md
 import numpy as np
 import pytest
 from analysis.synthetic import Jiggle, make_box, make_trajectory
-from click.testing import Result
+from typer.testing import Result
 
 Files = dict[str, Path]
 

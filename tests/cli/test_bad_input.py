@@ -140,7 +140,7 @@ BAD = {
     "run good.toml --steps 0": "--steps is 0",
     "run good.toml --stps 5": "--steps",
     "run good.toml twice.toml": "twice.toml",
-    "run good.toml --steps": "requires an argument",
+    "run good.toml --steps": "requires an argument; see root run --help",
     "run": "Missing argument 'SYSTEM.toml'",
     "--quiett run good.toml": "--quiett",
     "simulate good.toml": "did you mean 'estimate'",

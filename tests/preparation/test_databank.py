@@ -122,7 +122,7 @@ def test_an_entry_is_downloaded_from_the_protein_data_bank() -> None:
 
 def test_without_a_network_the_error_is_the_one_line_on_stderr(tmp_path: Path) -> None:
     command = "from orbmm.cli.main import main; main()"
-    environment = os.environ | {"ORBMM_CACHE": str(tmp_path), "HTTPS_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+    environment = os.environ | {"ORBMM_CACHE": str(tmp_path), "https_proxy": "http://127.0.0.1:9", "no_proxy": ""}
     result = subprocess.run(
         [sys.executable, "-c", command, "prepare", "pdb:1UAO"], cwd=tmp_path, env=environment, text=True,
         capture_output=True, check=False,
