@@ -32,6 +32,12 @@ from orbmm.simulation.resume import resume_run
 from orbmm.simulation.run import Outcome, start_run
 
 SYSTEM = Path(__file__).parents[1] / "systems" / "carbonic-anhydrase-ii" / "system.toml"
+STAGES = (
+    StageSettings(kind="minimise"),
+    StageSettings(kind="heat", from_temperature_kelvin=50.0, length_ps=2.0),
+    StageSettings(kind="equilibrate", length_ps=10.0),
+    StageSettings(kind="produce"),
+)
 
 
 def prepare(arguments: argparse.Namespace) -> Path:
@@ -56,12 +62,10 @@ def simulate(system: Path, arguments: argparse.Namespace) -> Outcome:
 
 
 def plan(settings: Settings, folder: Path, arguments: argparse.Namespace) -> Settings:
-    """The stages of the study in place of those of the file."""
-    stages = (
-        StageSettings(kind="minimise"),
-        StageSettings(kind="heat", from_temperature_kelvin=50.0, length_ps=arguments.heat_ps),
-        StageSettings(kind="equilibrate", length_ps=arguments.equilibrate_ps),
-        StageSettings(kind="produce"),
+    """The stages of the file, or STAGES where it has none, at the lengths that were asked for."""
+    lengths = {"heat": arguments.heat_ps, "equilibrate": arguments.equilibrate_ps}
+    stages = tuple(
+        replace(stage, length_ps=lengths.get(stage.kind, stage.length_ps)) for stage in settings.stage or STAGES
     )
     changes = {
         "model": {"weights": arguments.weights, "device": arguments.device},

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from safetensors.torch import save_file
 from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.checksum import hash_file
 from orbmm.model.assemble import make_network
+from orbmm.settings import read_settings
 
 pytestmark = pytest.mark.slow
 ZINC_SITE = """\
@@ -61,6 +65,25 @@ def test_a_wrong_weights_file_is_one_line(repository: Path, tmp_path: Path) -> N
     assert done.returncode == 2
     assert "torn.ckpt" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_the_stages_are_those_of_the_file_at_the_lengths_asked_for(repository: Path) -> None:
+    spec = importlib.util.spec_from_file_location("study", repository / "scripts" / "carbonic_anhydrase_ii.py")
+    study = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(study)
+    arguments = argparse.Namespace(
+        heat_ps=1.0, equilibrate_ps=3.0, length_ps=7.0, frame_every_fs=100.0, weights=None, device="cpu"
+    )
+    theirs = read_settings(study.SYSTEM)
+    stages = study.plan(theirs, Path("run"), arguments).stage
+    assert [(stage.kind, stage.length_ps) for stage in stages[1:]] == [
+        ("heat", 1.0),
+        ("equilibrate", 3.0),
+        ("produce", None),
+    ]
+    assert stages[0].kind == "minimise" and stages[1].restraint == theirs.stage[1].restraint != ()
+    bare = study.plan(replace(theirs, stage=()), Path("run"), arguments).stage
+    assert [stage.length_ps for stage in bare[1:]] == [1.0, 3.0, None] and bare[1].restraint == ()
 
 
 def write_zinc_site(folder: Path) -> Path:
