@@ -41,7 +41,8 @@ def read_structure(file: StructureFile) -> tuple[PDBFixer, int, tuple[str, ...]]
         raise PreparationError(f"{file.origin} cannot be read as a structure file: {error}") from error
     if fixer.topology.getNumAtoms() == 0:
         raise PreparationError(f"{file.origin} holds no atoms")
-    return fixer, models, (*join_few(oddities), *_warn_of_guessed_elements(file, fixer.topology))
+    told = (sentence for kind in oddities.values() for sentence in join_few(kind))
+    return fixer, models, (*told, *_warn_of_guessed_elements(file, fixer.topology))
 
 
 def join_few(sentences: Iterable[str]) -> Iterator[str]:
@@ -53,27 +54,24 @@ def join_few(sentences: Iterable[str]) -> Iterator[str]:
 
 
 @contextmanager
-def _catch_oddities() -> Iterator[list[str]]:
-    """What OpenMM warns of while it reads, in our words; warnings that we do not know go their usual way."""
-    oddities: list[str] = []
+def _catch_oddities() -> Iterator[dict[str, list[str]]]:
+    """What OpenMM warns of while it reads, in our words, by kind; warnings that we do not know go their usual way."""
+    oddities: dict[str, list[str]] = {beginning: [] for beginning in _ODDITIES}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield oddities
     for warning in caught:
-        sentence = _reword(str(warning.message))
-        if sentence is None:
+        message = str(warning.message)
+        beginning = next(filter(message.startswith, _ODDITIES), None)
+        if beginning is None:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
         else:
-            oddities.append(sentence)
+            oddities[beginning].append(_reword(_ODDITIES[beginning], message[len(beginning) :]))
 
 
-def _reword(message: str) -> str | None:
-    for beginning, sentence in _ODDITIES.items():
-        if message.startswith(beginning):
-            line = message[len(beginning) :]
-            residue = f"{line[17:20].strip()} {line[21:22].strip()}:{line[22:27].strip()}"
-            return sentence.format(atom=line[12:16].strip(), residue=residue)
-    return None
+def _reword(sentence: str, line: str) -> str:
+    residue = f"{line[17:20].strip()} {line[21:22].strip()}:{line[22:27].strip()}"
+    return sentence.format(atom=line[12:16].strip(), residue=residue)
 
 
 def _warn_of_guessed_elements(file: StructureFile, topology: app.Topology) -> Iterator[str]:
@@ -91,7 +89,7 @@ def _warn_of_guessed_elements(file: StructureFile, topology: app.Topology) -> It
             single.append(f"{label_residue(residue)} as {element.symbol if element else 'none'}")
     which = f" ({', '.join(join_few(single))})" if single else ""
     yield (
-        f"{len(guessed)} atoms have no element in columns 77-78 of the file: guessed from their names{which}; "
+        f"{len(guessed)} {'atom has' if len(guessed) == 1 else 'atoms have'} no element in columns 77-78 of the file: guessed from their names{which}; "
         "write the elements there if that is wrong"
     )
 

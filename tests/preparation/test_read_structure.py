@@ -86,6 +86,15 @@ def test_more_than_a_few_oddities_are_counted(change: Callable[[Change], Path]) 
     assert repairs.warnings[-1] == "the same of 17 more"
 
 
+def test_a_rare_oddity_is_not_lost_among_frequent_ones(change: Callable[[Change], Path]) -> None:
+    def repeat_and_renumber(lines: list[str]) -> list[str]:
+        return [line.replace("NME A   3", "NME A   2") for line in lines for _ in range(2)]
+
+    _, repairs = build(change(repeat_and_renumber))
+    assert repairs.warnings[5].startswith("the same of ")
+    assert repairs.warnings[6:] == ("NME A:2 has the number of the residue before it",)
+
+
 def test_a_file_without_elements_is_read_and_the_guess_is_spoken_of(change: Callable[[Change], Path]) -> None:
     def cut(lines: list[str]) -> list[str]:
         return [line[:66] for line in [*lines, write_ion("ZN  ", "ZN")]]
@@ -101,4 +110,4 @@ def test_a_file_without_elements_is_read_and_the_guess_is_spoken_of(change: Call
 def test_a_wrong_guess_can_be_seen(change: Callable[[Change], Path]) -> None:
     _, repairs = build(change(lambda lines: [*lines, write_ion("FE  ", "FE")]))
     assert repairs.residues_removed == {"FE": 1}
-    assert "1 atoms have no element" in repairs.warnings[0] and "FE A:324 as F" in repairs.warnings[0]
+    assert "1 atom has no element" in repairs.warnings[0] and "FE A:324 as F" in repairs.warnings[0]
