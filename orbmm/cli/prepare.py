@@ -51,8 +51,9 @@ def prepare(
     record = find_record(settings.model.name)
     known = KnownElements(record.name, frozenset(record.elements))
     console = Console(highlight=False)
+    multiplicity = settings.model.multiplicity if record.takes_charge else None
     with follow_preparation(console) as on_progress:
-        prepared = prepare_system(settings.system, settings.preparation, known, on_progress)
+        prepared = prepare_system(settings.system, settings.preparation, known, on_progress, multiplicity)
     written = write_prepared(prepared, _name_charge(settings, prepared, record), folder, overwrite=overwrite)
     summarize(prepared.record, record, written, console)
 
@@ -73,12 +74,10 @@ def _read_source(source: str) -> Settings:
 
 def _name_charge(settings: Settings, prepared: PreparedSystem, record: CheckpointRecord) -> Settings:
     """The settings with total charge and multiplicity of the box, for a model that needs them."""
-    from orbmm.preparation.electrons import refuse_impossible_multiplicity
     from orbmm.settings import override_settings
 
     if not record.takes_charge:
         return settings
     charge = prepared.record.charge
     multiplicity = settings.model.multiplicity or prepared.record.multiplicity
-    refuse_impossible_multiplicity(prepared.topology, charge, multiplicity)
     return override_settings(settings, {"model": {"charge": charge, "multiplicity": multiplicity}})

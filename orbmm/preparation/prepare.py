@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from openmm import app, unit
 
 from orbmm.preparation.classical import Relaxation, relax_box
-from orbmm.preparation.electrons import find_lowest_multiplicity
+from orbmm.preparation.electrons import find_lowest_multiplicity, refuse_impossible_multiplicity
 from orbmm.preparation.elements import KnownElements, refuse_unknown_elements, refuse_unknown_ions
 from orbmm.preparation.force_field import sum_charge
 from orbmm.preparation.metal_sites import MetalSite, check_metal_sites, measure_sites
@@ -44,12 +44,14 @@ def prepare_system(
     preparation: PreparationSettings,
     known: KnownElements | None = None,
     on_progress: OnProgress = ignore_progress,
+    multiplicity: int | None = None,
 ) -> PreparedSystem:
     """Build the solvated, classically relaxed box that the settings describe; the same seed gives the same box bitwise.
 
     known: what the model was trained on; other elements are refused. None does not check.
     on_progress: called during the relaxation, which takes minutes for a protein
-    Raises PreparationError for whatever stands in the way.
+    multiplicity: what the model will be given; one that the electrons do not allow is refused before the relaxation
+    Raises PreparationError for whatever stands in the way, ModelError for the multiplicity.
     """
     solute = build_solute(system, preparation, known)
     modeller = solute.modeller
@@ -58,11 +60,12 @@ def prepare_system(
     _log.info("filling a %s with water", system.box)
     solvation = add_solvent(modeller, system)
     refuse_unknown_elements(modeller.topology, known)
+    charge = sum_charge(modeller.topology)
+    refuse_impossible_multiplicity(modeller.topology, charge, multiplicity)
     relaxation = relax_box(modeller, solute.metal_sites, preparation, system.seed, on_progress)
     sites = measure_sites(solute.metal_sites, modeller.topology, modeller.positions)
     check_metal_sites(modeller.topology, modeller.positions, sites)
     elements = Counter(atom.element.symbol for atom in modeller.topology.atoms())
-    charge = sum_charge(modeller.topology)
     record = PreparationRecord(
         origin=solute.origin,
         sha256=solute.sha256,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from openmm import Context, Platform, VerletIntegrator, app, unit
 
-from orbmm.errors import PreparationError
+from orbmm.errors import ModelError, PreparationError
 from orbmm.preparation.classical import relax_box
 from orbmm.preparation.elements import KnownElements
 from orbmm.preparation.force_field import load_force_field
@@ -198,6 +198,14 @@ def test_progress_tells_minimisation_and_equilibration_from_start_to_end() -> No
     assert list(told) == ["minimising", "equilibrating"]
     for stage, parts in told.items():
         assert len(parts) > 2 and parts == sorted(parts) and parts[-1] == 1.0, stage
+
+
+def test_an_impossible_multiplicity_is_refused_before_minutes_of_relaxation() -> None:
+    told = []
+    system = SystemSettings(name="x", source="water", padding_nm=0.6)
+    with pytest.raises(ModelError, match="multiplicity 2, but .* electrons have an odd multiplicity"):
+        prepare_system(system, SHORT, on_progress=lambda stage, done: told.append(stage), multiplicity=2)
+    assert told == []
 
 
 def test_the_relaxation_takes_as_many_threads_as_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
