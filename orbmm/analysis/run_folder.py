@@ -19,6 +19,8 @@ from orbmm.analysis.rescue import read_reason
 from orbmm.errors import AnalysisError
 from orbmm.settings import Settings, read_settings
 
+_SAME_PLACE_NM = 0.001  # a PDB file keeps 0.0001
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -50,7 +52,9 @@ class Recording:
         """Of a structure of all atoms those that the frames hold; any other structure as it is."""
         if self.whole is None or structure.n_atoms != self.whole.n_atoms:
             return structure
-        _, atoms = cKDTree(self.whole.xyz[0]).query(self.start.xyz[0])  # both files hold the same moment
+        distances, atoms = cKDTree(self.whole.xyz[0]).query(self.start.xyz[0])  # both files hold the same moment
+        if distances.max() > _SAME_PLACE_NM:
+            raise AnalysisError("trajectory.pdb holds atoms that topology.pdb has not: the two are of different runs")
         return structure.atom_slice(atoms)
 
 
@@ -65,7 +69,11 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
     whole = read_structure(_require(_choose(folder, "topology.pdb", "topology.cif")))
     part = folder / "trajectory.pdb"  # where the frames hold some of the atoms
     start = read_structure(part) if part.is_file() else whole
-    trajectory = _require(find_trajectory(folder, settings))
+    trajectory = find_trajectory(folder, settings)
+    reason = read_reason(folder)
+    if reason is not None and not trajectory.is_file():
+        raise AnalysisError(f"{folder}: the guard stopped the run before its first frame of production: {reason}")
+    _require(trajectory)
     frames = _open_trajectory(trajectory, start, count_frames(trajectory) if growing else None)
     energies = read_energy_table(_require(folder / "energies.csv"), growing)
     record = _read_record(_require(folder / "run.json"))
@@ -76,7 +84,7 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
         settings,
         record,
         confidence=read_confidence(folder, growing),
-        stopped=read_reason(folder),
+        stopped=reason,
         checkpoints=folder / "checkpoints",
         whole=None if start is whole else whole,
     )

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from orbmm.errors import OrbmmError, SettingsError, name_nearest
 
 # Newer typers bring a click of their own, older ones use the package: this is the class of whichever is there.
-(_UsageError,) = typer.BadParameter.__bases__
+_UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 
 
 class OneLineErrors(TyperGroup):

@@ -270,7 +270,9 @@ if __name__ == "__main__":
     parser.add_argument("--plan", choices=tuple(PLANS), default="training")
     parser.add_argument("--weights", type=Path, help="a network's weights; absent: classical dynamics")
     parser.add_argument("--model", default="orb-mini-conservative-inf-xtb", help="the network that the weights are of")
-    parser.add_argument("--repeat", type=int, default=0, help="0 for the plan's own seeds, 1, 2, ... for more frames")
+    parser.add_argument(
+        "--repeat", type=int, default=0, choices=range(10), help="0 for the plan's own seeds, 1, 2, ... for more frames"
+    )
     parser.add_argument("--groups", nargs="+", default=[""], help="only trajectories that begin so, such as own-ala")
     arguments = parser.parse_args()
     first_seed = 1 + 1000 * tuple(PLANS).index(arguments.plan) + SEEDS_PER_REPEAT * arguments.repeat

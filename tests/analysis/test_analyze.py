@@ -79,8 +79,20 @@ def test_a_stopped_run_is_analysed_and_its_reason_told_until_it_got_beyond(run_f
     assert answer.exit_code == 3
     assert line.startswith("NOT stable: stopped by the guard (step 1200: atom 3 moves too fast), temperature")
     assert json.loads((run_folder / "analysis" / "results.json").read_text())["checks"][0]["name"] == "end"
-    (run_folder / "checkpoints" / "step-000000001400").mkdir()
+    (run_folder / "checkpoints" / "step-000000001200").mkdir()  # the same step once more, and this time past it
     assert read_run_folder(run_folder).stopped is None
+
+
+def test_a_run_that_was_stopped_before_its_first_frame_tells_why(run_folder: Path, analyze: Analyze) -> None:
+    fault = run_folder / "rescue" / "equilibrate-000000000040"
+    fault.mkdir(parents=True)
+    (fault / "reason.txt").write_text("step 40: atom 3 moves too fast\n")
+    (run_folder / "trajectory.xtc").unlink()
+    answer = analyze(run_folder)
+    assert answer.exit_code == 2
+    assert answer.stderr.strip().endswith(
+        "stopped the run before its first frame of production: step 40: atom 3 moves too fast"
+    )
 
 
 def test_a_hot_run_is_not_stable(tmp_path: Path) -> None:
