@@ -17,6 +17,7 @@ from orbmm.simulation.run import start_run
 pytestmark = [pytest.mark.slow, pytest.mark.physics]
 
 LONGEST_O_H_NM = 0.125
+SMALLEST_H_O_H = 75.0  # degrees: below it a water has folded up
 # At 1/ps the temperature of 256 atoms wanders by some 10 K about that of the bath, within picoseconds (see docs/embedded):
 # four times that.
 ALLOWED_KELVIN = 40.0
@@ -42,3 +43,6 @@ def test_the_kept_box_stays_whole_and_at_its_temperature_for_a_picosecond(
     lengths = mdtraj.compute_distances(frames, np.array(bonds))
     assert lengths.max() < LONGEST_O_H_NM
     assert lengths.min() > 0.08
+    waters = np.array([[atom.index for atom in water.atoms] for water in frames.topology.residues if water.is_water])
+    angles = mdtraj.compute_angles(frames, waters[:, [1, 0, 2]])  # hydrogen, oxygen, hydrogen
+    assert np.degrees(angles.min()) > SMALLEST_H_O_H
