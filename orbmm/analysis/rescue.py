@@ -8,11 +8,9 @@ _FOLDER, _REASON = "rescue", "reason.txt"
 
 
 def read_reason(folder: Path) -> str | None:
-    """The sentence of the last fault of a run; None for a run that was not stopped, or was resumed and got beyond.
+    """The sentence of the fault that stopped a run; None for one that was not stopped, or has been resumed since.
 
-    Faults and checkpoints are named alike, later ones later in the alphabet; where both have one name, the fault came first.
+    `orbmm resume` renames the sentences of earlier faults.
     """
-    faults = sorted(path.parent for path in (folder / _FOLDER).glob(f"*/{_REASON}"))
-    if not faults or any(later.name >= faults[-1].name for later in (folder / "checkpoints").glob("*-*")):
-        return None
-    return (faults[-1] / _REASON).read_text(encoding="utf-8", errors="replace").strip()
+    faults = sorted((folder / _FOLDER).glob(f"*/{_REASON}"))
+    return faults[-1].read_text(encoding="utf-8", errors="replace").strip() if faults else None

@@ -11,6 +11,7 @@ from orbmm.simulation.checkpoint import Checkpoint, find_checkpoint
 from orbmm.simulation.folder import explain_disk_errors, find_run
 from orbmm.simulation.forces import ForceSource, NetworkForces
 from orbmm.simulation.foresight import check_stages
+from orbmm.simulation.guard.rescue import retire_reasons
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.lock import lock_folder
 from orbmm.simulation.platform import choose_platform, find_platform
@@ -54,6 +55,7 @@ def resume_run(
         _LOG.info("going on from step %d", step)
         stage_system = StageSystem(system, start, settings.run.seed, platform)
         check_stages(settings, stage_system)
+        retire_reasons(folder.rescue)
         reached = run_stages(Run(folder, settings, stage_system, confidence, on_progress), interruption, checkpoint)
     return make_outcome(folder.path, settings, reached)
 

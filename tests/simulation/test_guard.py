@@ -11,6 +11,7 @@ import openmm
 import pytest
 from openmm import app
 
+from orbmm.analysis.rescue import read_reason
 from orbmm.errors import ForceError, OutOfMemory, UnstableRun
 from orbmm.settings import ModelSettings, Settings, override_settings
 from orbmm.simulation.folder import RunFolder
@@ -90,6 +91,7 @@ def test_the_last_good_frames_and_the_fault_are_kept(settings: Settings, classic
     assert settings.run.output is not None
     (rescue,) = (settings.run.output / "rescue").iterdir()
     assert str(rescue) in str(caught.value)
+    assert read_reason(settings.run.output) == (rescue / "reason.txt").read_text().rstrip()
     assert (rescue / "reason.txt").read_text().rstrip() in str(caught.value)
     names = sorted(path.name for path in rescue.iterdir())
     steps = (20, 24)
@@ -242,8 +244,10 @@ def test_any_other_error_is_no_lack_of_memory(tmp_path: Path) -> None:
 def test_a_stopped_run_can_go_on_from_its_last_good_checkpoint(settings: Settings, classical_forces: Forces) -> None:
     with pytest.raises(UnstableRun):
         start_run(settings, forces=classical_forces(_after_a_while(0.0, _nan_on_one_atom)))
-    assert settings.run.output is not None
-    assert resume_run(settings.run.output, forces=classical_forces()).finished
+    folder = settings.run.output
+    assert folder is not None and read_reason(folder) is not None
+    assert resume_run(folder, forces=classical_forces()).finished
+    assert read_reason(folder) is None and len(list(folder.glob("rescue/*/earlier-reason.txt"))) == 1
 
 
 def _assert_only_good_data(folder: Path) -> None:

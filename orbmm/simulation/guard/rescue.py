@@ -17,6 +17,7 @@ from orbmm.simulation.guard.guard import Guard
 from orbmm.simulation.moment import Moment
 
 _LOG = logging.getLogger(__name__)
+REASON = "reason.txt"
 _LARGEST_NM = 99.0  # of a coordinate in a PDB file; NaN is not below it either
 
 
@@ -45,11 +46,17 @@ def write_rescue(folder: Path, guard: Guard, sentence: str) -> None:
     Raises OSError where the disk has no room for them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_durably(folder / "reason.txt", (sentence + "\n").encode())
+    write_durably(folder / REASON, (sentence + "\n").encode())
     for moment in guard.good:
         _write_moment(folder, "good", guard.topology, moment)
     if guard.fault is not None:
         _write_moment(folder, "fault", guard.topology, guard.fault)
+
+
+def retire_reasons(rescue: Path) -> None:
+    """Rename the sentences of earlier faults when a run is resumed: it is no longer stopped, and whoever looks knows."""
+    for reason in rescue.glob(f"*/{REASON}"):
+        reason.replace(reason.with_name(f"earlier-{REASON}"))
 
 
 def _write_moment(folder: Path, kind: str, topology: app.Topology, moment: Moment) -> None:
