@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orbmm.errors import SettingsError
+
+if TYPE_CHECKING:
+    from orbmm.benchmark.run import Plan
 
 
 def benchmark(
@@ -42,19 +47,22 @@ def benchmark(
     peer_python: Annotated[
         Path | None, typer.Option(help="Python of the peer's environment; default: this one.")
     ] = None,
+    runner: Annotated[
+        int, typer.Option(help="Time so many steps of the runner alone, on 25,000 atoms without forces.", min=0)
+    ] = 0,
     output: Annotated[Path, typer.Option(help="Folder for benchmark.json and benchmark.png.")] = Path("benchmark"),
 ) -> None:
     """Measure force evaluations and steps per second, ns/day and memory; each case in a process of its own."""
     from orbmm.benchmark.cases import choose_cases, read_cases
-    from orbmm.benchmark.machine import describe_machine
-    from orbmm.benchmark.peer import check_peer, run_against_peer
-    from orbmm.benchmark.report import HEADER, format_row, write_report
-    from orbmm.benchmark.run import Plan, run_plan
+    from orbmm.benchmark.run import Plan
     from orbmm.checkpoints.catalog import default_model, find_record
     from orbmm.model.device import find_device
     from orbmm.model.inference.memory import MemoryUse
     from orbmm.model.precision import find_precision
 
+    if runner:
+        _time_runner(runner, output)
+        return
     if peer_python is not None and against is None:
         raise SettingsError("got --peer-python without --against: name the peer, --against orb-models")
     find_device(device)
@@ -71,6 +79,16 @@ def benchmark(
         limit_s=limit_s,
         memories=tuple(MemoryUse(mode=mode).mode for mode in memory or ["auto"]),
     )
+    _measure(plan, against, peer_python, output)
+
+
+def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: Path) -> None:
+    """Measure what is planned, a line on screen for each case, and write the report."""
+    from orbmm.benchmark.machine import describe_machine
+    from orbmm.benchmark.peer import check_peer, run_against_peer
+    from orbmm.benchmark.report import HEADER, format_row, write_report
+    from orbmm.benchmark.run import run_plan
+
     about = {"command": " ".join(["orbmm", *sys.argv[1:]]), "threads": plan.threads, **describe_machine()}
     typer.echo(f"{about['processor']}, {about['gpu'] or 'no GPU'}, {plan.threads} threads, load {about['load']}")
     typer.echo(HEADER)
@@ -81,6 +99,23 @@ def benchmark(
         rows = run_against_peer(plan, peer_python, lambda row: typer.echo(format_row(row)))
     for path in write_report(rows, about, output):
         typer.echo(f"wrote {path}")
+
+
+def _time_runner(steps: int, output: Path) -> None:
+    """What a run costs beside its forces, on one thread, on screen and in runner.json."""
+    os.environ["OPENMM_CPU_THREADS"] = "1"  # before OpenMM is loaded
+    logging.disable(logging.INFO)
+    from orbmm.benchmark.machine import describe_machine
+    from orbmm.benchmark.runner import ATOMS, measure_runner
+
+    times = measure_runner(steps)
+    for part, clocks in times.items():
+        typer.echo(f"{part:10} {clocks['wall_ms']:7.3f} ms a step, {clocks['processor_ms']:7.3f} ms of processor time")
+    about = {"command": " ".join(["orbmm", *sys.argv[1:]]), **describe_machine(), "atoms": ATOMS, "steps": steps}
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / "runner.json"
+    path.write_text(json.dumps({**about, **times}, indent=1) + "\n", encoding="utf-8")
+    typer.echo(f"wrote {path}")
 
 
 def _name_weights(file: Path | None, random: bool) -> str:

@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -161,3 +163,15 @@ def test_bad_input_is_one_line(options: str, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert BAD[options] in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_the_runner_alone_costs_little_beside_its_forces(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from orbmm.cli.main import main; main()", "benchmark", "--runner", "200"]
+    done = subprocess.run([*command, "--output", tmp_path], check=True, capture_output=True, text=True)
+    times = json.loads((tmp_path / "runner.json").read_text())
+    assert times["atoms"] == 25_000 and times["steps"] == 200
+    assert 0.0 < times["integrator"]["processor_ms"] < times["loop"]["processor_ms"]
+    difference = times["loop"]["processor_ms"] - times["integrator"]["processor_ms"]
+    assert times["runner"]["processor_ms"] == pytest.approx(difference, abs=2e-3)
+    assert "runner" in done.stdout

@@ -1,29 +1,15 @@
 """What a run costs beside its forces: 25,000 atoms that feel none, with all files, guard and checkpoints at their defaults.
 
-    python scripts/measure_runner_cost.py --steps 4000 --json benchmarks/results/runner-cost.json
-
-Times the whole loop and, apart from it, the integrator alone, on the CPU platform with one thread. Prints JSON: milliseconds
-a step, by the clock on the wall and of processor time; where other work shares the cores only the second means something,
-but it leaves out what the disk takes.
+The whole loop is timed and, apart from it, the integrator alone: milliseconds a step, by the clock on the wall and of
+processor time. Where other work shares the cores only the second means something, but it leaves out what the disk takes.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
-import os
-import platform
-import shutil
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-os.environ["OPENMM_CPU_THREADS"] = "1"  # before OpenMM is loaded
 
 import numpy as np
 import openmm
@@ -38,7 +24,7 @@ from orbmm.simulation.schedule import plan_stages
 from orbmm.simulation.stage_system import StageSystem
 from orbmm.simulation.start import read_start
 
-ALLOWED_MS = 1.6
+ATOMS = 25_000
 WATERS_PER_NM3 = 33.4
 
 
@@ -139,9 +125,16 @@ def time_integrator(settings: Settings, steps: int) -> dict[str, float]:
     return Clocks.read().since(start, steps)
 
 
-def measure(work: Path, waters: int, steps: int) -> dict[str, Any]:
-    """Milliseconds a step of the loop, of the integrator, and of what is between them."""
-    write_waters(work / "waters.pdb", waters)
+def measure_runner(steps: int, atoms: int = ATOMS) -> dict[str, dict[str, float]]:
+    """Milliseconds a step of the loop, of the integrator, and of the runner, which is what lies between them."""
+    with tempfile.TemporaryDirectory(prefix="orbmm-runner-") as folder:
+        settings = _make_settings(Path(folder), atoms, steps)
+        alone, whole = time_integrator(settings, steps), time_loop(settings)
+    return {"loop": whole, "integrator": alone, "runner": {name: round(whole[name] - alone[name], 3) for name in whole}}
+
+
+def _make_settings(work: Path, atoms: int, steps: int) -> Settings:
+    write_waters(work / "waters.pdb", round(atoms / 3))
     run = RunSettings(
         minimize=False,
         friction_per_ps=1.0,
@@ -150,33 +143,4 @@ def measure(work: Path, waters: int, steps: int) -> dict[str, Any]:
         platform="CPU",
         output=work / "run",
     )
-    settings = Settings(SystemSettings(name="waters", structure=work / "waters.pdb"), run=run)
-    alone, whole = time_integrator(settings, steps), time_loop(settings)
-    return {
-        "command": " ".join(["python", *sys.argv]),
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread used; OpenMM {openmm.__version__}, CPU",
-        "atoms": 3 * waters,
-        "steps": steps,
-        "loop": whole,
-        "integrator": alone,
-        "runner": {name: round(whole[name] - alone[name], 3) for name in whole},
-        "allowed_ms": ALLOWED_MS,
-    }
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--atoms", type=int, default=25_000)
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--json", type=Path, help="file for the report, beside the screen")
-    arguments = parser.parse_args()
-    logging.disable(logging.INFO)
-    folder = Path(tempfile.mkdtemp())
-    try:
-        report = json.dumps(measure(folder, round(arguments.atoms / 3), arguments.steps), indent=1) + "\n"
-    finally:
-        shutil.rmtree(folder)
-    if arguments.json is not None:
-        arguments.json.write_text(report)
-    print(report, end="")
+    return Settings(SystemSettings(name="waters", structure=work / "waters.pdb"), run=run)
