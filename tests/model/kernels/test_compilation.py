@@ -7,13 +7,12 @@ import re
 
 import pytest
 
-triton = pytest.importorskip("triton")
-
 
 @pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="the interpreter compiles nothing")
 @pytest.mark.parametrize("real", ["*fp32", "*fp16", "*bf16", "*fp64"])
 @pytest.mark.parametrize("name", ["gather_add_silu", "gated_sum", "gated_sum back", "rms_norm", "rms_norm back"])
 def test_a_kernel_compiles_for_an_h100_and_adds_without_atomics(name: str, real: str) -> None:
+    triton = pytest.importorskip("triton")
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 

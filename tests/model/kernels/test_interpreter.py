@@ -22,7 +22,11 @@ def test_the_kernels_give_what_their_twins_give(repository: Path) -> None:
     pytest.importorskip("triton")
     file = Path(__file__).with_name("test_kernels.py")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "cpu", str(file)]
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    # What CI expects of the whole suite, and where its report goes, is not meant for this part of it.
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ORBMM_EXPECT", "PYTEST_"))
+    }
+    environment["TRITON_INTERPRET"] = "1"
     done = subprocess.run(command, check=False, cwd=repository, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert "skipped" not in done.stdout and " passed" in done.stdout

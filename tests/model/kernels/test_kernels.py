@@ -23,16 +23,14 @@ from orbmm.model.kernels.choose import choose_kernels
 from orbmm.model.kernels.plain import PlainKernels
 from orbmm.model.kernels.protocol import Kernels
 
-pytest.importorskip("triton")
-
 ATOMS, WIDTH = 11, 40  # no power of two; every third atom without an edge
 EDGES = (0, 1, 57)
 # A few roundings of each type: a sum in another order, or rounded once instead of twice.
 TOLERANCE = {torch.float64: 1e-13, torch.float32: 1e-5, torch.float16: 4e-3, torch.bfloat16: 3e-2}
-INTERPRETED = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") != "1", reason="test_interpreter.py runs it")
+INTERPRETED = ["cpu"] if os.environ.get("TRITON_INTERPRET") == "1" else []  # no CPU has Triton otherwise
 
 
-@pytest.fixture(params=[pytest.param("cpu", marks=INTERPRETED), pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.fixture(params=[*INTERPRETED, pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> torch.device:
     if request.param == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
