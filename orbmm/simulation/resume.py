@@ -11,6 +11,7 @@ from orbmm.simulation.checkpoint import Checkpoint, find_checkpoint
 from orbmm.simulation.folder import explain_disk_errors, find_run
 from orbmm.simulation.forces import ForceSource, NetworkForces
 from orbmm.simulation.foresight import check_stages
+from orbmm.simulation.guard.memory import explain_memory_errors
 from orbmm.simulation.guard.rescue import retire_reasons
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.lock import lock_folder
@@ -49,9 +50,10 @@ def resume_run(
             return Outcome(folder.path, step, finished=True)
         settle_weights(folder, record, forces.identify(settings.model), request.accept_changes, step)
         start = read_start(settings.system)
-        system = forces.create_system(start.topology, settings.model)
+        with explain_memory_errors(folder, settings.model):
+            system = forces.create_system(start.topology, settings.model)
+            confidence = open_confidence(forces, settings, start)
         platform = find_platform(system, choose_platform(record["platform"]))
-        confidence = open_confidence(forces, settings, start)
         _LOG.info("going on from step %d", step)
         stage_system = StageSystem(system, start, settings.run.seed, platform)
         check_stages(settings, stage_system)

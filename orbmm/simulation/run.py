@@ -14,6 +14,7 @@ from orbmm.simulation.doubts import tell_doubts
 from orbmm.simulation.folder import claim_folder, describe_run, explain_disk_errors
 from orbmm.simulation.forces import ConfidenceSource, ForceSource, NetworkForces
 from orbmm.simulation.foresight import check_stages
+from orbmm.simulation.guard.memory import explain_memory_errors
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.platform import find_platform
 from orbmm.simulation.progress import OnProgress, ignore_progress
@@ -57,9 +58,10 @@ def start_run(
     settings = resolve_settings(settings, record)
     start = read_start(settings.system)
     refuse_impossible_multiplicity(start.topology, settings.model.charge, settings.model.multiplicity)
-    system = forces.create_system(start.topology, settings.model)
+    with explain_memory_errors(None, settings.model):
+        system = forces.create_system(start.topology, settings.model)
+        confidence = open_confidence(forces, settings, start)
     platform = find_platform(system, settings.run.platform)
-    confidence = open_confidence(forces, settings, start)
     stage_system = StageSystem(system, start, settings.run.seed, platform)
     check_stages(settings, stage_system)
     path = find_output(settings)

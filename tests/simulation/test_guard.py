@@ -235,6 +235,24 @@ def test_a_lack_of_memory_is_known_by_its_kind_or_its_words(error: Exception, tm
         raise error
 
 
+def test_no_room_for_the_network_itself_is_told_before_a_run_begins_and_when_it_goes_on(
+    settings: Settings, classical_forces: Forces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UnstableRun):
+        start_run(settings, forces=classical_forces(_after_a_while(0.0, _nan_on_one_atom)))
+    folder, forces = settings.run.output, classical_forces()
+    assert folder is not None
+    monkeypatch.setattr(forces, "create_system", lambda topology, model: _no_memory(np.zeros(0)))
+    way_out = f"orbmm resume --force-new-settings {folder}"
+    with pytest.raises(OutOfMemory, match="to make it fit, set memory") as caught:
+        resume_run(folder, forces=forces)
+    assert way_out in str(caught.value)
+    elsewhere = override_settings(settings, {"run": {"output": folder.with_name("elsewhere")}})
+    with pytest.raises(OutOfMemory, match=r'set memory = "lean".* and run again$'):
+        start_run(elsewhere, forces=forces)
+    assert not elsewhere.run.output.exists()
+
+
 def test_any_other_error_is_no_lack_of_memory(tmp_path: Path) -> None:
     expected = "^shapes differ$"
     with pytest.raises(RuntimeError, match=expected), explain_memory_errors(RunFolder(tmp_path), ModelSettings()):

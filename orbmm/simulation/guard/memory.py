@@ -29,8 +29,11 @@ def is_out_of_memory(text: str) -> bool:
 
 
 @contextmanager
-def explain_memory_errors(folder: RunFolder, model: ModelSettings) -> Iterator[None]:
-    """Turn a lack of memory, wherever it showed, into OutOfMemory that says how to make the run fit and go on."""
+def explain_memory_errors(folder: RunFolder | None, model: ModelSettings) -> Iterator[None]:
+    """Turn a lack of memory, wherever it showed, into OutOfMemory that says how to make the run fit and go on.
+
+    folder: of the run; None before it has one
+    """
     try:
         yield
     except OutOfMemory as error:
@@ -42,11 +45,13 @@ def explain_memory_errors(folder: RunFolder, model: ModelSettings) -> Iterator[N
         raise OutOfMemory(f"out of memory: {sentence}; to make it fit, {name_way_out(folder, model)}") from error
 
 
-def name_way_out(folder: RunFolder, model: ModelSettings) -> str:
+def name_way_out(folder: RunFolder | None, model: ModelSettings) -> str:
     """What takes least away from a run and makes room: a setting that it may go on with, or else a new run."""
     gentle = _name_gentle_setting(model)
     if gentle is None:
         return f"begin a new run with {_name_smaller_system(model)}"
+    if folder is None:
+        return f"set {gentle}, in [model] and run again"
     return f"set {gentle}, in [model] of {folder.settings}, and `orbmm resume --force-new-settings {folder.path}`"
 
 
