@@ -126,7 +126,11 @@ def time_integrator(settings: Settings, steps: int) -> dict[str, float]:
 
 
 def measure_runner(steps: int, atoms: int = ATOMS) -> dict[str, dict[str, float]]:
-    """Milliseconds a step of the loop, of the integrator, and of the runner, which is what lies between them."""
+    """Milliseconds a step of the loop, of the integrator, and of the runner, which is what lies between them.
+
+    OpenMM's CPU platform is left with one thread as its default.
+    """
+    openmm.Platform.getPlatform("CPU").setPropertyDefaultValue("Threads", "1")
     with tempfile.TemporaryDirectory(prefix="orbmm-runner-") as folder:
         settings = _make_settings(Path(folder), atoms, steps)
         alone, whole = time_integrator(settings, steps), time_loop(settings)

@@ -103,7 +103,6 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
 
 def _time_runner(steps: int, output: Path) -> None:
     """What a run costs beside its forces, on one thread, on screen and in runner.json."""
-    os.environ["OPENMM_CPU_THREADS"] = "1"  # before OpenMM is loaded
     logging.disable(logging.INFO)
     from orbmm.benchmark.machine import describe_machine
     from orbmm.benchmark.runner import ATOMS, measure_runner
