@@ -11,6 +11,9 @@ import argparse
 import json
 from pathlib import Path
 
+import mdtraj
+import numpy as np
+
 from orbmm.analysis.analyze import analyze_recording
 from orbmm.analysis.run_folder import read_run_folder
 from orbmm.cli.host_memory import keep_freed_memory
@@ -44,6 +47,19 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
     start_run(override_settings(read_settings(SYSTEM), {"model": model, "run": changes}))
 
 
+def measure_water_angles(run: Path) -> dict[str, float]:
+    """Smallest and largest H-O-H of any water in any frame [degrees], and how rarely one leaves the usual range."""
+    trajectory = mdtraj.load(run / "trajectory.xtc", top=run / "topology.pdb")
+    waters = [[atom.index for atom in residue.atoms] for residue in trajectory.topology.residues if residue.is_water]
+    angles = np.degrees(mdtraj.compute_angles(trajectory, np.array(waters)[:, [1, 0, 2]]))
+    return {
+        "smallest": float(angles.min()),
+        "largest": float(angles.max()),
+        "share_above_140": float((angles > 140.0).mean()),
+        "waters_ever_above_145": int((angles > 145.0).any(axis=0).sum()),
+    }
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
@@ -68,6 +84,7 @@ if __name__ == "__main__":
         "stopped": recording.stopped,  # the guard's sentence without the folders of this machine
         "discard_ps": DISCARD_PS,
         "verdict": analysis.verdict.line,
+        "water_angles": measure_water_angles(arguments.run),
         "results": {name: result.summarise() for name, result in analysis.results.items()},
     }
     print(analysis.verdict.line)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import record_function
 
@@ -125,7 +124,8 @@ class NetworkPass:
                 if first is None:
                     first = encode.start(shape.detach(), space).add_(encode.first_bias)  # (C, H)
                 if kept is None:
-                    kept = encode.finish_and_keep(first, F.silu(first), space, space)
+                    active = torch.ops.aten.silu.out(first, out=encode.place_active(first, Keep.ALL, space))
+                    kept = encode.finish_and_keep(first, active, space, space)
                 by_first = encode.pull_back(slopes.edges[block.rows], first, kept, space)  # (C, H)
                 outer = (encode.pull_back_start(by_first), slopes.envelope[block.rows])
                 (result[block.rows],) = torch.autograd.grad((shape, envelope), leaf, outer)

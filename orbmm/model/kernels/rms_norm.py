@@ -13,21 +13,30 @@ from orbmm.model.kernels.accumulate import accumulate_in
 def launch(output: Tensor, scale: Tensor) -> Tensor:
     """output (C, D), contiguous, over the root mean square of its row, times scale (D,)."""
     result = torch.empty_like(output)
-    rows, width = output.shape
+    rows = len(output)
     if rows:
-        sizes = (width, torch.finfo(output.dtype).eps, triton.next_power_of_2(width), accumulate_in(output))
-        _kernel[(rows,)](output, scale, result, *sizes)
+        _kernel[(rows,)](output, scale, result, *_list_sizes(output))
     return result
 
 
 def launch_pull_back(slope: Tensor, output: Tensor, scale: Tensor) -> Tensor:
     """The derivative by output (C, D), from that by its normalised rows (C, D)."""
     result = torch.empty_like(output)
-    rows, width = output.shape
+    rows = len(output)
     if rows:
-        sizes = (width, torch.finfo(output.dtype).eps, triton.next_power_of_2(width), accumulate_in(output))
-        _pull_back_kernel[(rows,)](slope, output, scale, result, *sizes)
+        _pull_back_kernel[(rows,)](slope, output, scale, result, *_list_sizes(output))
     return result
+
+
+def _list_sizes(output: Tensor) -> tuple[int, float, int, tl.dtype]:
+    """What both kernels are told of the rows: width, what keeps zero from dividing, columns, and the type of the sums."""
+    width = output.shape[1]
+    return width, torch.finfo(output.dtype).eps, triton.next_power_of_2(width), accumulate_in(output)
+
+
+@triton.jit
+def _invert_size(row: tl.tensor, width: tl.tensor, epsilon: tl.tensor) -> tl.tensor:
+    return 1.0 / tl.sqrt(tl.sum(row * row, axis=0) / width + epsilon)
 
 
 @triton.jit
@@ -44,7 +53,7 @@ def _kernel(
     inside = column < width
     place = tl.program_id(0).to(tl.int64) * width + column
     row = tl.load(output + place, mask=inside, other=0.0).to(REAL)
-    inverse = 1.0 / tl.sqrt(tl.sum(row * row, axis=0) / width + epsilon)
+    inverse = _invert_size(row, width, epsilon)
     scaled = row * inverse * tl.load(scale + column, mask=inside, other=0.0).to(REAL)
     tl.store(result + place, scaled.to(result.dtype.element_ty), mask=inside)
 
@@ -64,7 +73,7 @@ def _pull_back_kernel(
     inside = column < width
     place = tl.program_id(0).to(tl.int64) * width + column
     row = tl.load(output + place, mask=inside, other=0.0).to(REAL)
-    inverse = 1.0 / tl.sqrt(tl.sum(row * row, axis=0) / width + epsilon)
+    inverse = _invert_size(row, width, epsilon)
     scaled = tl.load(slope + place, mask=inside, other=0.0).to(REAL)
     scaled *= tl.load(scale + column, mask=inside, other=0.0).to(REAL)
     along = tl.sum(scaled * row, axis=0) / width * inverse * inverse
