@@ -15,7 +15,7 @@ class Job:
 
     atoms: file of `Atoms.save`; weights: a weights file, "" for the catalogue's own, "random" for random numbers
     force: a force kind of OpenMM, or "" for no OpenMM at all; evaluations, steps: how many are timed, 0 evaluations for
-        forces alone; memory: as in ModelSettings
+        forces alone; memory, kernels, compile, cuda_graphs: as in ModelSettings
     """
 
     atoms: str
@@ -28,6 +28,9 @@ class Job:
     steps: int
     force: str
     memory: str = "auto"
+    kernels: str = "auto"
+    compile: bool = False
+    cuda_graphs: bool = False
 
     def write(self, path: Path) -> None:
         """Write it for the process that reads it."""

@@ -44,7 +44,7 @@ def measure(job: Job, folder: Path) -> Answer:
     torch.set_num_threads(job.threads)
     atoms = load_atoms(Path(job.atoms))
     weights = find_weights(job, folder)
-    execution = Execution(MemoryUse(mode=job.memory))
+    execution = Execution(MemoryUse(mode=job.memory), job.kernels, job.compile, job.cuda_graphs)
     potential = load_model(job.model, weights, job.device, job.precision, execution)
     answer = _time_evaluations(potential, atoms, job, folder)
     if job.force:
@@ -126,7 +126,10 @@ def time_steps(atoms: Atoms, job: Job, weights: Path | None) -> Answer:
         job.precision,
         job.device,
         job.force,
+        compile=job.compile,
         memory=job.memory,
+        kernels=job.kernels,
+        cuda_graphs=job.cuda_graphs,
         charge=charge[0],
         multiplicity=charge[1],
     )

@@ -99,7 +99,7 @@ class _Comparison:
         weights, atoms = str(self.folder / "peer" / "weights.ckpt"), str(self.folder / "atoms.npz")
         threads = self.plan.threads
         job = Job(atoms, self.record.name, weights, precision, self._device, threads, evaluations, 0, "", memory)
-        return measure_apart(job, folder, self.plan.limit_s)
+        return measure_apart(self.plan.carry_out(job) if evaluations else job, folder, self.plan.limit_s)
 
     def _compare(self, own: Answer, peer: Answer, exact: Answer) -> Answer:
         ours, theirs, float64 = (self.folder / name / "forces.npy" for name in ("own", "peer", "float64"))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ class Plan:
 
     weights: a file, "random", or "" for the catalogue's own; forces: kinds of OpenMM forces, () for none
     limit_s: a case that would take longer is skipped [s]; memories: modes of memory, which only conservative models heed
+    kernels, compile, cuda_graphs: as in ModelSettings
     """
 
     cases: tuple[Case, ...]
@@ -42,6 +43,13 @@ class Plan:
     steps: int
     limit_s: float
     memories: tuple[str, ...] = ("auto",)
+    kernels: str = "auto"
+    compile: bool = False
+    cuda_graphs: bool = False
+
+    def carry_out(self, job: Job) -> Job:
+        """The job, carried out as the plan has it."""
+        return replace(job, kernels=self.kernels, compile=self.compile, cuda_graphs=self.cuda_graphs)
 
 
 Row = dict[str, Any]
@@ -127,7 +135,7 @@ def _measure(plan: Plan, row: Row, folder: Path) -> Answer:
         row["force"],
         row["memory"],
     )
-    return measure_apart(job, folder, plan.limit_s)
+    return measure_apart(plan.carry_out(job), folder, plan.limit_s)
 
 
 def measure_apart(job: Job, folder: Path, limit_s: float) -> Answer:

@@ -33,6 +33,11 @@ def benchmark(
     memory: Annotated[
         list[str] | None, typer.Option(help="For conservative models: auto, fast or lean; may be repeated.")
     ] = None,
+    kernels: Annotated[str, typer.Option(help="What works on edges: auto, torch or triton.")] = "auto",
+    compile: Annotated[bool, typer.Option("--compile", help="Translate the network to machine code first.")] = False,
+    cuda_graphs: Annotated[
+        bool, typer.Option("--cuda-graphs", help="Record the work of the GPU once and repeat it.")
+    ] = False,
     weights: Annotated[Path | None, typer.Option(help="Local weights file of the model.")] = None,
     random_weights: Annotated[
         bool, typer.Option(help="Take random numbers for weights: speed does not depend on them.")
@@ -56,7 +61,6 @@ def benchmark(
     from orbmm.benchmark.cases import choose_cases, read_cases
     from orbmm.benchmark.run import Plan
     from orbmm.checkpoints.catalog import default_model, find_record
-    from orbmm.model.device import find_device
     from orbmm.model.inference.memory import MemoryUse
     from orbmm.model.precision import find_precision
 
@@ -65,7 +69,7 @@ def benchmark(
         return
     if peer_python is not None and against is None:
         raise SettingsError("got --peer-python without --against: name the peer, --against orb-models")
-    find_device(device)
+    _check_execution(device, kernels, cuda_graphs)
     plan = Plan(
         cases=choose_cases(read_cases(cases, structures), case),
         models=tuple(find_record(name).name for name in model or [default_model()]),
@@ -77,6 +81,9 @@ def benchmark(
         evaluations=evaluations,
         steps=steps,
         limit_s=limit_s,
+        kernels=kernels,
+        compile=compile,
+        cuda_graphs=cuda_graphs,
         memories=tuple(MemoryUse(mode=mode).mode for mode in memory or ["auto"]),
     )
     _measure(plan, against, peer_python, output)
@@ -99,6 +106,18 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
         rows = run_against_peer(plan, peer_python, lambda row: typer.echo(format_row(row)))
     for path in write_report(rows, about, output):
         typer.echo(f"wrote {path}")
+
+
+def _check_execution(device: str, kernels: str, cuda_graphs: bool) -> None:
+    """Refuse what this machine lacks before anything is measured."""
+    from orbmm.model.device import find_device
+    from orbmm.model.inference.replay import check_recordable
+    from orbmm.model.kernels.choose import choose_kernels
+
+    place = find_device(device)
+    choose_kernels(kernels, place)
+    if cuda_graphs:
+        check_recordable(place)
 
 
 def _time_runner(steps: int, output: Path) -> None:

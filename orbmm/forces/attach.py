@@ -20,6 +20,7 @@ from orbmm.forces.python_force import create_python_force
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
 from orbmm.model.device import find_device
+from orbmm.model.inference.replay import check_recordable
 from orbmm.model.kernels.choose import choose_kernels
 from orbmm.settings.model import ModelSettings
 
@@ -64,7 +65,10 @@ def describe_force(
     chosen = None if atoms is None else tuple(int(index) for index in atoms)
     numbers = read_atomic_numbers(topology, chosen)
     compose(record, numbers, torch.device("cpu"), model.charge, model.multiplicity)
-    choose_kernels(model.kernels, find_device(model.device))  # refused here if absent, before anything is downloaded
+    device = find_device(model.device)  # what is absent is refused here, before anything is downloaded
+    choose_kernels(model.kernels, device)
+    if model.cuda_graphs:
+        check_recordable(device)
     return ForceDescription(
         model=record.name,
         weights_sha256=locate_weights(record, model.weights).sha256,
@@ -79,6 +83,7 @@ def describe_force(
         memory=model.memory,
         edges_per_block=model.edges_per_block,
         kernels=model.kernels,
+        cuda_graphs=model.cuda_graphs,
     )
 
 

@@ -65,5 +65,8 @@ class AtomGraph:
 
 
 def sum_by_index(values: Tensor, index: Tensor, count: int) -> Tensor:
-    """Sum the rows of values (E, ...) that share an index, (count, ...)."""
-    return values.new_zeros((count, *values.shape[1:])).index_add(0, index, values)
+    """Sum the rows of values (E, ...) that share an index, (count, ...); in the same order whenever it is called."""
+    totals = values.new_zeros((count, *values.shape[1:]))
+    if values.is_cuda:  # index_add adds there in the order of a race; this sorts first
+        return totals.index_put((index,), values, accumulate=True)
+    return totals.index_add(0, index, values)

@@ -14,8 +14,10 @@ class Execution:
     memory: how memory is traded for time
     kernels: "auto", "torch" or "triton"; see orbmm.model.kernels.choose
     compile: translate the network to machine code at its first evaluation; see orbmm.model.compiled
+    cuda_graphs: record the work of a GPU once and repeat it; see orbmm.model.inference.replay
     """
 
     memory: MemoryUse = field(default_factory=MemoryUse)
     kernels: str = "auto"
     compile: bool = False
+    cuda_graphs: bool = False

@@ -16,6 +16,7 @@ from orbmm.model.compiled import compile_network
 from orbmm.model.device import find_device
 from orbmm.model.execution import Execution
 from orbmm.model.inference.engine import Engine
+from orbmm.model.inference.replay import Replay
 from orbmm.model.potential import Potential
 from orbmm.model.precision import find_precision
 
@@ -31,7 +32,7 @@ def load_model(
 
     name: see orbmm.list_models(); weights: a local checkpoint file instead of the published one
     device: None or "auto", "cpu", "cuda", "cuda:N"; precision: see orbmm.model.precision.list_precisions
-    execution: memory, kernels and compilation; None for what suits device and free memory
+    execution: memory, kernels, compilation and CUDA graphs; None for what suits device and free memory
     Raises ModelError, CheckpointError or DeviceError, each with what to do.
     """
     record, execution = find_record(name), execution or Execution()
@@ -47,6 +48,9 @@ def load_model(
         raise ModelError(
             'a compiled network makes its own kernels: choose compile, or kernels = "triton", but not both'
         )
+    if execution.compile and execution.cuda_graphs:
+        raise ModelError("a compiled network is not recorded: choose compile, or cuda_graphs, but not both")
     engine = Engine(network, arithmetic, execution.memory, place, execution.kernels)
-    potential = Potential(record, network, file.sha256, place, arithmetic, engine=engine)
+    predictor = Replay(engine, record.architecture.cutoff_angstrom, place) if execution.cuda_graphs else engine
+    potential = Potential(record, network, file.sha256, place, arithmetic, engine=predictor)
     return compile_network(potential) if execution.compile else potential

@@ -85,19 +85,19 @@ class DirectOrb(Orb):
 
     def forward(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
         """See Orb.forward."""
-        return self.read_out(self.model(graph, graph.vectors), graph, outputs)
+        bonds = self.repulsion.take_close_edges(graph)
+        return self.read_out(self.model(graph, graph.vectors), graph, bonds, outputs)
 
-    def read_out(self, nodes: Tensor, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
-        """The outputs from the node features (N, D)."""
-        close = self.repulsion.take_close_edges(graph)
-        repulsion, slope = self.repulsion.energy_and_pair_slope(close)
+    def read_out(self, nodes: Tensor, graph: AtomGraph, bonds: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
+        """The outputs from the node features (N, D). bonds: the graph with at least the edges that repel."""
+        repulsion, slope = self.repulsion.energy_and_pair_slope(bonds)
         energy = forces = stress = None
         if "energy" in outputs:
             energy = self._total_energy(self.heads["energy"](nodes, graph) + repulsion, graph)
         if "forces" in outputs:
-            forces = self._own_forces(nodes, graph) + close.forces_from_slope(slope)
+            forces = self._own_forces(nodes, graph) + bonds.forces_from_slope(slope)
         if "stress" in outputs:
-            stress = self.heads["stress"](nodes, graph) + _stress_from_slope(slope, close)
+            stress = self.heads["stress"](nodes, graph) + _stress_from_slope(slope, bonds)
         return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
 
     def compile_network(self) -> None:
@@ -136,18 +136,19 @@ class ConservativeOrb(Orb):
         energy = self._total_energy(interaction, graph) if "energy" in outputs else None
         return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
 
-    def read_out(self, nodes: Tensor, slope: Tensor | None, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
+    def read_out(
+        self, nodes: Tensor, slope: Tensor | None, graph: AtomGraph, bonds: AtomGraph, outputs: AbstractSet[str]
+    ) -> Prediction:
         """The outputs from the node features (N, D) and, where forces or stress are among them, the derivative of the
-        energy without repulsion by the edge vectors (E, 3)."""
-        close = self.repulsion.take_close_edges(graph)
-        repulsion, repulsion_slope = self.repulsion.energy_and_slope(close)
+        energy without repulsion by the edge vectors (E, 3). bonds: the graph with at least the edges that repel."""
+        repulsion, repulsion_slope = self.repulsion.energy_and_slope(bonds)
         energy = forces = stress = None
         if "energy" in outputs:
             energy = self._total_energy(self.heads["energy"](nodes, graph) + repulsion, graph)
         if slope is not None and "forces" in outputs:
-            forces = graph.forces_from_slope(slope) + close.forces_from_slope(repulsion_slope)
+            forces = graph.forces_from_slope(slope) + bonds.forces_from_slope(repulsion_slope)
         if slope is not None and "stress" in outputs:
-            stress = _stress_from_slope(slope, graph) + _stress_from_slope(repulsion_slope, close)
+            stress = _stress_from_slope(slope, graph) + _stress_from_slope(repulsion_slope, bonds)
         return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
 
     def compile_network(self) -> None:

@@ -16,7 +16,7 @@ from orbmm.errors import ModelError, StructureError, name_nearest
 from orbmm.graph.edges import EdgeList, find_edges
 from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.composition import Composition, compose
-from orbmm.model.inference.engine import Engine
+from orbmm.model.inference.engine import Predictor
 from orbmm.model.orb import OUTPUTS, Orb, Prediction
 from orbmm.model.precision import Precision
 
@@ -50,7 +50,7 @@ class Potential:
     device: torch.device
     precision: Precision
     search: str = "auto"
-    engine: Engine | None = None
+    engine: Predictor | None = None
 
     @property
     def dtype(self) -> torch.dtype:

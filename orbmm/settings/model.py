@@ -43,6 +43,10 @@ class ModelSettings:
         "auto",
         Limits(choices=KERNELS),
     )
+    cuda_graphs: bool = setting(
+        "Record the work of a GPU once for each size of graph and repeat it, for boxes of few atoms (not run on a GPU yet).",
+        False,
+    )
     charge: int | None = setting("Total charge, for models that need it [e].", None)
     multiplicity: int | None = setting("Spin multiplicity, for models that need it.", None, Limits(at_least=1))
 

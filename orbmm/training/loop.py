@@ -33,6 +33,8 @@ class TrainingSettings:
     """How long, how fast and on what a network is trained.
 
     steps: optimizer steps; edges_per_batch: frames are added until they have so many edges; clip: gradient norm
+    huber_delta: where a force error stops counting by its square, in units of the labels' root mean square; a last stage
+        with a small one lowers the mean absolute error
     compile: translate the network to machine code first (needs a C++ compiler); takes minutes and then more than
         halves the time of a step
     """
@@ -42,6 +44,7 @@ class TrainingSettings:
     edges_per_batch: int = 6000
     peptide_weight: float = 4.0
     energy_weight: float = 0.005
+    huber_delta: float = 0.5
     clip: float = 10.0
     seed: int = 1
     save_every: int = 200
@@ -73,7 +76,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     saved = folder / "training.pt"
     begin = _resume(saved, network, average, optimizer) if saved.exists() else 0
-    weights = LossWeights(force_scale(frames), settings.peptide_weight, settings.energy_weight)
+    weights = LossWeights(force_scale(frames), settings.peptide_weight, settings.energy_weight, settings.huber_delta)
     network.train()
     if settings.compile:
         network.compile_network()

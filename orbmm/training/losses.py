@@ -21,17 +21,22 @@ class LossWeights:
     force_scale: root mean square of the label forces [eV/Å]
     peptide: weight of a solute atom's force against a water atom's
     energy: weight of the energy term at its full strength
+    huber_delta: force errors beyond this many force scales count by their size, smaller ones by their square
     """
 
     force_scale: float
     peptide: float = 4.0
     energy: float = 0.005
+    huber_delta: float = 0.5
 
 
 def weigh_errors(prediction: Prediction, batch: Batch, weights: LossWeights, energy_ramp: float) -> Tensor:
     """Huber loss of forces and energy per atom; energy_ramp in [0, 1] brings the energy in."""
     errors = F.huber_loss(
-        prediction.forces / weights.force_scale, batch.forces / weights.force_scale, reduction="none", delta=0.5
+        prediction.forces / weights.force_scale,
+        batch.forces / weights.force_scale,
+        reduction="none",
+        delta=weights.huber_delta,
     )
     share = torch.where(batch.peptide, weights.peptide, 1.0)[:, None]
     forces = (errors * share).sum() / (3 * share.sum())

@@ -29,6 +29,7 @@ if __name__ == "__main__":
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     parser.add_argument("--energy-weight", type=float, default=defaults.energy_weight)
     parser.add_argument("--peptide-weight", type=float, default=defaults.peptide_weight)
+    parser.add_argument("--huber-delta", type=float, default=defaults.huber_delta)
     parser.add_argument("--edges-per-batch", type=int, default=defaults.edges_per_batch)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--start", type=Path, help="weights to begin with")
@@ -47,6 +48,7 @@ if __name__ == "__main__":
         learning_rate=arguments.learning_rate,
         energy_weight=arguments.energy_weight,
         peptide_weight=arguments.peptide_weight,
+        huber_delta=arguments.huber_delta,
         edges_per_batch=arguments.edges_per_batch,
         seed=arguments.seed,
         compile=arguments.compile,

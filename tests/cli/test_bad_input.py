@@ -49,6 +49,7 @@ def write_inputs(folder: Path) -> None:
         "precision.toml": SYSTEM + '[model]\nprecision = "float8"\n',
         "memory.toml": SYSTEM + '[model]\nmemory = "laen"\n',
         "kernels.toml": SYSTEM + '[model]\nkernels = "triton"\ndevice = "cpu"\n',
+        "graphs.toml": SYSTEM + '[model]\ncuda_graphs = true\ndevice = "cpu"\n',
         "kernel.toml": SYSTEM + '[model]\nkernels = "tritan"\n',
         "block.toml": SYSTEM + "[model]\nedges_per_block = 0\n",
         "gpu.toml": SYSTEM + '[model]\ndevice = "cuda:9"\n',
@@ -112,6 +113,7 @@ BAD = {
     "run block.toml": "edges_per_block",
     "run kernels.toml": "'triton' need a CUDA device, got cpu",
     "run kernel.toml": "'triton'",
+    "run graphs.toml": "CUDA graphs need a CUDA device, got cpu: leave cuda_graphs out",
     "run gpu.toml": "cuda:9",
     "run charge.toml": "takes no charge",
     "run omol.toml": "needs charge and multiplicity",
@@ -169,6 +171,8 @@ BAD = {
     "estimate nowhere.toml": "nowhere.toml",
     "estimate good.toml --device cuda:9": "cuda:9",
     "benchmark nowhere.toml": "nowhere.toml",
+    "benchmark --device cpu --cuda-graphs": "CUDA graphs need a CUDA device, got cpu",
+    "benchmark --device cpu --kernels triton": "'triton' need a CUDA device, got cpu",
     "models orb-v3-direct-inf-omta": "did you mean 'orb-v3-direct-inf-omat'",
 }
 

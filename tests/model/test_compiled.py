@@ -43,7 +43,8 @@ def test_a_compiled_network_gives_the_same(name):
         return
     model = compile_network(model)
     for before, scale in zip(plain, (1.0, 1.1), strict=True):
-        after = evaluate(model, scale)
+        with torch._dynamo.config.patch(error_on_recompile=scale != 1.0):
+            after = evaluate(model, scale)
         assert (after.energy - before.energy).abs().max() < CLOSE
         assert (after.forces - before.forces).abs().max() < CLOSE
     assert (after.forces - plain[0].forces).abs().max() > 1e3 * CLOSE

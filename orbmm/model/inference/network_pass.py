@@ -12,7 +12,7 @@ from torch.profiler import record_function
 
 from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.envelope import evaluate_envelope
-from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks
+from orbmm.model.inference.edge_blocks import EdgeBlock
 from orbmm.model.inference.layer_pass import (
     LayerPass,
     LayerSlopes,
@@ -40,22 +40,19 @@ class NetworkTrace:
 
 
 class NetworkPass:
-    """An OrbNetwork carried out edge block by edge block: no array of all edges is wider than the edge features.
+    """An OrbNetwork carried out edge block by edge block: no array of all edges is wider than the edge features."""
 
-    edges_per_block: how many edges are worked on together
-    """
-
-    def __init__(self, network: OrbNetwork, precision: Precision, edges_per_block: int, kernels: Kernels) -> None:
-        self.network, self.precision, self.edges_per_block = network, precision, edges_per_block
+    def __init__(self, network: OrbNetwork, precision: Precision, kernels: Kernels) -> None:
+        self.network, self.precision = network, precision
         self._encode_edges = PerceptronPass(network._encoder._edge_fn, precision, kernels)
         self._layers = [LayerPass(cast(InteractionLayer, layer), precision, kernels) for layer in network.gnn_stacks]
         with torch.no_grad():
             # Before the first layer a node knows its element alone.
             self._elements = network._encoder._node_fn(network.atom_emb.embeddings.weight)  # (119, D)
 
-    def run(self, graph: AtomGraph) -> Tensor:
-        """Node features (N, D)."""
-        blocks, nodes, condition = self._begin(graph)
+    def run(self, graph: AtomGraph, blocks: list[EdgeBlock]) -> Tensor:
+        """Node features (N, D). blocks: all edges of the graph, in their order."""
+        nodes, condition = self._begin(graph)
         edges, envelope, _ = self._run_encoder(graph.vectors, blocks, Keep.NOTHING)
         for number, layer in enumerate(self._layers, start=1):
             with record_function(f"orbmm: layer {number}"):
@@ -63,9 +60,11 @@ class NetworkPass:
                 nodes = run_layer(layer, nodes, edges, envelope, blocks, last=number == len(self._layers))
         return nodes
 
-    def run_and_trace(self, graph: AtomGraph, keep: Sequence[Keep]) -> tuple[Tensor, NetworkTrace]:
+    def run_and_trace(
+        self, graph: AtomGraph, blocks: list[EdgeBlock], keep: Sequence[Keep]
+    ) -> tuple[Tensor, NetworkTrace]:
         """Node features (N, D), and what the way back needs; keep: what stays of the encoder and of each layer."""
-        blocks, nodes, condition = self._begin(graph)
+        nodes, condition = self._begin(graph)
         edges, envelope, encoder = self._run_encoder(graph.vectors, blocks, keep[0])
         traces = []
         for number, layer in enumerate(self._layers, start=1):
@@ -87,9 +86,8 @@ class NetworkPass:
                 slopes = LayerSlopes(by_nodes, slopes.edges, slopes.envelope)
         return self._pull_back_encoder(vectors, trace, slopes)
 
-    def _begin(self, graph: AtomGraph) -> tuple[list[EdgeBlock], Tensor, Tensor | None]:
-        blocks = cut_into_blocks(graph.senders, graph.receivers, len(graph.atomic_numbers), self.edges_per_block)
-        return blocks, self._elements.index_select(0, graph.atomic_numbers), self.network._condition(graph)
+    def _begin(self, graph: AtomGraph) -> tuple[Tensor, Tensor | None]:
+        return self._elements.index_select(0, graph.atomic_numbers), self.network._condition(graph)
 
     def _run_encoder(
         self, vectors: Tensor, blocks: list[EdgeBlock], keep: Keep

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from orbmm.model.inference.edge_blocks import cut_into_blocks
+from orbmm.model.inference.edge_blocks import cut_into_blocks, cut_into_fixed_blocks
 
 ATOMS, EDGES, WIDTH = 7, 100, 3
 
@@ -42,3 +42,19 @@ def test_blocks_cover_all_edges_and_sum_them_into_their_atoms(
 def test_no_edges_make_no_blocks() -> None:
     nothing = torch.zeros(0, dtype=torch.int64)
     assert cut_into_blocks(nothing, nothing, ATOMS, 10) == []
+
+
+@pytest.mark.parametrize("edges_per_block", [1, 9, 100, 1000])
+def test_blocks_made_without_a_look_at_numbers_sum_the_same_to_the_last_bit(
+    ends: tuple[torch.Tensor, torch.Tensor], edges_per_block: int
+) -> None:
+    values = torch.rand(EDGES, WIDTH)
+    blocks = [cut(*ends, ATOMS, edges_per_block) for cut in (cut_into_blocks, cut_into_fixed_blocks)]
+    for looked, fixed in zip(*blocks, strict=True):
+        assert looked.rows == fixed.rows
+        for name in ("by_sender", "by_receiver"):
+            sums = [torch.zeros(ATOMS, WIDTH) for _ in range(2)]
+            for block, total in zip((looked, fixed), sums, strict=True):
+                getattr(block, name).add_to(total, values[block.rows])
+            assert torch.equal(*sums)
+            assert sums[0].any()
