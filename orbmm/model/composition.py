@@ -20,13 +20,17 @@ LARGEST_ATOMIC_NUMBER = 118
 class Composition:
     """The atoms of one system and, where the model takes them, its total charge and spin multiplicity.
 
-    atomic_numbers: (N,) int64 on the model's device
-    charge [e] and multiplicity: None for models that take none
+    All tensors lie on the model's device, so that a step brings nothing there but coordinates.
+
+    atomic_numbers: (N,) int64; system: (N,) int64, zeros; counts: (1,) int64, N
+    charges [e], multiplicities: (1,), None for models that take none
     """
 
     atomic_numbers: Tensor
-    charge: float | None = None
-    multiplicity: int | None = None
+    system: Tensor
+    counts: Tensor
+    charges: Tensor | None = None
+    multiplicities: Tensor | None = None
 
 
 def compose(
@@ -47,7 +51,17 @@ def compose(
         )
     _check_elements(record, numbers)
     _check_charge(record, charge, multiplicity)
-    return Composition(torch.as_tensor(numbers.astype(np.int64), device=device), charge, multiplicity)
+    return Composition(
+        atomic_numbers=torch.as_tensor(numbers.astype(np.int64), device=device),
+        system=torch.zeros(len(numbers), dtype=torch.int64, device=device),
+        counts=torch.tensor([len(numbers)], device=device),
+        charges=_make_scalar(charge, device),
+        multiplicities=_make_scalar(multiplicity, device),
+    )
+
+
+def _make_scalar(value: float | None, device: torch.device) -> Tensor | None:
+    return None if value is None else torch.tensor([value], dtype=torch.float64, device=device)
 
 
 def _check_elements(record: CheckpointRecord, numbers: np.ndarray) -> None:

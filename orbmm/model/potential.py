@@ -128,22 +128,19 @@ class Potential:
         self, composition: Composition, positions: Tensor, cell: Tensor | None, edges: EdgeList
     ) -> AtomGraph:
         """The graph of one structure; vectors are formed in the precision of the positions, then rounded once."""
-        count = len(positions)
+        charges, multiplicities = composition.charges, composition.multiplicities
         return AtomGraph(
             atomic_numbers=composition.atomic_numbers,
             positions=positions.to(self.dtype),
             senders=edges.senders,
             receivers=edges.receivers,
             vectors=edges.vectors(positions, cell).to(self.dtype),
-            system=torch.zeros(count, dtype=torch.int64, device=self.device),
-            counts=torch.tensor([count], device=self.device),
+            system=composition.system,
+            counts=composition.counts,
             volumes=None if cell is None else torch.linalg.det(cell).abs().reshape(1).to(self.dtype),
-            charges=self._scalar(composition.charge),
-            multiplicities=self._scalar(composition.multiplicity),
+            charges=None if charges is None else charges.to(self.dtype),
+            multiplicities=None if multiplicities is None else multiplicities.to(self.dtype),
         )
-
-    def _scalar(self, value: float | None) -> Tensor | None:
-        return None if value is None else torch.tensor([value], dtype=self.dtype, device=self.device)
 
     def _check_outputs(self, outputs: AbstractSet[str], cell: Tensor | None) -> None:
         for name in sorted(outputs):

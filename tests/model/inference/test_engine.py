@@ -148,3 +148,20 @@ def test_memory_is_given_to_the_last_layers_first() -> None:
     assert one == [Keep.NOTHING] * 5 + [Keep.MOST]
     assert divide_memory(architecture, numbers, edges + 6 * (1024 + 256) * numbers) == [Keep.MOST] * 6
     assert divide_memory(architecture, numbers, edges + 6 * (2048 + 256) * numbers) == [Keep.ALL] * 6
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["orb-v3-direct-inf-omat", "orb-v3-conservative-inf-omat"])
+def test_a_gpu_repeats_energy_and_forces_to_the_last_bit(name: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    device = torch.device("cuda:0")
+    plain, structure = make_random_potential(name, precision="float32-highest"), MAKERS["water_cube"]()
+    network = plain.network.to(device)
+    engine = Engine(network, plain.precision, MemoryUse(), device)
+    potential = replace(plain, network=network, device=device, engine=engine)
+    first = predict(potential, structure)
+    for _ in range(5):
+        again = predict(potential, structure)
+        assert again.energy == first.energy
+        np.testing.assert_array_equal(again.forces, first.forces)
