@@ -6,6 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.frames import iterate_frames
 from orbmm.analysis.images import find_solute
 from orbmm.analysis.metal_site import find_metals
 from orbmm.analysis.periodic_pairs import find_pairs
@@ -35,8 +36,7 @@ def find_binding_site(start: md.Trajectory, selection: str | None = None) -> NDA
     metals = find_metals(topology)
     if not metals or len(heavy) == 0:
         return np.zeros(0, dtype=np.int64)
-    places = start.xyz[0].astype(float)
-    box = None if start.unitcell_vectors is None else start.unitcell_vectors[0].astype(float)
+    _, places, box = next(iterate_frames(start))
     near = find_pairs(places[metals], places[heavy], box, AROUND_METAL_NM).second
     return heavy[np.isin(owner, owner[near])]
 

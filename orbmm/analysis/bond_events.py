@@ -9,7 +9,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.frames import Frames, read_chunks, read_times
+from orbmm.analysis.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.periodic_pairs import find_pairs
 from orbmm.analysis.result import NothingToMeasure, Result
 
@@ -38,10 +38,7 @@ def find_bond_events(frames: Frames, persistence_ps: float = 1.0) -> Result:
     radii = np.array([frames.topology.atom(int(index)).element.radius for index in atoms])
     graph = _Graph(len(atoms), _list_keys(frames.topology, atoms), persistence_ps)
     for chunk in read_chunks(frames, atoms):
-        boxes = chunk.unitcell_vectors
-        for frame, time in enumerate(read_times(chunk).tolist()):
-            box = None if boxes is None else boxes[frame].astype(float)
-            places = chunk.xyz[frame].astype(float)
+        for time, places, box in iterate_frames(chunk):
             found = find_pairs(places, places, box, 2.0 * BREAKS * float(radii.max()))
             once = found.first < found.second
             first, second = found.first[once], found.second[once]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from orbmm.analysis.frames import Frames, read_chunks, read_times
+from orbmm.analysis.frames import Frames, read_boxes, read_chunks, read_times
 from orbmm.analysis.periodic_pairs import find_pairs
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.units import ANGSTROM_PER_NM
@@ -106,12 +106,11 @@ class _Tally:
 
     def _find_transferred(self, chunk: md.Trajectory, beyond: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which of the bonds (F, B) that are too long have a hydrogen that another N, O or S holds now."""
-        transferred = np.zeros_like(beyond)
+        transferred, boxes = np.zeros_like(beyond), read_boxes(chunk)
         for frame in np.flatnonzero((beyond & self.mobile).any(axis=1)):
             bonds = np.flatnonzero(beyond[frame] & self.mobile)
             places = chunk.xyz[frame].astype(float)
-            box = None if chunk.unitcell_vectors is None else chunk.unitcell_vectors[frame].astype(float)
-            found = find_pairs(places[self.hydrogen[bonds]], places[self.polar], box, _HELD_NM)
+            found = find_pairs(places[self.hydrogen[bonds]], places[self.polar], boxes[frame], _HELD_NM)
             other = self.polar[found.second] != self.owner[bonds[found.first]]
             transferred[frame, bonds[found.first[other]]] = True
         return transferred

@@ -6,7 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.frames import Frames, read_chunks, read_times
+from orbmm.analysis.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.metal_site import find_metals
 from orbmm.analysis.periodic_pairs import find_pairs, shorten
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -41,10 +41,8 @@ def follow_carbon_dioxide(frames: Frames) -> Result:
     others = np.searchsorted(atoms, np.setdiff1d(oxygens, own))
     columns: dict[str, list[float]] = {name: [] for name in ("time", "oxygens", "angle", "nearest_oxygen", "to_metal")}
     for chunk in read_chunks(frames, atoms):
-        columns["time"] += read_times(chunk).tolist()
-        for frame in range(chunk.n_frames):
-            places = chunk.xyz[frame].astype(float)
-            box = None if chunk.unitcell_vectors is None else chunk.unitcell_vectors[frame].astype(float)
+        for time, places, box in iterate_frames(chunk):
+            columns["time"].append(time)
             arms = shorten(places[[rows[i] for i in own]] - places[rows[carbon]], box)
             away = np.linalg.norm(shorten(places[others] - places[rows[carbon]], box), axis=1)
             near = np.append(np.linalg.norm(arms, axis=1), away) < _TOUCH_NM
@@ -63,8 +61,7 @@ def find_carbon_dioxide(frame: md.Trajectory) -> list[tuple[int, tuple[int, int]
     elements = np.array([atom.element.symbol for atom in frame.topology.atoms])
     carbons = np.flatnonzero(elements == "C")
     heavy = np.flatnonzero(~np.isin(elements, ("H", "D", "VS")))
-    places = frame.xyz[0].astype(float)
-    box = None if frame.unitcell_vectors is None else frame.unitcell_vectors[0].astype(float)
+    _, places, box = next(iterate_frames(frame))
     found = find_pairs(places[carbons], places[heavy], box, 0.16)
     neighbours = found.second[found.lengths > 0.0], found.first[found.lengths > 0.0]
     molecules = []

@@ -128,6 +128,18 @@ def read_times(chunk: md.Trajectory) -> NDArray[np.float64]:
     return np.round(chunk.time.astype(float), 6)
 
 
+def read_boxes(chunk: md.Trajectory) -> list[NDArray[np.float64] | None]:
+    """The box of each frame, (3, 3) rows [nm], None without one; asked for once, as mdtraj makes all of them each time."""
+    vectors = chunk.unitcell_vectors
+    return [None] * chunk.n_frames if vectors is None else list(vectors.astype(float))
+
+
+def iterate_frames(chunk: md.Trajectory) -> Iterator[tuple[float, NDArray[np.float64], NDArray[np.float64] | None]]:
+    """Time [ps], places (A, 3) [nm] and box (3, 3) [nm] or None of each frame."""
+    for time, places, box in zip(read_times(chunk).tolist(), chunk.xyz, read_boxes(chunk), strict=True):
+        yield time, places.astype(float), box
+
+
 def _read_quietly(chunks: Iterator[md.Trajectory]) -> Iterator[md.Trajectory]:
     while True:
         with silence_c_readers():

@@ -6,7 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.frames import Frames, read_chunks, read_times
+from orbmm.analysis.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.periodic_pairs import find_pairs, shorten
 from orbmm.analysis.result import NothingToMeasure, Result
 
@@ -30,15 +30,15 @@ def count_hydrogen_bonds(frames: Frames) -> Result:
     water = np.array([atom.residue.is_water for atom in frames.topology.atoms])
     times, rows = [], []
     for chunk in read_chunks(frames):
-        times.append(read_times(chunk))
-        for frame in range(chunk.n_frames):
-            bonds = find_hydrogen_bonds(chunk, frame, donors, acceptors)
+        for time, places, box in iterate_frames(chunk):
+            times.append(time)
+            bonds = find_hydrogen_bonds(places, box, donors, acceptors)
             waters = water[bonds[:, 0]].astype(int) + water[bonds[:, 2]]
             rows.append([int(np.sum(waters == count)) for count in (2, 1, 0)])
     counts = np.array(rows)
     molecules = int(water[acceptors].sum())
     values = {
-        "time": np.concatenate(times),
+        "time": np.array(times),
         **{name: counts[:, i] for i, name in enumerate(_KINDS)},
         **{f"{name}_mean": counts[:, i].mean() for i, name in enumerate(_KINDS)},
         "waters": molecules,
@@ -66,11 +66,12 @@ def list_acceptors(topology: md.Topology) -> NDArray[np.int64]:
 
 
 def find_hydrogen_bonds(
-    chunk: md.Trajectory, frame: int, donors: NDArray[np.int64], acceptors: NDArray[np.int64]
+    places: NDArray[np.float64],
+    box: NDArray[np.float64] | None,
+    donors: NDArray[np.int64],
+    acceptors: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Donor, hydrogen and acceptor (B, 3) of every hydrogen bond of one frame."""
-    places = chunk.xyz[frame].astype(float)
-    box = None if chunk.unitcell_vectors is None else chunk.unitcell_vectors[frame].astype(float)
+    """Donor, hydrogen and acceptor (B, 3) of every hydrogen bond among places (A, 3) [nm] in a box (3, 3) [nm]."""
     found = find_pairs(places[donors[:, 1]], places[acceptors], box, _REACH_NM)
     donor, hydrogen, acceptor = donors[found.first, 0], donors[found.first, 1], acceptors[found.second]
     back = shorten(places[donor] - places[hydrogen], box)

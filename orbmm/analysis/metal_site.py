@@ -10,7 +10,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.frames import Frames, read_chunks, read_times
+from orbmm.analysis.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.periodic_pairs import find_pairs, shorten
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.units import ANGSTROM_PER_NM
@@ -87,10 +87,7 @@ def _follow_shell(frames: Frames, metal: int, donors: NDArray[np.int64], reach: 
     atoms = np.sort(np.append(donors, metal))
     centre, rows = np.searchsorted(atoms, metal), np.searchsorted(atoms, donors)
     for chunk in read_chunks(frames, atoms):
-        boxes = chunk.unitcell_vectors
-        for frame, time in enumerate(read_times(chunk).tolist()):
-            places = chunk.xyz[frame].astype(float)
-            box = None if boxes is None else boxes[frame].astype(float)
+        for time, places, box in iterate_frames(chunk):
             found = find_pairs(places[centre][None], places[rows], box, reach[1])
             near = found.second[found.lengths < reach[0]]
             shell.add(time, set(near.tolist()), set(found.second.tolist()))
@@ -111,9 +108,7 @@ def _measure_geometry(frames: Frames, metal: int, ligands: NDArray[np.int64]) ->
     centre, rows = np.searchsorted(atoms, metal), np.searchsorted(atoms, ligands)
     distances, orders, angles, used = [], [], np.zeros((len(ligands), len(ligands))), 0
     for chunk in read_chunks(frames, atoms):
-        for frame in range(chunk.n_frames):
-            places = chunk.xyz[frame].astype(float)
-            box = None if chunk.unitcell_vectors is None else chunk.unitcell_vectors[frame].astype(float)
+        for _, places, box in iterate_frames(chunk):
             arms = shorten(places[rows] - places[centre], box)
             lengths = np.linalg.norm(arms, axis=1)
             cosines = np.clip((arms / lengths[:, None]) @ (arms / lengths[:, None]).T, -1.0, 1.0)

@@ -8,7 +8,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.frames import Frames, read_chunks, read_times
+from orbmm.analysis.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.metal_site import REACH_NM, find_metals
 from orbmm.analysis.periodic_pairs import find_pairs, shorten
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -44,9 +44,8 @@ def follow_protons(frames: Frames, persistence_ps: float = 0.05) -> Result:
     if len(tally.hydrogens) == 0:
         raise NothingToMeasure("no protonation: no hydrogen lies on nitrogen, oxygen or sulfur")
     for chunk in read_chunks(frames):
-        for frame, time in enumerate(read_times(chunk).tolist()):
-            box = None if chunk.unitcell_vectors is None else chunk.unitcell_vectors[frame].astype(float)
-            tally.add(time, chunk.xyz[frame].astype(float), box)
+        for time, places, box in iterate_frames(chunk):
+            tally.add(time, places, box)
     return tally.collect()
 
 
@@ -58,8 +57,7 @@ def _assign_owners(frame: md.Trajectory) -> dict[int, int]:
     elements = np.array([atom.element.symbol for atom in frame.topology.atoms])
     hydrogens = np.flatnonzero(np.isin(elements, ("H", "D")))
     heavy = np.flatnonzero(np.isin(elements, ("B", "C", "N", "O", "F", "Si", "P", "S", "Cl")))
-    places = frame.xyz[0].astype(float)
-    box = None if frame.unitcell_vectors is None else frame.unitcell_vectors[0].astype(float)
+    _, places, box = next(iterate_frames(frame))
     found = find_pairs(places[hydrogens], places[heavy], box, _REACH_NM)
     bonds = {frozenset((first.index, second.index)) for first, second in frame.topology.bonds}
     pairs = zip(hydrogens[found.first].tolist(), heavy[found.second].tolist(), strict=True)

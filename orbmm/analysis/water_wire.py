@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
-from orbmm.analysis.frames import Frames, read_chunks, read_times
+from orbmm.analysis.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.metal_site import REACH_NM, find_metals
 from orbmm.analysis.periodic_pairs import find_pairs, shorten
 from orbmm.analysis.protonation import TITRATABLE
@@ -50,9 +50,8 @@ def find_water_wire(frames: Frames, group: tuple[str, int] = SHUTTLE) -> Result:
     oxygens = np.array([atom.index for atom in frames.topology.atoms if atom.element.symbol == "O"], dtype=np.int64)
     tally = _Tally(frames.topology, np.union1d(oxygens, [metals[0], *takers]), metals[0], takers)
     for chunk in read_chunks(frames, tally.atoms):
-        for frame, time in enumerate(read_times(chunk).tolist()):
-            box = None if chunk.unitcell_vectors is None else chunk.unitcell_vectors[frame].astype(float)
-            tally.add(time, chunk.xyz[frame].astype(float), box)
+        for time, places, box in iterate_frames(chunk):
+            tally.add(time, places, box)
     names = " or ".join(frames.topology.atom(taker).name for taker in takers)
     method = _METHOD.format(
         metal=frames.topology.atom(metals[0]), group=frames.topology.atom(takers[0]).residue, atoms=names

@@ -8,6 +8,7 @@ import pytest
 from analysis.synthetic import CUBE, SKEWED, Jiggle, add_box, make_box, make_trajectory, wrap
 
 from orbmm.analysis import compute_density, compute_diffusion, compute_oxygen_hydrogen, count_hydrogen_bonds
+from orbmm.analysis.frames import iterate_frames
 from orbmm.analysis.hydrogen_bonds import find_hydrogen_bonds, list_acceptors, list_donors
 from orbmm.analysis.result import NothingToMeasure
 from orbmm.settings import RunSettings
@@ -117,7 +118,8 @@ def test_the_hydrogen_distribution_is_that_of_mdtraj() -> None:
 @pytest.mark.parametrize("box", [CUBE, SKEWED], ids=["cube", "skewed"])
 def test_hydrogen_bonds_are_those_of_mdtraj(box: np.ndarray) -> None:
     frame = make_trajectory(Jiggle(frames=2, box=box))[1]
-    found = find_hydrogen_bonds(frame, 0, list_donors(frame.topology), list_acceptors(frame.topology))
+    _, places, box_there = next(iterate_frames(frame))
+    found = find_hydrogen_bonds(places, box_there, list_donors(frame.topology), list_acceptors(frame.topology))
     expected = md.baker_hubbard(frame, freq=0.0, exclude_water=False, periodic=True)
     assert {tuple(row) for row in found.tolist()} == {tuple(row) for row in expected.tolist()}
     assert len(found) > 3
