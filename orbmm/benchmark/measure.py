@@ -47,9 +47,11 @@ def measure(job: Job, folder: Path) -> Answer:
     execution = Execution(MemoryUse(mode=job.memory), job.kernels, job.compile, job.cuda_graphs)
     potential = load_model(job.model, weights, job.device, job.precision, execution)
     answer = _time_evaluations(potential, atoms, job, folder)
+    device = potential.device
+    del potential  # with the memory that it holds, as far as recordings go
     if job.force:
         answer |= time_steps(atoms, job, weights)
-    return {**read_peak_memory_mb(potential.device), **answer}  # what the evaluations took goes before
+    return {**read_peak_memory_mb(device), **answer}  # what the evaluations took goes before
 
 
 def find_weights(job: Job, folder: Path) -> Path | None:

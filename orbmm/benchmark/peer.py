@@ -15,6 +15,7 @@ from orbmm.benchmark.run import Plan, Row, compare_forces, list_ways, measure_ap
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.errors import ModelError, OrbmmError, SettingsError, name_nearest
+from orbmm.model.device import find_device
 
 PEERS = ("orb-models",)
 
@@ -68,7 +69,7 @@ class _Comparison:
         peer = self._measure_peer()
         exact = self._measure_own("float64", "lean", 0) if "skipped" not in peer else {}
         for precision, memory in ways:
-            row = {"precision": precision, "memory": memory, "atoms": len(atoms.atomic_numbers)}
+            row = {"precision": precision, "memory": memory, **self.plan.execution, "atoms": len(atoms.atomic_numbers)}
             own = self._measure_own(precision, memory, self.plan.evaluations) if "skipped" not in peer else peer
             yield row | (own if "skipped" in own else own | {"peer": peer} | self._compare(own, peer, exact))
 
@@ -98,23 +99,26 @@ class _Comparison:
         folder.mkdir(exist_ok=True)
         weights, atoms = str(self.folder / "peer" / "weights.ckpt"), str(self.folder / "atoms.npz")
         threads = self.plan.threads
-        job = Job(atoms, self.record.name, weights, precision, self._device, threads, evaluations, 0, "", memory)
-        return measure_apart(self.plan.carry_out(job) if evaluations else job, folder, self.plan.limit_s)
+        execution = self.plan.execution if evaluations else {}
+        job = Job(
+            atoms, self.record.name, weights, precision, self._device, threads, evaluations, 0, "", memory, **execution
+        )
+        return measure_apart(job, folder, self.plan.limit_s)
 
     def _compare(self, own: Answer, peer: Answer, exact: Answer) -> Answer:
         ours, theirs, float64 = (self.folder / name / "forces.npy" for name in ("own", "peer", "float64"))
-        errors = {}
+        errors, memory = {}, "device_mb" if "device_mb" in peer else "host_mb"
         if "skipped" not in exact:
             for name, forces in (("own_error", ours), ("peer_error", theirs)):
                 errors[f"{name}_mev_per_angstrom"] = compare_forces(forces, float64)["rms_difference_mev_per_angstrom"]
         return {
             "speed_ratio": peer["evaluation_s"] / own["evaluation_s"],
             "cpu_time_ratio": peer["evaluation_cpu_s"] / own["evaluation_cpu_s"],
-            "memory_ratio": own["host_mb"] / peer["host_mb"],
+            "memory_ratio": own[memory] / peer[memory],
             **compare_forces(ours, theirs),
             **errors,
         }
 
     @property
     def _device(self) -> str:
-        return "cpu" if self.plan.device == "auto" else self.plan.device
+        return str(find_device(self.plan.device))

@@ -61,7 +61,8 @@ def measure(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     np.save(folder / "forces.npy", forces.detach().double().cpu().numpy())
     graph_s, _ = take_time(make_graph, request["evaluations"], request["device"])
     evaluation_s, cpu_s = take_time(lambda: model.predict(make_graph()), request["evaluations"], request["device"])
-    return {
+    gpu = {} if request["device"] == "cpu" else {"device_mb": torch.cuda.max_memory_allocated() / 1e6}
+    return gpu | {
         "package": f"orb-models {metadata.version('orb-models')}, torch {metadata.version('torch')}, not compiled",
         "graph_s": graph_s,
         "evaluation_s": evaluation_s,

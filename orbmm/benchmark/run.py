@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +47,10 @@ class Plan:
     compile: bool = False
     cuda_graphs: bool = False
 
-    def carry_out(self, job: Job) -> Job:
-        """The job, carried out as the plan has it."""
-        return replace(job, kernels=self.kernels, compile=self.compile, cuda_graphs=self.cuda_graphs)
+    @property
+    def execution(self) -> dict[str, Any]:
+        """How networks are carried out, by the names of a Job's fields."""
+        return {"kernels": self.kernels, "compile": self.compile, "cuda_graphs": self.cuda_graphs}
 
 
 Row = dict[str, Any]
@@ -87,7 +88,7 @@ def _list_combinations(plan: Plan) -> Iterator[Row]:
     for model in plan.models:
         for precision, memory in list_ways(plan, model):
             for force in plan.forces or ("",):
-                yield {"model": model, "precision": precision, "memory": memory, "force": force}
+                yield {"model": model, "precision": precision, "memory": memory, "force": force, **plan.execution}
 
 
 def list_ways(plan: Plan, model: str) -> Iterator[tuple[str, str]]:
@@ -134,8 +135,9 @@ def _measure(plan: Plan, row: Row, folder: Path) -> Answer:
         plan.steps,
         row["force"],
         row["memory"],
+        **plan.execution,
     )
-    return measure_apart(plan.carry_out(job), folder, plan.limit_s)
+    return measure_apart(job, folder, plan.limit_s)
 
 
 def measure_apart(job: Job, folder: Path, limit_s: float) -> Answer:

@@ -14,7 +14,8 @@ PREFIX = "orbmm: "
 def measure_stages(work: Callable[[], object], device: torch.device) -> dict[str, float]:
     """Share of each named part in the time of all parts, in the order in which they first come; {} where none is named.
 
-    On a GPU the time of its kernels counts, on a CPU that of the processor. A compiled network has no named parts.
+    On a GPU the time of its kernels counts, on a CPU that of the processor. A compiled or
+    recorded network is one part.
     """
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with profile(activities=activities) as profiler:

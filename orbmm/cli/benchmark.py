@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,8 @@ from orbmm.errors import SettingsError
 
 if TYPE_CHECKING:
     from orbmm.benchmark.run import Plan
+    from orbmm.model.execution import Execution
+    from orbmm.model.precision import Precision
 
 
 def benchmark(
@@ -61,19 +64,19 @@ def benchmark(
     from orbmm.benchmark.cases import choose_cases, read_cases
     from orbmm.benchmark.run import Plan
     from orbmm.checkpoints.catalog import default_model, find_record
+    from orbmm.model.execution import Execution
     from orbmm.model.inference.memory import MemoryUse
     from orbmm.model.precision import find_precision
 
     if runner:
         _time_runner(runner, output)
         return
-    if peer_python is not None and against is None:
-        raise SettingsError("got --peer-python without --against: name the peer, --against orb-models")
-    _check_execution(device, kernels, cuda_graphs)
+    precisions = tuple(find_precision(name) for name in precision or ["float32-high"])
+    _check_execution(device, Execution(kernels=kernels, compile=compile, cuda_graphs=cuda_graphs), precisions)
     plan = Plan(
         cases=choose_cases(read_cases(cases, structures), case),
         models=tuple(find_record(name).name for name in model or [default_model()]),
-        precisions=tuple(find_precision(name).name for name in precision or ["float32-high"]),
+        precisions=tuple(each.name for each in precisions),
         forces=tuple(_choose_forces(force)),
         weights=_name_weights(weights, random_weights),
         device=device,
@@ -96,6 +99,8 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
     from orbmm.benchmark.report import HEADER, format_row, write_report
     from orbmm.benchmark.run import run_plan
 
+    if peer_python is not None and against is None:
+        raise SettingsError("got --peer-python without --against: name the peer, --against orb-models")
     about = {"command": " ".join(["orbmm", *sys.argv[1:]]), "threads": plan.threads, **describe_machine()}
     typer.echo(f"{about['processor']}, {about['gpu'] or 'no GPU'}, {plan.threads} threads, load {about['load']}")
     typer.echo(HEADER)
@@ -108,16 +113,20 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
         typer.echo(f"wrote {path}")
 
 
-def _check_execution(device: str, kernels: str, cuda_graphs: bool) -> None:
+def _check_execution(device: str, execution: Execution, precisions: Sequence[Precision]) -> None:
     """Refuse what this machine lacks before anything is measured."""
+    from orbmm.model.compiled import check_compilable
     from orbmm.model.device import find_device
     from orbmm.model.inference.replay import check_recordable
     from orbmm.model.kernels.choose import choose_kernels
 
     place = find_device(device)
-    choose_kernels(kernels, place)
-    if cuda_graphs:
+    choose_kernels(execution.kernels, place)
+    if execution.cuda_graphs:
         check_recordable(place)
+    if execution.compile:
+        for precision in precisions:
+            check_compilable(place, precision)
 
 
 def _time_runner(steps: int, output: Path) -> None:

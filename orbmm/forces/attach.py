@@ -11,7 +11,7 @@ from openmm import app
 
 from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.store import locate_weights
-from orbmm.errors import StructureError
+from orbmm.errors import ModelError, StructureError
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator_cache import find_evaluator
 from orbmm.forces.kinds import ForceKind, choose_force_kind, list_force_kinds
@@ -69,6 +69,8 @@ def describe_force(
     choose_kernels(model.kernels, device)
     if model.cuda_graphs:
         check_recordable(device)
+        if record.kind == "direct" and record.oddities.removes_net_torque and not periodic:
+            raise ModelError(f"{record.name} without a box cannot be recorded: leave cuda_graphs out")
     return ForceDescription(
         model=record.name,
         weights_sha256=locate_weights(record, model.weights).sha256,

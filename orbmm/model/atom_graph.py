@@ -65,7 +65,8 @@ class AtomGraph:
 
 
 def sum_by_index(values: Tensor, index: Tensor, count: int) -> Tensor:
-    """Sum the rows of values (E, ...) that share an index, (count, ...); in the same order whenever it is called."""
+    """Sum the rows of values (E, ...) that share an index, (count, ...); in the same order each time, but for compiled code on
+    a GPU, which adds as it comes."""
     totals = values.new_zeros((count, *values.shape[1:]))
     if values.is_cuda:  # index_add adds there in the order of a race; this sorts first
         return totals.index_put((index,), values, accumulate=True)

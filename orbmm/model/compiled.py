@@ -6,8 +6,11 @@ import os
 import shutil
 from dataclasses import replace
 
-from orbmm.errors import MissingDependency
+import torch
+
+from orbmm.errors import MissingDependency, ModelError
 from orbmm.model.potential import Potential
+from orbmm.model.precision import Precision
 
 COMPILERS = ("c++", "g++", "clang++")
 
@@ -17,15 +20,25 @@ def compile_network(potential: Potential) -> Potential:
 
     Energies and forces differ from the plain ones by rounding, so a run keeps to one of the two. The translation is
     kept on disk by torch, and later processes on the machine start faster.
-    Raises MissingDependency where a CPU network has no C++ compiler to be translated with.
+    Raises what check_compilable raises.
     """
-    if potential.device.type == "cpu" and find_compiler() is None:
+    check_compilable(potential.device, potential.precision)
+    potential.network.compile_network()
+    return replace(potential, engine=None)
+
+
+def check_compilable(device: torch.device, precision: Precision) -> None:
+    """Raise ModelError for a precision that a compiled network does not have, MissingDependency where a CPU network has no
+    C++ compiler to be translated with."""
+    if precision.operands is not None:
+        raise ModelError(
+            f"a compiled network does not round to {precision.name}: choose another precision, or not to compile"
+        )
+    if device.type == "cpu" and find_compiler() is None:
         raise MissingDependency(
             "compile = true needs a C++ compiler, and none of $CXX, c++, g++ and clang++ is on the PATH: install one "
             "(g++ will do), or leave compile out"
         )
-    potential.network.compile_network()
-    return replace(potential, engine=None)
 
 
 def find_compiler() -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from orbmm.errors import ModelError
 from orbmm.model.inference.memory import MemoryUse
 
 
@@ -15,9 +16,18 @@ class Execution:
     kernels: "auto", "torch" or "triton"; see orbmm.model.kernels.choose
     compile: translate the network to machine code at its first evaluation; see orbmm.model.compiled
     cuda_graphs: record the work of a GPU once and repeat it; see orbmm.model.inference.replay
+    Raises ModelError for choices that exclude each other.
     """
 
     memory: MemoryUse = field(default_factory=MemoryUse)
     kernels: str = "auto"
     compile: bool = False
     cuda_graphs: bool = False
+
+    def __post_init__(self) -> None:
+        if self.compile and self.kernels == "triton":
+            raise ModelError(
+                'a compiled network makes its own kernels: choose compile, or kernels = "triton", but not both'
+            )
+        if self.compile and self.cuda_graphs:
+            raise ModelError("a compiled network is not recorded: choose compile, or cuda_graphs, but not both")

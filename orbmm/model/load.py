@@ -10,13 +10,13 @@ import torch
 from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.state_dict import read_state_dict
 from orbmm.checkpoints.store import locate_weights
-from orbmm.errors import ModelError
 from orbmm.model.assemble import assemble_network
-from orbmm.model.compiled import compile_network
+from orbmm.model.compiled import check_compilable, compile_network
 from orbmm.model.device import find_device
 from orbmm.model.execution import Execution
 from orbmm.model.inference.engine import Engine
-from orbmm.model.inference.replay import Replay
+from orbmm.model.inference.replay import Replay, check_recordable
+from orbmm.model.kernels.choose import choose_kernels
 from orbmm.model.potential import Potential
 from orbmm.model.precision import find_precision
 
@@ -38,18 +38,13 @@ def load_model(
     record, execution = find_record(name), execution or Execution()
     arithmetic = find_precision(precision)
     place = find_device(device)
+    if execution.compile:
+        check_compilable(place, arithmetic)
+    if execution.cuda_graphs:
+        check_recordable(place)
+    choose_kernels(execution.kernels, place)
     file = locate_weights(record, None if weights is None else Path(weights))
     network = assemble_network(record, read_state_dict(file.path)).to(place, arithmetic.dtype)
-    if execution.compile and arithmetic.operands is not None:
-        raise ModelError(
-            f"a compiled network does not round to {precision}: choose another precision, or not to compile"
-        )
-    if execution.compile and execution.kernels == "triton":
-        raise ModelError(
-            'a compiled network makes its own kernels: choose compile, or kernels = "triton", but not both'
-        )
-    if execution.compile and execution.cuda_graphs:
-        raise ModelError("a compiled network is not recorded: choose compile, or cuda_graphs, but not both")
     engine = Engine(network, arithmetic, execution.memory, place, execution.kernels)
     predictor = Replay(engine, record.architecture.cutoff_angstrom, place) if execution.cuda_graphs else engine
     potential = Potential(record, network, file.sha256, place, arithmetic, engine=predictor)

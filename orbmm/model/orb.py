@@ -176,5 +176,5 @@ def _stress_from_slope(slope: Tensor, graph: AtomGraph) -> Tensor:
 
 def to_voigt(tensor: Tensor) -> Tensor:
     """Symmetric (B, 3, 3) to (B, 6), order xx yy zz yz xz xy."""
-    rows, columns = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
-    return 0.5 * (tensor[:, rows, columns] + tensor[:, columns, rows])
+    places = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+    return torch.stack([0.5 * (tensor[:, i, j] + tensor[:, j, i]) for i, j in places], dim=1)

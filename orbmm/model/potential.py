@@ -89,7 +89,10 @@ class Potential:
     def run(self, graph: AtomGraph, outputs: AbstractSet[str] = ENERGY_AND_FORCES) -> Prediction:
         """Predict from a graph of make_graph; outputs are not checked."""
         with torch.no_grad(), self.precision.in_force(self.device):
-            return self.network(graph, outputs) if self.engine is None else self.engine.predict(graph, outputs)
+            if self.engine is not None:
+                return self.engine.predict(graph, outputs)
+            with record_function("orbmm: network"):
+                return self.network(graph, outputs)
 
     def predict(
         self,

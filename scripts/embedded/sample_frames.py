@@ -32,7 +32,7 @@ NETWORK_STEPS_BETWEEN_FRAMES = 100
 PLACEMENTS = 10
 SEEDS_PER_REPEAT = 10_000
 SEEDS_PER_PLACEMENT = 100_000
-FOLDED_ANGLES = (45.0, 150.0)  # degrees, H-O-H
+FOLDED_ANGLES = (45.0, 178.0)  # degrees, H-O-H
 LARGEST_START_FORCE = 2e4  # kJ/mol/nm after minimisation; atoms inside each other leave far more
 
 
@@ -98,7 +98,7 @@ def plan_distorted() -> list[Trajectory]:
 
 
 def plan_folded() -> list[Trajectory]:
-    """Waters bent and folded as no classical water ever is: a network that never saw them invents a minimum there."""
+    """Waters bent, folded and opened as no classical water ever is: a network that never saw them invents a minimum there."""
     drops = [
         Trajectory(f"drop-folded-{index}", "ALA", 5 + index % 8, False, 20, (300, 400)[index % 2], folded=0.3)
         for index in range(12)

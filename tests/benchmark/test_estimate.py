@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from orbmm.benchmark.estimate import Measured, Way, calibrate, choose, count_bytes_per_edge, list_ways, predict
+from orbmm.benchmark.estimate import (
+    Measured,
+    Way,
+    calibrate,
+    choose,
+    count_bytes_per_edge,
+    list_ways,
+    predict,
+    read_measured,
+)
 from orbmm.checkpoints.catalog import find_record
 from orbmm.cli.main import build_app
 
@@ -124,3 +133,11 @@ def test_the_error_of_an_estimate_is_told_from_smaller_boxes(tmp_path: Path) -> 
     assert row["predicted_s"] == pytest.approx(0.41)
     assert row["time_error"] == pytest.approx(0.41 / 0.5 - 1)
     assert row["memory_error"] == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("changes", [{"compile": True}, {"cuda_graphs": True}, {"kernels": "triton"}])
+def test_rows_of_other_ways_do_not_count(tmp_path: Path, changes: dict) -> None:
+    row = {"model": WAY.model, "precision": WAY.precision, "memory": WAY.memory, "edges": 9, "evaluation_s": 1.0}
+    plain, file = {**row, "host_mb": 100.0, "compile": False, "kernels": "auto"}, tmp_path / "benchmark.json"
+    file.write_text(json.dumps({"rows": [plain, {**plain, "edges": 18, **changes}]}))
+    assert [box.edges for box in read_measured(file, WAY)] == [9]

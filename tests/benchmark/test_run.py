@@ -12,16 +12,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from oracles.orb_models_reference import require_orb_models
 from typer.testing import CliRunner
 
-from orbmm.benchmark.cases import Case
+from orbmm.benchmark.cases import Case, build_water
+from orbmm.benchmark.job import Job
 from orbmm.benchmark.machine import describe_machine
 from orbmm.benchmark.peer import check_peer, run_against_peer
 from orbmm.benchmark.report import format_row, write_report
 from orbmm.benchmark.run import Plan, compare_forces, list_ways, run_plan
+from orbmm.benchmark.stages import measure_stages
 from orbmm.cli.main import build_app
 from orbmm.errors import ModelError, SettingsError
+from orbmm.model.execution import Execution
+from orbmm.model.load import load_model
 
 SMALL = Case("water-30", water_atoms=30)
 MINI = "orb-mini-direct-inf-xtb"
@@ -175,3 +180,23 @@ def test_the_runner_alone_costs_little_beside_its_forces(tmp_path: Path) -> None
     difference = times["loop"]["processor_ms"] - times["integrator"]["processor_ms"]
     assert times["runner"]["processor_ms"] == pytest.approx(difference, abs=2e-3)
     assert "runner" in done.stdout
+
+
+def test_the_plan_says_how_networks_are_carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Job] = []
+    monkeypatch.setattr("orbmm.benchmark.run.measure_apart", lambda job, *_: asked.append(job) or {"skipped": "enough"})
+    for changes in ({"compile": True}, {"cuda_graphs": True}, {"kernels": "triton"}):
+        (row,) = run_plan(dataclasses.replace(PLAN, **changes), lambda row: None)
+        for name, value in changes.items():
+            assert getattr(asked[-1], name) == row[name] == value
+    assert not asked[-1].compile and not asked[-1].cuda_graphs
+
+
+def test_a_network_without_named_parts_is_one_part() -> None:
+    potential, water = load_model(MINI, device="cpu", execution=Execution()), build_water(20)
+    plain = dataclasses.replace(potential, engine=None)  # what a compiled network is, but for the compilation
+    composition = plain.compose(water.atomic_numbers)
+    positions, cell = torch.tensor(water.positions), torch.tensor(water.cell)
+    shares = measure_stages(lambda: plain.evaluate(composition, positions, cell), plain.device)
+    assert list(shares) == ["graph", "network"]
+    assert shares["network"] > 0.3

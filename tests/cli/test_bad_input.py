@@ -172,6 +172,8 @@ BAD = {
     "estimate good.toml --device cuda:9": "cuda:9",
     "benchmark nowhere.toml": "nowhere.toml",
     "benchmark --device cpu --cuda-graphs": "CUDA graphs need a CUDA device, got cpu",
+    "benchmark --device cpu --compile --cuda-graphs": "compile, or cuda_graphs, but not both",
+    "benchmark --device cpu --compile --precision bfloat16": "does not round to bfloat16",
     "benchmark --device cpu --kernels triton": "'triton' need a CUDA device, got cpu",
     "models orb-v3-direct-inf-omta": "did you mean 'orb-v3-direct-inf-omat'",
 }

@@ -13,7 +13,7 @@ from torch.profiler import record_function
 from orbmm.errors import ModelError
 from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks, cut_into_fixed_blocks
-from orbmm.model.inference.memory import Keep, MemoryUse
+from orbmm.model.inference.memory import Keep, MemoryUse, read_free_bytes
 from orbmm.model.inference.network_pass import NetworkPass
 from orbmm.model.kernels.choose import choose_kernels
 from orbmm.model.orb import ConservativeOrb, DirectOrb, Orb, Prediction
@@ -57,19 +57,25 @@ class Engine:
 
     def launch(self, graph: AtomGraph, outputs: AbstractSet[str], keep: Sequence[Keep]) -> Prediction:
         """The same, but what is done depends on the shapes of the graph alone, and the host waits for no number: so a
-        GPU can record it. Overflow goes unseen. keep: of choose_kept."""
+        GPU can record it; not so where asks_host. Overflow goes unseen. keep: of choose_kept."""
         with torch.no_grad():
             blocks = cut_into_fixed_blocks(*self._ends(graph), self._edges_per_block)
             return self._predict(graph, graph, blocks, outputs, keep)
 
-    def choose_kept(self, graph: AtomGraph, outputs: AbstractSet[str]) -> list[Keep]:
-        """What stays of the encoder and of each layer for the way back, by the memory that is free now; none for a direct
-        network or energies alone."""
+    def asks_host(self, graph: AtomGraph) -> bool:
+        """Whether the network cannot do without: the net torque of a system without a cell is removed by an inverse."""
+        network = self._network
+        return isinstance(network, DirectOrb) and network.oddities.removes_net_torque and graph.volumes is None
+
+    def choose_kept(self, graph: AtomGraph, outputs: AbstractSet[str], free_bytes: int | None = None) -> list[Keep]:
+        """What stays of the encoder and of each layer for the way back, by the memory that is free (None: now, on the
+        graph's device); none for a direct network or energies alone."""
         if isinstance(self._network, DirectOrb) or outputs.isdisjoint({"forces", "stress"}):
             return []
         device = graph.vectors.device
         bytes_each = self._precision.stored_operands(device).itemsize
-        return self._memory.choose_kept(self._network.architecture, len(graph.senders), bytes_each, device)
+        free = read_free_bytes(device) if free_bytes is None else free_bytes
+        return self._memory.choose_kept(self._network.architecture, len(graph.senders), bytes_each, free)
 
     def refuse_overflow(self, prediction: Prediction) -> None:
         """ModelError where float16 has led to infinity or NaN: its largest number is 65,504."""

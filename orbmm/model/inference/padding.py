@@ -9,7 +9,7 @@ import torch
 from orbmm.model.atom_graph import AtomGraph
 
 FEWEST_EDGES = 1_024
-RUNGS_PER_DOUBLING = 16  # at most 1/16 of the edges are padding, half of that on average
+RUNGS_PER_DOUBLING = 16  # beyond the first rung at most 1/16 of the edges are padding, half of that on average
 PADDING_CUTOFFS = 2.0  # length of a padding edge, in cutoffs: beyond every envelope and every pair of covalent radii
 
 
@@ -24,7 +24,8 @@ def climb_ladder(edges: int) -> int:
 
 def pad_edges(graph: AtomGraph, edges: int, cutoff_angstrom: float) -> AtomGraph:
     """The graph with so many edges: those added lead from an atom to itself, dealt out evenly over the atoms, and are
-    so long that their envelope and its slope, and with them all that they do, are exactly zero."""
+    so long that their envelope and its slope, and with them all that they do, are exactly zero (as long as no number
+    overflows: the features of a padding edge are computed like any other's)."""
     missing = edges - len(graph.senders)
     if missing <= 0:
         return graph

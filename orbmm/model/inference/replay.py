@@ -5,6 +5,7 @@ Edges are padded to a ladder of sizes, so a trajectory needs a recording or two;
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Set as AbstractSet
@@ -13,16 +14,19 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
-from orbmm.errors import DeviceError
+from orbmm.errors import DeviceError, ModelError
 from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.padding import climb_ladder, pad_edges
 from orbmm.model.orb import Prediction
 
 MOST_RECORDINGS = 4  # the one that was not used for longest goes
-_Holder = TypeVar("_Holder", AtomGraph, Prediction)
 WARM_UPS = 2  # what is made at a first use, of kernels and of libraries, must not be made while recording
+_LOG = logging.getLogger(__name__)
+_CAPTURE = threading.Lock()  # a process may record one thing at a time
+_Holder = TypeVar("_Holder", AtomGraph, Prediction)
 
 
 def check_recordable(device: torch.device) -> None:
@@ -32,9 +36,9 @@ def check_recordable(device: torch.device) -> None:
 
 
 class Replay:
-    """An engine that repeats recordings (CUDA graphs). Threads may share it: they take turns.
+    """An engine that repeats recordings (CUDA graphs). Threads and streams may share it: they take turns.
 
-    Structures without a cell are predicted without a recording: removing their net torque asks the host.
+    Its recordings share their memory, and see weights that are changed in place, not those that are replaced.
     Raises DeviceError where the engine is not on a CUDA device.
     """
 
@@ -43,25 +47,51 @@ class Replay:
         self._engine, self._cutoff = engine, cutoff_angstrom
         self._lock = threading.Lock()
         self._recordings: OrderedDict[tuple, _Recording] = OrderedDict()
+        self._stream, self._memory = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
+        self._done = torch.cuda.Event()  # the last prediction, whichever stream it was on
 
     def predict(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
-        """See Engine.predict; padding may change the rounding."""
-        if graph.volumes is None:
-            return self._engine.predict(graph, outputs)
+        """See Engine.predict; padding may change the rounding. Raises ModelError for what cannot be recorded."""
+        if self._engine.asks_host(graph):
+            raise ModelError(
+                "direct forces without a cell cannot be recorded, as removing their net torque asks the host: "
+                "leave cuda_graphs out"
+            )
         padded = pad_edges(graph, climb_ladder(len(graph.senders)), self._cutoff)
-        with self._lock, torch.cuda.device_of(graph.vectors):
+        with self._lock, torch.cuda.device_of(graph.vectors), record_function("orbmm: network"):
+            torch.cuda.current_stream().wait_event(self._done)
             prediction = self._find_recording(padded, outputs).repeat(padded)
+            self._done.record()
         self._engine.refuse_overflow(prediction)
         return prediction
 
     def _find_recording(self, graph: AtomGraph, outputs: AbstractSet[str]) -> _Recording:
-        key = (len(graph.senders), len(graph.atomic_numbers), len(graph.counts), frozenset(outputs))
+        sizes = (len(graph.senders), len(graph.atomic_numbers), len(graph.counts))
+        key = (*sizes, graph.volumes is None, frozenset(outputs))
         if key not in self._recordings:
-            while len(self._recordings) >= MOST_RECORDINGS:
-                self._recordings.popitem(last=False)
-            self._recordings[key] = _record(self._engine, graph, outputs)
+            _LOG.info("recording the network on %d atoms and %d edges", sizes[1], sizes[0])
+            self._recordings[key] = self._record(graph, outputs)
         self._recordings.move_to_end(key)
+        if len(self._recordings) > MOST_RECORDINGS:
+            self._recordings.popitem(last=False)
         return self._recordings[key]
+
+    def _record(self, graph: AtomGraph, outputs: AbstractSet[str]) -> _Recording:
+        inputs = _copy_tensors(graph)
+        torch.cuda.empty_cache()  # so that what is free now is free for this recording too
+        keep = self._engine.choose_kept(graph, outputs, torch.cuda.mem_get_info()[0])
+        here = torch.cuda.current_stream()
+        work = torch.cuda.CUDAGraph()
+        with _CAPTURE:
+            self._stream.wait_stream(here)
+            with torch.cuda.stream(self._stream):
+                for _ in range(WARM_UPS):
+                    self._engine.launch(inputs, outputs, keep)
+            here.wait_stream(self._stream)
+            # OpenMM's threads may go on while this one records.
+            with torch.cuda.graph(work, self._memory, self._stream, capture_error_mode="thread_local"):
+                results = self._engine.launch(inputs, outputs, keep)
+        return _Recording(work, inputs, results)
 
 
 @dataclass(frozen=True)
@@ -78,22 +108,6 @@ class _Recording:
             held.copy_(given)
         self.work.replay()
         return _copy_tensors(self.results)
-
-
-def _record(engine: Engine, graph: AtomGraph, outputs: AbstractSet[str]) -> _Recording:
-    inputs = _copy_tensors(graph)
-    keep = engine.choose_kept(graph, outputs)
-    here = torch.cuda.current_stream()
-    aside = torch.cuda.Stream()
-    aside.wait_stream(here)
-    with torch.cuda.stream(aside):
-        for _ in range(WARM_UPS):
-            engine.launch(inputs, outputs, keep)
-    here.wait_stream(aside)
-    work = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(work, capture_error_mode="thread_local"):  # OpenMM's threads may go on
-        results = engine.launch(inputs, outputs, keep)
-    return _Recording(work, inputs, results)
 
 
 def _list_tensors(holder: AtomGraph | Prediction) -> list[Tensor]:
