@@ -14,6 +14,7 @@ import time
 import warnings
 from collections.abc import Callable
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,52 +23,83 @@ import torch
 
 CUTOFF_ANGSTROM = 6.0
 SEED = 1
+MakeGraph = Callable[[Any], Any]
+"""From ASE's atoms to the official graph."""
 
 
-def build_model(request: dict[str, Any]) -> torch.nn.Module:
-    """The official network with random weights, in float32."""
+def build_old(request: dict[str, Any]) -> tuple[torch.nn.Module, MakeGraph]:
+    """Network and graphs of orb-models 0.5."""
     from orb_models.forcefield import pretrained
-    from orb_models.forcefield.atomic_system import SystemConfig
+    from orb_models.forcefield.atomic_system import SystemConfig, ase_atoms_to_atom_graphs
 
-    torch.manual_seed(SEED)
+    config = SystemConfig(radius=CUTOFF_ANGSTROM, max_num_neighbors=request["max_neighbors"])
     build = getattr(pretrained, f"orb_v3_{request['kind']}_architecture")
-    model = build(
-        device=torch.device(request["device"]),
-        has_stress=request["has_stress"],
-        system_config=SystemConfig(radius=CUTOFF_ANGSTROM, max_num_neighbors=request["max_neighbors"]),
-    )
-    return model.eval().requires_grad_(False)
+    model = build(device=torch.device(request["device"]), has_stress=request["has_stress"], system_config=config)
+
+    def make_graph(atoms: Any) -> Any:
+        return ase_atoms_to_atom_graphs(atoms, model.system_config, half_supercell=False, device=request["device"])
+
+    return model, make_graph
+
+
+def build_new(request: dict[str, Any]) -> tuple[torch.nn.Module, MakeGraph]:
+    """Network and graphs of orb-models 0.6 and 0.7; the repulsion of conservative v3 models is a mean over atoms there
+    because their loaders say so."""
+    from orb_models.forcefield import pretrained
+    from orb_models.forcefield.forcefield_adapter import ForcefieldAtomsAdapter
+
+    adapter = ForcefieldAtomsAdapter(radius=CUTOFF_ANGSTROM, max_num_neighbors=request["max_neighbors"])
+    build = getattr(pretrained, f"orb_v3_{request['kind']}_architecture")
+    model = build(device=torch.device(request["device"]), has_stress=request["has_stress"])
+    if request["kind"] == "conservative":
+        model.pair_repulsion_fn.node_aggregation = "mean"
+
+    def make_graph(atoms: Any) -> Any:
+        return adapter.from_ase_atoms(atoms, half_supercell=False, device=request["device"]).to(request["device"])
+
+    return model, make_graph
+
+
+def build_model(request: dict[str, Any]) -> tuple[torch.nn.Module, MakeGraph]:
+    """The official network with random weights, in float32, and what makes its graphs."""
+    torch.manual_seed(SEED)
+    old = find_spec("orb_models.forcefield.atomic_system") is not None
+    model, make_graph = build_old(request) if old else build_new(request)
+    return model.eval().requires_grad_(False), make_graph
 
 
 def measure(request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Median seconds of the graph and of an evaluation with it; forces and weights go to the folder."""
+    """Median seconds of the graph and of an evaluation with it; forces and weights go to the folder.
+
+    On a GPU the network is compiled and may use TF32, as orb-models' own loaders have it.
+    """
     import ase
-    from orb_models.forcefield.atomic_system import ase_atoms_to_atom_graphs
 
     torch.set_num_threads(request["threads"])
-    model = build_model(request)
+    on_gpu = request["device"] != "cpu"
+    model, make_graph = build_model(request)
     torch.save(model.state_dict(), folder / "weights.ckpt")
+    if on_gpu:
+        torch.set_float32_matmul_precision("high")
+        model.compile(mode="default", dynamic=True)
     archive = np.load(request["atoms"])
     periodic = len(archive["cell"]) > 0
     atoms = ase.Atoms(
         archive["atomic_numbers"], archive["positions"], cell=archive["cell"] if periodic else None, pbc=periodic
     )
-
-    def make_graph() -> Any:
-        return ase_atoms_to_atom_graphs(atoms, model.system_config, half_supercell=False, device=request["device"])
-
-    output = model.predict(make_graph())
+    output = model.predict(make_graph(atoms))
     forces = output["grad_forces"] if "grad_forces" in output else output["forces"]
     np.save(folder / "forces.npy", forces.detach().double().cpu().numpy())
-    graph_s, _ = take_time(make_graph, request["evaluations"], request["device"])
-    evaluation_s, cpu_s = take_time(lambda: model.predict(make_graph()), request["evaluations"], request["device"])
-    gpu = {} if request["device"] == "cpu" else {"device_mb": torch.cuda.max_memory_allocated() / 1e6}
-    return gpu | {
-        "package": f"orb-models {metadata.version('orb-models')}, torch {metadata.version('torch')}, not compiled",
+    graph_s, _ = take_time(lambda: make_graph(atoms), request["evaluations"], request["device"])
+    evaluation_s, cpu_s = take_time(lambda: model.predict(make_graph(atoms)), request["evaluations"], request["device"])
+    how = "compiled, float32-high" if on_gpu else "not compiled"
+    return {
+        "package": f"orb-models {metadata.version('orb-models')}, torch {metadata.version('torch')}, {how}",
         "graph_s": graph_s,
         "evaluation_s": evaluation_s,
         "evaluation_cpu_s": cpu_s,
         "host_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+        **({"device_mb": torch.cuda.max_memory_allocated() / 1e6} if on_gpu else {}),
     }
 
 
