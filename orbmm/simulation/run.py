@@ -66,8 +66,9 @@ def start_run(
     check_stages(settings, stage_system)
     path = find_output(settings)
     with explain_disk_errors(path), claim_folder(path) as folder, interruption:
-        describe_run(folder, settings, list_facts(settings, system, platform, forces.identify(settings.model)))
-        tell_doubts(settings, start.topology, record)
+        identity = forces.identify(settings.model)
+        describe_run(folder, settings, list_facts(settings, system, platform, identity))
+        tell_doubts(settings, start.topology, record, identity.device)
         reached = run_stages(Run(folder, settings, stage_system, confidence, on_progress), interruption)
     return make_outcome(folder.path, settings, reached)
 
