@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +15,6 @@ from orbmm.errors import SettingsError
 
 if TYPE_CHECKING:
     from orbmm.benchmark.run import Plan
-    from orbmm.model.execution import Execution
-    from orbmm.model.precision import Precision
 
 
 def benchmark(
@@ -64,19 +61,16 @@ def benchmark(
     from orbmm.benchmark.cases import choose_cases, read_cases
     from orbmm.benchmark.run import Plan
     from orbmm.checkpoints.catalog import default_model, find_record
-    from orbmm.model.execution import Execution
     from orbmm.model.inference.memory import MemoryUse
     from orbmm.model.precision import find_precision
 
     if runner:
         _time_runner(runner, output)
         return
-    precisions = tuple(find_precision(name) for name in precision or ["float32-high"])
-    _check_execution(device, Execution(kernels=kernels, compile=compile, cuda_graphs=cuda_graphs), precisions)
     plan = Plan(
         cases=choose_cases(read_cases(cases, structures), case),
         models=tuple(find_record(name).name for name in model or [default_model()]),
-        precisions=tuple(each.name for each in precisions),
+        precisions=tuple(find_precision(name).name for name in precision or ["float32-high"]),
         forces=tuple(_choose_forces(force)),
         weights=_name_weights(weights, random_weights),
         device=device,
@@ -101,6 +95,7 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
 
     if peer_python is not None and against is None:
         raise SettingsError("got --peer-python without --against: name the peer, --against orb-models")
+    _refuse_what_is_absent(plan)
     about = {"command": " ".join(["orbmm", *sys.argv[1:]]), "threads": plan.threads, **describe_machine()}
     typer.echo(f"{about['processor']}, {about['gpu'] or 'no GPU'}, {plan.threads} threads, load {about['load']}")
     typer.echo(HEADER)
@@ -113,20 +108,15 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
         typer.echo(f"wrote {path}")
 
 
-def _check_execution(device: str, execution: Execution, precisions: Sequence[Precision]) -> None:
-    """Refuse what this machine lacks before anything is measured."""
-    from orbmm.model.compiled import check_compilable
+def _refuse_what_is_absent(plan: Plan) -> None:
+    """Raise for what this machine cannot do at all, before a case is skipped for it."""
     from orbmm.model.device import find_device
-    from orbmm.model.inference.replay import check_recordable
-    from orbmm.model.kernels.choose import choose_kernels
+    from orbmm.model.execution import Execution
+    from orbmm.model.load import check_execution
+    from orbmm.model.precision import find_precision
 
-    place = find_device(device)
-    choose_kernels(execution.kernels, place)
-    if execution.cuda_graphs:
-        check_recordable(place)
-    if execution.compile:
-        for precision in precisions:
-            check_compilable(place, precision)
+    for name in plan.precisions:
+        check_execution(Execution(**plan.execution), find_precision(name), find_device(plan.device))
 
 
 def _time_runner(steps: int, output: Path) -> None:

@@ -20,8 +20,9 @@ from orbmm.forces.python_force import create_python_force
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
 from orbmm.model.device import find_device
-from orbmm.model.inference.replay import check_recordable
-from orbmm.model.kernels.choose import choose_kernels
+from orbmm.model.execution import Execution
+from orbmm.model.load import check_execution
+from orbmm.model.precision import find_precision
 from orbmm.settings.model import ModelSettings
 
 _LOG = logging.getLogger(__name__)
@@ -66,11 +67,10 @@ def describe_force(
     numbers = read_atomic_numbers(topology, chosen)
     compose(record, numbers, torch.device("cpu"), model.charge, model.multiplicity)
     device = find_device(model.device)  # what is absent is refused here, before anything is downloaded
-    choose_kernels(model.kernels, device)
-    if model.cuda_graphs:
-        check_recordable(device)
-        if record.kind == "direct" and record.oddities.removes_net_torque and not periodic:
-            raise ModelError(f"{record.name} without a box cannot be recorded: leave cuda_graphs out")
+    execution = Execution(kernels=model.kernels, compile=model.compile, cuda_graphs=model.cuda_graphs)
+    check_execution(execution, find_precision(model.precision), device)
+    if model.cuda_graphs and record.kind == "direct" and record.oddities.removes_net_torque and not periodic:
+        raise ModelError(f"{record.name} without a box cannot be recorded: leave cuda_graphs out")
     return ForceDescription(
         model=record.name,
         weights_sha256=locate_weights(record, model.weights).sha256,

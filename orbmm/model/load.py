@@ -18,7 +18,19 @@ from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.replay import Replay, check_recordable
 from orbmm.model.kernels.choose import choose_kernels
 from orbmm.model.potential import Potential
-from orbmm.model.precision import find_precision
+from orbmm.model.precision import Precision, find_precision
+
+
+def check_execution(execution: Execution, precision: Precision, device: torch.device) -> None:
+    """Refuse what this machine lacks before anything is loaded: kernels, a device that records, a compiler.
+
+    Raises ModelError, DeviceError or MissingDependency.
+    """
+    choose_kernels(execution.kernels, device)
+    if execution.cuda_graphs:
+        check_recordable(device)
+    if execution.compile:
+        check_compilable(device, precision)
 
 
 def load_model(
@@ -38,11 +50,7 @@ def load_model(
     record, execution = find_record(name), execution or Execution()
     arithmetic = find_precision(precision)
     place = find_device(device)
-    if execution.compile:
-        check_compilable(place, arithmetic)
-    if execution.cuda_graphs:
-        check_recordable(place)
-    choose_kernels(execution.kernels, place)
+    check_execution(execution, arithmetic, place)
     file = locate_weights(record, None if weights is None else Path(weights))
     network = assemble_network(record, read_state_dict(file.path)).to(place, arithmetic.dtype)
     engine = Engine(network, arithmetic, execution.memory, place, execution.kernels)

@@ -1,4 +1,7 @@
-"""What can be run but may not be what was meant, or not as fast as it could be; told when nothing is in the way, so that an error stands alone."""
+"""What can be run but may not be what was meant, or not as fast as it could be.
+
+Told when nothing is in the way, so that an error stands alone.
+"""
 
 from __future__ import annotations
 

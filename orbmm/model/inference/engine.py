@@ -74,8 +74,12 @@ class Engine:
             return []
         device = graph.vectors.device
         bytes_each = self._precision.stored_operands(device).itemsize
-        free = read_free_bytes(device) if free_bytes is None else free_bytes
-        return self._memory.choose_kept(self._network.architecture, len(graph.senders), bytes_each, free)
+        return self._memory.choose_kept(
+            self._network.architecture,
+            len(graph.senders),
+            bytes_each,
+            lambda: read_free_bytes(device) if free_bytes is None else free_bytes,
+        )
 
     def refuse_overflow(self, prediction: Prediction) -> None:
         """ModelError where float16 has led to infinity or NaN: its largest number is 65,504."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -58,11 +59,14 @@ class MemoryUse:
         rounded = 2 ** max(0, fitting.bit_length() - 1)
         return min(MOST_EDGES_PER_BLOCK, max(FEWEST_EDGES_PER_BLOCK, rounded))
 
-    def choose_kept(self, architecture: Architecture, edges: int, bytes_each: int, free_bytes: int) -> list[Keep]:
-        """What stays of the encoder and of each layer on the way from energy to forces; bytes_each: of one number."""
+    def choose_kept(
+        self, architecture: Architecture, edges: int, bytes_each: int, free: Callable[[], int]
+    ) -> list[Keep]:
+        """What stays of the encoder and of each layer on the way from energy to forces; bytes_each: of one number;
+        free: tells how many bytes are free, asked in mode "auto" alone."""
         if self.mode != "auto":
             return [Keep.ALL if self.mode == "fast" else Keep.NOTHING] * (1 + architecture.layers)
-        return divide_memory(architecture, edges * bytes_each, int(AUTO_SHARE_KEPT * free_bytes))
+        return divide_memory(architecture, edges * bytes_each, int(AUTO_SHARE_KEPT * free()))
 
 
 def divide_memory(architecture: Architecture, bytes_per_number: int, free_bytes: int) -> list[Keep]:
