@@ -44,6 +44,10 @@ class SameConfidence:
 class NoForces:
     """A System of masses alone, with its momentum removed."""
 
+    def settle(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
+        """As given: there is no network."""
+        return model
+
     def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
         """Particles of the topology's masses."""
         system = openmm.System()

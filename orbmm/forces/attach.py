@@ -67,7 +67,7 @@ def describe_force(
     numbers = read_atomic_numbers(topology, chosen)
     compose(record, numbers, torch.device("cpu"), model.charge, model.multiplicity)
     device = find_device(model.device)  # what is absent is refused here, before anything is downloaded
-    execution = Execution(kernels=model.kernels, compile=model.compile, cuda_graphs=model.cuda_graphs)
+    execution = Execution(kernels=model.kernels, compile=bool(model.compile), cuda_graphs=model.cuda_graphs)
     check_execution(execution, find_precision(model.precision), device)
     if model.cuda_graphs and record.kind == "direct" and record.oddities.removes_net_torque and not periodic:
         raise ModelError(f"{record.name} without a box cannot be recorded: leave cuda_graphs out")
@@ -81,7 +81,7 @@ def describe_force(
         periodic=periodic,
         charge=model.charge,
         multiplicity=model.multiplicity,
-        compile=model.compile,
+        compile=bool(model.compile),
         memory=model.memory,
         edges_per_block=model.edges_per_block,
         kernels=model.kernels,

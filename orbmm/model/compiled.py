@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -29,16 +31,28 @@ def compile_network(potential: Potential) -> Potential:
 
 def check_compilable(device: torch.device, precision: Precision) -> None:
     """Raise ModelError for a precision that a compiled network does not have, MissingDependency where a CPU network has no
-    C++ compiler to be translated with."""
+    C++ compiler or no headers of Python to be translated with."""
     if precision.operands is not None:
         raise ModelError(
             f"a compiled network does not round to {precision.name}: choose another precision, or not to compile"
         )
-    if device.type == "cpu" and find_compiler() is None:
+    if device.type != "cpu":
+        return
+    if find_compiler() is None:
         raise MissingDependency(
             "compile = true needs a C++ compiler, and none of $CXX, c++, g++ and clang++ is on the PATH: install one "
             "(g++ will do), or leave compile out"
         )
+    if not has_python_headers():
+        raise MissingDependency(
+            "compile = true needs Python's headers (Python.h), and this Python came without them: install python3-dev or "
+            "its like, or leave compile out"
+        )
+
+
+def has_python_headers() -> bool:
+    """Whether what torch writes in C++ can be made into a module of this Python."""
+    return Path(sysconfig.get_path("include"), "Python.h").is_file()
 
 
 def find_compiler() -> str | None:

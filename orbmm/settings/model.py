@@ -23,9 +23,10 @@ class ModelSettings:
     precision: str = setting("Arithmetic of the network.", "float32-high", Limits(choices=PRECISIONS))
     device: str = setting("Where the network runs: auto, cpu, cuda, cuda:1, ...", "auto")
     force: str = setting("How the network is attached to OpenMM.", "auto", Limits(choices=FORCE_KINDS))
-    compile: bool = setting(
-        "Translate the network to machine code first: faster steps after minutes; on a CPU this needs a C++ compiler.",
-        False,
+    compile: bool | None = setting(
+        "Translate the network to machine code first: faster steps after a minute; on a CPU this needs a C++ compiler. "
+        "Absent: where it pays, in long runs of the embedded models on a CPU.",
+        None,
     )
     memory: str = setting(
         "Conservative models: fast keeps what was computed for the way back to the forces, lean computes it twice, "

@@ -1,7 +1,4 @@
-"""What can be run but may not be what was meant, or not as fast as it could be.
-
-Told when nothing is in the way, so that an error stands alone.
-"""
+"""What can be run but may not be what was meant: told when nothing is in the way, so that an error stands alone."""
 
 from __future__ import annotations
 
@@ -12,22 +9,15 @@ from openmm import app
 
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.settings import Settings
-from orbmm.simulation.schedule import plan_stages
 
 _LOG = logging.getLogger(__name__)
-
-STEPS_WORTH_COMPILING = 5_000
-"""Some minutes of the smallest box: translation takes one of them."""
 
 TRAINED_RESIDUES = frozenset({"HOH", "ACE", "NME", "ALA", "GLY", "SER"})
 """What the embedded networks saw solvated and periodic."""
 
 
-def tell_doubts(settings: Settings, topology: app.Topology, record: CheckpointRecord, device: str) -> None:
-    """Log one warning for each thing about structure, network and stages that seldom ends well, and what would be faster.
-
-    device: where the network runs
-    """
+def tell_doubts(settings: Settings, topology: app.Topology, record: CheckpointRecord) -> None:
+    """Log one warning for each thing about structure, network and stages that seldom ends well."""
     structure = settings.system.structure
     if not any(atom.element is app.element.hydrogen for atom in topology.atoms()):
         _LOG.warning("%s holds no hydrogen atoms: it may need `orbmm prepare` first", structure)
@@ -47,17 +37,6 @@ def tell_doubts(settings: Settings, topology: app.Topology, record: CheckpointRe
             "the density may come out wrong. A conservative model has no such doubt",
             record.name,
         )
-    if device == "cpu" and _is_worth_compiling(settings, record):
-        _LOG.info(
-            "with [model] compile = true and a C++ compiler %s would take about twice as many steps a second, after a minute",
-            record.name,
-        )
-
-
-def _is_worth_compiling(settings: Settings, record: CheckpointRecord) -> bool:
-    """Whether a run is long enough, and its network one of the small ones; see the table in docs/performance.md."""
-    steps = sum(planned.stage.steps for planned in plan_stages(settings))
-    return record.file is not None and not settings.model.compile and steps >= STEPS_WORTH_COMPILING
 
 
 def _find_untrained(topology: app.Topology, record: CheckpointRecord) -> Iterator[str]:

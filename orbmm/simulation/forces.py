@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +36,10 @@ class ConfidenceSource(Protocol):
 class ForceSource(Protocol):
     """Anything that can give a topology its forces; a run itself knows nothing of networks."""
 
+    def settle(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
+        """The settings with what they leave open decided for a run of so many atoms and steps."""
+        ...
+
     def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
         """A System with all masses and forces."""
         ...
@@ -50,6 +55,12 @@ class ForceSource(Protocol):
 
 class NetworkForces:
     """The network that the settings name. Imports wait until they are used, so that reading a run needs no torch."""
+
+    def settle(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
+        """Whether the network is compiled; the rest means the same for every run."""
+        from orbmm.forces.worth_compiling import decide_compile
+
+        return dataclasses.replace(model, compile=decide_compile(model, atoms, steps))
 
     def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
         """The System of orbmm.forces."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,8 @@ def start_run(
     settings = resolve_settings(settings, record)
     start = read_start(settings.system)
     refuse_impossible_multiplicity(start.topology, settings.model.charge, settings.model.multiplicity)
+    steps = sum(stage.steps for stage in settings.stages)
+    settings = dataclasses.replace(settings, model=forces.settle(settings.model, len(start.positions), steps))
     with explain_memory_errors(None, settings.model):
         system = forces.create_system(start.topology, settings.model)
         confidence = open_confidence(forces, settings, start)
@@ -68,7 +71,7 @@ def start_run(
     with explain_disk_errors(path), claim_folder(path) as folder, interruption:
         identity = forces.identify(settings.model)
         describe_run(folder, settings, list_facts(settings, system, platform, identity))
-        tell_doubts(settings, start.topology, record, identity.device)
+        tell_doubts(settings, start.topology, record)
         reached = run_stages(Run(folder, settings, stage_system, confidence, on_progress), interruption)
     return make_outcome(folder.path, settings, reached)
 

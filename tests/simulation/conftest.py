@@ -32,6 +32,10 @@ class ClassicalForces:
         self.weights = weights
         self.confidence = confidence
 
+    def settle(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
+        """As given: a force field leaves nothing open."""
+        return model
+
     def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
         """A System as the network's would be: flexible, with its momentum removed."""
         system = _read_force_field().createSystem(

@@ -12,7 +12,7 @@ from openmm import app, unit
 
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import StructureError
-from orbmm.settings import Settings, SystemSettings, override_settings
+from orbmm.settings import Settings, SystemSettings
 from orbmm.simulation.doubts import tell_doubts
 from orbmm.simulation.start import read_start
 
@@ -29,32 +29,7 @@ def _make_topology(*residues: str) -> app.Topology:
 
 
 def _tell(path: Path, topology: app.Topology, model: str) -> None:
-    tell_doubts(_make_settings(path, 1.0), topology, find_record(model), "cpu")
-
-
-def _make_settings(path: Path, length_ps: float, **model: object) -> Settings:
-    system = SystemSettings(name="raw", structure=path)
-    return override_settings(Settings(system), {"run": {"length_ps": length_ps}, "model": model})
-
-
-@pytest.mark.parametrize(
-    ("length_ps", "model", "device", "said"),
-    [
-        (20.0, {}, "cpu", True),
-        (1.0, {}, "cpu", False),
-        (20.0, {"compile": True}, "cpu", False),
-        (20.0, {}, "cuda:0", False),
-        (20.0, {"name": "orb-v3-direct-inf-omat"}, "cpu", False),  # it gains nothing
-    ],
-)
-def test_a_long_run_of_a_small_network_is_told_how_it_would_be_faster(
-    water_box: Path, caplog: pytest.LogCaptureFixture, length_ps: float, model: dict, device: str, said: bool
-) -> None:
-    caplog.set_level(logging.INFO)
-    settings = _make_settings(water_box, length_ps, **model)
-    tell_doubts(settings, _make_topology("HOH"), find_record(settings.model.name), device)
-    assert ("compile = true" in caplog.text) == said
-    assert caplog.text or not said
+    tell_doubts(Settings(SystemSettings(name="raw", structure=path)), topology, find_record(model))
 
 
 def test_residues_that_the_embedded_network_does_not_know_are_listed(

@@ -1,0 +1,56 @@
+"""Whether a run wins back the minute that translating its network takes; measured in docs/performance.md."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from orbmm.checkpoints.catalog import find_record
+from orbmm.model.compiled import find_compiler, has_python_headers
+from orbmm.model.device import find_device
+from orbmm.model.precision import find_precision
+from orbmm.settings.model import ModelSettings
+
+_LOG = logging.getLogger(__name__)
+
+STEPS_WORTH_COMPILING = 5_000
+"""Some minutes of the smallest box."""
+
+ATOMS_WORTH_COMPILING = 3_000
+"""Compiled code works on all edges at once, and so its memory grows with the box; larger ones were not measured."""
+
+
+def decide_compile(model: ModelSettings, atoms: int, steps: int) -> bool:
+    """What the settings say, or, where they leave it open, whether compiling pays in a run of so many steps.
+
+    It does for the small networks of the package on a CPU. A run where it would, but for a compiler, is told so.
+    """
+    if model.compile is not None:
+        return model.compile
+    if not _is_worth_it(model, atoms, steps):
+        return False
+    if sys.platform != "linux":  # elsewhere torch's compiler was not tried
+        return False
+    if find_compiler() is None or not has_python_headers():
+        _LOG.info(
+            "with a C++ compiler (g++ will do) and Python's headers %s would take about twice as many steps a second",
+            model.name,
+        )
+        return False
+    _LOG.info("compile = true: in %d steps %s gains more than translation takes", steps, model.name)
+    return True
+
+
+def _is_worth_it(model: ModelSettings, atoms: int, steps: int) -> bool:
+    """By network, device and length, and only where nothing was asked for that a compiled network does not do."""
+    asks_for_more = (
+        model.kernels == "triton" or model.cuda_graphs or model.memory != "auto" or model.edges_per_block is not None
+    )
+    return (
+        not asks_for_more
+        and find_precision(model.precision).operands is None
+        and find_record(model.name).file is not None
+        and steps >= STEPS_WORTH_COMPILING
+        and atoms <= ATOMS_WORTH_COMPILING
+        and find_device(model.device).type == "cpu"
+    )

@@ -1,0 +1,77 @@
+"""Whether a run is compiled is decided once, at its start, and kept to its end however often it is interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openmm
+import pytest
+from openmm import app
+
+from orbmm.forces import worth_compiling
+from orbmm.model.compiled import find_compiler, has_python_headers
+from orbmm.settings import ModelSettings, Settings, override_settings, read_settings
+from orbmm.simulation.changes import ResumeRequest
+from orbmm.simulation.forces import ForceSource
+from orbmm.simulation.resume import resume_run
+from orbmm.simulation.run import start_run
+
+
+class DecidingForces:
+    """Other forces, of which runs of 100 steps and more are compiled; remembers what it was asked."""
+
+    def __init__(self, inner: ForceSource) -> None:
+        self.inner = inner
+        self.identify, self.open_confidence = inner.identify, inner.open_confidence
+        self.asked: list[tuple[int, int]] = []
+        self.made: list[bool | None] = []
+
+    def settle(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
+        """By length alone."""
+        self.asked.append((atoms, steps))
+        return dataclasses.replace(model, compile=steps >= 100)
+
+    def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
+        """The System of the others."""
+        self.made.append(model.compile)
+        return self.inner.create_system(topology, model)
+
+
+def test_the_decision_is_the_runs_own_and_survives_an_extension(
+    settings: Settings, classical_forces: Callable[[], ForceSource]
+) -> None:
+    forces = DecidingForces(classical_forces())
+    steps = settings.stages[-1].steps
+    assert steps < 100 < 3 * steps
+    folder = start_run(settings, forces=forces).folder
+    assert forces.asked == [(45, steps)]
+    assert read_settings(folder / "settings.toml").model.compile is False
+    longer = 2 * settings.run.length_ps
+    resume_run(folder, forces=forces, request=ResumeRequest(extend_ps=longer))
+    assert forces.asked == [(45, steps)], "a resumed run is not decided anew"
+    assert forces.made == [False, False]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.*:DeprecationWarning")  # torch's compiler uses it itself
+def test_a_compiled_run_that_goes_on_later_is_the_longer_run(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worth_compiling, "STEPS_WORTH_COMPILING", 6)
+    often = {"frame_every_fs": 1.0, "table_every_fs": 0.5, "length_ps": 0.003}
+    settings = override_settings(settings, {"run": often, "model": {"device": "cpu"}})
+    folder = start_run(settings).folder
+    assert read_settings(folder / "settings.toml").model.compile is (
+        find_compiler() is not None and has_python_headers()
+    )
+    resume_run(folder, request=ResumeRequest(extend_ps=0.003))
+    longer = override_settings(settings, {"run": {"length_ps": 0.006, "output": tmp_path / "longer"}})
+    whole = start_run(longer).folder
+    tables = [np.genfromtxt(run / "energies.csv", delimiter=",", names=True) for run in (folder, whole)]
+    assert list(tables[0]["step"]) == list(range(13))
+    for name in set(tables[0].dtype.names) - {"speed_ns_per_day"}:
+        assert (tables[0][name] == tables[1][name]).all(), name
+    assert (folder / "trajectory.xtc").read_bytes() == (whole / "trajectory.xtc").read_bytes()
