@@ -53,13 +53,15 @@ class Loop:
     _potential_energy: float = field(init=False, default=float("nan"))
 
     def __post_init__(self) -> None:
-        self._pace = Pace(self.dynamics.timestep_ps, self.dynamics.step)
+        self._start_pace()
         self._saved_step = self.dynamics.step  # where a resumed run or a next stage comes from; `begin` saves a new one
 
     def begin(self) -> None:
-        """Write frame and row of step 0 and the first checkpoint of a phase."""
+        """Write frame and row of step 0 and the first checkpoint of a phase; what comes before the first step, such as the
+        translation of a network, does not count as slowness."""
         with self._explain_faults():
             self._stop_here()
+        self._start_pace()
 
     def run(self, interruption: Interruption) -> bool:
         """Go on to the last step, or to where the run is asked to end; either way the last step is saved.
@@ -74,6 +76,9 @@ class Loop:
         if self._saved_step != self.dynamics.step:
             self._save()
         return self.dynamics.step >= self.planned.last_step
+
+    def _start_pace(self) -> None:
+        self._pace = Pace(self.dynamics.timestep_ps, self.dynamics.step)
 
     def _find_next_stop(self) -> int:
         """The nearest step ahead at which something is due."""

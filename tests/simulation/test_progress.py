@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -38,3 +39,19 @@ def test_a_run_reports_itself_up_to_the_last_step(
     assert last.ns_per_day > 0.0
     assert 0.0 < last.temperature_kelvin < 1200.0
     assert last.potential_energy_kj_mol < 0.0
+
+
+def test_what_comes_before_the_first_step_is_not_taken_for_slowness(
+    settings: Settings, classical_forces: Callable[..., ForceSource]
+) -> None:
+    seen: list[Progress] = []
+
+    def see(progress: Progress) -> None:
+        if progress.step == 0:
+            time.sleep(2.0)  # as long as a small network's translation may take
+        seen.append(progress)
+
+    start_run(settings, see, classical_forces())
+    first = next(progress for progress in seen if progress.step > 0)
+    seconds_left_if_it_counted = 2.0 / first.step * (first.total_steps - first.step)
+    assert 0.0 < first.seconds_left < 0.5 * seconds_left_if_it_counted
