@@ -21,6 +21,7 @@ from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
 from orbmm.model.device import find_device
 from orbmm.model.execution import Execution
+from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import check_execution
 from orbmm.model.precision import find_precision
 from orbmm.settings.model import ModelSettings
@@ -67,7 +68,8 @@ def describe_force(
     numbers = read_atomic_numbers(topology, chosen)
     compose(record, numbers, torch.device("cpu"), model.charge, model.multiplicity)
     device = find_device(model.device)  # what is absent is refused here, before anything is downloaded
-    execution = Execution(kernels=model.kernels, compile=bool(model.compile), cuda_graphs=model.cuda_graphs)
+    memory = MemoryUse(model.edges_per_block, model.memory)
+    execution = Execution(memory, model.kernels, bool(model.compile), model.cuda_graphs)
     check_execution(execution, find_precision(model.precision), device)
     if model.cuda_graphs and record.kind == "direct" and record.oddities.removes_net_torque and not periodic:
         raise ModelError(f"{record.name} without a box cannot be recorded: leave cuda_graphs out")

@@ -25,6 +25,10 @@ class Execution:
     cuda_graphs: bool = False
 
     def __post_init__(self) -> None:
+        if self.compile and self.memory != MemoryUse():
+            raise ModelError(
+                "a compiled network works on all edges at once: choose compile, or memory and edges_per_block, but not both"
+            )
         if self.compile and self.kernels == "triton":
             raise ModelError(
                 'a compiled network makes its own kernels: choose compile, or kernels = "triton", but not both'

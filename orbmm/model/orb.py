@@ -119,6 +119,8 @@ class ConservativeOrb(Orb):
     Positions and strain enter through the edge vectors alone, so one gradient by these gives both.
     """
 
+    _is_compiled = False
+
     @property
     def available_outputs(self) -> frozenset[str]:
         """The outputs that this network can give; stress needs no head."""
@@ -127,7 +129,7 @@ class ConservativeOrb(Orb):
     def forward(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
         """See Orb.forward. While the network trains, energy and forces stay differentiable by its weights."""
         forces = stress = None
-        if outputs.isdisjoint({"forces", "stress"}):
+        if outputs.isdisjoint({"forces", "stress"}) and not self._is_compiled:  # one translation, one energy
             nodes, interaction = self._interaction(graph, graph.vectors)
         else:
             nodes, interaction, slope = self._interaction_and_slope(graph)
@@ -153,6 +155,7 @@ class ConservativeOrb(Orb):
 
     def compile_network(self) -> None:
         """See Orb.compile_network."""
+        self._is_compiled = True
         self._interaction_and_slope = torch.compile(self._interaction_and_slope, dynamic=True)  # type: ignore[method-assign]
 
     def _interaction(self, graph: AtomGraph, vectors: Tensor) -> tuple[Tensor, Tensor]:

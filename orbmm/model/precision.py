@@ -29,16 +29,19 @@ class Precision:
 
     @contextmanager
     def in_force(self, device: torch.device) -> Iterator[None]:
-        """Set the matrix precision for the block and put back what was there: other torch code keeps its settings."""
-        if device.type != "cuda":
-            yield
-            return
+        """Set the matrix precision for the block, with the caller's autocast left outside, and put back what was there: other
+        torch code keeps its settings, and what it sets changes no prediction."""
+        wanted = "high" if self.allows_tf32 and device.type == "cuda" else "highest"
         before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("high" if self.allows_tf32 else "highest")
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(before)
+        with torch.autocast(device.type, enabled=False):
+            if before == wanted:
+                yield
+                return
+            torch.set_float32_matmul_precision(wanted)
+            try:
+                yield
+            finally:
+                torch.set_float32_matmul_precision(before)
 
     def stored_operands(self, device: torch.device) -> torch.dtype:
         """The float type in which operands lie in memory.

@@ -10,10 +10,12 @@ from oracles.random_weights import make_random_potential
 from oracles.structures import MAKERS
 
 from orbmm.checkpoints.catalog import find_record
-from orbmm.errors import MissingDependency
+from orbmm.errors import MissingDependency, ModelError
 from orbmm.model.compiled import compile_network, find_compiler
+from orbmm.model.execution import Execution
+from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.orb import Prediction
-from orbmm.model.potential import Potential
+from orbmm.model.potential import ENERGY_AND_FORCES, Potential
 
 # Sums in another order, in float64: energies of some eV, forces of some eV/Å.
 CLOSE = 1e-11
@@ -25,10 +27,10 @@ def make_two_layers(name: str) -> Potential:
     return make_random_potential(name, architecture=architecture)
 
 
-def evaluate(model: Potential, scale: float = 1.0) -> Prediction:
+def evaluate(model: Potential, scale: float = 1.0, outputs: frozenset[str] = ENERGY_AND_FORCES) -> Prediction:
     structure = MAKERS["water_cube"]()
     positions, cell = torch.from_numpy(structure.positions), torch.from_numpy(structure.cell)
-    return model.evaluate(model.compose(structure.atomic_numbers), scale * positions, scale * cell)
+    return model.evaluate(model.compose(structure.atomic_numbers), scale * positions, scale * cell, outputs)
 
 
 @pytest.mark.slow
@@ -48,6 +50,7 @@ def test_a_compiled_network_gives_the_same(name):
         assert (after.energy - before.energy).abs().max() < CLOSE
         assert (after.forces - before.forces).abs().max() < CLOSE
     assert (after.forces - plain[0].forces).abs().max() > 1e3 * CLOSE
+    assert torch.equal(evaluate(model, 1.1, frozenset({"energy"})).energy, after.energy), "one translation, one energy"
 
 
 def test_a_missing_compiler_is_named(monkeypatch, tmp_path):
@@ -55,3 +58,9 @@ def test_a_missing_compiler_is_named(monkeypatch, tmp_path):
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(MissingDependency, match="leave compile out"):
         compile_network(make_two_layers("orb-mini-direct-inf-xtb"))
+
+
+@pytest.mark.parametrize("memory", [MemoryUse(mode="lean"), MemoryUse(edges_per_block=1000)])
+def test_blocks_and_lean_memory_are_not_asked_of_a_compiled_network(memory):
+    with pytest.raises(ModelError, match="choose compile, or memory and edges_per_block, but not both"):
+        Execution(memory, compile=True)

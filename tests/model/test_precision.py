@@ -54,8 +54,13 @@ def test_errors_of_a_precision_are_those_of_its_rounding(model: str, name: str) 
 def test_an_overflow_in_float16_is_named() -> None:
     potential = make_random_potential("orb-mini-direct-inf-xtb")
     potential.network.model.gnn_stacks[0]._edge_mlp.mlp.first.weight.data.mul_(1e6)
-    with pytest.raises(ModelError, match=r"NaN or infinity in float16, whose largest number is 65504: choose bfloat16"):
-        predict(round_to("float16", potential))
+    structure = MAKERS["water_cube"]()
+    rounded = round_to("float16", potential)
+    composition = rounded.compose(structure.atomic_numbers)
+    positions, cell = torch.from_numpy(structure.positions), torch.from_numpy(structure.cell)
+    for output in rounded.network.available_outputs:
+        with pytest.raises(ModelError, match=r"infinity in float16, whose largest number is 65504: choose bfloat16"):
+            rounded.evaluate(composition, positions, cell, frozenset({output}))
     assert np.isfinite(predict(round_to("bfloat16", potential)).forces).all()
 
 
@@ -70,6 +75,22 @@ def test_a_prediction_leaves_the_settings_of_torch_alone(name: str) -> None:
 def test_the_nearest_name_is_offered_for_an_unknown_precision() -> None:
     with pytest.raises(ModelError, match="unknown precision 'bfloat15': did you mean 'bfloat16'"):
         find_precision("bfloat15")
+
+
+@pytest.mark.parametrize("model", ("orb-mini-direct-inf-xtb", "orb-mini-conservative-inf-xtb"))
+def test_what_the_caller_rounds_to_changes_no_prediction(model: str) -> None:
+    potential = round_to("float32-high", make_random_potential(model))
+    alone = predict(potential)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            within = predict(potential)
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16, "and the caller's own code rounds on"
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert within.energy == alone.energy
+    np.testing.assert_array_equal(within.forces, alone.forces)
 
 
 def test_compiled_networks_take_no_rounded_operands() -> None:

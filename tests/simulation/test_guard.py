@@ -200,6 +200,7 @@ def test_out_of_memory_ends_with_exit_code_3_the_checkpoint_and_what_would_fit(
     "model, expected",
     [
         (ModelSettings("orb-v3-conservative-inf-omat"), 'set memory = "lean"'),
+        (ModelSettings(compile=True), "set compile = false"),
         (ModelSettings(precision="float64", memory="lean", device="cuda"), "set edges_per_block = 1024"),
         (ModelSettings(precision="float64", memory="lean", device="cpu"), 'set precision = "float32-high"'),
         (ModelSettings(precision="float64", memory="lean"), 'set precision = "float32-high"'),  # auto, without a GPU

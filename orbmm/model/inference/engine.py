@@ -85,8 +85,8 @@ class Engine:
         """ModelError where float16 has led to infinity or NaN: its largest number is 65,504."""
         if self._precision.operands != torch.float16:
             return
-        results = [result for result in (prediction.energy, prediction.forces) if result is not None]
-        if all(bool(torch.isfinite(result).all()) for result in results):
+        results = (prediction.energy, prediction.forces, prediction.stress, prediction.confidence)
+        if all(bool(torch.isfinite(result).all()) for result in results if result is not None):
             return
         raise ModelError(
             "the network gave NaN or infinity in float16, whose largest number is 65504: choose bfloat16 or float32-high; "

@@ -57,6 +57,8 @@ def name_way_out(folder: RunFolder | None, model: ModelSettings) -> str:
 
 def _name_gentle_setting(model: ModelSettings) -> str | None:
     """A setting that hardly changes the forces; None where all are at their smallest."""
+    if model.compile:
+        return "compile = false, which works on fewer edges at once and gives the same forces but for rounding"
     if find_record(model.name).kind == "conservative" and model.memory != "lean":
         return 'memory = "lean", which gives the same forces more slowly'
     if not _runs_on_cpu(model.device) and (model.edges_per_block is None or model.edges_per_block > _FEW_EDGES):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from oracles.random_weights import make_random_potential
 from oracles.structures import MAKERS, Structure
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import ModelError
 from orbmm.graph.edges import EdgeList
 from orbmm.model.atom_graph import sum_by_index
+from orbmm.model.inference import engine as inference_engine
 from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.memory import Keep, MemoryUse, divide_memory
 from orbmm.model.potential import NumpyPrediction, Potential
@@ -76,6 +79,29 @@ def test_what_is_kept_and_what_is_computed_twice_is_the_same_to_the_last_bit(pla
     fast, lean = (predict(carry_out(plain, MemoryUse(512, mode)), structure) for mode in ("fast", "lean"))
     assert fast.energy == lean.energy
     np.testing.assert_array_equal(fast.forces, lean.forces)
+
+
+@pytest.mark.parametrize("name", ["orb-v3-conservative-20-omat", "orb-mini-conservative-inf-xtb"])
+def test_what_is_partly_kept_is_the_same_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    architecture = replace(find_record(name).architecture, layers=2)
+    plain = replace(make_random_potential(name, architecture=architecture), engine=None)
+    structure = MAKERS["water_cube"]()
+    lean = predict(carry_out(plain, MemoryUse(512, "lean")), structure)
+    chosen: list[list[Keep]] = []
+    choose = MemoryUse.choose_kept
+
+    def remember(self: MemoryUse, *arguments: Any) -> list[Keep]:
+        chosen.append(choose(self, *arguments))
+        return chosen[-1]
+
+    monkeypatch.setattr(MemoryUse, "choose_kept", remember)
+    for free in np.geomspace(1e6, 2.5e8, 20).astype(int).tolist():
+        monkeypatch.setattr(inference_engine, "read_free_bytes", lambda _, free=free: free)
+        partly = predict(carry_out(plain, MemoryUse(512)), structure)
+        assert partly.energy == lean.energy
+        np.testing.assert_array_equal(partly.forces, lean.forces)
+    mixed = [kept for kept in chosen if len(set(kept)) > 1]
+    assert {Keep.NOTHING, Keep.MOST, Keep.ALL} == {keep for kept in mixed for keep in kept}
 
 
 def test_an_atom_without_neighbours_has_no_edges_and_no_force(plain: Potential) -> None:
