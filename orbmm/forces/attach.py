@@ -69,7 +69,7 @@ def describe_force(
     compose(record, numbers, torch.device("cpu"), model.charge, model.multiplicity)
     device = find_device(model.device)  # what is absent is refused here, before anything is downloaded
     memory = MemoryUse(model.edges_per_block, model.memory)
-    execution = Execution(memory, model.kernels, bool(model.compile), model.cuda_graphs)
+    execution = Execution(memory, model.kernels, bool(model.compile), model.cuda_graphs, model.search)
     check_execution(execution, find_precision(model.precision), device)
     if model.cuda_graphs and record.kind == "direct" and record.oddities.removes_net_torque and not periodic:
         raise ModelError(f"{record.name} without a box cannot be recorded: leave cuda_graphs out")
@@ -88,6 +88,7 @@ def describe_force(
         edges_per_block=model.edges_per_block,
         kernels=model.kernels,
         cuda_graphs=model.cuda_graphs,
+        search=model.search,
     )
 
 

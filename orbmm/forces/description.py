@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from orbmm.errors import ForceError, name_nearest
-from orbmm.settings.model import KERNELS, MEMORY_MODES, PRECISIONS
+from orbmm.settings.model import KERNELS, MEMORY_MODES, PRECISIONS, SEARCHES
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever a reader of the old text would misunderstand the new one."""
 
 
@@ -26,7 +26,7 @@ class ForceDescription:
     periodic: whether the box counts
     charge, multiplicity: of the atoms that the network sees; None where the model takes none
     compile: whether the network is translated to machine code, which changes the rounding
-    memory, edges_per_block, kernels, cuda_graphs: as in ModelSettings
+    memory, edges_per_block, kernels, cuda_graphs, search: as in ModelSettings
     """
 
     model: str
@@ -43,6 +43,7 @@ class ForceDescription:
     edges_per_block: int | None = None
     kernels: str = "auto"
     cuda_graphs: bool = False
+    search: str = "auto"
 
     def __post_init__(self) -> None:
         for name, fits in _check_values(self).items():
@@ -109,6 +110,7 @@ def _check_values(description: ForceDescription) -> dict[str, bool]:
         "compile": isinstance(description.compile, bool),
         "memory": description.memory in MEMORY_MODES,
         "kernels": description.kernels in KERNELS,
+        "search": description.search in SEARCHES,
         "cuda_graphs": isinstance(description.cuda_graphs, bool),
         "edges_per_block": edges is None or (type(edges) is int and edges >= 1),
         "charge": description.charge is None or type(description.charge) is int,

@@ -47,7 +47,7 @@ def _build_evaluator(text: str, positions_device: str) -> Evaluator:
     description = ForceDescription.from_json(text)
     device = _choose_device(description.device, positions_device)
     memory = MemoryUse(description.edges_per_block, description.memory)
-    execution = Execution(memory, description.kernels, description.compile, description.cuda_graphs)
+    execution = Execution(memory, description.kernels, description.compile, description.cuda_graphs, description.search)
     weights = (description.model, description.weights_sha256)
     return Evaluator(_load_potential(*weights, device, description.precision, execution), description)
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from openmm import System, app
 
 CREATE_SYSTEM_OPTIONS = (
-    "device", "precision", "force", "compile", "memory", "edges_per_block", "kernels", "cuda_graphs", "charge",
-    "multiplicity"
+    "device", "precision", "force", "compile", "memory", "edges_per_block", "kernels", "cuda_graphs", "search",
+    "charge", "multiplicity"
 )  # fmt: skip
 """What createSystem and createMixedSystem take of ours; `weights` belongs to MLPotential itself."""
 

@@ -14,7 +14,7 @@ from orbmm.errors import CheckpointError
 from orbmm.model.orb import ConservativeOrb, DirectOrb, Orb
 
 OPTIONAL_HEADS = ("confidence", "stress")
-"""Outputs that dynamics at constant volume does not use: a file without them still runs, and says so when asked."""
+"""Outputs that dynamics at constant volume does not use: a file without them still runs, with a warning."""
 
 _log = logging.getLogger(__name__)
 
@@ -40,8 +40,8 @@ def assemble_network(record: CheckpointRecord, state_dict: Mapping[str, Tensor])
         audit = audit_state_dict(state_dict, required, optional)
     except CheckpointError as error:
         raise CheckpointError(f"{record.name}: {error}") from error
-    for head in {_head_of(name) for name in optional.keys() - audit.used.keys()}:
-        _log.info("%s: the file has no %s head, so the model gives no %s", record.name, head, head)
+    for head in sorted({_head_of(name) for name in optional.keys() - audit.used.keys()}):
+        _log.warning("%s: the weights file has no %s head, so the model gives no %s", record.name, head, head)
         del network.heads[head]
     network.load_state_dict(audit.used, strict=True)
     _check_cutoff(record, network)

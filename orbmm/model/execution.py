@@ -16,6 +16,7 @@ class Execution:
     kernels: "auto", "torch" or "triton"; see orbmm.model.kernels.choose
     compile: translate the network to machine code at its first evaluation; see orbmm.model.compiled
     cuda_graphs: record the work of a GPU once and repeat it; see orbmm.model.inference.replay
+    search: how neighbours are searched, with the same result; see orbmm.graph.search.choose
     Raises ModelError for choices that exclude each other.
     """
 
@@ -23,6 +24,7 @@ class Execution:
     kernels: str = "auto"
     compile: bool = False
     cuda_graphs: bool = False
+    search: str = "auto"
 
     def __post_init__(self) -> None:
         if self.compile and self.memory != MemoryUse():

@@ -10,6 +10,7 @@ import torch
 from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.state_dict import read_state_dict
 from orbmm.checkpoints.store import locate_weights
+from orbmm.graph.search.choose import check_search
 from orbmm.model.assemble import assemble_network
 from orbmm.model.compiled import check_compilable, compile_network
 from orbmm.model.device import find_device
@@ -22,11 +23,12 @@ from orbmm.model.precision import Precision, find_precision
 
 
 def check_execution(execution: Execution, precision: Precision, device: torch.device) -> None:
-    """Refuse what this machine lacks before anything is loaded: kernels, a device that records, a compiler.
+    """Refuse what this machine lacks before anything is loaded: kernels, a search, a device that records, a compiler.
 
-    Raises ModelError, DeviceError or MissingDependency.
+    Raises ModelError, GraphError, DeviceError or MissingDependency.
     """
     choose_kernels(execution.kernels, device)
+    check_search(execution.search, device)
     if execution.cuda_graphs:
         check_recordable(device)
     if execution.compile:
@@ -44,7 +46,7 @@ def load_model(
 
     name: see orbmm.list_models(); weights: a local checkpoint file instead of the published one
     device: None or "auto", "cpu", "cuda", "cuda:N"; precision: see orbmm.model.precision.list_precisions
-    execution: memory, kernels, compilation and CUDA graphs; None for what suits device and free memory
+    execution: memory, kernels, compilation, CUDA graphs and search; None for what suits device and free memory
     Raises ModelError, CheckpointError or DeviceError, each with what to do.
     """
     record, execution = find_record(name), execution or Execution()
@@ -55,5 +57,5 @@ def load_model(
     network = assemble_network(record, read_state_dict(file.path)).to(place, arithmetic.dtype)
     engine = Engine(network, arithmetic, execution.memory, place, execution.kernels)
     predictor = Replay(engine, record.architecture.cutoff_angstrom, place) if execution.cuda_graphs else engine
-    potential = Potential(record, network, file.sha256, place, arithmetic, engine=predictor)
+    potential = Potential(record, network, file.sha256, place, arithmetic, execution.search, predictor)
     return compile_network(potential) if execution.compile else potential

@@ -10,6 +10,7 @@ from orbmm.settings.field import Limits, check_fields, setting
 DEFAULT_MODEL = "orb-mini-conservative-inf-xtb"
 PRECISIONS = ("float64", "float32-highest", "float32-high", "float16", "bfloat16")
 MEMORY_MODES = ("auto", "fast", "lean")
+SEARCHES = ("auto", "brute_force", "kd_tree", "cell_list", "ball_cover")
 KERNELS = ("auto", "torch", "triton")
 FORCE_KINDS = ("auto", "TorchForce", "PythonTorchForce", "PythonForce")
 
@@ -38,6 +39,12 @@ class ModelSettings:
         "Edges that are worked on together; fewer take less memory; absent: what suits the device.",
         None,
         Limits(at_least=1),
+    )
+    search: str = setting(
+        "How neighbours are searched, with the same result: auto, brute_force, kd_tree, cell_list, ball_cover (cuML, not run "
+        "on a GPU yet).",
+        "auto",
+        Limits(choices=SEARCHES),
     )
     kernels: str = setting(
         "What works on edges between the matrix products: torch, triton (CUDA, not run on a GPU yet); auto takes torch.",

@@ -53,8 +53,8 @@ def test_a_missing_key_is_named():
 
 
 def test_a_text_of_a_later_format_is_refused():
-    with pytest.raises(ForceError, match="has format 5, and this orbmm reads format 4"):
-        ForceDescription.from_json(alter(format=5))
+    with pytest.raises(ForceError, match="has format 6, and this orbmm reads format 5"):
+        ForceDescription.from_json(alter(format=6))
 
 
 @pytest.mark.parametrize("text", ("", "not json", "[1, 2]", "null", "{}"))
@@ -82,6 +82,7 @@ def test_what_is_no_description_is_refused(text):
         ("memory", "laen"),
         ("edges_per_block", 0),
         ("kernels", "tritan"),
+        ("search", "kd_treee"),
         ("cuda_graphs", 1),
         ("charge", 0.5),
         ("charge", True),

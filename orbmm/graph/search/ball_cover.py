@@ -2,6 +2,7 @@
 
 Ball cover answers "the k nearest", so k grows until every atom's k-th neighbour lies beyond the radius. cuML computes in
 float32 and takes no k above the square root of the number of points (its "number of landmark samples must be >= k").
+Written by cuML's documentation, and not run on a GPU yet.
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ FIRST_NEIGHBORS = 96
 ROUNDING = 1e-6  # of the largest coordinate: eight times what float32 resolves there
 
 
+def check_ball_cover(device: torch.device) -> None:
+    """Raise MissingDependency without cuML, DeviceError away from a GPU."""
+    _import_cuml()
+    if device.type != "cuda":
+        raise DeviceError(f"ball_cover needs its atoms on a CUDA device, got {device}; choose kd_tree or brute_force")
+
+
 def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: float) -> Candidates:
     """Candidates from the k nearest image atoms of each atom.
 
     positions: (N, 3) [Å] float64 on a GPU; radius: [Å]. Raises MissingDependency without cuML, DeviceError away from a GPU,
     GraphError where some atom has more neighbours than cuML can return.
     """
+    check_ball_cover(positions.device)
     cuml_neighbors = _import_cuml()
-    if positions.device.type != "cuda":
-        raise DeviceError(
-            f"ball_cover needs its atoms on a CUDA device, got {positions.device}; choose kd_tree or brute_force"
-        )
     padded = pad_with_images(positions, cell, radius)
     centre = padded.positions.mean(dim=0)
     points = (padded.positions - centre).float().contiguous()  # (M, 3)

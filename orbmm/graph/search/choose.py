@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 
+import torch
 from torch import Tensor
 
 from orbmm.errors import GraphError, name_nearest
 from orbmm.graph.search.protocol import Search
+from orbmm.settings.model import SEARCHES
 
-METHODS = ("brute_force", "kd_tree", "cell_list", "ball_cover")
+METHODS = tuple(name for name in SEARCHES if name != "auto")
 
 # By benchmarks/searches.py, one CPU thread, water, 6 Å, whole find_edges in ms: brute force / k-d tree / cell list
-#     30 atoms 2.2 / 2.5 / 4.9;    60 atoms 5 / 3 / 6;    2,250 atoms 206 / 48 / 60;    9,999 atoms 2,960 / 280 / 242
+#     30 atoms 1.4 / 1.4 / 2.1;    60 atoms 2.5 / 1.7 / 2.3;    2,250 atoms 117 / 38 / 36;    19,998 atoms 11,500 / 434 / 388
 # The cell list also compiles for 15 s when it first runs on a machine.
 FEW_ATOMS_CPU = 50
 # Not measured: on a GPU the pairs of so few atoms are one small block, while a cell list launches many kernels.
@@ -35,6 +37,17 @@ def _choose_method(positions: Tensor) -> str:
     return "brute_force" if len(positions) <= FEW_ATOMS_GPU else "cell_list"
 
 
+def check_search(method: str, device: torch.device) -> None:
+    """Raise GraphError for an unknown name, MissingDependency or DeviceError for a search that cannot run here."""
+    if method == "auto":
+        return
+    load_search(method)
+    if method == "ball_cover":
+        from orbmm.graph.search.ball_cover import check_ball_cover
+
+        check_ball_cover(device)
+
+
 def load_search(method: str) -> Search:
     """The search called `method`; each is imported when it is first asked for. GraphError for an unknown name."""
     if method == "brute_force":
@@ -53,4 +66,4 @@ def load_search(method: str) -> Search:
         from orbmm.graph.search.ball_cover import search_ball_cover
 
         return search_ball_cover
-    raise GraphError(f"unknown neighbour search '{method}': {name_nearest(method, ('auto', *METHODS))}")
+    raise GraphError(f"unknown neighbour search '{method}': {name_nearest(method, SEARCHES)}")
