@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from orbmm.model.inference.memory import read_free_bytes
+from orbmm.model.inference.free_memory import read_free_bytes
 
 PACKAGES = ("orbmm", "torch", "openmm", "openmmml", "openmmtorch", "nvalchemi-toolkit-ops", "numpy", "scipy")
 KEPT_FREE = 0.1  # of the memory that is free: what other programs may ask for meanwhile
@@ -39,8 +39,9 @@ def limit_memory() -> None:
     if sys.platform == "linux":
         import resource
 
-        free = read_free_bytes(torch.device("cpu"))
-        resource.setrlimit(resource.RLIMIT_DATA, (round((1 - KEPT_FREE) * free), resource.RLIM_INFINITY))
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        wanted = round((1 - KEPT_FREE) * read_free_bytes(torch.device("cpu")))
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted if most < 0 else min(wanted, most), most))
 
 
 def read_peak_memory_mb(device: torch.device) -> dict[str, float]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orbmm.cli.follow import follow_progress, tell
+from orbmm.cli.host_memory import memory_within_reach
 from orbmm.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def run(
         },
     }
     settings = override_settings(settings, changes)
-    with follow_progress(quiet, log) as on_progress:
+    with follow_progress(quiet, log) as on_progress, memory_within_reach():
         outcome = start_run(settings, on_progress, max_hours=max_hours)
         tell(describe_outcome(outcome), quiet and outcome.finished, log)
     conclude(outcome, analyze)

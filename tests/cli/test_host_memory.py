@@ -32,3 +32,29 @@ def count_page_faults(how: str) -> int:
 
 def test_kept_memory_costs_no_new_pages():
     assert 10 * count_page_faults("kept") < count_page_faults("left")
+
+
+LIMITED = """
+import resource
+import torch
+from orbmm.cli import host_memory
+from orbmm.benchmark import machine
+machine.read_free_bytes = lambda device: 2 * 2**30
+before = resource.getrlimit(resource.RLIMIT_DATA)
+with host_memory.memory_within_reach():
+    try:
+        torch.empty(3 * 2**30, dtype=torch.uint8)
+    except RuntimeError as error:
+        print(error)
+assert resource.getrlimit(resource.RLIMIT_DATA) == before
+torch.empty(3 * 2**30, dtype=torch.uint8)
+print("and then")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux grants what it does not have")
+def test_what_cannot_be_had_is_refused_while_a_run_is_on_and_not_afterwards():
+    done = subprocess.run([sys.executable, "-c", LIMITED], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "can't allocate memory" in done.stdout
+    assert done.stdout.endswith("and then\n")

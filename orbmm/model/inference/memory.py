@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 
 import torch
 
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.errors import ModelError, name_nearest
+from orbmm.model.inference.free_memory import read_free_bytes
 from orbmm.settings.model import MEMORY_MODES
 
 # A block's widest array should stay in a processor's cache: 8 MB in float32.
@@ -84,15 +83,3 @@ def divide_memory(architecture: Architecture, bytes_per_number: int, free_bytes:
                 return kept
             kept[place], free = step, free - cost
     return kept
-
-
-def read_free_bytes(device: torch.device) -> int:
-    """Memory that is free now: of the GPU, of Linux with what it can let go of, or elsewhere all that the machine has."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    listed = Path("/proc/meminfo")
-    if listed.is_file():
-        fields = dict(line.split(":", 1) for line in listed.read_text(encoding="utf-8").splitlines())
-        return 1024 * int(fields["MemAvailable"].split()[0])
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
