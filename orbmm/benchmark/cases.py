@@ -15,16 +15,18 @@ from orbmm.errors import SettingsError, name_nearest
 
 ATOMS_PER_WATER = 3
 WATER_GRAMS_PER_MOL, WATER_GRAMS_PER_CM3 = 18.015, 0.997
+PREPARED = Path("prepared")  # where `orbmm prepare` writes, each system into a folder of its own
 AVOGADRO_PER_CM3_ANGSTROM3 = 0.602214076  # molecules per mole, times Å^3 per cm^3
 
 
 @dataclass(frozen=True)
 class Case:
-    """One structure by name: so many atoms of water in a cube, or a PDB or PDBx file."""
+    """One structure by name: so many atoms of water in a cube, or a PDB or PDBx file; origin: where that comes from."""
 
     name: str
     water_atoms: int | None = None
     structure: Path | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ def load_atoms(path: Path) -> Atoms:
 def read_cases(path: Path | None = None, structures: Path | None = None) -> tuple[Case, ...]:
     """The cases of a TOML file, by default those of the package.
 
-    structures: folder of structure files; by default that of the TOML file. Raises SettingsError for a file that is absent,
-    no TOML, or holds anything but [[case]] tables with a name and either water_atoms or structure.
+    structures: folder of structure files, by default that of the TOML file, and PREPARED for the cases of the package; a file
+    may also lie there in a folder of its own name, as `orbmm prepare` writes it. Raises SettingsError for a TOML file
+    that is absent, none, or holds anything but [[case]] tables with a name and either water_atoms or structure.
     """
     source = resources.files("orbmm.benchmark") / "cases.toml" if path is None else path
     try:
@@ -61,7 +64,7 @@ def read_cases(path: Path | None = None, structures: Path | None = None) -> tupl
         raise SettingsError(f"{source}: no such cases file") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{source}: not a TOML file ({error})") from error
-    folder = structures or (Path.cwd() if path is None else path.parent)
+    folder = structures or (PREPARED if path is None else path.parent)
     tables = document.pop("case", [])
     if document or not tables or not isinstance(tables, list):
         raise SettingsError(f"{source}: expected [[case]] tables and nothing else, got {sorted(document) or 'none'}")
@@ -69,7 +72,7 @@ def read_cases(path: Path | None = None, structures: Path | None = None) -> tupl
 
 
 def _read_case(table: dict[str, Any], source: str, folder: Path) -> Case:
-    known = {"name": str, "water_atoms": int, "structure": str}
+    known = {"name": str, "water_atoms": int, "structure": str, "origin": str}
     for key, value in table.items():
         if key not in known:
             raise SettingsError(f"{source}: unknown key '{key}' in a [[case]]; {name_nearest(key, known)}")
@@ -80,7 +83,8 @@ def _read_case(table: dict[str, Any], source: str, folder: Path) -> Case:
     water = table.get("water_atoms")
     if water is not None and water < ATOMS_PER_WATER:
         raise SettingsError(f"{source}: water_atoms = {water}; expected {ATOMS_PER_WATER} or more")
-    return Case(table["name"], water, folder / table["structure"] if "structure" in table else None)
+    structure = folder / table["structure"] if "structure" in table else None
+    return Case(table["name"], water, structure, table.get("origin"))
 
 
 def choose_cases(cases: tuple[Case, ...], names: list[str] | None) -> tuple[Case, ...]:
@@ -96,14 +100,24 @@ def build_atoms(case: Case) -> Atoms:
     """The atoms of a case. Raises SettingsError where its structure file is not there or cannot be read."""
     if case.water_atoms is not None:
         return build_water(case.water_atoms // ATOMS_PER_WATER)
-    path = case.structure
-    if path is None or not path.is_file():
-        raise SettingsError(f"no file {path}: put it there or name its folder with --structures")
+    path = _find_structure(case)
     try:
         source = app.PDBxFile(str(path)) if path.suffix in (".cif", ".pdbx") else app.PDBFile(str(path))
     except (ValueError, IndexError, KeyError) as error:
         raise SettingsError(f"{path} cannot be read as a structure: {error}") from error
     return _list_atoms(source.topology, source.positions)
+
+
+def _find_structure(case: Case) -> Path:
+    """Its file, in the folder or in one of its own name there. Raises SettingsError that says where it comes from."""
+    if case.structure is None:
+        raise SettingsError(f"case {case.name} has neither water_atoms nor a structure")
+    places = (case.structure, case.structure.parent / case.structure.stem / case.structure.name)
+    for place in places:
+        if place.is_file():
+            return place
+    advice = f"{case.origin}, or" if case.origin else "put it there, or"
+    raise SettingsError(f"no file {places[0]} or {places[1]}: {advice} name its folder with --structures")
 
 
 def build_water(molecules: int) -> Atoms:

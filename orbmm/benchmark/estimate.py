@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from orbmm.benchmark.cases import Case, build_atoms
 from orbmm.benchmark.job import Job
@@ -16,21 +19,27 @@ from orbmm.benchmark.measure import FS_PER_NS, SECONDS_PER_DAY
 from orbmm.benchmark.run import Row, measure_apart
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.errors import SettingsError
+from orbmm.model.inference.memory import FEWEST_EDGES_PER_BLOCK, MemoryUse
 
 CALIBRATION_ATOMS = (150, 300)  # of water: two boxes tell what an edge costs and what comes on top
+QUICK_ATOMS, QUICK_S = 3_000, 5.0  # of the second box, where an evaluation of it takes no longer
+QUICK_EVALUATIONS = 3
+MEMORY_MARGIN = 0.25  # for what an evaluation does not show: pairs in the skin, OpenMM, frames; and for the error
 CALIBRATION_LIMIT_S = 600.0
 OPERAND_BYTES = {"float64": 8, "float16": 2, "bfloat16": 2}
 FEATURE_BYTES = {"float64": 8}
+ATOMS_PER_ANGSTROM3 = 0.1  # of water, and of proteins in it
 GRAPH_BYTES_PER_EDGE = 150  # indices and shifts of edges and kept pairs, vectors, sums in blocks
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a network would be carried out."""
+    """How a network would be carried out; edges_per_block: as in ModelSettings."""
 
     model: str
     precision: str
     memory: str
+    edges_per_block: int | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a system of so many edges would take in a way; fits: whether free_mb suffices."""
+    """What a system of so many edges would take in a way.
+
+    block_mb: what blocks of the fewest edges would save of memory_mb
+    """
 
     way: Way
     edges: int
@@ -52,11 +64,17 @@ class Estimate:
     timestep_fs: float
     memory_mb: float
     free_mb: float
+    block_mb: float = 0.0
 
     @property
     def fits(self) -> bool:
-        """Whether the memory that is free suffices."""
-        return self.memory_mb <= self.free_mb
+        """Whether the memory that is free suffices, should the prediction be too low by its margin."""
+        return (1 + MEMORY_MARGIN) * self.memory_mb <= self.free_mb
+
+    @property
+    def fits_in_blocks(self) -> bool:
+        """The same with blocks of the fewest edges."""
+        return (1 + MEMORY_MARGIN) * (self.memory_mb - self.block_mb) <= self.free_mb
 
     @property
     def ns_per_day(self) -> float:
@@ -64,27 +82,45 @@ class Estimate:
         return SECONDS_PER_DAY / self.step_s * self.timestep_fs / FS_PER_NS
 
 
-def list_ways(record: CheckpointRecord, precision: str, device_type: str) -> list[Way]:
+def list_ways(
+    record: CheckpointRecord, precision: str, device_type: str, edges_per_block: int | None = None
+) -> list[Way]:
     """The precision asked for and cheaper ones, each with the modes of memory that the model heeds."""
     cheaper = ("bfloat16",) if device_type == "cpu" else ("float16", "bfloat16")
     precisions = [precision, *(name for name in cheaper if name != precision)]
     modes = ("fast", "lean") if record.kind == "conservative" else ("auto",)
-    return [Way(record.name, name, mode) for name in precisions for mode in modes]
+    return [Way(record.name, name, mode, edges_per_block) for name in precisions for mode in modes]
 
 
 def calibrate(way: Way, device: str, threads: int) -> list[Measured]:
-    """Measure two small boxes of water in that way, with random weights, each in a process of its own.
+    """Measure two boxes of water in that way, with random weights, each in a process of its own; the second is larger
+    where that is quick, for what is told from small boxes feels other programs.
 
     Raises SettingsError where the machine cannot.
     """
+    first, second = CALIBRATION_ATOMS
     with tempfile.TemporaryDirectory(prefix="orbmm-estimate-") as name:
-        return [_measure(way, device, threads, atoms, Path(name)) for atoms in CALIBRATION_ATOMS]
+        folder = Path(name)
+        small = _measure(way, device, threads, first, folder)
+        quick = small.evaluation_s * QUICK_ATOMS / first <= QUICK_S
+        return [small, _measure(way, device, threads, QUICK_ATOMS if quick else second, folder)]
 
 
 def _measure(way: Way, device: str, threads: int, atoms: int, folder: Path) -> Measured:
     build_atoms(Case("water", atoms)).save(folder / "atoms.npz")
-    file = str(folder / "atoms.npz")
-    job = Job(file, way.model, "random", way.precision, device, threads, 1, 0, "", way.memory)
+    job = Job(
+        atoms=str(folder / "atoms.npz"),
+        model=way.model,
+        weights="random",
+        precision=way.precision,
+        device=device,
+        threads=threads,
+        evaluations=QUICK_EVALUATIONS if atoms == QUICK_ATOMS else 1,
+        steps=0,
+        force="",
+        memory=way.memory,
+        edges_per_block=way.edges_per_block,
+    )
     answer = measure_apart(job, folder, CALIBRATION_LIMIT_S)
     if "skipped" in answer:
         raise SettingsError(f"{way.model} cannot be measured here in {way.precision}: {answer['skipped']}")
@@ -126,37 +162,74 @@ def _is_way(row: Row, way: Way) -> bool:
         return False
     theirs, ours = find_record(row["model"]), find_record(way.model)
     same_network = theirs.kind == ours.kind and theirs.architecture == ours.architecture
-    return same_network and (row["precision"], row["memory"]) == (way.precision, way.memory)
+    ours_too = (way.precision, way.memory, way.edges_per_block)
+    return same_network and (row["precision"], row["memory"], row.get("edges_per_block")) == ours_too
 
 
 def _read_answer(answer: dict[str, Any]) -> Measured:
     return Measured(answer["edges"], answer["evaluation_s"], answer.get("device_mb", answer["host_mb"]))
 
 
-def predict(way: Way, measured: Sequence[Measured], edges: int, timestep_fs: float, free_mb: float) -> Estimate:
-    """Seconds from the line through the two largest boxes, memory from the largest and from what an edge needs."""
+def predict(
+    way: Way,
+    measured: Sequence[Measured],
+    edges: int,
+    timestep_fs: float,
+    free_mb: float,
+    device: torch.device | None = None,
+) -> Estimate:
+    """Seconds from the line through the two largest boxes, memory from the largest and from what an edge needs.
+
+    device: where the network runs, which chooses the size of its blocks; None: a CPU
+    """
     largest = measured[-1]
     per_edge = largest.evaluation_s / largest.edges
     if len(measured) > 1 and largest.edges > measured[-2].edges:
         smaller = measured[-2]
         per_edge = (largest.evaluation_s - smaller.evaluation_s) / (largest.edges - smaller.edges)
     seconds = largest.evaluation_s + max(per_edge, 0.0) * (edges - largest.edges)
-    memory = largest.memory_mb + count_bytes_per_edge(way) * (edges - largest.edges) / BYTES_PER_MB
-    return Estimate(way, edges, max(seconds, 1e-9), timestep_fs, memory, free_mb)
+    block = MemoryUse(way.edges_per_block).choose_block(
+        find_record(way.model).architecture, device or torch.device("cpu")
+    )
+    grown = count_block_bytes(way, min(edges, block)) - count_block_bytes(way, min(largest.edges, block))
+    saved = count_block_bytes(way, min(edges, block)) - count_block_bytes(way, min(edges, FEWEST_EDGES_PER_BLOCK))
+    memory = largest.memory_mb + (grown + count_bytes_per_edge(way) * (edges - largest.edges)) / BYTES_PER_MB
+    return Estimate(way, edges, max(seconds, 1e-9), timestep_fs, memory, free_mb, block_mb=max(saved, 0) / BYTES_PER_MB)
+
+
+def count_block_bytes(way: Way, edges: int) -> int:
+    """What the hidden values and features of a block take, which each block takes over from the one before."""
+    size = find_record(way.model).architecture
+    arrays = (size.mlp_depth + 3) * size.mlp_hidden_dim + 6 * size.latent_dim  # as MemoryUse.choose_block counts them
+    return FEATURE_BYTES.get(way.precision, 4) * arrays * edges
 
 
 def count_bytes_per_edge(way: Way) -> int:
-    """What each edge takes at the peak: its features, and for forces by gradient those of every layer."""
+    """What each edge takes at the peak: its features, for forces by gradient those of every layer, and its share of its
+    atom's. Memory "auto" is counted as "fast", the most that it keeps."""
     record = find_record(way.model)
     size = record.architecture
     features = FEATURE_BYTES.get(way.precision, 4) * size.latent_dim
+    shared = GRAPH_BYTES_PER_EDGE + _count_bytes_per_atom(way) // count_edges_per_atom(record)
     if record.kind == "direct":
-        return features + GRAPH_BYTES_PER_EDGE
-    total = (size.layers + 2) * features + GRAPH_BYTES_PER_EDGE
-    if way.memory == "fast":
+        return features + shared
+    total = (size.layers + 2) * features + shared
+    if way.memory != "lean":
         hidden = OPERAND_BYTES.get(way.precision, 4) * (size.mlp_depth * size.mlp_hidden_dim)
         total += (size.layers + 1) * (hidden + features)  # the encoder too
     return total
+
+
+def _count_bytes_per_atom(way: Way) -> int:
+    """What each atom takes in a layer: hidden values as sender and as receiver, features and sums."""
+    size = find_record(way.model).architecture
+    return FEATURE_BYTES.get(way.precision, 4) * (2 * size.mlp_hidden_dim + 6 * size.latent_dim)
+
+
+def count_edges_per_atom(record: CheckpointRecord) -> int:
+    """Atoms within the cutoff of an atom in water, as far as the model takes them."""
+    within = ATOMS_PER_ANGSTROM3 * 4 / 3 * math.pi * record.architecture.cutoff_angstrom**3
+    return min(round(within), record.max_neighbors)
 
 
 def choose(estimates: Sequence[Estimate]) -> Estimate | None:
@@ -165,7 +238,7 @@ def choose(estimates: Sequence[Estimate]) -> Estimate | None:
 
 
 def iterate_estimates(
-    ways: Sequence[Way], source: Path | None, machine: tuple[str, int, float], edges: int, timestep_fs: float
+    ways: Sequence[Way], source: Path | None, machine: tuple[torch.device, int, float], edges: int, timestep_fs: float
 ) -> Iterator[Estimate]:
     """An estimate for each way, told as it comes.
 
@@ -174,5 +247,5 @@ def iterate_estimates(
     device, threads, free_mb = machine
     known = ways if source is None else [way for way in ways if is_measured(source, way)] or ways
     for way in known:
-        measured = read_measured(source, way) if source is not None else calibrate(way, device, threads)
-        yield predict(way, measured, edges, timestep_fs, free_mb)
+        measured = read_measured(source, way) if source is not None else calibrate(way, str(device), threads)
+        yield predict(way, measured, edges, timestep_fs, free_mb, device)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+PROFILED_STEPS = 10  # at most, after those that are timed: about as many as lie between two searches of neighbours
+
 
 @dataclass(frozen=True)
 class Job:
@@ -15,7 +17,7 @@ class Job:
 
     atoms: file of `Atoms.save`; weights: a weights file, "" for the catalogue's own, "random" for random numbers
     force: a force kind of OpenMM, or "" for no OpenMM at all; evaluations, steps: how many are timed, 0 evaluations for
-        forces alone; memory, kernels, compile, cuda_graphs: as in ModelSettings
+        forces alone; memory, kernels, compile, cuda_graphs, edges_per_block: as in ModelSettings
     """
 
     atoms: str
@@ -31,6 +33,7 @@ class Job:
     kernels: str = "auto"
     compile: bool = False
     cuda_graphs: bool = False
+    edges_per_block: int | None = None
 
     def write(self, path: Path) -> None:
         """Write it for the process that reads it."""

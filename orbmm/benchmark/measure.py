@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import openmm
@@ -16,14 +17,15 @@ from openmm import app, unit
 from safetensors.torch import save_file
 
 from orbmm.benchmark.cases import Atoms, load_atoms
-from orbmm.benchmark.job import Answer, Job, read_job
+from orbmm.benchmark.job import PROFILED_STEPS, Answer, Job, read_job
 from orbmm.benchmark.machine import limit_memory, read_peak_memory_mb
-from orbmm.benchmark.stages import measure_stages
+from orbmm.benchmark.stages import measure_stages, measure_step_stages
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import OrbmmError
 from orbmm.forces.system import create_system
 from orbmm.graph.edges import find_edges
 from orbmm.model.assemble import make_network
+from orbmm.model.device import find_device
 from orbmm.model.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import load_model
@@ -44,7 +46,7 @@ def measure(job: Job, folder: Path) -> Answer:
     torch.set_num_threads(job.threads)
     atoms = load_atoms(Path(job.atoms))
     weights = find_weights(job, folder)
-    execution = Execution(MemoryUse(mode=job.memory), job.kernels, job.compile, job.cuda_graphs)
+    execution = Execution(MemoryUse(job.edges_per_block, job.memory), job.kernels, job.compile, job.cuda_graphs)
     potential = load_model(job.model, weights, job.device, job.precision, execution)
     answer = _time_evaluations(potential, atoms, job, folder)
     device = potential.device
@@ -67,7 +69,7 @@ def find_weights(job: Job, folder: Path) -> Path | None:
 
 
 def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path) -> Answer:
-    """Median seconds of the graph, the network and both, after one evaluation for warm-up."""
+    """Median seconds of the graph, the network and both, after one evaluation for warm-up; of both, the range too."""
     record = potential.record
     charge = (0, 1) if record.takes_charge else (None, None)
     composition = potential.compose(atoms.atomic_numbers, *charge)
@@ -75,10 +77,10 @@ def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path
     cell = None if atoms.cell is None else torch.tensor(atoms.cell, device=potential.device)
     cutoff, cap = record.architecture.cutoff_angstrom, record.max_neighbors
     edges = find_edges(positions, cell, cutoff, cap)
-    graph = potential.make_graph(composition, positions, cell, edges)
+    atom_graph = potential.make_graph(composition, positions, cell, edges)
 
     def run_network() -> None:
-        potential.run(graph)
+        potential.run(atom_graph)
 
     prediction = potential.evaluate(composition, positions, cell)
     if prediction.forces is not None:
@@ -87,17 +89,27 @@ def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path
     if not job.evaluations:
         return found
     stopwatch = Stopwatch(potential.device, job.evaluations)
-    graph_s, _ = stopwatch.take(lambda: find_edges(positions, cell, cutoff, cap))
-    evaluation_s, evaluation_cpu_s = stopwatch.take(lambda: potential.evaluate(composition, positions, cell))
-    network_s, _ = stopwatch.take(run_network)
+    graph = stopwatch.take(lambda: find_edges(positions, cell, cutoff, cap))
+    whole = stopwatch.take(lambda: potential.evaluate(composition, positions, cell))
+    network = stopwatch.take(run_network)
     return found | {
-        "graph_s": graph_s,
-        "evaluation_s": evaluation_s,
-        "evaluation_cpu_s": evaluation_cpu_s,
-        "network_s": network_s,
+        "evaluations": job.evaluations,
+        "graph_s": graph.wall_s,
+        "evaluation_s": whole.wall_s,
+        "evaluation_range_s": whole.range_s,
+        "evaluation_cpu_s": whole.cpu_s,
+        "network_s": network.wall_s,
         **read_peak_memory_mb(potential.device),  # before the profiler takes some of its own
         "stages": measure_stages(lambda: potential.evaluate(composition, positions, cell), potential.device),
     }
+
+
+class Times(NamedTuple):
+    """Medians of wall time and of CPU time, and the least and the greatest wall time [s]."""
+
+    wall_s: float
+    cpu_s: float
+    range_s: tuple[float, float]
 
 
 class Stopwatch:
@@ -106,10 +118,10 @@ class Stopwatch:
     def __init__(self, device: torch.device, calls: int) -> None:
         self._device, self._calls = device, calls
 
-    def take(self, work: Callable[[], object]) -> tuple[float, float]:
-        """Median wall time and CPU time of the work [s]; CPU time, of all threads, hardly feels other programs."""
+    def take(self, work: Callable[[], object]) -> Times:
+        """How long the work takes; CPU time, of all threads, hardly feels other programs."""
         walls, cpus = zip(*(self._run(work) for _ in range(self._calls)), strict=True)
-        return statistics.median(walls), statistics.median(cpus)
+        return Times(statistics.median(walls), statistics.median(cpus), (min(walls), max(walls)))
 
     def _run(self, work: Callable[[], object]) -> tuple[float, float]:
         wall, cpu = time.perf_counter(), time.process_time()
@@ -120,9 +132,36 @@ class Stopwatch:
 
 
 def time_steps(atoms: Atoms, job: Job, weights: Path | None) -> Answer:
-    """Mean seconds of a Langevin step of OpenMM, neighbour searches included, after one step of warm-up."""
-    charge = (0, 1) if find_record(job.model).takes_charge else (None, None)
-    settings = ModelSettings(
+    """Mean seconds of a Langevin step of OpenMM, neighbour searches included, after one step of warm-up; and the shares
+    of its stages."""
+    system = create_system(make_topology(atoms), _choose_settings(job, weights))
+    context = create_context(system, _make_integrator)
+    context.setPositions(atoms.positions * unit.angstrom)
+    context.setVelocitiesToTemperature(TEMPERATURE_KELVIN, SEED)
+
+    def run_steps(count: int) -> None:
+        context.getIntegrator().step(count)
+        context.getState(energy=True)  # waits for the platform
+
+    run_steps(1)
+    began = time.perf_counter()
+    run_steps(job.steps)
+    seconds = (time.perf_counter() - began) / job.steps
+    profiled = min(job.steps, PROFILED_STEPS)
+    return {
+        "force": system.getForce(0).getName(),
+        "platform": context.getPlatform().getName(),
+        "steps": job.steps,
+        "step_s": seconds,
+        "ns_per_day": SECONDS_PER_DAY / seconds * TIMESTEP_FS / FS_PER_NS,
+        "step_stages": measure_step_stages(lambda: run_steps(profiled), find_device(job.device)),
+    }
+
+
+def _choose_settings(job: Job, weights: Path | None) -> ModelSettings:
+    """The [model] table of a run that does what the job says."""
+    charge, multiplicity = (0, 1) if find_record(job.model).takes_charge else (None, None)
+    return ModelSettings(
         job.model,
         weights,
         job.precision,
@@ -130,28 +169,12 @@ def time_steps(atoms: Atoms, job: Job, weights: Path | None) -> Answer:
         job.force,
         compile=job.compile,
         memory=job.memory,
+        edges_per_block=job.edges_per_block,
         kernels=job.kernels,
         cuda_graphs=job.cuda_graphs,
-        charge=charge[0],
-        multiplicity=charge[1],
+        charge=charge,
+        multiplicity=multiplicity,
     )
-    system = create_system(make_topology(atoms), settings)
-    context = create_context(system, _make_integrator)
-    context.setPositions(atoms.positions * unit.angstrom)
-    context.setVelocitiesToTemperature(TEMPERATURE_KELVIN, SEED)
-    integrator = context.getIntegrator()
-    integrator.step(1)
-    context.getState(energy=True)
-    began = time.perf_counter()
-    integrator.step(job.steps)
-    context.getState(energy=True)  # waits for the platform
-    seconds = (time.perf_counter() - began) / job.steps
-    return {
-        "force": system.getForce(0).getName(),
-        "platform": context.getPlatform().getName(),
-        "step_s": seconds,
-        "ns_per_day": SECONDS_PER_DAY / seconds * TIMESTEP_FS / FS_PER_NS,
-    }
 
 
 def _make_integrator() -> openmm.Integrator:
@@ -175,9 +198,9 @@ def make_topology(atoms: Atoms) -> app.Topology:
 def answer_job(path: Path, folder: Path) -> Answer:
     """The answer to the job of a file; what this machine cannot do is a reason to skip it."""
     job = read_job(path)
-    if job.device != "cuda":
-        limit_memory()
     try:
+        if find_device(job.device).type != "cuda":  # whose driver reserves far more addresses than it takes memory
+            limit_memory()
         return measure(job, folder)
     except (OrbmmError, openmm.OpenMMException) as error:
         return {"skipped": str(error)}

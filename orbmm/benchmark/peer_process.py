@@ -90,21 +90,25 @@ def measure(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     output = model.predict(make_graph(atoms))
     forces = output["grad_forces"] if "grad_forces" in output else output["forces"]
     np.save(folder / "forces.npy", forces.detach().double().cpu().numpy())
-    graph_s, _ = take_time(lambda: make_graph(atoms), request["evaluations"], request["device"])
-    evaluation_s, cpu_s = take_time(lambda: model.predict(make_graph(atoms)), request["evaluations"], request["device"])
+    graph_s, _, _ = take_time(lambda: make_graph(atoms), request["evaluations"], request["device"])
+    evaluation_s, cpu_s, range_s = take_time(
+        lambda: model.predict(make_graph(atoms)), request["evaluations"], request["device"]
+    )
     how = "compiled, float32-high" if on_gpu else "not compiled"
     return {
         "package": f"orb-models {metadata.version('orb-models')}, torch {metadata.version('torch')}, {how}",
+        "evaluations": request["evaluations"],
         "graph_s": graph_s,
         "evaluation_s": evaluation_s,
+        "evaluation_range_s": range_s,
         "evaluation_cpu_s": cpu_s,
         "host_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
         **({"device_mb": torch.cuda.max_memory_allocated() / 1e6} if on_gpu else {}),
     }
 
 
-def take_time(work: Callable[[], object], calls: int, device: str) -> tuple[float, float]:
-    """Median wall and CPU time of so many calls [s], after what ran before."""
+def take_time(work: Callable[[], object], calls: int, device: str) -> tuple[float, float, tuple[float, float]]:
+    """Median wall and CPU time of so many calls, the least and the greatest wall time [s], after what ran before."""
     walls, cpus = [], []
     for _ in range(calls):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -113,7 +117,7 @@ def take_time(work: Callable[[], object], calls: int, device: str) -> tuple[floa
             torch.cuda.synchronize()
         walls.append(time.perf_counter() - wall)
         cpus.append(time.process_time() - cpu)
-    return statistics.median(walls), statistics.median(cpus)
+    return statistics.median(walls), statistics.median(cpus), (min(walls), max(walls))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from orbmm.benchmark.run import Row
 from orbmm.report.style import LINES, make_panels, name_axes
 
 MARKS = "osD^v<>"
+SHARES = {"an evaluation": "stages", "a step": "step_stages"}
 HEADER = (
     f"{'case':26} {'atoms':>7} {'model':30} {'precision':15} {'evals/s':>9} {'no graph':>9} {'graph':>8} "
     f"{'steps/s':>9} {'ns/day':>9} {'memory':>10}  {'mode':5} force"
@@ -18,7 +19,7 @@ HEADER = (
 
 
 def format_row(row: Row) -> str:
-    """One line of the table, and one more for a comparison and for the shares of the stages; a skipped case says why."""
+    """One line of the table, and more for a comparison and for the shares of the stages; a skipped case says why."""
     start = f"{row['case']:26} {row.get('atoms', ''):>7} {row['model']:30} {row['precision']:15}"
     if "skipped" in row:
         return f"{start} skipped: {row['skipped']}"
@@ -28,8 +29,9 @@ def format_row(row: Row) -> str:
         f"{start} {1 / row['evaluation_s']:9.3g} {1 / row['network_s']:9.3g} {1000 * row['graph_s']:5.1f} ms "
         f"{steps} {memory:7.0f} MB  {row['memory']:5} {row.get('force') or '-'}"
     )
-    parts = [line, _format_comparison(row) if "peer" in row else "", _format_stages(row.get("stages", {}))]
-    return "\n".join(part for part in parts if part)
+    comparison = _format_comparison(row) if "peer" in row else ""
+    stages = [_format_stages(what, row.get(key, {})) for what, key in SHARES.items()]
+    return "\n".join(part for part in [line, comparison, *stages] if part)
 
 
 def _format_comparison(row: Row) -> str:
@@ -37,7 +39,8 @@ def _format_comparison(row: Row) -> str:
     text = (
         f"  {peer['package']}: {1 / peer['evaluation_s']:.3g} evals/s, {peer.get('device_mb', peer['host_mb']):.0f} MB; orbmm is "
         f"{row['speed_ratio']:.2f} times as fast ({row['cpu_time_ratio']:.2f} by CPU time) with {row['memory_ratio']:.2f} "
-        f"of the memory\n  forces differ by at most {row['largest_difference_mev_per_angstrom']:.2g} meV/Å "
+        f"of the memory; {_format_spread('orbmm', row)}, {_format_spread('orb-models', peer)}\n"
+        f"  forces differ by at most {row['largest_difference_mev_per_angstrom']:.2g} meV/Å "
         f"(largest force {row['largest_force_mev_per_angstrom']:.3g})"
     )
     if "own_error_mev_per_angstrom" not in row:
@@ -46,12 +49,18 @@ def _format_comparison(row: Row) -> str:
     return f"{text}; RMS error against float64: orbmm {own:.2g}, orb-models {theirs:.2g} meV/Å"
 
 
-def _format_stages(stages: dict[str, float]) -> str:
-    """The shares of the stages, layers put together."""
+def _format_spread(name: str, times: Row) -> str:
+    """From how many evaluations a median is, and how far they lie apart."""
+    least, greatest = times["evaluation_range_s"]
+    return f"{name} {least:.3g}-{greatest:.3g} s in {times['evaluations']} evaluation{'s' * (times['evaluations'] > 1)}"
+
+
+def _format_stages(what: str, stages: dict[str, float]) -> str:
+    """The shares of the stages of an evaluation or a step, layers put together."""
     together: dict[str, float] = defaultdict(float)
     for name, share in stages.items():
         together["layers" + name[len("layer 1") :] if name.startswith("layer ") else name] += share
-    return "  " + ", ".join(f"{name} {share:.1%}" for name, share in together.items()) if together else ""
+    return f"  {what}: " + ", ".join(f"{name} {share:.1%}" for name, share in together.items()) if together else ""
 
 
 def write_report(rows: list[Row], about: dict[str, Any], folder: Path) -> list[Path]:

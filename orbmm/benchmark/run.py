@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,16 @@ from typing import Any
 import numpy as np
 
 from orbmm.benchmark.cases import Case, build_atoms
-from orbmm.benchmark.job import Answer, Job
+from orbmm.benchmark.job import PROFILED_STEPS, Answer, Job
 from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.store import state_of_weights
 from orbmm.errors import SettingsError
 
 WARM_UP_CALLS = 3  # an evaluation, one for the shares of the stages, and a step
+KEEP_BYTES = str(2**30)
+KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": KEEP_BYTES, "MALLOC_TRIM_THRESHOLD_": KEEP_BYTES}
+"""Environment in which glibc does for a measuring process what orbmm.cli.host_memory does for `orbmm run`. A peer goes
+without, as its users have it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Plan:
 
     weights: a file, "random", or "" for the catalogue's own; forces: kinds of OpenMM forces, () for none
     limit_s: a case that would take longer is skipped [s]; memories: modes of memory, which only conservative models heed
-    kernels, compile, cuda_graphs: as in ModelSettings
+    kernels, compile, cuda_graphs, edges_per_block: as in ModelSettings
     """
 
     cases: tuple[Case, ...]
@@ -46,11 +50,17 @@ class Plan:
     kernels: str = "auto"
     compile: bool = False
     cuda_graphs: bool = False
+    edges_per_block: int | None = None
 
     @property
     def execution(self) -> dict[str, Any]:
         """How networks are carried out, by the names of a Job's fields."""
-        return {"kernels": self.kernels, "compile": self.compile, "cuda_graphs": self.cuda_graphs}
+        return {
+            "kernels": self.kernels,
+            "compile": self.compile,
+            "cuda_graphs": self.cuda_graphs,
+            "edges_per_block": self.edges_per_block,
+        }
 
 
 Row = dict[str, Any]
@@ -119,7 +129,7 @@ def _find_reason(plan: Plan, row: Row, rows: list[Row]) -> str | None:
 
 def predict_seconds(plan: Plan, row: Row) -> float:
     """What it took to measure a row, without the start of the process [s]."""
-    steps = plan.steps if row["force"] else 0
+    steps = plan.steps + min(plan.steps, PROFILED_STEPS) if row["force"] else 0
     return row["evaluation_s"] * (2 * plan.evaluations + steps + WARM_UP_CALLS)
 
 
@@ -146,13 +156,15 @@ def measure_apart(job: Job, folder: Path, limit_s: float) -> Answer:
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
     command = [sys.executable, "-m", "orbmm.benchmark.measure", str(folder / "job.json"), str(folder)]
-    failure = run_apart(command, job.threads, limit_s)
+    failure = run_apart(command, job.threads, limit_s, KEEP_FREED_MEMORY)
     return {"skipped": failure} if failure else json.loads(answer.read_text(encoding="utf-8"))
 
 
-def run_apart(command: list[str], threads: int, limit_s: float) -> str | None:
-    """Run a command with so many threads; why it failed, in one line, or None."""
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+def run_apart(
+    command: list[str], threads: int, limit_s: float, variables: Mapping[str, str] | None = None
+) -> str | None:
+    """Run a command with so many threads; why it failed, in one line, or None. variables: more of its environment."""
+    environment = {**os.environ, **(variables or {}), "OMP_NUM_THREADS": str(threads)}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired:

@@ -1,7 +1,8 @@
-"""Which part of an evaluation takes how much of its time, read off torch's profiler."""
+"""Which part of an evaluation or of a step takes how much of its time, read off torch's profiler."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import torch
@@ -10,6 +11,10 @@ from torch.profiler import ProfilerActivity, profile
 PREFIX = "orbmm: "
 """How the parts are named where they are worked on, with torch.profiler.record_function."""
 
+GRAPH, REST = "graph", "transfer and integration"
+GRAPH_AND_REST = f"{GRAPH} with {REST}"
+"""What is left of a step where no part of it is named a graph."""
+
 
 def measure_stages(work: Callable[[], object], device: torch.device) -> dict[str, float]:
     """Share of each named part in the time of all parts, in the order in which they first come; {} where none is named.
@@ -17,14 +22,36 @@ def measure_stages(work: Callable[[], object], device: torch.device) -> dict[str
     On a GPU the time of its kernels counts, on a CPU that of the processor. A compiled or
     recorded network is one part.
     """
+    spent, _ = _time_parts(work, device)
+    whole = sum(spent.values())
+    return {name: part / whole for name, part in spent.items()} if whole else {}
+
+
+def measure_step_stages(work: Callable[[], object], device: torch.device) -> dict[str, float]:
+    """Share of each named part in the time from the start of the work to its end, and of the rest; {} where none is named.
+
+    work: steps of OpenMM, and a wait for the last of them. The rest is what OpenMM does itself and what takes coordinates
+    to the network and forces back, with the graph where that is not named; on a GPU, all time in which no named
+    part has a kernel at work. The profiler itself makes a small network's parts and the rest somewhat longer.
+    """
+    spent, whole = _time_parts(work, device)
+    if not spent:
+        return {}
+    rest = REST if GRAPH in spent else GRAPH_AND_REST
+    return {name: part / whole for name, part in spent.items()} | {rest: 1.0 - sum(spent.values()) / whole}
+
+
+def _time_parts(work: Callable[[], object], device: torch.device) -> tuple[dict[str, float], float]:
+    """Seconds of each named part, in the order in which they first come, and of the whole."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with profile(activities=activities) as profiler:
+        began = time.perf_counter()
         work()
+        whole = time.perf_counter() - began
     spent: dict[str, float] = {}
     events = [event for event in profiler.events() if event.name.startswith(PREFIX)]
     for event in sorted(events, key=lambda event: event.time_range.start):
         name = event.name.removeprefix(PREFIX)
-        time = event.device_time_total if device.type == "cuda" else event.cpu_time_total
-        spent[name] = spent.get(name, 0.0) + time
-    whole = sum(spent.values())
-    return {name: time / whole for name, time in spent.items()} if whole else {}
+        microseconds = event.device_time_total if device.type == "cuda" else event.cpu_time_total
+        spent[name] = spent.get(name, 0.0) + microseconds / 1e6
+    return spent, whole

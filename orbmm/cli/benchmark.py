@@ -16,23 +16,23 @@ from orbmm.errors import SettingsError
 if TYPE_CHECKING:
     from orbmm.benchmark.run import Plan
 
+Names = list[str] | None
+DEFAULT_STEPS = 20
+
 
 def benchmark(
     cases: Annotated[
         Path | None,
         typer.Argument(metavar="[CASES.toml]", help="What to measure; default: water of six sizes and proteins."),
     ] = None,
-    case: Annotated[list[str] | None, typer.Option(help="Only the case of this name; may be repeated.")] = None,
-    model: Annotated[
-        list[str] | None, typer.Option(help="A model; may be repeated. Default: the embedded one.")
-    ] = None,
-    precision: Annotated[list[str] | None, typer.Option(help="A precision; may be repeated.")] = None,
+    case: Annotated[Names, typer.Option(help="Only the case of this name; may be repeated.")] = None,
+    model: Annotated[Names, typer.Option(help="A model; may be repeated. Default: the embedded one.")] = None,
+    precision: Annotated[Names, typer.Option(help="A precision; may be repeated.")] = None,
     force: Annotated[
-        list[str] | None, typer.Option(help="auto, TorchForce, PythonForce, or none for no OpenMM; may be repeated.")
+        Names, typer.Option(help="auto, TorchForce, PythonForce, or none for no OpenMM; may be repeated.")
     ] = None,
-    memory: Annotated[
-        list[str] | None, typer.Option(help="For conservative models: auto, fast or lean; may be repeated.")
-    ] = None,
+    memory: Annotated[Names, typer.Option(help="For conservative models: auto, fast or lean; may be repeated.")] = None,
+    edges_per_block: Annotated[int | None, typer.Option(help="Edges of a block; default: by device.", min=1)] = None,
     kernels: Annotated[str, typer.Option(help="What works on edges: auto, torch or triton.")] = "auto",
     compile: Annotated[bool, typer.Option("--compile", help="Translate the network to machine code first.")] = False,
     cuda_graphs: Annotated[
@@ -45,13 +45,17 @@ def benchmark(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     threads: Annotated[int, typer.Option(help="Processor threads; 0: all cores.", min=0)] = 0,
     evaluations: Annotated[int, typer.Option(help="Evaluations of which the median counts.", min=1)] = 5,
-    steps: Annotated[int, typer.Option(help="OpenMM steps of which the mean counts.", min=1)] = 20,
-    limit_s: Annotated[float, typer.Option(help="Skip a case that takes longer [s].", min=1.0)] = 600.0,
-    structures: Annotated[Path | None, typer.Option(help="Folder of the structure files that cases name.")] = None,
-    against: Annotated[str | None, typer.Option(help="Measure a peer too, on the same weights: orb-models.")] = None,
-    peer_python: Annotated[
-        Path | None, typer.Option(help="Python of the peer's environment; default: this one.")
+    steps: Annotated[
+        int | None, typer.Option(help="OpenMM steps of which the mean counts.", min=1, show_default=f"{DEFAULT_STEPS}")
     ] = None,
+    limit_s: Annotated[float, typer.Option(help="Skip a case that takes longer [s].", min=1.0)] = 600.0,
+    structures: Annotated[
+        Path | None, typer.Option(help="Folder of the cases' structures; default: prepared, or that of CASES.toml.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Measure a peer too, on the same random weights, without OpenMM: orb-models.")
+    ] = None,
+    peer_python: Annotated[Path | None, typer.Option(help="Python of the peer; default: this environment's.")] = None,
     runner: Annotated[
         int, typer.Option(help="Time so many steps of the runner alone, on 25,000 atoms without forces.", min=0)
     ] = 0,
@@ -67,6 +71,7 @@ def benchmark(
     if runner:
         _time_runner(runner, output)
         return
+    _refuse_beside_peer(against, weights, force, steps)
     plan = Plan(
         cases=choose_cases(read_cases(cases, structures), case),
         models=tuple(find_record(name).name for name in model or [default_model()]),
@@ -76,11 +81,12 @@ def benchmark(
         device=device,
         threads=threads or os.cpu_count() or 1,
         evaluations=evaluations,
-        steps=steps,
+        steps=steps or DEFAULT_STEPS,
         limit_s=limit_s,
         kernels=kernels,
         compile=compile,
         cuda_graphs=cuda_graphs,
+        edges_per_block=edges_per_block,
         memories=tuple(MemoryUse(mode=mode).mode for mode in memory or ["auto"]),
     )
     _measure(plan, against, peer_python, output)
@@ -112,11 +118,26 @@ def _refuse_what_is_absent(plan: Plan) -> None:
     """Raise for what this machine cannot do at all, before a case is skipped for it."""
     from orbmm.model.device import find_device
     from orbmm.model.execution import Execution
+    from orbmm.model.inference.memory import MemoryUse
     from orbmm.model.load import check_execution
     from orbmm.model.precision import find_precision
 
-    for name in plan.precisions:
-        check_execution(Execution(**plan.execution), find_precision(name), find_device(plan.device))
+    for memory in plan.memories:
+        use = MemoryUse(plan.edges_per_block, memory)
+        execution = Execution(use, plan.kernels, plan.compile, plan.cuda_graphs)
+        for precision in plan.precisions:
+            check_execution(execution, find_precision(precision), find_device(plan.device))
+
+
+def _refuse_beside_peer(against: str | None, weights: Path | None, force: Names, steps: int | None) -> None:
+    """Raise for what a comparison with a peer does not do."""
+    if against is None:
+        return
+    if weights is not None:
+        raise SettingsError("got --weights with --against: both sides load random weights, so leave out --weights")
+    if steps is not None or any(name != "none" for name in force or ()):
+        option = "--steps" if steps is not None else "--force"
+        raise SettingsError(f"got {option} with --against: both sides run without OpenMM, so leave out {option}")
 
 
 def _time_runner(steps: int, output: Path) -> None:

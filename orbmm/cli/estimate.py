@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from orbmm.benchmark.estimate import Estimate
     from orbmm.settings import Settings
+    from orbmm.settings.model import ModelSettings
 
 
 def estimate(
@@ -38,13 +39,17 @@ def estimate(
     free_mb = read_free_bytes(place) / 1e6
     typer.echo(f"{settings.system.name}: {atoms} atoms, {edges} edges; {free_mb / 1000:.1f} GB free on {place}")
     typer.echo(HEADER)
-    ways = list_ways(find_record(settings.model.name), settings.model.precision, place.type)
-    machine = (settings.model.device, threads or os.cpu_count() or 1, free_mb)
+    model = settings.model
+    ways = list_ways(find_record(model.name), model.precision, place.type, model.edges_per_block)
+    machine = (place, threads or os.cpu_count() or 1, free_mb)
     estimates = []
     for one in iterate_estimates(ways, source, machine, edges, settings.run.timestep_fs):
         typer.echo(format_estimate(one))
         estimates.append(one)
     typer.echo(conclude(estimates, choose(estimates)))
+    note = describe_compiling(model, atoms, sum(stage.steps for stage in settings.stages))
+    if note:
+        typer.echo(note)
 
 
 HEADER = f"{'precision':16} {'mode':5} {'steps/s':>9} {'ns/day':>9} {'memory':>10}"
@@ -70,7 +75,9 @@ def count_edges(settings: Settings) -> tuple[int, int]:
 
 def format_estimate(one: Estimate) -> str:
     """One line of the table."""
-    verdict = "fits" if one.fits else "does not fit"
+    from orbmm.benchmark.estimate import MEMORY_MARGIN
+
+    verdict = f"{'fits' if one.fits else 'does not fit'} with {MEMORY_MARGIN:.0%} to spare"
     return (
         f"{one.way.precision:16} {one.way.memory:5} {1 / one.step_s:9.3g} {one.ns_per_day:9.3g} "
         f"{one.memory_mb / 1000:7.2f} GB  {verdict}"
@@ -78,12 +85,39 @@ def format_estimate(one: Estimate) -> str:
 
 
 def conclude(estimates: list[Estimate], chosen: Estimate | None) -> str:
-    """What to write into system.toml."""
-    if chosen is None:
-        least = min(estimates, key=lambda one: one.memory_mb)
-        return (
-            f"nothing fits: the least is {least.memory_mb / 1000:.1f} GB, in {least.way.precision}; "
-            "take a smaller box, a model with 20 neighbours, or a device with more memory"
-        )
-    mode = "" if chosen.way.memory == "auto" else f', memory = "{chosen.way.memory}"'
-    return f'take [model] precision = "{chosen.way.precision}"{mode}'
+    """What to write into system.toml, and the first that would fit in smaller blocks where it is preferred to that."""
+    preferred = estimates[: estimates.index(chosen)] if chosen is not None else estimates
+    in_blocks = next((one for one in preferred if one.fits_in_blocks), None)
+    if chosen is not None:
+        advice = f"take [model] {_name_settings(chosen)}"
+        return f"{advice}; or, more slowly, {_name_settings(in_blocks, in_blocks=True)}" if in_blocks else advice
+    if in_blocks is not None:
+        return f"nothing fits as it is; take, more slowly, [model] {_name_settings(in_blocks, in_blocks=True)}"
+    least = min(estimates, key=lambda one: one.memory_mb)
+    return (
+        f"nothing fits: the least is {least.memory_mb / 1000:.1f} GB, in {least.way.precision}; "
+        "take a smaller box, a model with 20 neighbours, or a device with more memory"
+    )
+
+
+def _name_settings(one: Estimate, *, in_blocks: bool = False) -> str:
+    """Lines of the table [model]; in_blocks: with blocks of the fewest edges."""
+    from orbmm.model.inference.memory import FEWEST_EDGES_PER_BLOCK
+
+    mode = "" if one.way.memory == "auto" else f', memory = "{one.way.memory}"'
+    block = f", edges_per_block = {FEWEST_EDGES_PER_BLOCK}" if in_blocks else ""
+    return f'precision = "{one.way.precision}"{mode}{block}'
+
+
+def describe_compiling(model: ModelSettings, atoms: int, steps: int) -> str | None:
+    """What the figures leave out where a run of so many steps would be compiled; None where it would not."""
+    from orbmm.forces.settle import decide_compile
+
+    if model.compile:
+        return "figures and advice are for plain execution, and [model] says compile = true: take one or the other"
+    if not decide_compile(model, atoms, steps):
+        return None
+    return (
+        f"the figures are for plain execution; a run of {steps} steps would be compiled, "
+        "unless [model] says compile = false or names memory or edges_per_block"
+    )

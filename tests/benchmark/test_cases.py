@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,5 +76,35 @@ def test_a_structure_file_gives_its_atoms(repository: Path) -> None:
     atoms = build_atoms(Case("water", structure=repository / "systems" / "water" / "water.pdb"))
     assert len(atoms.positions) == len(atoms.atomic_numbers) > 100
     assert atoms.cell is not None
-    with pytest.raises(SettingsError, match="--structures"):
+    with pytest.raises(SettingsError, match="put it there, or name its folder with --structures"):
         build_atoms(Case("gone", structure=repository / "gone.pdb"))
+
+
+PROTEINS = {
+    "alanine-dipeptide-explicit": "alanine_dipeptide_explicit.pdb",
+    "carbonic-anhydrase-ii": "carbonic-anhydrase-ii/carbonic-anhydrase-ii.pdb",  # as `orbmm prepare` writes it
+}
+
+
+@pytest.mark.parametrize("structures", [None, Path("elsewhere")])
+def test_one_folder_holds_every_structure_of_the_package(
+    structures: Path | None, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, file in PROTEINS.items():
+        (case,) = choose_cases(read_cases(structures=structures), [name])
+        with pytest.raises(SettingsError, match="no file"):
+            build_atoms(case)
+        path = (structures or Path("prepared")) / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(repository / "systems" / "water" / "water.pdb", path)
+        assert len(build_atoms(case).positions) > 100
+
+
+def test_a_missing_structure_says_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    dipeptide, anhydrase = choose_cases(read_cases(), list(PROTEINS))
+    with pytest.raises(SettingsError, match="orbmm prepare systems/carbonic-anhydrase-ii/system.toml"):
+        build_atoms(anhydrase)
+    with pytest.raises(SettingsError, match="alanine-dipeptide-explicit.pdb of github.com/openmm/openmm-ml"):
+        build_atoms(dipeptide)

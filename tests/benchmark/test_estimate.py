@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,18 +11,25 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from orbmm.benchmark.cases import build_water
 from orbmm.benchmark.estimate import (
+    MEMORY_MARGIN,
+    Estimate,
     Measured,
     Way,
     calibrate,
     choose,
+    count_block_bytes,
     count_bytes_per_edge,
     list_ways,
     predict,
     read_measured,
 )
+from orbmm.benchmark.job import Job
 from orbmm.checkpoints.catalog import find_record
+from orbmm.cli.estimate import conclude, describe_compiling
 from orbmm.cli.main import build_app
+from orbmm.settings.model import ModelSettings
 
 WAY = Way("orb-mini-conservative-inf-xtb", "float32-highest", "lean")
 BOXES = [Measured(1_000, 0.11, 400.0), Measured(2_000, 0.21, 500.0)]  # 0.1 ms an edge, and 10 ms on top
@@ -36,19 +44,83 @@ def test_seconds_lie_on_the_line_through_the_boxes() -> None:
 
 def test_memory_grows_by_what_an_edge_takes() -> None:
     estimate = predict(WAY, BOXES, 1_002_000, timestep_fs=0.5, free_mb=1000.0)
-    assert estimate.memory_mb == pytest.approx(500.0 + count_bytes_per_edge(WAY))
+    block = count_block_bytes(WAY, 2**15 - 2_000) / 1e6  # 8 MB of hidden values are 2^15 edges, and the box had 2,000
+    assert estimate.memory_mb == pytest.approx(500.0 + count_bytes_per_edge(WAY) + block)
     assert not estimate.fits
     assert choose([estimate]) is None
     smaller = predict(WAY, BOXES, 3_000, 0.5, 1000.0)
     assert choose([estimate, smaller]) is smaller
 
 
+def test_a_prediction_fits_with_a_margin() -> None:
+    estimate = predict(WAY, BOXES, 2_000, timestep_fs=0.5, free_mb=1.01 * (1 + MEMORY_MARGIN) * 500.0)
+    assert estimate.fits
+    assert not dataclasses.replace(estimate, free_mb=estimate.free_mb / 1.02).fits
+
+
+def test_a_block_of_few_edges_saves_what_a_larger_one_takes() -> None:
+    way = dataclasses.replace(WAY, edges_per_block=100_000)
+    estimate = predict(way, BOXES, 1_002_000, timestep_fs=0.5, free_mb=1e6)
+    assert estimate.block_mb == pytest.approx(count_block_bytes(way, 100_000 - 1024) / 1e6)
+    grown = count_block_bytes(way, 100_000 - 2_000) / 1e6
+    assert estimate.memory_mb == pytest.approx(500.0 + count_bytes_per_edge(way) + grown)
+    assert predict(way, BOXES, 1_000, 0.5, 1e6).block_mb == 0
+
+
+def make_estimate(memory_mb: float, block_mb: float, memory: str = "fast") -> Estimate:
+    way = dataclasses.replace(WAY, memory=memory)
+    return Estimate(way, 1_000_000, 1.0, 0.5, memory_mb, free_mb=10_000.0, block_mb=block_mb)
+
+
+def test_smaller_blocks_are_advised_where_they_make_it_fit() -> None:
+    by_blocks, hopeless, lean = make_estimate(9_000, 2_000), make_estimate(9_000, 500), make_estimate(7_000, 0, "lean")
+    assert choose([by_blocks, hopeless]) is None
+    assert "edges_per_block" not in conclude([hopeless], None)
+    assert conclude([hopeless, by_blocks], None).endswith(
+        'take, more slowly, [model] precision = "float32-highest", memory = "fast", edges_per_block = 1024'
+    )
+    both = conclude([by_blocks, lean], lean)
+    assert both.startswith('take [model] precision = "float32-highest", memory = "lean"; or, more slowly, ')
+    assert 'memory = "fast", edges_per_block = 1024' in both
+    assert "edges_per_block" not in conclude([lean, by_blocks], lean)  # what is preferred fits as it is
+
+
+@pytest.mark.parametrize(("evaluation_s", "atoms"), [(0.01, [150, 3_000]), (1.0, [150, 300])])
+def test_the_second_box_is_large_where_that_is_quick(
+    evaluation_s: float, atoms: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Job] = []
+    answer = {"edges": 100, "evaluation_s": evaluation_s, "host_mb": 1.0}
+    monkeypatch.setattr("orbmm.benchmark.estimate.measure_apart", lambda job, *_: asked.append(job) or answer)
+    sizes: list[int | None] = []
+    monkeypatch.setattr(
+        "orbmm.benchmark.estimate.build_atoms", lambda case: sizes.append(case.water_atoms) or build_water(4)
+    )
+    calibrate(dataclasses.replace(WAY, edges_per_block=512), "cpu", 1)
+    assert sizes == atoms
+    assert [job.edges_per_block for job in asked] == [512, 512]
+
+
+def test_a_run_that_would_be_compiled_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ModelSettings(precision="float32-highest")
+    for answer in (True, False):
+        monkeypatch.setattr("orbmm.forces.settle.decide_compile", lambda *_, answer=answer: answer)
+        note = describe_compiling(model, 256, 20_000)
+        assert (note is not None and "a run of 20000 steps would be compiled" in note) is answer
+    asked = describe_compiling(dataclasses.replace(model, compile=True), 256, 10)
+    assert asked is not None and "compile = true" in asked
+
+
 def test_bytes_of_an_edge_follow_from_the_network() -> None:
     direct = count_bytes_per_edge(Way("orb-v3-direct-inf-omat", "float32-high", "auto"))
     assert 1024 < direct < 1400
-    lean, fast = (
-        count_bytes_per_edge(Way("orb-v3-conservative-inf-omat", "float32-high", mode)) for mode in ("lean", "fast")
+    capped = count_bytes_per_edge(Way("orb-v3-direct-20-omat", "float32-high", "auto"))
+    assert 20 * (capped - 1024 - 150) == pytest.approx(90 * (direct - 1024 - 150), rel=0.02)  # an atom takes as much
+    lean, fast, auto = (
+        count_bytes_per_edge(Way("orb-v3-conservative-inf-omat", "float32-high", mode))
+        for mode in ("lean", "fast", "auto")
     )
+    assert auto == fast
     assert lean < 8 * 1024 < 5 * 2 * 4 * 1024 < fast
 
 
@@ -64,7 +136,7 @@ def test_cheaper_precisions_and_both_modes_are_offered() -> None:
 @pytest.mark.slow
 def test_a_calibration_measures_two_boxes() -> None:
     small, large = calibrate(WAY, "cpu", 1)
-    assert 2 * small.edges == pytest.approx(large.edges, rel=0.2)
+    assert 20 * small.edges == pytest.approx(large.edges, rel=0.2)
     assert small.evaluation_s > 0
     assert large.memory_mb > 50
 
@@ -84,10 +156,16 @@ def run_estimate(repository: Path, *options: str) -> Result:
     return CliRunner().invoke(build_app(), ["estimate", str(system), "--precision", WAY.precision, *options])
 
 
-def test_the_command_prints_a_table_and_what_to_set(repository: Path, measured: Path) -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_command_prints_a_table_and_what_to_set(
+    compiled: bool, repository: Path, measured: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orbmm.forces.settle.decide_compile", lambda *_: compiled)
     result = run_estimate(repository, "--from", str(measured))
     assert result.exit_code == 0, result.output
-    first, header, row, conclusion = result.output.splitlines()
+    first, header, row, conclusion, *notes = result.output.splitlines()
+    assert row.endswith("fits with 25% to spare")
+    assert ["would be compiled" in note for note in notes] == ([True] if compiled else [])
     assert "256 atoms" in first
     edges = int(first.split(" edges")[0].split()[-1])
     assert float(row.split()[2]) == pytest.approx(1000 / edges, rel=0.01)
@@ -117,7 +195,8 @@ def test_a_file_that_tells_nothing_is_named(name: str, repository: Path, tmp_pat
 
 def test_the_error_of_an_estimate_is_told_from_smaller_boxes(tmp_path: Path) -> None:
     path = tmp_path / "benchmark.json"
-    third = Measured(4_000, 0.5, 500.0 + 2_000 * count_bytes_per_edge(WAY) / 1e6)  # the line says 0.41 s
+    grown = 2_000 * count_bytes_per_edge(WAY) + count_block_bytes(WAY, 2_000)
+    third = Measured(4_000, 0.5, 500.0 + grown / 1e6)  # the line says 0.41 s
     common = {"model": WAY.model, "precision": WAY.precision, "memory": WAY.memory}
     rows = [
         {**common, "edges": box.edges, "evaluation_s": box.evaluation_s, "host_mb": box.memory_mb}
@@ -135,7 +214,9 @@ def test_the_error_of_an_estimate_is_told_from_smaller_boxes(tmp_path: Path) -> 
     assert row["memory_error"] == pytest.approx(0.0, abs=1e-9)
 
 
-@pytest.mark.parametrize("changes", [{"compile": True}, {"cuda_graphs": True}, {"kernels": "triton"}])
+@pytest.mark.parametrize(
+    "changes", [{"compile": True}, {"cuda_graphs": True}, {"kernels": "triton"}, {"edges_per_block": 512}]
+)
 def test_rows_of_other_ways_do_not_count(tmp_path: Path, changes: dict) -> None:
     row = {"model": WAY.model, "precision": WAY.precision, "memory": WAY.memory, "edges": 9, "evaluation_s": 1.0}
     plain, file = {**row, "host_mb": 100.0, "compile": False, "kernels": "auto"}, tmp_path / "benchmark.json"

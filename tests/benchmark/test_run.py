@@ -6,23 +6,29 @@ import dataclasses
 import json
 import math
 import os
+import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 import torch
 from oracles.orb_models_reference import require_orb_models
+from torch.profiler import record_function
 from typer.testing import CliRunner
 
 from orbmm.benchmark.cases import Case, build_water
 from orbmm.benchmark.job import Job
 from orbmm.benchmark.machine import describe_machine
+from orbmm.benchmark.measure import answer_job, measure, time_steps
 from orbmm.benchmark.peer import check_peer, run_against_peer
 from orbmm.benchmark.report import format_row, write_report
-from orbmm.benchmark.run import Plan, compare_forces, list_ways, run_plan
-from orbmm.benchmark.stages import measure_stages
+from orbmm.benchmark.run import KEEP_FREED_MEMORY, Plan, compare_forces, list_ways, measure_apart, run_apart, run_plan
+from orbmm.benchmark.stages import measure_stages, measure_step_stages
+from orbmm.cli.host_memory import KEEP_BYTES
 from orbmm.cli.main import build_app
 from orbmm.errors import ModelError, SettingsError
 from orbmm.model.execution import Execution
@@ -31,6 +37,7 @@ from orbmm.model.load import load_model
 SMALL = Case("water-30", water_atoms=30)
 MINI = "orb-mini-direct-inf-xtb"
 PLAN = Plan((SMALL,), (MINI,), ("float32-highest",), ("PythonForce",), "", "cpu", 1, 2, 2, 300.0)
+JOB = Job("atoms.npz", MINI, "", "float32-highest", "cpu", 1, 1, 0, "")
 SAME_GRADIENTS_MEV_PER_ANGSTROM = 0.1  # of forces near 2,000 meV/Å that went through the network twice
 SAME_FORCES_MEV_PER_ANGSTROM = 0.02  # 250 units of float32 rounding of the largest force, near 700 meV/Å
 
@@ -52,6 +59,79 @@ def test_a_row_holds_times_steps_and_memory(rows: list[dict]) -> None:
     assert row["edges"] > 30
     assert sum(row["stages"].values()) == pytest.approx(1.0)
     assert list(row["stages"]) == ["graph", "edge features", "layer 1", "layer 2", "layer 3", "heads"]
+    least, greatest = row["evaluation_range_s"]
+    assert 0 < least <= row["evaluation_s"] <= greatest
+    assert (row["evaluations"], row["steps"]) == (2, 2)
+
+
+def test_a_row_with_a_force_says_what_openmm_takes_of_a_step(rows: list[dict]) -> None:
+    shares = rows[0]["step_stages"]
+    assert {"edge features", "layer 1", "layer 2", "layer 3", "heads"} <= shares.keys()
+    assert list(shares)[-1].endswith("transfer and integration")
+    assert all(0 < share < 1 for share in shares.values())
+    assert sum(shares.values()) == pytest.approx(1.0)
+    assert "\n  a step: " in format_row(rows[0])
+    assert "transfer and integration" not in rows[0]["stages"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rest"), [("graph", "transfer and integration"), ("heads", "graph with transfer and integration")]
+)
+def test_what_no_part_is_named_for_is_the_rest(name: str, rest: str) -> None:
+    def work() -> None:
+        with record_function(f"orbmm: {name}"):
+            time.sleep(0.02)
+        time.sleep(0.06)
+
+    shares = measure_step_stages(work, torch.device("cpu"))
+    assert list(shares) == [name, rest]
+    assert 0.4 < shares[rest] < 0.9
+    assert measure_step_stages(lambda: time.sleep(0.01), torch.device("cpu")) == {}
+
+
+# Asks for 64 MB twenty times and frees it each time; writes how many pages the kernel had to fill in the second half.
+CHURN = """
+import resource, sys
+import numpy as np
+for turn in range(20):
+    if turn == 10:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(8_000_000)
+open(sys.argv[1], "w").write(str(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc reads these variables")
+def test_a_measuring_process_keeps_freed_memory_as_a_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def count_page_faults(variables: dict[str, str]) -> int:
+        command = [sys.executable, "-c", CHURN, os.fspath(tmp_path / "faults")]
+        assert run_apart(command, 1, 60.0, variables) is None
+        return int((tmp_path / "faults").read_text())
+
+    assert 10 * count_page_faults(KEEP_FREED_MEMORY) < count_page_faults({})
+    assert {str(KEEP_BYTES)} == set(KEEP_FREED_MEMORY.values())
+    given: list[object] = []
+    monkeypatch.setattr("orbmm.benchmark.run.run_apart", lambda *arguments: given.append(arguments[-1]) or "enough")
+    assert measure_apart(JOB, tmp_path, 60.0) == {"skipped": "enough"}
+    assert given == [KEEP_FREED_MEMORY]
+
+
+@pytest.mark.parametrize(("found", "limited"), [("cuda", 0), ("cuda:0", 0), ("cpu", 1)])
+def test_host_memory_is_limited_where_the_network_runs_on_a_cpu(
+    found: str, limited: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[None] = []
+    monkeypatch.setattr("orbmm.benchmark.measure.find_device", lambda name: torch.device(found))
+    monkeypatch.setattr("orbmm.benchmark.measure.limit_memory", lambda: calls.append(None))
+    monkeypatch.setattr("orbmm.benchmark.measure.measure", lambda *_: {"edges": 1})
+    dataclasses.replace(JOB, device="auto").write(tmp_path / "job.json")
+    assert answer_job(tmp_path / "job.json", tmp_path) == {"edges": 1}
+    assert len(calls) == limited
+
+
+def test_a_device_that_is_not_there_is_a_reason(tmp_path: Path) -> None:
+    dataclasses.replace(JOB, device="cuda:99").write(tmp_path / "job.json")
+    assert "cuda:99" in answer_job(tmp_path / "job.json", tmp_path)["skipped"]
 
 
 def test_a_case_without_its_file_is_skipped_with_the_reason(rows: list[dict]) -> None:
@@ -101,7 +181,9 @@ def test_orb_models_computes_the_same_forces_from_the_same_weights(monkeypatch) 
     assert row["largest_difference_mev_per_angstrom"] < SAME_FORCES_MEV_PER_ANGSTROM
     assert row["speed_ratio"] > 0
     assert math.isfinite(row["memory_ratio"])
-    assert "orb-models 0.5.5" in format_row(row)
+    assert row["evaluations"] == row["peer"]["evaluations"] == 1
+    assert row["peer"]["evaluation_range_s"] == [row["peer"]["evaluation_s"]] * 2
+    assert "orb-models 0.5.5" in format_row(row) and "s in 1 evaluation" in format_row(row)
 
 
 @pytest.mark.slow
@@ -159,6 +241,9 @@ BAD = {
     "--force Torch": "unknown force kind 'Torch'",
     "--peer-python python": "--against",
     "--weights a.ckpt --random-weights": "give one of them",
+    "--against orb-models --weights a.ckpt": "both sides load random weights, so leave out --weights",
+    "--against orb-models --force PythonForce": "both sides run without OpenMM, so leave out --force",
+    "--against orb-models --force none --steps 5": "both sides run without OpenMM, so leave out --steps",
 }
 
 
@@ -168,6 +253,18 @@ def test_bad_input_is_one_line(options: str, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert BAD[options] in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--force", "none"]])
+def test_a_peer_is_measured_with_and_without_a_word_about_no_force(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans: list[Plan] = []
+    monkeypatch.setattr("orbmm.benchmark.peer.run_against_peer", lambda plan, *_: plans.append(plan) or [])
+    asked = ["--against", "orb-models", "--model", "orb-v3-direct-inf-omat", *options, "--output", os.fspath(tmp_path)]
+    result = CliRunner().invoke(build_app(), ["benchmark", *asked])
+    assert result.exit_code == 0, result.output
+    assert len(plans) == 1
 
 
 @pytest.mark.slow
@@ -185,11 +282,25 @@ def test_the_runner_alone_costs_little_beside_its_forces(tmp_path: Path) -> None
 def test_the_plan_says_how_networks_are_carried_out(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Job] = []
     monkeypatch.setattr("orbmm.benchmark.run.measure_apart", lambda job, *_: asked.append(job) or {"skipped": "enough"})
-    for changes in ({"compile": True}, {"cuda_graphs": True}, {"kernels": "triton"}):
+    for changes in ({"compile": True}, {"cuda_graphs": True}, {"edges_per_block": 512}, {"kernels": "triton"}):
         (row,) = run_plan(dataclasses.replace(PLAN, **changes), lambda row: None)
         for name, value in changes.items():
             assert getattr(asked[-1], name) == row[name] == value
-    assert not asked[-1].compile and not asked[-1].cuda_graphs
+    assert not asked[-1].compile and not asked[-1].cuda_graphs and asked[-1].edges_per_block is None
+
+
+def test_the_size_of_a_block_reaches_the_network_and_the_force(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*arguments: object) -> NoReturn:
+        raise ModelError(f"{arguments[-1]}")
+
+    build_water(10).save(tmp_path / "atoms.npz")
+    job = dataclasses.replace(JOB, atoms=os.fspath(tmp_path / "atoms.npz"), edges_per_block=512)
+    monkeypatch.setattr("orbmm.benchmark.measure.load_model", refuse)
+    with pytest.raises(ModelError, match="edges_per_block=512"):
+        measure(job, tmp_path)
+    monkeypatch.setattr("orbmm.benchmark.measure.create_system", refuse)
+    with pytest.raises(ModelError, match="edges_per_block=512"):
+        time_steps(build_water(10), dataclasses.replace(job, force="PythonForce"), None)
 
 
 def test_a_network_without_named_parts_is_one_part() -> None:
