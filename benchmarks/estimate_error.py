@@ -3,7 +3,8 @@
     orbmm benchmark --model orb-v3-direct-inf-omat --random-weights --force none --output boxes
     python benchmarks/estimate_error.py boxes/benchmark.json --to benchmarks/results/estimate-error.json
 
-Two smaller boxes are needed, as `orbmm estimate` itself takes two. Prints a Markdown table.
+Two smaller boxes are needed, as `orbmm estimate` itself takes two. The head of the benchmark.json, which says where its
+cases were measured, is kept as `measured`. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import torch
+from results_file import describe_run, write_results
 
 from orbmm.benchmark.estimate import CALIBRATION_ATOMS, Way, predict, read_measured
 
@@ -48,6 +52,12 @@ def compare(path: Path) -> Iterator[dict[str, Any]]:
             }
 
 
+def read_head(path: Path) -> dict[str, Any]:
+    """Command, machine, versions and date of a benchmark.json."""
+    report = json.loads(path.read_text(encoding="utf-8"))
+    return {name: value for name, value in report.items() if name != "rows"}
+
+
 def format_row(row: dict[str, Any]) -> str:
     """One line of the table."""
     return (
@@ -66,5 +76,5 @@ if __name__ == "__main__":
     if not rows:
         parser.error(f"{arguments.benchmark} has no model with three cases of different sizes")
     print(HEADER, *map(format_row, rows), sep="\n")
-    if arguments.to:
-        arguments.to.write_text(json.dumps({"from": arguments.benchmark.name, "rows": rows}, indent=1) + "\n")
+    measured = {"from": arguments.benchmark.name, **read_head(arguments.benchmark)}
+    write_results(arguments.to, describe_run(torch.get_num_threads()), {"measured": measured, "rows": rows})

@@ -9,16 +9,14 @@ bytes takes no less than bytes over the bandwidth of the memory.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from results_file import describe_run, write_results
 from torch import Tensor
 
 from orbmm.benchmark.cases import build_water
-from orbmm.benchmark.machine import describe_machine
 from orbmm.benchmark.measure import Stopwatch
 from orbmm.graph.edges import find_edges
 from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks
@@ -100,6 +98,7 @@ if __name__ == "__main__":
     parser.add_argument("--to", type=Path)
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
+    about = describe_run(torch.get_num_threads())
     block, atoms = make_block(arguments.waters, arguments.edges, device)
     print("| step | operands | torch [µs] | compiled [µs] | Triton [µs] | least [MB] |\n|---|---|---|---|---|---|")
     rows = []
@@ -108,6 +107,4 @@ if __name__ == "__main__":
             row = measure(name, step, least_bytes, device, arguments.calls)
             rows.append({"operands": dtype_name, "edges": len(block), **row})
             print(format_row(row, dtype_name), flush=True)
-    if arguments.to:
-        about = {"command": " ".join(["python", *sys.argv]), **describe_machine()}
-        arguments.to.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    write_results(arguments.to, about, {"device": arguments.device, "rows": rows})

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import torch
+from results_file import describe_run, write_results
 
 from orbmm.benchmark.cases import build_water
 from orbmm.benchmark.job import Job
-from orbmm.benchmark.machine import describe_machine, read_peak_memory_mb
+from orbmm.benchmark.machine import read_peak_memory_mb
 from orbmm.benchmark.measure import find_weights
 from orbmm.model.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
@@ -63,10 +63,8 @@ if __name__ == "__main__":
     parser.add_argument("--to", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    about = {"command": " ".join(["python", *sys.argv]), **describe_machine()}
+    about = describe_run(arguments.threads)
     row = {"model": arguments.model, "precision": arguments.precision, "memory_mode": arguments.memory}
-    row |= {"threads": arguments.threads, **measure(arguments)}
+    row |= measure(arguments)
     print(json.dumps(row, indent=1))
-    if arguments.to:
-        arguments.to.parent.mkdir(parents=True, exist_ok=True)
-        arguments.to.write_text(json.dumps({**about, "rows": [row]}, indent=1) + "\n")
+    write_results(arguments.to, about, {"rows": [row]})
