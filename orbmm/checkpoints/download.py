@@ -61,9 +61,7 @@ def _lock_against_others(target: Path) -> Iterator[None]:
 
 def _fetch(url: str, partial: Path, target: Path) -> None:
     """Stream url into the file partial with a progress bar on stderr."""
-    columns = (TextColumn(target.name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bar = _PoochBar(progress)
+    with _show_progress(target.name) as bar:
         download = HTTPDownloader(progressbar=bar, chunk_size=1 << 18, timeout=SILENCE_SECONDS)
         try:
             download(url, str(partial), None)
@@ -72,6 +70,18 @@ def _fetch(url: str, partial: Path, target: Path) -> None:
                 f"{url} cannot be downloaded ({_explain(error, url)}): "
                 f"get the file on a machine with a network and put it at {target}, or give it as weights="
             ) from error
+
+
+@contextmanager
+def _show_progress(name: str) -> Iterator[_PoochBar | bool]:
+    """A bar on stderr; False where nobody would see it move, for rich leaves an empty line in a log at its end."""
+    console = Console(stderr=True)
+    if not (console.is_interactive or console.is_jupyter):
+        yield False
+        return
+    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _PoochBar(progress)
 
 
 class _PoochBar:

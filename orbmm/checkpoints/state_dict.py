@@ -85,7 +85,7 @@ def audit_state_dict(state_dict: Mapping[str, Tensor], required: Shapes, optiona
     used = {name: tensors[name] for name in expected}
     _refuse_not_finite(used)
     if extra_heads:
-        logger.debug("ignored heads that the network does not have: %s", ", ".join(extra_heads))
+        logger.info("ignored heads that the network does not have: %s", ", ".join(extra_heads))
     return Audit(used, tuple(unused), extra_heads)
 
 

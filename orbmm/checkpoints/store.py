@@ -36,8 +36,8 @@ class WeightsFile:
 def locate_weights(record: CheckpointRecord, weights: str | Path | None = None) -> WeightsFile:
     """The weights of a model as a file on this machine, downloaded at the first call.
 
-    weights: a local file to be used instead; it is copied into the cache under its hash.
-    Raises CheckpointError where they cannot be had or are not what was first seen.
+    weights: a local file to be used instead; it is read, then copied into the cache under its hash.
+    Raises CheckpointError where they cannot be had, hold more than tensors or are not what was first seen.
     """
     if weights is not None:
         return _register_file(Path(weights).expanduser())
@@ -108,11 +108,17 @@ def _fetch_published(record: CheckpointRecord) -> WeightsFile:
 
 
 def _register_file(source: Path) -> WeightsFile:
-    """Copy a user's weights file into the cache under its hash; the copy appears whole or not at all."""
+    """Copy a user's weights file into the cache under its hash; the copy appears whole or not at all.
+
+    It is read first: what holds no named tensors is refused by the user's own path, and no copy of it is kept.
+    """
     _check_given_file(source)
     sha256 = hash_file(source)
     target = cache_folder() / "by-hash" / f"{sha256}{source.suffix}"
     if not (target.is_file() and hash_file(target) == sha256):
+        from orbmm.checkpoints.state_dict import read_state_dict  # torch, which `orbmm models` does without
+
+        read_state_dict(source)
         with _cache_writing():
             target.parent.mkdir(parents=True, exist_ok=True)
             with appear_whole(target) as partial:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from openmm import Platform, app
 from openmm.app.element import get_by_symbol
+from openmm.app.internal.pdbx.reader import PdbxReader as pdbx
 from pdbfixer import PDBFixer
 
 from orbmm.errors import PreparationError
@@ -37,8 +38,11 @@ def read_structure(file: StructureFile) -> tuple[PDBFixer, int, tuple[str, ...]]
             else:
                 models = app.PDBxFile(io.StringIO(file.text)).getNumFrames()
                 fixer = PDBFixer(pdbxfile=io.StringIO(file.text), platform=platform)
-    except (ValueError, IndexError, KeyError, AttributeError, TypeError) as error:
-        raise PreparationError(f"{file.origin} cannot be read as a structure file: {error}") from error
+    except (ValueError, IndexError, KeyError, AttributeError, TypeError, ArithmeticError, pdbx.SyntaxError) as error:
+        # The others speak of OpenMM's code.
+        speaks = isinstance(error, (ValueError, pdbx.SyntaxError))
+        why = f": {' '.join(str(error).split())}" if speaks else "; is it whole, and of the format of its name?"
+        raise PreparationError(f"{file.origin} cannot be read as a structure file{why}") from error
     if fixer.topology.getNumAtoms() == 0:
         raise PreparationError(f"{file.origin} holds no atoms")
     told = (sentence for kind in oddities.values() for sentence in join_few(kind))

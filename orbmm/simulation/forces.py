@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,10 +56,10 @@ class NetworkForces:
     """The network that the settings name. Imports wait until they are used, so that reading a run needs no torch."""
 
     def settle(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
-        """Whether the network is compiled; the rest means the same for every run."""
-        from orbmm.forces.worth_compiling import decide_compile
+        """See orbmm.forces.settle."""
+        from orbmm.forces.settle import settle_model
 
-        return dataclasses.replace(model, compile=decide_compile(model, atoms, steps))
+        return settle_model(model, atoms, steps)
 
     def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
         """The System of orbmm.forces."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
-from orbmm.errors import RunError
+from orbmm.errors import OrbmmError, OutOfMemory, RunError
 from orbmm.preparation.electrons import refuse_impossible_multiplicity
 from orbmm.settings import Settings, override_settings
 from orbmm.simulation.doubts import tell_doubts
-from orbmm.simulation.folder import claim_folder, describe_run, explain_disk_errors
+from orbmm.simulation.folder import RunFolder, claim_folder, describe_run, explain_disk_errors
 from orbmm.simulation.forces import ConfidenceSource, ForceSource, NetworkForces
 from orbmm.simulation.foresight import check_stages
 from orbmm.simulation.guard.memory import explain_memory_errors
 from orbmm.simulation.interruption import Interruption
+from orbmm.simulation.lock import LOCK_NAME
 from orbmm.simulation.platform import find_platform
 from orbmm.simulation.progress import OnProgress, ignore_progress
 from orbmm.simulation.record import list_facts
@@ -51,7 +55,8 @@ def start_run(
 
     forces: where the System comes from; the network of the settings unless given
     max_hours: wall-clock time after which the run saves and ends; resumed, it is the same run
-    Raises RunError for a missing file or a run folder in use, UnstableRun if the dynamics goes wrong.
+    Raises RunError for a missing file or a run folder in use, UnstableRun if the dynamics goes wrong. Where the start
+    itself is refused, such as atoms on top of each other, a folder that was made for it is removed again.
     """
     forces = forces if forces is not None else NetworkForces()
     interruption = Interruption(max_hours)
@@ -68,12 +73,52 @@ def start_run(
     stage_system = StageSystem(system, start, settings.run.seed, platform)
     check_stages(settings, stage_system)
     path = find_output(settings)
-    with explain_disk_errors(path), claim_folder(path) as folder, interruption:
-        identity = forces.identify(settings.model)
-        describe_run(folder, settings, list_facts(settings, system, platform, identity))
-        tell_doubts(settings, start.topology, record)
-        reached = run_stages(Run(folder, settings, stage_system, confidence, on_progress), interruption)
+    with explain_disk_errors(path):
+        is_new = not path.exists()
+        with claim_folder(path) as folder, _withdraw_refused_start(folder, is_new), interruption:
+            identity = forces.identify(settings.model)
+            describe_run(folder, settings, list_facts(settings, system, platform, identity))
+            tell_doubts(settings, start.topology, record)
+            reached = run_stages(Run(folder, settings, stage_system, confidence, on_progress), interruption)
     return make_outcome(folder.path, settings, reached)
+
+
+@contextlib.contextmanager
+def _withdraw_refused_start(folder: RunFolder, is_new: bool) -> Iterator[None]:
+    """Remove the folder where its start is refused and nothing was computed that could be gone on from.
+
+    Else the same command on the mended file would find the bad start in its way, and `orbmm resume` would run its copy.
+    is_new: whether this call made the folder; one from before stays
+    """
+    try:
+        yield
+    except (RunError, OutOfMemory):  # of disk and memory: their sentences say how to resume
+        raise
+    except OrbmmError:
+        with contextlib.suppress(OSError):  # the reason of the refusal matters more
+            if is_new and _holds_only_a_start(folder):
+                folder.record.unlink(missing_ok=True)  # first: without it, what a kill leaves may be taken over
+                shutil.rmtree(folder.path)
+        raise
+
+
+def _holds_only_a_start(folder: RunFolder) -> bool:
+    """Whether nothing lies there but what is written before the first frame and checkpoint: inputs, topologies, headers."""
+    paths = (
+        folder.settings,
+        folder.record,
+        folder.topology,
+        folder.frame_topology,
+        folder.table,
+        folder.equilibration_table,
+        folder.confidence.with_suffix(".json"),
+    )
+    known = {LOCK_NAME, "input", *(path.name for path in paths)}
+    return not any(_holds_something(entry) for entry in folder.path.iterdir() if entry.name not in known)
+
+
+def _holds_something(path: Path) -> bool:
+    return any(path.iterdir()) if path.is_dir() else path.stat().st_size > 0
 
 
 def open_confidence(forces: ForceSource, settings: Settings, start: Start) -> ConfidenceSource | None:

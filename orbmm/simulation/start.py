@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import openmm
 from openmm import app, unit
+from openmm.app.internal.pdbx.reader import PdbxReader as pdbx  # where its two errors are defined
 
 from orbmm.errors import RunError, StructureError
 from orbmm.settings.system import SystemSettings
-from orbmm.simulation.start_box import drop_placeholder_box, refuse_overfull_box
+from orbmm.simulation.start_box import drop_placeholder_box, refuse_impossible_box, refuse_overfull_box
 
 _READERS = {".pdb": app.PDBFile, ".ent": app.PDBFile, ".cif": app.PDBxFile, ".mmcif": app.PDBxFile}
+# What OpenMM's readers raise on torn files without a word about the file: it is all about their code.
+_MUTE_ERRORS = (KeyError, IndexError, TypeError, AttributeError, ArithmeticError, pdbx.PdbxError)
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,15 @@ def _read_structure(path: Path) -> Start:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise StructureError(f"{path}: the suffix must be one of {', '.join(_READERS)}")
+    refuse_impossible_box(path)
     try:
         with path.open(encoding="utf-8", errors="replace") as stream:  # old files hold names in other encodings
             structure = reader(stream)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, UnicodeDecodeError) as error:
-        raise StructureError(f"{path}: no atoms can be read from this {path.suffix.lower()} file ({error})") from error
+    except (*_MUTE_ERRORS, ValueError, pdbx.SyntaxError) as error:
+        raise StructureError(
+            f"{path}: no atoms can be read from this {path.suffix.lower()} file{_quote_reason(error)}; "
+            "is it whole, and of that format?"
+        ) from error
     if structure.topology.getNumAtoms() == 0:
         raise StructureError(f"{path}: holds no atoms")
     positions = _strip_unit(structure.getPositions(asNumpy=True), unit.nanometer)
@@ -57,6 +64,14 @@ def _read_structure(path: Path) -> Start:
     if len(wrong):
         raise StructureError(f"{path}: the coordinates of atom {wrong[0]} (counted from 0) are no finite numbers")
     return Start(structure.topology, positions)
+
+
+def _quote_reason(error: Exception) -> str:
+    """What OpenMM says of the file, such as "Misaligned residue name", in brackets; nothing where it speaks of its code."""
+    if isinstance(error, _MUTE_ERRORS):
+        return ""
+    text = f"line {error.lineNumber}: {error.text}" if isinstance(error, pdbx.SyntaxError) else str(error)
+    return f" ({' '.join(text.split())})"
 
 
 def _apply_state(start: Start, path: Path) -> Start:

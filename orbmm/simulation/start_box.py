@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,65 @@ from orbmm.errors import StructureError
 
 # Diamond has the least of all solids at ordinary pressure, 5.67 Å³ an atom; water and protein have 10.
 LEAST_VOLUME_PER_ATOM_ANGSTROM3 = 4.0
+
+_CRYST1_COLUMNS = ((6, 15), (15, 24), (24, 33), (33, 40), (40, 47), (47, 54))
+_CELL_ENTRIES = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+
+
+def refuse_impossible_box(path: Path) -> None:
+    """Raise StructureError for a box in a PDB or mmCIF file that is none, before OpenMM reads it.
+
+    OpenMM drops a box with one length of 0 in silence, and meets other impossible ones with words of mathematics.
+    """
+    pdb = path.suffix.lower() in (".pdb", ".ent")
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        for place, words in _list_cryst1(stream) if pdb else _list_cell(stream):
+            if not (_is_possible(words) or (pdb and _is_absent(words))):
+                raise StructureError(
+                    f"{path}: {place} gives no possible box: {' '.join(words)}; expected three lengths above 0 Å and "
+                    f"three angles that close a cell{', or lengths of 0 for no box at all' if pdb else ''}"
+                )
+
+
+def _list_cryst1(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Where each box of a PDB file stands, as far as OpenMM reads it, and its six words."""
+    for number, line in enumerate(lines, start=1):
+        if line.startswith("END"):
+            return
+        if line.startswith("CRYST1"):
+            yield f"CRYST1 in line {number}", [line[first:last].strip() for first, last in _CRYST1_COLUMNS]
+
+
+def _list_cell(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """The same of an mmCIF file, where it names all six on lines of their own."""
+    found: dict[str, tuple[int, str]] = {}
+    for number, line in enumerate(lines, start=1):
+        words = line.split()
+        if len(words) == 2 and words[0].startswith("_cell."):
+            found.setdefault(words[0].removeprefix("_cell."), (number, words[1].strip("'\"")))
+    if all(entry in found for entry in _CELL_ENTRIES):
+        yield f"_cell in line {found['length_a'][0]}", [found[entry][1] for entry in _CELL_ENTRIES]
+
+
+def _is_absent(words: list[str]) -> bool:
+    numbers = _read_numbers(words)
+    return numbers is not None and not numbers[:3].any()
+
+
+def _is_possible(words: list[str]) -> bool:
+    """Whether three lengths [Å] and three angles [degrees] span a volume."""
+    numbers = _read_numbers(words)
+    if numbers is None or not np.isfinite(numbers).all() or (numbers <= 0.0).any() or (numbers[3:] >= 180.0).any():
+        return False
+    cosines = np.cos(np.radians(numbers[3:]))
+    return bool(1.0 - (cosines**2).sum() + 2.0 * cosines.prod() > 0.0)  # squared volume of a cell of unit lengths
+
+
+def _read_numbers(words: list[str]) -> np.ndarray | None:
+    try:
+        return np.array([float(word) for word in words])
+    except ValueError:
+        return None
 
 
 def drop_placeholder_box(topology: app.Topology) -> None:

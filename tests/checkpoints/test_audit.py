@@ -102,7 +102,7 @@ def test_extra_heads_are_listed_and_ignored(make_official, caplog):
         "heads.charges.mlp.NN-0.weight": torch.ones(2, 2),
         "heads.charges.normalizer.bn.running_mean": torch.ones(1),
     }
-    with caplog.at_level(logging.DEBUG, "orbmm"):
+    with caplog.at_level(logging.INFO, "orbmm"):
         audit = audit_state_dict({**official.tensors, **extra}, official.used)
     assert audit.extra_heads == ("charges",)
     assert audit.used.keys() == official.used.keys()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -36,6 +37,31 @@ def test_random_official_weights_pass_audit_and_comparison(name, repository, tmp
     compared = [check for check in checks if check["difference"] is not None]
     assert len(compared) >= 6 and all(check["difference"] <= check["allowed"] for check in compared)
     assert not cache.exists()
+
+
+@pytest.fixture
+def script(repository):
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location("check", repository / "scripts" / "check_official_weights.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["check"] = module  # its dataclasses look their module up
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["check"]
+
+
+def test_energies_that_were_not_compared_are_listed_and_do_not_count_as_passed(script):
+    checks = list(script.compare_with_references(find_record("orb-v3-conservative-omol"), {}))
+    assert [(check.passed, check.what) for check in checks] == [
+        (None, "not compared: reference energy of toluene"),
+        (None, "not compared: reference energy of toluene"),
+        (None, "not compared: reference energy of alanine box"),
+    ]
+    assert "charge -1, multiplicity 3; needs --toluene, openmm-ml's test/data/toluene" in checks[1].remark
+    assert not any(script.is_enough(check, without_references=False) for check in checks)
+    assert all(script.is_enough(check, without_references=True) for check in checks)
+    assert not script.is_enough(script.Check("model", "audit", False), without_references=True)
+    assert script.show(checks).row_count == 3
 
 
 def test_random_weights_do_not_pass_for_the_published_ones(repository, tmp_path, make_official):

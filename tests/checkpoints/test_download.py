@@ -113,6 +113,14 @@ def test_a_file_put_by_hand_where_the_error_says_is_used(server, record):
     assert server.asked == []
 
 
+def test_off_a_terminal_nothing_is_drawn(server, record, capsys):
+    locate_weights(record)
+    server.status = 404
+    with pytest.raises(CheckpointError):
+        locate_weights(replace(record, url=server.url.replace("orb-test", "orb-none")))
+    assert capsys.readouterr() == ("", "")
+
+
 def test_two_processes_at_once_download_once(server, record, cache):
     server.seconds = 0.5
     code = (

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from orbmm.checkpoints.catalog import find_record, list_models
 from orbmm.checkpoints.checksum import appear_whole, hash_file
@@ -113,6 +114,26 @@ def test_a_torn_or_foreign_file_is_refused_by_its_own_name_and_not_kept(weights,
     weights.write_text("ATOM      1  N   ALA A   1")
     with pytest.raises(CheckpointError, match="mine.ckpt is torn or no weights file"):
         locate_weights(RECORD, weights)
+    assert not cache.exists()
+
+
+class Bomb:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+@pytest.mark.parametrize("kind", ["bomb", "training checkpoint"])
+def test_a_file_with_more_than_tensors_is_refused_by_its_own_name_and_not_kept(kind, tmp_path, cache):
+    more = {"bomb": Bomb(tmp_path / "hole")} if kind == "bomb" else {"epoch": 3}
+    torch.save({"weight": torch.ones(2), **more}, tmp_path / "mine.ckpt")
+    with pytest.raises(CheckpointError, match=f"^{tmp_path}/mine.ckpt (is no weights file|holds epoch)"):
+        locate_weights(RECORD, tmp_path / "mine.ckpt")
+    assert not (tmp_path / "hole").exists()
     assert not cache.exists()
 
 

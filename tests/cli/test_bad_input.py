@@ -58,6 +58,14 @@ def write_inputs(folder: Path) -> None:
         "radical.toml": SYSTEM + '[model]\nname = "orb-v3-direct-omol"\ncharge = 1\nmultiplicity = 1\n',
         "small.toml": SYSTEM.replace("water.pdb", "small.pdb"),
         "small.pdb": WATER.replace("18.000", " 2.000"),
+        "flat.toml": SYSTEM.replace("water.pdb", "flat.pdb"),
+        "flat.pdb": WATER.replace("CRYST1   18.000", "CRYST1    0.000"),
+        "nan-box.toml": SYSTEM.replace("water.pdb", "nan-box.pdb"),
+        "nan-box.pdb": WATER.replace("CRYST1   18.000", "CRYST1      nan"),
+        "angles.toml": SYSTEM.replace("water.pdb", "angles.pdb"),
+        "angles.pdb": WATER.replace("90.00  90.00  90.00", "30.00  30.00 120.00"),
+        "broken.toml": SYSTEM.replace("water.pdb", "broken.cif"),
+        "broken.cif": "data_broken\nloop_\n_atom_sites.id\n1\n",
         "gone.toml": SYSTEM.replace("water.pdb", "gone.pdb"),
         "no-structure.toml": '[system]\nname = "water"\n',
         "zinc.toml": SYSTEM.replace("water.pdb", "zinc.pdb"),
@@ -119,6 +127,10 @@ BAD = {
     "run omol.toml": "needs charge and multiplicity",
     "run radical.toml": "9 electrons have an even multiplicity, at least 2",
     "run small.toml": "leaves 2.7 Å³ to each of 3 atoms",
+    "run flat.toml": "flat.pdb: CRYST1 in line 1 gives no possible box: 0.000 18.000 18.000 90.00",
+    "run nan-box.toml": "nan-box.pdb: CRYST1 in line 1 gives no possible box: nan 18.000",
+    "run angles.toml": "angles.pdb: CRYST1 in line 1 gives no possible box: 18.000 18.000 18.000 30.00 30.00 120.00",
+    "run broken.toml": "broken.cif: no atoms can be read from this .cif file; is it whole",
     "run gone.toml": "gone.pdb",
     "run no-structure.toml": "orbmm prepare",
     "run zinc.toml": "Zn",
@@ -201,6 +213,14 @@ def test_it_is_named_in_the_only_line_on_stderr(words: str, inputs: Path, monkey
     assert len(result.stderr.splitlines()) == 1, result.stderr
     assert result.stderr.startswith("error: ")
     assert BAD[words].format(here=inputs) in result.stderr
+
+
+def test_the_same_command_goes_on_with_the_mended_file(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_words("run overlap.toml", monkeypatch).exit_code == 2
+    assert not (inputs / "runs" / "water").exists()
+    (inputs / "overlap.pdb").write_text(WATER)
+    result = run_words("run overlap.toml --steps 1 --no-analyze", monkeypatch)
+    assert result.exit_code == 0, (result.output, result.exception)
 
 
 def test_a_warning_would_be_seen_on_stderr(inputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
+
 import numpy as np
 import pytest
+import torch
 
-from orbmm.doctor import self_test, versions
+from orbmm.doctor import searches, self_test, versions
 from orbmm.doctor.devices import check_platforms
 from orbmm.doctor.diagnose import diagnose
 from orbmm.doctor.finding import Finding, State
 from orbmm.doctor.searches import check_searches
 from orbmm.doctor.self_test import try_force
+from orbmm.graph.edges import EdgeList
 from orbmm.graph.search.brute_force import search_brute_force
+from orbmm.graph.search.choose import METHODS
 from orbmm.graph.search.protocol import Candidates
 
 
@@ -59,3 +65,42 @@ def test_a_search_that_loses_edges_is_found(monkeypatch: pytest.MonkeyPatch) -> 
     states = {finding.subject: finding.state for finding in check_searches()}
     assert states["brute_force"] is State.GOOD
     assert states["kd_tree"] is State.BROKEN
+
+
+@pytest.fixture
+def cuml(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cuML that can be imported and is asked for nothing."""
+    package, neighbors = ModuleType("cuml"), ModuleType("cuml.neighbors")
+    package.neighbors = neighbors
+    monkeypatch.setitem(sys.modules, "cuml", package)
+    monkeypatch.setitem(sys.modules, "cuml.neighbors", neighbors)
+
+
+@pytest.mark.usefixtures("cuml")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is present")
+def test_a_search_that_needs_a_gpu_is_no_defect_of_a_machine_without_one() -> None:
+    finding = next(finding for finding in check_searches() if finding.subject == "ball_cover")
+    assert finding.state is State.LIMITED
+    assert "needs its atoms on a CUDA device, got cpu" in finding.seen
+
+
+def test_searches_are_tried_on_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def search_edges(name: str, device: str) -> EdgeList:
+        tried.append((name, device))
+        return EdgeList(*torch.zeros(3, 1, dtype=torch.int64))
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(searches, "_search", search_edges)
+    assert {finding.state for finding in check_searches()} == {State.GOOD}
+    assert tried == [("brute_force", "cpu"), *((name, "cuda") for name in METHODS)]
+
+
+def test_an_error_of_the_gpu_is_a_finding_of_its_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> Candidates:
+        raise RuntimeError("CUDA error: no kernel image is available\nCompile with another TORCH_USE_CUDA_DSA")
+
+    monkeypatch.setattr("orbmm.graph.search.cell_list.search_cell_list", fail)
+    broken = [finding for finding in check_searches() if finding.state is State.BROKEN]
+    assert broken == [Finding("cell_list", State.BROKEN, "CUDA error: no kernel image is available")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from oracles.structures import MAKERS
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import CheckpointError, DeviceError, ModelError, OrbmmError, StructureError
-from orbmm.model.assemble import make_network
+from orbmm.model.assemble import assemble_network, make_network
 from orbmm.model.composition import compose
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
@@ -99,6 +100,20 @@ def test_weights_of_another_architecture_are_refused(
     path = tmp_path / "other.ckpt"
     torch.save(randomize_state_dict(make_network(record).state_dict(), seed=1, omol=False), path)
     refuse(CheckpointError, "orb|Orb|heads|shape", load_model, "orb-v3-direct-inf-omat", weights=path, device="cpu")
+
+
+def test_a_head_that_the_file_lacks_is_warned_of_and_one_too_many_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    record = replace(find_record("orb-v3-direct-inf-omat"), architecture=NARROW)
+    tensors = randomize_state_dict(make_network(record).state_dict(), seed=1, omol=False)
+    bare = {name: tensor for name, tensor in tensors.items() if not name.startswith(("heads.stress", "heads.conf"))}
+    with caplog.at_level(logging.INFO, "orbmm"):
+        assemble_network(record, {**bare, "heads.charges.mlp.NN-0.weight": torch.ones(2, 2)})
+    told = {(each.levelname, each.getMessage()) for each in caplog.records}
+    assert told == {
+        ("WARNING", f"{record.name}: the weights file has no confidence head, so the model gives no confidence"),
+        ("WARNING", f"{record.name}: the weights file has no stress head, so the model gives no stress"),
+        ("INFO", "ignored heads that the network does not have: charges"),
+    }
 
 
 @pytest.mark.parametrize("number", [0, -1, 119])

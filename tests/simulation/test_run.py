@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import mdtraj
 import numpy as np
@@ -12,9 +14,11 @@ import openmm
 import pytest
 from openmm import app, unit
 
-from orbmm.errors import RunError, StructureError
+from orbmm.errors import OutOfMemory, RunError, StructureError
 from orbmm.settings import Settings, override_settings, read_settings
+from orbmm.simulation.dynamics import Dynamics
 from orbmm.simulation.forces import ForceSource
+from orbmm.simulation.resume import resume_run
 from orbmm.simulation.run import start_run
 
 Forces = Callable[..., ForceSource]
@@ -146,6 +150,65 @@ def test_bad_inputs_end_in_one_sentence(settings: Settings, classical_forces: Fo
             start_run(override_settings(settings, {"system": changes}), forces=classical_forces())
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def _refuse_start(error: Exception, forces: Forces, monkeypatch: pytest.MonkeyPatch) -> ForceSource:
+    """Forces with which the first evaluation ends in an error, after all files of a start were written."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(Dynamics, "observe", refuse)
+    return forces()
+
+
+def test_the_folder_of_a_refused_start_does_not_bar_the_way(
+    settings: Settings, classical_forces: Forces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overlap = StructureError("atoms 0 and 1 lie on top of each other")
+    with monkeypatch.context() as patch, pytest.raises(StructureError, match="on top of each other"):
+        start_run(settings, forces=_refuse_start(overlap, classical_forces, patch))
+    assert not settings.run.output.exists()
+    assert start_run(settings, forces=classical_forces()).finished
+
+
+def test_the_folder_of_a_refused_start_stays_where_it_is_older_or_holds_more(
+    settings: Settings, classical_forces: Forces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave_rescue(*_: object) -> NoReturn:
+        (settings.run.output / "rescue" / "step-0").mkdir(parents=True)
+        raise StructureError("atoms 0 and 1 lie on top of each other")
+
+    settings.run.output.mkdir()
+    forces = _refuse_start(StructureError("refused"), classical_forces, monkeypatch)
+    with pytest.raises(StructureError, match="refused"):
+        start_run(settings, forces=forces)
+    assert (settings.run.output / "run.json").is_file(), "older"
+    shutil.rmtree(settings.run.output)
+    monkeypatch.setattr(Dynamics, "observe", leave_rescue)
+    with pytest.raises(StructureError, match="on top of each other"):
+        start_run(settings, forces=forces)
+    assert (settings.run.output / "rescue").is_dir(), "with something to look at"
+
+
+def test_a_run_that_ends_for_want_of_memory_can_be_resumed(
+    settings: Settings, classical_forces: Forces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(OutOfMemory):
+        start_run(settings, forces=_refuse_start(OutOfMemory("no room"), classical_forces, patch))
+    assert resume_run(settings.run.output, forces=classical_forces()).finished
+
+
+def test_a_refusal_after_the_first_frame_leaves_what_there_is(
+    settings: Settings, classical_forces: Forces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise StructureError("an atom flew away")
+
+    with monkeypatch.context() as patch, pytest.raises(StructureError):
+        patch.setattr(Dynamics, "advance", refuse)
+        start_run(settings, forces=classical_forces())
+    assert resume_run(settings.run.output, forces=classical_forces()).finished
 
 
 def test_an_absent_platform_is_refused_by_name(settings: Settings, classical_forces: Forces) -> None:

@@ -118,3 +118,60 @@ def test_a_box_that_cannot_hold_its_atoms_is_refused(tmp_path: Path) -> None:
         read_start(_write_box(tmp_path, 1.5))
     assert "\n" not in str(error.value)
     assert read_start(_write_box(tmp_path, 1.79)).topology.getPeriodicBoxVectors() is not None, "diamond"
+
+
+def _write_words(folder: Path, *words: str, suffix: str = ".pdb") -> SystemSettings:
+    """A structure file with these six words for its box."""
+    path = folder / f"box{suffix}"
+    if suffix == ".pdb":
+        lengths, angles = "".join(f"{word:>9s}" for word in words[:3]), "".join(f"{word:>7s}" for word in words[3:])
+        path.write_text(f"REMARK\nCRYST1{lengths}{angles} P 1\n" + ATOM.format(name="O", residue="HOH", element="O"))
+    else:
+        names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+        path.write_text(
+            "data_box\n" + "".join(f"_cell.{name} {word}\n" for name, word in zip(names, words, strict=True))
+        )
+    return SystemSettings(name="box", structure=path)
+
+
+IMPOSSIBLE = {
+    "one length of 0": "0 18 18 90 90 90",
+    "two lengths of 0": "18 0 0 90 90 90",
+    "no number": "nan 18 18 90 90 90",
+    "no length": "-18 -18 18 90 90 90",
+    "no end": "18 inf 18 90 90 90",
+    "no word": "18 18 18 90 90 ninety",
+    "angles of 0": "18 18 18 0 0 0",
+    "angles that do not close": "18 18 18 30 30 120",
+    "a half turn": "18 18 18 90 90 180",
+}
+
+
+@pytest.mark.parametrize("words", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+@pytest.mark.parametrize(("suffix", "place"), [(".pdb", "CRYST1 in line 2"), (".cif", "_cell in line 2")])
+def test_a_box_that_spans_nothing_is_refused_with_its_line(words: str, suffix: str, place: str, tmp_path: Path) -> None:
+    settings = _write_words(tmp_path, *words.split(), suffix=suffix)
+    with pytest.raises(StructureError, match=f"box{suffix}: {place} gives no possible box: {words};") as error:
+        read_start(settings)
+    assert "\n" not in str(error.value)
+
+
+def test_a_box_with_slanted_sides_is_possible(tmp_path: Path) -> None:
+    settings = _write_words(tmp_path, *["18", "18", "18", "60", "60", "90"])
+    assert read_start(settings).topology.getPeriodicBoxVectors() is not None
+
+
+TORN = {
+    "no atoms": ("loop_\n_atom_sites.id\n1\n", "file; is it whole"),
+    "a short row": ("loop_\n_atom_site.id\n_atom_site.Cartn_x\n1 2.0\n3\n", "file; is it whole"),
+    "a loop of nothing": ("loop_\n1 2\n", r"file \(line 3: Unexpected token in loop_ declaration\); is it whole"),
+    "an open quote": ("'torn\n", r"file \(line 2: Unrecognized syntax element: 'torn\); is it whole"),
+}
+
+
+@pytest.mark.parametrize(("text", "sentence"), TORN.values(), ids=TORN)
+def test_a_torn_mmcif_file_is_answered_without_words_of_python(text: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "torn.cif"
+    path.write_text("data_torn\n" + text)
+    with pytest.raises(StructureError, match="torn.cif: no atoms can be read from this .cif " + sentence):
+        read_start(SystemSettings(name="torn", structure=path))
