@@ -56,11 +56,11 @@ def train(
     frames: Sequence[Frame],
     folder: Path,
     settings: TrainingSettings,
-    start: Path | None = None,
+    start: Sequence[Path] = (),
 ) -> Path:
     """Train the network of a record, or go on with what the folder holds; returns the weights file.
 
-    start: weights to begin with instead of random ones; their reference energies and scales stay.
+    start: weights to begin with instead of random ones, of several their mean; their reference energies and scales stay.
 
     The shipped weights are the exponential average over the steps, written as safetensors with official names.
     """
@@ -68,8 +68,8 @@ def train(
     network = make_network(record).float()
     _initialise(network, settings.seed)
     set_statistics(network, frames)
-    if start is not None:
-        network.load_state_dict(load_file(start))
+    if start:
+        network.load_state_dict(average_weights(start))
     average = deepcopy(network).requires_grad_(False)
     graphs = [prepare_frame(frame, record.architecture, record.max_neighbors) for frame in frames]
     optimizer = MixedOptimizer(network, settings.learning_rate, settings.steps)
@@ -97,6 +97,15 @@ def train(
             _save(saved, network, average, optimizer, step + 1)
             write_weights(average, folder / f"{record.name}.safetensors")
     return folder / f"{record.name}.safetensors"
+
+
+def average_weights(files: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of weights files of one network, tensor by tensor."""
+    states = [load_file(file) for file in files]
+    return {
+        name: torch.stack([state[name].double() for state in states]).mean(dim=0).to(tensor.dtype)
+        for name, tensor in states[0].items()
+    }
 
 
 def write_weights(network: Orb, path: Path) -> None:

@@ -16,6 +16,8 @@ import openmm
 from matplotlib.figure import Figure
 from openmm import app, unit
 
+from orbmm.checkpoints.catalog import find_record
+from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.forces.system import create_system
 from orbmm.settings import ModelSettings
 from orbmm.units import EV_PER_KJ_PER_MOL
@@ -70,11 +72,13 @@ if __name__ == "__main__":
     parser.add_argument("--to", type=Path, default=Path("docs/embedded"))
     parser.add_argument("--length-ps", type=float, default=2.0)
     arguments = parser.parse_args()
+    keep_freed_memory()
     time_ps, energy, atoms = conserve(arguments.run, arguments.length_ps)
     slope = float(np.polyfit(time_ps, energy, 1)[0])
     arguments.to.mkdir(parents=True, exist_ok=True)
     summary = {
         "model": MODEL,
+        "weights_sha256": find_record(MODEL).sha256,
         "atoms": atoms,
         "length_ps": arguments.length_ps,
         "drift_meV_atom_ps": slope,

@@ -80,6 +80,7 @@ if __name__ == "__main__":
     arguments.to.mkdir(parents=True, exist_ok=True)
     summary = {
         "model": arguments.model,
+        "weights_sha256": recording.record["weights_sha256"],
         "length_ps": arguments.length_ps,
         "stopped": recording.stopped,  # the guard's sentence without the folders of this machine
         "discard_ps": DISCARD_PS,

@@ -15,14 +15,14 @@ import torch
 from matplotlib.figure import Figure
 
 from orbmm.model.load import load_model
+from orbmm.model.potential import Potential
 from orbmm.training.batches import prepare_frame
 from orbmm.training.dataset import read_frames
 from orbmm.training.loop import iterate_errors
 
 
-def collect(name: str, weights: Path | None, files: list[Path]) -> dict[str, dict[str, np.ndarray]]:
+def collect(potential: Potential, files: list[Path]) -> dict[str, dict[str, np.ndarray]]:
     """Force errors of water and solute atoms, labels, and energy errors, by kind of frame."""
-    potential = load_model(name, weights=weights, device="cpu", precision="float32-highest")
     groups: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
     for frame in (frame for path in files for frame in read_frames(path)):
         graph = prepare_frame(frame, potential.record.architecture, potential.record.max_neighbors)
@@ -77,8 +77,13 @@ if __name__ == "__main__":
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--to", type=Path)
     arguments = parser.parse_args()
-    groups = collect(arguments.model, arguments.weights, arguments.frames)
-    summary = {group: summarise(parts) for group, parts in sorted(groups.items())}
+    potential = load_model(arguments.model, arguments.weights, device="cpu", precision="float32-highest")
+    groups = collect(potential, arguments.frames)
+    summary = {
+        "model": arguments.model,
+        "weights_sha256": potential.weights_sha256,
+        "groups": {group: summarise(parts) for group, parts in sorted(groups.items())},
+    }
     print(json.dumps(summary, indent=1))
     if arguments.to:
         arguments.to.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,9 @@ if __name__ == "__main__":
     parser.add_argument("--huber-delta", type=float, default=defaults.huber_delta)
     parser.add_argument("--edges-per-batch", type=int, default=defaults.edges_per_batch)
     parser.add_argument("--seed", type=int, default=defaults.seed)
-    parser.add_argument("--start", type=Path, help="weights to begin with")
+    parser.add_argument(
+        "--start", type=Path, nargs="+", default=(), help="weights to begin with; of several, their mean"
+    )
     parser.add_argument("--groups", nargs="+", help="train on groups that begin so, such as box water drop")
     parser.add_argument("--compile", action="store_true", help="faster steps after some minutes; needs a C++ compiler")
     parser.add_argument("--threads", type=int, default=1)

@@ -17,7 +17,7 @@ from orbmm.model.orb import Prediction
 from orbmm.training import loop
 from orbmm.training.batches import join_graphs, prepare_frame, random_rotation
 from orbmm.training.dataset import Frame, read_frames, write_frames
-from orbmm.training.loop import TrainingSettings, train
+from orbmm.training.loop import TrainingSettings, average_weights, train
 from orbmm.training.losses import LossWeights, weigh_errors
 from orbmm.training.statistics import fit_reference_energies
 
@@ -159,3 +159,16 @@ def _pull_together(positions: np.ndarray) -> np.ndarray:
     oxygen, first, second = positions.reshape(-1, 3, 3).transpose(1, 0, 2)
     pull = 0.5 * (first + second) - oxygen
     return np.stack([pull, -0.5 * pull, -0.5 * pull], axis=1).reshape(-1, 3)
+
+
+def test_a_training_that_begins_with_two_files_begins_with_their_mean(frames: list[Frame], tmp_path: Path) -> None:
+    record = find_record(MODELS[0])
+    short = TrainingSettings(steps=2, edges_per_batch=100)
+    ends = [train(record, frames, tmp_path / str(seed), replace(short, seed=seed)) for seed in (1, 2)]
+    mean = average_weights(ends)
+    first, second = (load_file(end) for end in ends)
+    for name, tensor in mean.items():
+        torch.testing.assert_close(tensor, (first[name] + second[name]) / 2)
+    assert any(not torch.equal(first[name], tensor) for name, tensor in mean.items())
+    none = train(record, frames, tmp_path / "none", replace(short, steps=1, learning_rate=0.0), ends)
+    torch.testing.assert_close(load_file(none), mean, atol=1e-6, rtol=1e-5)

@@ -1,0 +1,83 @@
+"""What README and the model card say of the embedded networks is what was measured on the weights that ship."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from orbmm.checkpoints.catalog import find_record
+
+CONSERVATIVE, DIRECT = "orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"
+
+
+def read_kept(repository: Path, name: str) -> dict:
+    return json.loads((repository / "docs" / "embedded" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def read_row(text: str, start: str) -> str:
+    (line,) = (line for line in text.splitlines() if line.startswith(f"| {start}"))
+    return line
+
+
+@pytest.fixture
+def card(repository: Path) -> str:
+    return (repository / "docs" / "model-card.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name", ["drift", *(f"{kind}-{model}" for kind in ("errors", "dynamics") for model in (CONSERVATIVE, DIRECT))]
+)
+def test_figures_were_measured_on_the_weights_that_ship(name: str, repository: Path) -> None:
+    kept = read_kept(repository, name)
+    assert kept["weights_sha256"] == find_record(kept["model"]).sha256
+
+
+@pytest.mark.parametrize(
+    ("row", "group", "number"),
+    [
+        ("force on water atoms, held-out peptide box", "held-box-ala", "water_mae_meV_A"),
+        ("force on peptide atoms, held-out peptide box", "held-box-ala", "peptide_mae_meV_A"),
+        ("force, held-out water box", "held-water", "water_mae_meV_A"),
+        ("force on water atoms, own dynamics", "held-own", "water_mae_meV_A"),
+        ("force on peptide atoms, own dynamics", "held-own", "peptide_mae_meV_A"),
+    ],
+)
+def test_the_card_tells_the_errors_as_they_were_measured(
+    row: str, group: str, number: str, card: str, repository: Path
+) -> None:
+    measured = [read_kept(repository, f"errors-{model}")["groups"][group][number] for model in (CONSERVATIVE, DIRECT)]
+    assert re.findall(r"(\d+) meV", read_row(card, row)) == [f"{error:.0f}" for error in measured]
+
+
+def test_the_conservative_network_meets_its_gates(repository: Path) -> None:
+    groups = read_kept(repository, f"errors-{CONSERVATIVE}")["groups"]
+    assert max(group["water_mae_meV_A"] for group in groups.values()) <= 60
+    assert max(group["peptide_mae_meV_A"] for group in groups.values() if "peptide_mae_meV_A" in group) <= 120
+    assert max(group["energy_mae_meV_atom"] for group in groups.values()) <= 2
+    assert abs(read_kept(repository, "drift")["drift_meV_atom_ps"]) <= 0.5
+
+
+@pytest.mark.parametrize("model", [CONSERVATIVE, DIRECT])
+def test_twenty_picoseconds_were_stable_at_300_kelvin(model: str, card: str, repository: Path) -> None:
+    kept = read_kept(repository, f"dynamics-{model}")
+    assert kept["length_ps"] == 20 and kept["stopped"] is None and kept["verdict"].startswith("stable")
+    temperature = kept["results"]["temperature"]["numbers"]
+    mean, error = (temperature[name]["value"] for name in ("mean", "mean_error"))
+    assert abs(mean - 300) <= 10
+    digits = 0 if model == CONSERVATIVE else 1
+    assert f"{mean:.{digits}f} ± {error:.{digits}f} K" in read_row(card, "mean temperature")
+    assert kept["results"]["bonds"]["numbers"]["broken_ever"]["value"] == 0
+
+
+def test_readme_tells_the_same(repository: Path) -> None:
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    boxes = read_kept(repository, f"errors-{CONSERVATIVE}")["groups"]["held-box-ala"]
+    row = read_row(readme, "embedded conservative network, frames of boxes")
+    assert f"{boxes['water_mae_meV_A']:.0f} meV/Å on water, {boxes['peptide_mae_meV_A']:.0f} on the peptide" in row
+    assert f"{boxes['energy_mae_meV_atom']:.1f} meV/atom" in row
+    drift = read_kept(repository, "drift")
+    row = read_row(readme, f"embedded conservative network, {drift['length_ps']:.0f} ps without a thermostat")
+    assert f"{drift['drift_meV_atom_ps']:.3f} meV/atom/ps" in row
