@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from orbmm.errors import ModelError, StructureError
 from orbmm.forces.description import ForceDescription
@@ -60,8 +61,9 @@ class Evaluator:
     def _predict(self, positions: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
         """Energy () [eV] and forces (A, 3) [eV/Å] in float64 of positions (A, 3) [Å]."""
         try:
-            edges = self._neighbors.find_edges(positions, cell)
-            graph = self.potential.make_graph(self._composition, positions, cell, edges)
+            with record_function("orbmm: graph"):
+                edges = self._neighbors.find_edges(positions, cell)
+                graph = self.potential.make_graph(self._composition, positions, cell, edges)
             return _read_finite(self.potential.run(graph))
         except StructureError as error:
             if self._atoms is None:
