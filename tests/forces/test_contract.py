@@ -9,6 +9,7 @@ import torch
 
 from orbmm.forces.attach import attach_force
 from orbmm.forces.system import create_system
+from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.load import load_model
 from orbmm.settings.model import ModelSettings
 
@@ -140,6 +141,10 @@ def test_on_a_gpu_the_network_follows_the_coordinates(kind, random_weights, make
     water = make_water("sheared")
     options = {"name": CONSERVATIVE, "weights": random_weights(CONSERVATIVE), "force": kind}
     system = create_system(water.topology, ModelSettings(**options, precision="float32-highest"))
+    if kind == "PythonForce" and find_worker_thread(read_versions()):
+        with pytest.raises(openmm.OpenMMException, match="worker thread"):
+            compute(system, water.positions, "CUDA")
+        return
     energy, forces = compute(system, water.positions, "CUDA")
     expected_energy, expected_forces = predict(water, ModelSettings(**options, precision="float64"))
     assert energy == pytest.approx(expected_energy, rel=0, abs=FLOAT32_ENERGY_TOLERANCE)
