@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST_REASON = 120  # characters; a grammar of mdtraj has thousands
+
 
 class OrbmmError(Exception):
     """Root of all errors a caller can act on; the command line prints them as one line."""
@@ -79,3 +81,9 @@ def name_nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+
+
+def quote_reason(error: BaseException) -> str:
+    """What another library says was wrong, in brackets after a space; nothing where it says none or goes on and on."""
+    reason = (str(error).splitlines() or [""])[0].strip()
+    return f" ({reason})" if 0 < len(reason) <= LONGEST_REASON else ""

@@ -10,7 +10,7 @@ from orbmm.analysis.frames import iterate_frames
 from orbmm.analysis.images import find_solute
 from orbmm.analysis.metal_site import find_metals
 from orbmm.analysis.periodic_pairs import find_pairs
-from orbmm.errors import AnalysisError
+from orbmm.errors import AnalysisError, quote_reason
 
 AROUND_METAL_NM = 0.5
 _HYDROGENS = ("H", "D", "VS")
@@ -46,9 +46,8 @@ def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
     try:
         atoms = topology.select(selection)
     except (ValueError, SyntaxError, TypeError, AttributeError, NameError) as error:
-        reason = (str(error).splitlines() or ["no reason"])[0]
         raise AnalysisError(
-            f"the selection '{selection}' cannot be read ({reason}); write it as mdtraj does, such as 'resSeq 94 96'"
+            f"the selection '{selection}' cannot be read{quote_reason(error)}; write it as mdtraj does, such as 'resSeq 94 96'"
         ) from error
     if len(atoms) == 0:
         raise AnalysisError(f"the selection '{selection}' matches no atom of the topology; give another")

@@ -44,7 +44,10 @@ def compose(
 
     Raises StructureError for impossible or unknown elements, ModelError for a charge that is missing or not taken.
     """
-    numbers = np.asarray(torch.as_tensor(atomic_numbers).cpu())
+    try:
+        numbers = np.asarray(torch.as_tensor(atomic_numbers).cpu())
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise StructureError("atomic_numbers must be a list of integers such as [8, 1, 1]") from error
     if numbers.ndim != 1 or not len(numbers) or not np.issubdtype(numbers.dtype, np.integer):
         raise StructureError(
             f"atomic_numbers must be a non-empty list of integers, got shape {numbers.shape} of {numbers.dtype}"

@@ -106,11 +106,12 @@ class Potential:
 
         atomic_numbers: (N,); positions: (N, 3) [Å]; cell: (3, 3) [Å], rows are lattice vectors, or None
         charge [e], multiplicity: needed by omol models, refused by the others
+        Raises what compose and evaluate raise.
         """
         composition = self.compose(atomic_numbers, charge, multiplicity)
         outputs = self.network.available_outputs - (frozenset({"stress"}) if cell is None else frozenset())
-        places = torch.as_tensor(positions, dtype=torch.float64, device=self.device)
-        lattice = None if cell is None else torch.as_tensor(cell, dtype=torch.float64, device=self.device)
+        places = _read_numbers("positions", positions).to(self.device)
+        lattice = None if cell is None else _read_numbers("cell", cell).to(self.device)
         result = self.evaluate(composition, places, lattice, outputs)
         if result.energy is None or result.forces is None:
             raise ModelError(f"{self.record.name} gave no energy or no forces")
@@ -154,6 +155,18 @@ class Potential:
                 raise ModelError(f"{self.record.name} has no {name} head: it gives {given}")
         if "stress" in outputs and cell is None:
             raise ModelError("stress needs a cell: a molecule in vacuum has no volume")
+
+
+def _read_numbers(name: str, values: np.ndarray | Tensor) -> Tensor:
+    """In float64; StructureError for what are no real numbers in equal rows."""
+    try:
+        array = values if isinstance(values, Tensor) else np.asarray(values)
+        numbers = torch.as_tensor(array)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise StructureError(f"{name} must be real numbers [Å] in rows of three") from error
+    if numbers.is_complex() or numbers.dtype == torch.bool:
+        raise StructureError(f"{name} must be real numbers [Å], got {numbers.dtype}")
+    return numbers.to(torch.float64)
 
 
 def _to_numpy(tensor: Tensor) -> np.ndarray:

@@ -12,6 +12,7 @@ from orbmm.settings.time_step import count_steps
 TRAJECTORY_FORMATS = ("xtc", "dcd")
 PLATFORMS = ("auto", "CUDA", "HIP", "OpenCL", "CPU", "Reference")
 _POSITIVE = Limits(above=0)
+LENGTH = Limits(above=0, at_most=1e9)  # a millisecond: beyond it, somebody meant another unit
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class RunSettings:
         None,
         Limits(at_least=1, at_most=4),
     )
-    length_ps: float = setting("Total length of production, resumed parts included [ps].", 1.0, _POSITIVE)
+    length_ps: float = setting("Total length of production, resumed parts included [ps].", 1.0, LENGTH)
     frame_every_fs: float = setting("Time between two frames of the trajectory [fs].", 10.0, _POSITIVE)
     table_every_fs: float = setting("Time between two rows of energies.csv [fs].", 10.0, _POSITIVE)
     confidence_every_fs: float | None = setting(

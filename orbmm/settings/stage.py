@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orbmm.errors import SettingsError
 from orbmm.settings.field import Limits, check_fields, setting
 from orbmm.settings.restraint import RestraintSettings
+from orbmm.settings.run import LENGTH
 
 STAGE_KINDS = ("minimise", "heat", "equilibrate", "produce")
 INTEGRATORS = ("langevin-middle", "nose-hoover", "verlet")
@@ -42,7 +43,7 @@ class StageSettings:
     integrator: str = setting(
         "langevin-middle, nose-hoover, or verlet for constant energy.", "langevin-middle", Limits(choices=INTEGRATORS)
     )
-    length_ps: float | None = setting("Length; absent for produce: that of [run] [ps].", None, _POSITIVE)
+    length_ps: float | None = setting("Length; absent for produce: that of [run] [ps].", None, LENGTH)
     from_temperature_kelvin: float | None = setting("Where heat begins [K].", None, Limits(at_least=0))
     temperature_kelvin: float | None = setting("Temperature of the bath, at the end of heat [K].", None, _POSITIVE)
     friction_per_ps: float | None = setting("Friction, or coupling of nose-hoover [1/ps].", None, _POSITIVE)

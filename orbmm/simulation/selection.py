@@ -6,7 +6,7 @@ import mdtraj
 import numpy as np
 from openmm import app
 
-from orbmm.errors import RunError
+from orbmm.errors import RunError, quote_reason
 
 _SALT = frozenset({"LI", "NA", "K", "RB", "CS", "F", "CL", "BR", "I", "NA+", "CL-", "K+"})
 
@@ -25,9 +25,8 @@ def select_atoms(topology: app.Topology, words: str) -> np.ndarray:
         try:
             chosen = known.select(words)
         except (ValueError, SyntaxError, AttributeError, TypeError, KeyError, NameError) as error:
-            reason = (str(error).splitlines() or ["no reason"])[0]
             raise RunError(
-                f"the selection '{words}' cannot be read ({reason}); write all, solute, solute heavy, or a selection of "
+                f"the selection '{words}' cannot be read{quote_reason(error)}; write all, solute, solute heavy, or a selection of "
                 "mdtraj such as: protein and name CA"
             ) from error
     if not len(chosen):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -189,3 +190,26 @@ def test_good_input_is_not_refused(model: Potential) -> None:
     structure = MAKERS["water_far_away"]()
     prediction = model.predict(structure.atomic_numbers, structure.positions, structure.cell)
     assert np.isfinite(prediction.energy) and np.isfinite(prediction.forces).all()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "positions", "cell", "sentence"),
+    [
+        (["O", "H", "H"], POSITIONS, None, "atomic_numbers must be a list of integers"),
+        (None, POSITIONS, None, "atomic_numbers must be a list of integers"),
+        ([8, 1, 1], [[0.0, 0.0, 0.0], [1.0, 0.0]], None, "positions must be real numbers"),
+        ([8, 1, 1], [["a", "b", "c"]] * 3, None, "positions must be real numbers"),
+        ([8, 1, 1], None, None, "positions must be real numbers"),
+        ([8, 1, 1], POSITIONS + 1j, None, "positions must be real numbers .*complex"),
+        ([8, 1, 1], POSITIONS, "cubic", "cell must be real numbers"),
+    ],
+)
+def test_what_are_no_numbers_is_refused(numbers: Any, positions: Any, cell: Any, sentence: str) -> None:
+    potential = load_model("orb-mini-direct-inf-xtb", device="cpu")
+    refuse(StructureError, sentence, potential.predict, numbers, positions, cell)
+
+
+def test_a_list_is_read_in_double_precision() -> None:
+    potential = load_model("orb-mini-direct-inf-xtb", device="cpu", precision="float64")
+    listed, given = (potential.predict([8, 1, 1], places) for places in (POSITIONS.tolist(), POSITIONS))
+    assert listed.energy == given.energy
