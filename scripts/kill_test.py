@@ -70,7 +70,7 @@ def make_settings(structure: Path, output: Path) -> Settings:
     )
     heating_ps = HEATING_STEPS * TIMESTEP_FS / 1000.0
     stages = (
-        StageSettings(kind="minimise", iterations=5),
+        StageSettings(kind="minimise", iterations=100),
         StageSettings(kind="heat", from_temperature_kelvin=10.0, length_ps=heating_ps),
         StageSettings(kind="produce"),
         StageSettings(kind="produce", friction_per_ps=5.0),
