@@ -61,6 +61,7 @@ def test_without_the_exact_forces_no_errors_are_told(
 
 
 @can_compile
+@pytest.mark.filterwarnings("ignore:.torch.jit.*:DeprecationWarning")  # torch's compiler uses it itself
 def test_only_the_compiled_way_leaves_the_engine(load_script: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     step_time = load_script("benchmarks/step_time.py")
     kept = []
