@@ -83,7 +83,7 @@ def name_nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
 
 
-def quote_reason(error: BaseException) -> str:
-    """What another library says was wrong, in brackets after a space; nothing where it says none or goes on and on."""
-    reason = (str(error).splitlines() or [""])[0].strip()
+def quote_reason(said: object) -> str:
+    """What another library says was wrong (its error, or the text), in brackets after a space; nothing where it says none or goes on and on."""
+    reason = (str(said).splitlines() or [""])[0].strip()
     return f" ({reason})" if 0 < len(reason) <= LONGEST_REASON else ""

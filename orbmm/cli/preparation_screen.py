@@ -33,6 +33,7 @@ def follow_preparation(console: Console) -> Iterator[OnProgress]:
     tasks = {}
 
     def draw(stage: str, done: float) -> None:
+        """Show a stage as far as it is, a share from 0 to 1."""
         if stage not in tasks:
             tasks[stage] = bar.add_task(stage, total=1.0)
         bar.update(tasks[stage], completed=done)

@@ -47,13 +47,11 @@ def decide_compile(model: ModelSettings, atoms: int, steps: int) -> bool:
     """
     if model.compile is not None:
         return model.compile
-    if not _is_worth_it(model, atoms, steps):
-        return False
-    if sys.platform != "linux":  # elsewhere torch's compiler was not tried
+    if sys.platform != "linux" or not _is_worth_it(model, atoms, steps):  # elsewhere torch's compiler was not tried
         return False
     if find_compiler() is None or not has_python_headers():
         _LOG.info(
-            "with a C++ compiler (g++ will do) and Python's headers %s would take about twice as many steps a second",
+            "with a C++ compiler (g++ will do) and Python's headers %s would take up to twice as many steps a second",
             model.name,
         )
         return False

@@ -10,7 +10,7 @@ import openmm
 from openmm import app, unit
 from openmm.app.internal.pdbx.reader import PdbxReader as pdbx  # where its two errors are defined
 
-from orbmm.errors import RunError, StructureError
+from orbmm.errors import RunError, StructureError, quote_reason
 from orbmm.settings.system import SystemSettings
 from orbmm.simulation.start_box import drop_placeholder_box, refuse_impossible_box, refuse_overfull_box
 
@@ -71,7 +71,7 @@ def _quote_reason(error: Exception) -> str:
     if isinstance(error, _MUTE_ERRORS):
         return ""
     text = f"line {error.lineNumber}: {error.text}" if isinstance(error, pdbx.SyntaxError) else str(error)
-    return f" ({' '.join(text.split())})"
+    return quote_reason(" ".join(text.split()))
 
 
 def _apply_state(start: Start, path: Path) -> Start:

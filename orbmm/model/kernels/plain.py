@@ -16,6 +16,7 @@ class PlainKernels:
     def gather_add_silu(
         self, first: Tensor, parts: tuple[Tensor, Tensor], block: EdgeBlock, space: Workspace, active: Tensor | None
     ) -> None:
+        """See Kernels.gather_add_silu."""
         gathered = space.take("gathered", len(first), first.shape[1], first.dtype)
         for part, index in zip(parts, (block.senders, block.receivers), strict=True):
             first += torch.index_select(part, 0, index, out=gathered)
@@ -25,11 +26,13 @@ class PlainKernels:
             torch.ops.aten.silu.out(first, out=active)
 
     def add_sums(self, totals: Tensor, values: Tensor, grouping: Grouping, weights: Tensor | None = None) -> None:
+        """See Kernels.add_sums."""
         grouping.add_to(totals, values, weights)
 
     def pull_back_sums(
         self, slopes: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, by_edges: Tensor
     ) -> tuple[Tensor, Tensor]:
+        """See Kernels.pull_back_sums."""
         at_receivers = slopes[0].index_select(0, block.receivers)  # (C, D)
         at_senders = slopes[1].index_select(0, block.senders)  # (C, D)
         by_gates = torch.stack(
@@ -39,9 +42,11 @@ class PlainKernels:
         return by_message, by_gates
 
     def normalize(self, output: Tensor, scale: Tensor) -> Tensor:
+        """See Kernels.normalize."""
         return output * _invert_size(output) * scale  # (C, D)
 
     def pull_back_norm(self, slope: Tensor, output: Tensor, scale: Tensor) -> Tensor:
+        """See Kernels.pull_back_norm."""
         inverse = _invert_size(output)  # (C, 1)
         scaled = slope * scale  # (C, D)
         along = (scaled * output).mean(dim=1, keepdim=True) * inverse.square()  # (C, 1)
