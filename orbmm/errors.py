@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 LONGEST_REASON = 120  # characters; a grammar of mdtraj has thousands
 
@@ -74,6 +75,18 @@ class AnalysisError(OrbmmError):
 
 class MissingDependency(OrbmmError):
     """An optional package that the asked-for feature needs."""
+
+
+class UnsafeFile(OrbmmError):
+    """A file that is not read or written: a link, no regular file, or larger than such a file can be.
+
+    path: of the file; fault: what is wrong with it, as in "is a link"
+    """
+
+    def __init__(self, path: Path, fault: str) -> None:
+        super().__init__(f"{path} {fault}: it is left alone; put the file itself there, or remove it")
+        self.path = path
+        self.fault = fault
 
 
 def name_nearest(name: str, known: Iterable[str]) -> str:

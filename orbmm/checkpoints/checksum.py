@@ -1,13 +1,12 @@
-"""Checksum and outer form of a file, the checksum noted beside it, and files that appear whole or not at all."""
+"""Checksum and outer form of a file, and the checksum noted beside it."""
 
 from __future__ import annotations
 
 import hashlib
-import uuid
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from orbmm.files import replace_file
 
 
 def hash_file(path: Path) -> str:
@@ -25,7 +24,7 @@ def looks_like_weights(path: Path) -> bool:
 
 def note_checksum(path: Path, sha256: str) -> None:
     """Write PATH.sha256 in the form that `sha256sum --check` reads; it appears whole or not at all."""
-    with appear_whole(_note_path(path)) as partial:
+    with replace_file(_note_path(path)) as partial:
         partial.write_text(f"{sha256}  {path.name}\n", encoding="ascii")
 
 
@@ -34,17 +33,6 @@ def read_checksum(path: Path) -> str | None:
     note = _note_path(path)
     words = note.read_text(encoding="ascii", errors="replace").split() if note.is_file() else []
     return words[0] if words else None
-
-
-@contextmanager
-def appear_whole(path: Path) -> Iterator[Path]:
-    """A name to write to; the file gets its true name when the block ends well, and vanishes otherwise."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _note_path(path: Path) -> Path:

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Literal
 
 from orbmm.checkpoints.catalog import CheckpointRecord, list_models
-from orbmm.checkpoints.checksum import appear_whole, hash_file, looks_like_weights, note_checksum, read_checksum
+from orbmm.checkpoints.checksum import hash_file, looks_like_weights, note_checksum, read_checksum
 from orbmm.errors import CheckpointError
+from orbmm.files import replace_file
 from orbmm.settings.cache import CACHE_VARIABLE, cache_folder
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ def _register_file(source: Path) -> WeightsFile:
         read_state_dict(source)
         with _cache_writing():
             target.parent.mkdir(parents=True, exist_ok=True)
-            with appear_whole(target) as partial:
+            with replace_file(target) as partial:
                 shutil.copyfile(source, partial)
     return WeightsFile(target, sha256)
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orbmm.errors import RunError
+from orbmm.files import write_file
 from orbmm.settings import Settings, StageSettings, format_settings, make_settings, override_settings, read_settings
-from orbmm.simulation.durable import write_durably
 from orbmm.simulation.folder import RunFolder, read_record, write_record
 from orbmm.simulation.forces import ForceIdentity
 
@@ -67,7 +67,7 @@ def settle_settings(folder: RunFolder, request: ResumeRequest, step: int) -> tup
         settings = _extend(settings, request.extend_ps)
         longer = _list_values(settings, folder)
         changes |= {key: f"{before[key]!r} -> {longer[key]!r}" for key in _list_differing(after, longer)}
-        write_durably(folder.settings, format_settings(settings, folder.path).encode())
+        write_file(folder.settings, format_settings(settings, folder.path).encode())
     if changes:
         written = tomllib.loads(format_settings(settings, folder.path))
         record = _note(record, changes, step) | {"settings": written}

@@ -13,7 +13,7 @@ from pathlib import Path
 import openmm
 
 from orbmm.errors import RunError
-from orbmm.simulation.durable import sync_folder, write_synced
+from orbmm.files import sync_folder, write_new
 from orbmm.simulation.schedule import PlannedStage, name_step
 
 _LOG = logging.getLogger(__name__)
@@ -58,8 +58,8 @@ def write_checkpoint(folder: Path, context: openmm.Context, planned: PlannedStag
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     for name, content in contents.items():
-        write_synced(unfinished / name, content)
-    write_synced(unfinished / _INDEX, json.dumps(index, indent=1).encode())
+        write_new(unfinished / name, content)
+    write_new(unfinished / _INDEX, json.dumps(index, indent=1).encode())
     sync_folder(unfinished)
     unfinished.rename(folder / name_step(planned.phase, step))
     sync_folder(folder)

@@ -14,14 +14,14 @@ from typing import Any
 
 from orbmm.checkpoints.checksum import hash_file
 from orbmm.errors import DiskFull, RunError
+from orbmm.files import is_partial, write_file
 from orbmm.settings import Settings, format_settings, override_settings
-from orbmm.simulation.durable import write_durably
 from orbmm.simulation.lock import LOCK_NAME, lock_folder
 
 _COPIED = (("system", "structure"), ("system", "state"), ("analysis", "reference"))
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NEEDED = ("settings", "inputs", "weights_sha256", "platform")
-_BEFORE_THE_RECORD = {LOCK_NAME, "input", "settings.toml", "settings.toml.partial", "run.json.partial"}
+_BEFORE_THE_RECORD = {LOCK_NAME, "input", "settings.toml"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def claim_folder(path: Path) -> Iterator[RunFolder]:
 
 def _require_free(path: Path) -> None:
     found = {entry.name for entry in path.iterdir()}
-    barely_begun = LOCK_NAME in found and found <= _BEFORE_THE_RECORD
+    barely_begun = LOCK_NAME in found and all(name in _BEFORE_THE_RECORD or is_partial(name) for name in found)
     if found and not barely_begun:
         raise RunError(
             f"run folder {path} is not empty; continue its run with `orbmm resume {path}` or choose another --output"
@@ -110,7 +110,7 @@ def describe_run(folder: RunFolder, settings: Settings, facts: Mapping[str, Any]
     """Copy the input files and write settings.toml and run.json, from which alone a run is resumed."""
     settings, copies = _copy_inputs(folder, settings)
     text = format_settings(settings, folder.path)
-    write_durably(folder.settings, text.encode())
+    write_file(folder.settings, text.encode())
     inputs = {str(path.relative_to(folder.path)): hash_file(path) for path in copies}
     record = {**facts, "inputs": inputs, "settings": tomllib.loads(text)}
     write_record(folder, record)
@@ -143,7 +143,7 @@ def read_record(folder: RunFolder) -> dict[str, Any]:
 
 def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
     """Replace run.json."""
-    write_durably(folder.record, json.dumps(record, indent=1).encode())
+    write_file(folder.record, json.dumps(record, indent=1).encode())
 
 
 def _copy_inputs(folder: RunFolder, settings: Settings) -> tuple[Settings, list[Path]]:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from orbmm.errors import OutOfMemory, UnstableRun
+from orbmm.files import sync_file
 from orbmm.simulation.checkpoint import write_checkpoint
-from orbmm.simulation.durable import sync_file
 from orbmm.simulation.dynamics import Dynamics
 from orbmm.simulation.folder import RunFolder, explain_disk_errors
 from orbmm.simulation.forces import ConfidenceSource

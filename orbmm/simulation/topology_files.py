@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from openmm import app, unit
 
-from orbmm.simulation.durable import write_durably
+from orbmm.files import write_file
 from orbmm.simulation.folder import RunFolder
 from orbmm.simulation.phase_point import PhasePoint
 from orbmm.simulation.selection import select_atoms
@@ -37,4 +37,4 @@ def keep_atoms(topology: app.Topology, atoms: np.ndarray) -> app.Topology:
 def _write(path: Path, topology: app.Topology, positions: np.ndarray) -> None:
     text = io.StringIO()
     app.PDBFile.writeFile(topology, positions * unit.nanometer, text, keepIds=True)
-    write_durably(path, text.getvalue().encode())
+    write_file(path, text.getvalue().encode())

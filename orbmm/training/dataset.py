@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from orbmm.files import replace_file
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -54,9 +56,8 @@ def write_frames(path: str | Path, frames: Sequence[Frame]) -> None:
         arrays["forces"] = np.concatenate([frame.forces for frame in frames])
     elif any(labelled):
         raise ValueError("frames are partly labelled: label all of them, or write two files")
-    partial = path.with_suffix(".partial.npz")
-    np.savez_compressed(partial, **arrays)
-    partial.replace(path)
+    with replace_file(path) as partial, partial.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
 
 
 def read_frames(path: str | Path) -> list[Frame]:

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from orbmm.checkpoints.catalog import CheckpointRecord
+from orbmm.files import replace_file
 from orbmm.model.assemble import make_network
 from orbmm.model.orb import Orb
 from orbmm.training.batches import LabelledGraph, join_graphs, prepare_frame
@@ -149,9 +150,8 @@ def _save(path: Path, network: Orb, average: Orb, optimizer: MixedOptimizer, ste
         "optimizer": optimizer.state_dict(),
         "step": step,
     }
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)
+    with replace_file(path) as partial:
+        torch.save(state, partial)
 
 
 def _resume(path: Path, network: Orb, average: Orb, optimizer: MixedOptimizer) -> int:

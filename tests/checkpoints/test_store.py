@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from orbmm.checkpoints.catalog import find_record, list_models
-from orbmm.checkpoints.checksum import appear_whole, hash_file
+from orbmm.checkpoints.checksum import hash_file
 from orbmm.checkpoints.store import find_by_hash, locate_weights, published_path, state_of_weights
 from orbmm.errors import CheckpointError
+from orbmm.files import replace_file
 from orbmm.settings.cache import cache_folder
 
 RECORD = find_record("orb-v3-direct-20-omat")
@@ -170,11 +171,11 @@ def test_the_cache_is_the_users_own_where_the_variable_is_not_set(monkeypatch):
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
     target = tmp_path / "file"
     target.write_text("old")
-    with pytest.raises(RuntimeError), appear_whole(target) as partial:
+    with pytest.raises(RuntimeError), replace_file(target) as partial:
         partial.write_text("half of the n")
         raise RuntimeError("power cut")
     assert target.read_text() == "old"
     assert list(tmp_path.glob(".file*")) == []
-    with appear_whole(target) as partial:
+    with replace_file(target) as partial:
         partial.write_text("new")
     assert target.read_text() == "new"

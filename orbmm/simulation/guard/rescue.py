@@ -11,7 +11,7 @@ import numpy as np
 from openmm import app, unit
 
 from orbmm.errors import ForceError, UnstableRun
-from orbmm.simulation.durable import write_durably
+from orbmm.files import write_file
 from orbmm.simulation.dynamics import Dynamics
 from orbmm.simulation.guard.guard import Guard
 from orbmm.simulation.moment import Moment
@@ -46,7 +46,7 @@ def write_rescue(folder: Path, guard: Guard, sentence: str) -> None:
     Raises OSError where the disk has no room for them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_durably(folder / REASON, (sentence + "\n").encode())
+    write_file(folder / REASON, (sentence + "\n").encode())
     for moment in guard.good:
         _write_moment(folder, "good", guard.topology, moment)
     if guard.fault is not None:
@@ -64,10 +64,10 @@ def _write_moment(folder: Path, kind: str, topology: app.Topology, moment: Momen
     if np.abs(moment.positions).max() < _LARGEST_NM:
         frame = io.StringIO()
         app.PDBFile.writeFile(topology, moment.positions * unit.nanometer, frame, keepIds=True)
-        write_durably(folder / f"{kind}-{moment.step:012d}.pdb", frame.getvalue().encode())
+        write_file(folder / f"{kind}-{moment.step:012d}.pdb", frame.getvalue().encode())
     if moment.forces is not None:
         table = "\n".join(_list_rows(topology, moment.forces)) + "\n"
-        write_durably(folder / f"{kind}-{moment.step:012d}-forces.csv", table.encode())
+        write_file(folder / f"{kind}-{moment.step:012d}-forces.csv", table.encode())
 
 
 def _list_rows(topology: app.Topology, forces: np.ndarray) -> Iterator[str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from orbmm.files import write_file
 from orbmm.forces.atom_confidence import AtomConfidence
-from orbmm.simulation.durable import write_durably
 from orbmm.simulation.moment import Moment
 
 
@@ -51,7 +51,7 @@ class ConfidenceWriter:
 def describe_records(path: Path, atoms: int, bin_edges: np.ndarray, every_fs: float) -> None:
     """Write the JSON file beside confidence.dat. bin_edges: (B + 1,) [eV/Å]."""
     facts = {"atoms": atoms, "bin_edges_ev_per_angstrom": bin_edges.tolist(), "every_fs": every_fs}
-    write_durably(path.with_suffix(".json"), json.dumps(facts, indent=1).encode())
+    write_file(path.with_suffix(".json"), json.dumps(facts, indent=1).encode())
 
 
 def read_first_mean(path: Path, atoms: int) -> float | None:

@@ -1,0 +1,153 @@
+"""Read and write single files safely: whole or not at all, never through a link, never more than is expected.
+
+Everything that orbmm writes goes through this file, or through a library that was given a partial file of `replace_file`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from orbmm.errors import UnsafeFile
+
+_FLAGS = {
+    "rb": os.O_RDONLY,
+    "r+b": os.O_RDWR,
+    "ab": os.O_WRONLY | os.O_APPEND | os.O_CREAT,
+    "a+b": os.O_RDWR | os.O_APPEND | os.O_CREAT,
+    "wb": os.O_WRONLY | os.O_CREAT,
+    "xb": os.O_WRONLY | os.O_CREAT | os.O_EXCL,
+}
+_PARTIAL = ".partial"
+
+
+def open_regular(path: Path, mode: str) -> BinaryIO:
+    """Open a regular file that has no other name, without following a link or waiting for a pipe.
+
+    mode: rb, r+b, ab, a+b, wb or xb, as of `open`
+    Raises UnsafeFile for a link (symbolic or hard), a pipe, a socket or a device; OSError as `open` does.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS[mode] | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK):
+            raise UnsafeFile(path, "is a link") from error
+        if error.errno == errno.ENXIO:  # a pipe that nobody reads, or a socket
+            raise UnsafeFile(path, "is no regular file") from error
+        raise
+    try:
+        _require_own_file(path, os.fstat(descriptor))
+        if mode == "wb":
+            os.ftruncate(descriptor, 0)
+        return os.fdopen(descriptor, mode)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_file(path: Path, largest: int) -> bytes:
+    """Return the content of a file, which may be reached through a link.
+
+    largest: bytes that the file may hold
+    Raises UnsafeFile for a larger file, or one that is no regular file; OSError as `open` does.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UnsafeFile(path, "is no regular file")
+        content = stream.read(largest + 1)
+    if len(content) > largest:
+        raise UnsafeFile(path, f"holds more than {largest:,} bytes, which no such file needs")
+    return content
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Put the content on disk under its final name at once; a crash leaves the former file or the new one."""
+    with replace_file(path) as partial, partial.open("wb") as stream:
+        stream.write(content)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet and force it onto the disk."""
+    with open_regular(path, "xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Give a partial file to write to; it takes the name `path` when the block ends well, and is removed otherwise.
+
+    A link at `path` is replaced and not followed. The file is on the disk when this returns.
+    """
+    partial = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex[:12]}{_PARTIAL}")
+    os.close(os.open(partial, _FLAGS["xb"] | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
+    try:
+        yield partial
+        sync_file(partial)
+        partial.replace(path)
+        sync_folder(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def is_partial(name: str) -> bool:
+    """Tell whether a file name is that of a partial file, which a killed process left behind."""
+    return name.startswith(".") and name.endswith(_PARTIAL)
+
+
+def cut_file(path: Path, size: int) -> None:
+    """Drop everything after the first `size` bytes of a regular file that has no other name."""
+    with open_regular(path, "r+b") as stream:
+        stream.truncate(size)
+
+
+def require_regular(path: Path) -> int:
+    """Return the size in bytes of a regular file that has no other name.
+
+    Raises UnsafeFile for a link or anything else, FileNotFoundError where nothing is.
+    """
+    status = os.lstat(path)
+    if stat.S_ISLNK(status.st_mode):
+        raise UnsafeFile(path, "is a link")
+    _require_own_file(path, status)
+    return status.st_size
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder unless it is there. Raises UnsafeFile where a link or a file has its name."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError as error:
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            raise UnsafeFile(path, "is a link" if path.is_symlink() else "is no folder") from error
+
+
+def sync_file(path: Path) -> int:
+    """Force what was written to a file onto the disk; return its size in bytes."""
+    with open_regular(path, "rb") as stream:
+        os.fsync(stream.fileno())
+        return os.fstat(stream.fileno()).st_size
+
+
+def sync_folder(path: Path) -> None:
+    """Force the names in a folder onto the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _require_own_file(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsafeFile(path, "is no regular file")
+    if status.st_nlink > 1:
+        raise UnsafeFile(path, f"has {status.st_nlink} names (hard links), so a change would reach the others")
