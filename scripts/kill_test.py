@@ -30,11 +30,11 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded: several threads d
 
 import mdtraj
 import numpy as np
-import openmm
 import torch
 from openmm import app, unit
 
 import orbmm.forces.system  # noqa: F401 - loaded once here, so that a child needs no seconds for it
+from orbmm.run_files.state_xml import read_state
 from orbmm.settings import ModelSettings, RunSettings, Settings, StageSettings, SystemSettings
 from orbmm.simulation.resume import resume_run
 from orbmm.simulation.run import start_run
@@ -129,8 +129,8 @@ def describe_debris(folder: Path) -> list[str]:
 def read_final_state(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Positions (N, 3) [nm] and velocities (N, 3) [nm/ps] of the newest checkpoint, to the last bit."""
     newest = max(folder.glob("checkpoints/step-*"))
-    state = openmm.XmlSerializer.deserialize((newest / "state.xml").read_text())
-    return state.getPositions(asNumpy=True)._value, state.getVelocities(asNumpy=True)._value
+    state = read_state(newest / "state.xml")
+    return state.positions, state.velocities
 
 
 def read_rows(folder: Path, name: str = "energies.csv") -> list[str]:

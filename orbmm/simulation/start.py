@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import openmm
 from openmm import app, unit
 from openmm.app.internal.pdbx.reader import PdbxReader as pdbx  # where its two errors are defined
 
 from orbmm.errors import RunError, StructureError, quote_reason
+from orbmm.run_files.state_xml import read_state
 from orbmm.settings.system import SystemSettings
 from orbmm.simulation.start_box import drop_placeholder_box, refuse_impossible_box, refuse_overfull_box
 
@@ -75,35 +75,20 @@ def _quote_reason(error: Exception) -> str:
 
 
 def _apply_state(start: Start, path: Path) -> Start:
-    """The start with positions, box and velocities of a state XML; the topology takes over its box."""
-    state = _read_state(path)
-    try:
-        positions = _strip_unit(state.getPositions(asNumpy=True), unit.nanometer)
-    except openmm.OpenMMException as error:
-        raise StructureError(f"{path}: holds no positions") from error
-    if len(positions) != len(start.positions):
-        raise StructureError(f"{path}: holds {len(positions)} atoms, but the structure has {len(start.positions)}")
-    if start.topology.getPeriodicBoxVectors() is not None:
-        start.topology.setPeriodicBoxVectors(state.getPeriodicBoxVectors())
-    try:
-        velocities = _strip_unit(state.getVelocities(asNumpy=True), unit.nanometer / unit.picosecond)
-    except openmm.OpenMMException:  # a state may be saved without velocities; they are drawn then
-        return Start(start.topology, positions)
-    return Start(start.topology, positions, velocities)
-
-
-def _read_state(path: Path) -> openmm.State:
+    """Return the start with positions, box and velocities of a state XML; the topology takes over its box."""
     _require_file(path, "state")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise StructureError(f"{path}: not an OpenMM state XML") from error
-    if "<State" not in text[:500]:  # OpenMM would also open a System here, and unpickle what that may hold
-        raise StructureError(f"{path}: not an OpenMM state XML")
-    try:
-        return openmm.XmlSerializer.deserialize(text)
-    except openmm.OpenMMException as error:
-        raise StructureError(f"{path}: not an OpenMM state XML ({error})") from error
+    state = read_state(path)
+    if state.positions is None:
+        raise StructureError(f"{path}: holds no positions; save them with simulation.saveState")
+    if len(state.positions) != len(start.positions):
+        raise StructureError(
+            f"{path}: holds {len(state.positions)} atoms, but the structure has {len(start.positions)}"
+        )
+    if state.velocities is not None and len(state.velocities) != len(state.positions):
+        raise StructureError(f"{path}: holds {len(state.velocities)} velocities for {len(state.positions)} atoms")
+    if start.topology.getPeriodicBoxVectors() is not None and state.box is not None:
+        start.topology.setPeriodicBoxVectors(state.box * unit.nanometer)
+    return Start(start.topology, state.positions, state.velocities)  # without velocities they are drawn
 
 
 def _require_file(path: Path, what: str) -> None:

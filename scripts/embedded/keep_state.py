@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import openmm
+from orbmm.run_files.state_xml import read_state
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -16,6 +16,6 @@ if __name__ == "__main__":
     parser.add_argument("--to", type=Path, required=True)
     arguments = parser.parse_args()
     newest = max((arguments.run / "checkpoints").glob("step-*/state.xml"), key=lambda path: path.stat().st_mtime)
-    state = openmm.XmlSerializer.deserialize(newest.read_text())
-    print(f"{newest}: {len(state.getPositions())} atoms at {state.getTime()}")
+    state = read_state(newest)
+    print(f"{newest}: {len(state.positions)} atoms at {state.time_ps} ps")
     arguments.to.write_text(newest.read_text())

@@ -19,6 +19,7 @@ from openmm import app, unit
 from orbmm.checkpoints.catalog import find_record
 from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.forces.system import create_system
+from orbmm.run_files.state_xml import read_state
 from orbmm.settings import ModelSettings
 from orbmm.units import EV_PER_KJ_PER_MOL
 
@@ -31,13 +32,13 @@ def conserve(run: Path, length_ps: float) -> tuple[np.ndarray, np.ndarray, int]:
     """Time [ps], total energy against its start [meV/atom], number of atoms."""
     topology = app.PDBFile(str(run / "topology.pdb")).topology
     newest = max((run / "checkpoints").glob("step-*/state.xml"), key=lambda path: path.stat().st_mtime)
-    state = openmm.XmlSerializer.deserialize(newest.read_text())
+    state = read_state(newest)
     system = create_system(topology, ModelSettings(name=MODEL, precision="float32-highest"))
     integrator = openmm.VerletIntegrator(TIMESTEP_FS * unit.femtosecond)
     context = openmm.Context(system, integrator, openmm.Platform.getPlatform("Reference"))
-    context.setPeriodicBoxVectors(*state.getPeriodicBoxVectors())
-    context.setPositions(state.getPositions())
-    context.setVelocities(state.getVelocities())
+    context.setPeriodicBoxVectors(*state.box)
+    context.setPositions(state.positions)
+    context.setVelocities(state.velocities)
     energies = []
     rows = round(1000 * length_ps / TIMESTEP_FS / STEPS_PER_ROW)
     for _ in range(rows):

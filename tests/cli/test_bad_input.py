@@ -139,7 +139,7 @@ BAD = {
     "run text.toml": "no atoms",
     "run weights.toml": "torn.safetensors",
     "run folder.toml": "is a folder",
-    "run state.toml": "not an OpenMM state",
+    "run state.toml": "not the XML of an OpenMM State",
     "run short.toml": "weights={here}/short.safetensors is torn",
     "run altered.toml": "was altered",
     "run pressure.toml": "the structure has no box",
