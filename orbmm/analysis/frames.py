@@ -17,6 +17,7 @@ from orbmm.analysis.silence import silence_c_readers
 from orbmm.errors import AnalysisError
 
 _ATOMS_PER_CHUNK = 2_000_000  # 24 MB of coordinates
+_PYTABLES_SUFFIXES = (".h5", ".hdf5", ".lh5")
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class TrajectoryFile:
         Raises AnalysisError: file missing, empty or torn, other atoms than the topology, coordinates that are not
         finite, a box missing.
         """
+        refuse_unpickling_format(self.path)
         if not self.path.is_file() or self.path.stat().st_size == 0:
             raise AnalysisError(f"{self.path}: no such trajectory, or an empty file; give one with frames in it")
         header = self._read_dcd_header()
@@ -105,6 +107,15 @@ class TrajectoryFile:
 
     def _torn(self, whole: int) -> str:
         return f"{self.path}: torn after frame {whole}; keep the {whole} whole frames (mdconvert) or resume the run"
+
+
+def refuse_unpickling_format(path: Path) -> None:
+    """Raise AnalysisError for HDF5: mdtraj reads it with PyTables, which unpickles attributes and so runs code."""
+    if path.suffix.lower() in _PYTABLES_SUFFIXES:
+        raise AnalysisError(
+            f"{path}: HDF5 is not read, since its reader can run code that the file holds; "
+            "if you trust the file, convert it with mdconvert to XTC or DCD"
+        )
 
 
 Frames: TypeAlias = md.Trajectory | TrajectoryFile

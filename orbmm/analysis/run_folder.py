@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from orbmm.analysis.confidence_file import ConfidenceFile, read_confidence
 from orbmm.analysis.energy_table import EnergyTable, read_energy_table
 from orbmm.analysis.frame_count import count_frames
-from orbmm.analysis.frames import TrajectoryFile
+from orbmm.analysis.frames import TrajectoryFile, refuse_unpickling_format
 from orbmm.analysis.rescue import read_reason
 from orbmm.errors import AnalysisError
 from orbmm.settings import Settings, read_settings
@@ -98,6 +98,7 @@ def read_plain_trajectory(trajectory: Path, topology: Path) -> Recording:
 
 def read_structure(path: Path) -> md.Trajectory:
     """The first model of a structure file, with topology and box. Raises AnalysisError."""
+    refuse_unpickling_format(path)
     if not path.is_file():
         raise AnalysisError(f"{path}: no such structure file; give a PDB or mmCIF file of the same atoms")
     try:

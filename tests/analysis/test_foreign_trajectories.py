@@ -10,6 +10,9 @@ import pytest
 from analysis.synthetic import Jiggle, make_trajectory
 
 from orbmm.analysis import analyze_recording, compute_rmsd, measure_bonds, read_plain_trajectory
+from orbmm.analysis.frames import TrajectoryFile
+from orbmm.analysis.run_folder import read_structure
+from orbmm.errors import AnalysisError
 
 MOVING = make_trajectory(Jiggle(frames=8, shake_nm=0.004), waters=30)
 EXPECTED = compute_rmsd(MOVING, MOVING[0])
@@ -46,3 +49,20 @@ def test_a_topology_of_gromacs_has_the_bonds_of_standard_residues(tmp_path: Path
     MOVING.save_xtc(str(tmp_path / "moving.xtc"))
     recording = read_plain_trajectory(tmp_path / "moving.xtc", tmp_path / "start.gro")
     assert measure_bonds(recording.frames, recording.start).number("bonds") == 21 + 2 * 30
+
+
+HDF5_NAMES = ("frames.h5", "frames.HDF5", "frames.lh5")
+
+
+@pytest.mark.parametrize("name", HDF5_NAMES)
+def test_hdf5_is_refused_before_its_reader_can_unpickle(name: str, repository: Path, tmp_path: Path) -> None:
+    structure = repository / "systems" / "alanine-dipeptide" / "alanine-dipeptide.pdb"
+    path = tmp_path / name
+    path.write_bytes(b"\x89HDF\r\n\x1a\n")
+    start = read_structure(structure)
+    with pytest.raises(AnalysisError, match="HDF5 is not read"):
+        next(TrajectoryFile(path, start.topology, periodic=True).read_chunks())
+    with pytest.raises(AnalysisError, match="HDF5 is not read"):
+        read_structure(path)
+    with pytest.raises(AnalysisError, match="HDF5 is not read"):
+        read_structure(tmp_path / name.replace("frames", "missing"))
