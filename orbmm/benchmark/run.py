@@ -155,7 +155,8 @@ def measure_apart(job: Job, folder: Path, limit_s: float) -> Answer:
     job.write(folder / "job.json")
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "orbmm.benchmark.measure", str(folder / "job.json"), str(folder)]
+    # -P: or a torch.py in the current folder would be imported and run.
+    command = [sys.executable, "-P", "-m", "orbmm.benchmark.measure", str(folder / "job.json"), str(folder)]
     failure = run_apart(command, job.threads, limit_s, KEEP_FREED_MEMORY)
     return {"skipped": failure} if failure else json.loads(answer.read_text(encoding="utf-8"))
 

@@ -311,3 +311,11 @@ def test_a_network_without_named_parts_is_one_part() -> None:
     shares = measure_stages(lambda: plain.evaluate(composition, positions, cell), plain.device)
     assert list(shares) == ["graph", "network"]
     assert shares["network"] > 0.3
+
+
+def test_a_python_file_in_the_current_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("torch", "numpy", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('it ran')\n")
+    monkeypatch.chdir(tmp_path)
+    assert measure_apart(JOB, tmp_path, 60.0)["skipped"] != "it ran"
+    assert run_apart([sys.executable, "-m", "json"], 1, 60.0) == "it ran", "as it would without -P"
