@@ -154,11 +154,18 @@ def _take(
         yield item
 
 
+class _Session(requests.Session):
+    """A session that takes a redirection for an answer: requests itself would read its body first, however long it is."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Find no redirection to follow."""
+
+
 def _transfer(url: str, headers: Mapping[str, str], limits: Limits, give: _Giver) -> None:
     """Receive an answer and hand over its head, its body in pieces, and None or an error at its end."""
     body = False
     try:
-        with requests.Session() as session, _request(session, url, headers, limits) as response:
+        with _Session() as session, _request(session, url, headers, limits) as response:
             if not give(Answer(response.status_code, response.reason or "", response.headers)):
                 return
             body = True

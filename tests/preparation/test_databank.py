@@ -71,6 +71,57 @@ def test_a_download_that_fails_leaves_nothing(fault: dict[str, int], server: Web
     assert not list(cache.rglob("*.pdb"))
 
 
+PAGE = b"<!DOCTYPE html><title>Log in to the network</title>"
+NO_STRUCTURES = [
+    (PAGE, "holds no atoms"),
+    (b"", "holds no atoms"),
+    (b"HEADER    NOTHING\nEND\n", "holds no atoms"),
+    (b"ATOM  \xff\xfe\nEND\n", "is no PDB file"),
+    (ENTRY.replace(b"11.104", b"banana"), "is no PDB file"),
+    (ENTRY.replace(b"11.104", b"   nan"), "is no PDB file"),
+    (ATOM[:40].encode() + b"\nEND\n", "is no PDB file"),
+]
+
+
+@pytest.mark.parametrize(("content", "reason"), [*NO_STRUCTURES, (ENTRY[:-4], "has no END record")])
+def test_an_answer_that_is_no_structure_is_not_kept_and_the_right_one_then_comes(
+    content: bytes, reason: str, server: WebServer, cache: Path
+) -> None:
+    server.content, server.etag = content, '"first"'
+    with pytest.raises(PreparationError, match=f"was not kept, because it {reason}.* .{len(content)} bytes") as refusal:
+        read_source("pdb:2CBA")
+    assert "\n" not in str(refusal.value)
+    assert {path.name for path in cache.iterdir()} <= {".2cba.pdb.lock"}
+    server.content, server.etag = ENTRY, '"second"'
+    assert read_source("pdb:2CBA").text.encode() == ENTRY
+    assert server.ranges == [None, None]
+
+
+@pytest.mark.parametrize(("content", "reason"), NO_STRUCTURES)
+def test_a_file_put_by_hand_that_is_no_structure_stays_and_is_not_noted(
+    content: bytes, reason: str, server: WebServer, cache: Path
+) -> None:
+    cache.mkdir()
+    (cache / "2cba.pdb").write_bytes(content)
+    with pytest.raises(PreparationError, match=f"{cache}/2cba.pdb {reason}: delete it, and the entry will be"):
+        read_source("pdb:2CBA")
+    assert [path.name for path in cache.iterdir()] == ["2cba.pdb"] and server.asked == []
+
+
+def test_an_entry_beyond_all_size_is_refused_before_it_comes(server: WebServer, cache: Path) -> None:
+    server.announced = 1 << 40
+    with pytest.raises(PreparationError, match="announces 1,099,511,627,776 bytes, and such a file has at most"):
+        read_source("pdb:2CBA")
+    assert [path.name for path in cache.iterdir()] in ([], [".2cba.pdb.lock"])
+
+
+def test_a_cache_that_cannot_be_made_is_named(tmp_path: Path, server: WebServer, monkeypatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("ORBMM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(PreparationError, match="file/structures/2cba.pdb cannot be kept there .*set ORBMM_CACHE"):
+        read_source("pdb:2CBA")
+
+
 def test_an_entry_put_by_hand_where_the_error_says_is_used_and_noted(cache: Path, server: WebServer) -> None:
     cache.mkdir()
     (cache / "2cba.pdb").write_text(ATOM)
