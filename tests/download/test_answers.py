@@ -144,6 +144,21 @@ def test_chunks_and_an_unknown_length_are_no_fault(server: WebServer, target: Pa
     assert target.read_bytes() == b"hello to the end"
 
 
+def test_a_header_that_cannot_be_parsed_makes_no_noise(
+    server: WebServer, target: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.raw = write_raw(HEAD + b"Content-Length: 5\r\nno colon here\r\n\r\nhello")
+    download_once(server.url, target, accept, QUICK)
+    assert [record for record in caplog.records if record.name.startswith("urllib3")] == []
+
+
+def test_a_beginning_without_an_origin_does_not_stay(server: WebServer, target: Path) -> None:
+    target.parent.mkdir()
+    (target.parent / ".file.bin.partial").write_bytes(CONTENT[:10])  # as a killed process leaves it
+    server.status = 404
+    assert refuse(server.url, target) == "the server answered 404 Not Found"
+
+
 def test_more_bytes_than_announced_are_not_taken(server: WebServer, target: Path) -> None:
     server.raw = write_raw(HEAD + b"Content-Length: 5\r\n\r\nhello and more")
     download_once(server.url, target, accept, QUICK)
