@@ -9,9 +9,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from orbmm.download.limits import Limits
 from orbmm.download.partial import download_file, remove_partial
 from orbmm.download.progress import show_progress
-from orbmm.download.transfer import Limits
 from orbmm.errors import OrbmmError, UnsafeFile
 from orbmm.files import sync_file, sync_folder
 

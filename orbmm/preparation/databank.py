@@ -13,8 +13,7 @@ import re
 from pathlib import Path
 
 from orbmm.download.checksum import hash_file, note_checksum, note_path, read_checksum
-from orbmm.download.once import download_once
-from orbmm.download.transfer import Limits
+from orbmm.download.limits import Limits
 from orbmm.errors import DownloadError, PreparationError
 from orbmm.files import read_file
 from orbmm.settings.cache import CACHE_VARIABLE, cache_folder
@@ -49,6 +48,8 @@ def fetch_entry(entry: str) -> tuple[Path, str]:
 
 
 def _download(address: str, path: Path, expected: str | None) -> None:
+    from orbmm.download.once import download_once  # requests, which no other source needs
+
     _log.info("downloading %s", address)
     try:
         download_once(address, path, lambda partial: _check_arrival(address, partial, expected, path), ENTRY_LIMITS)
