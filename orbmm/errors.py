@@ -23,6 +23,10 @@ class CheckpointError(OrbmmError):
     """A weights file that is absent, torn, altered or of another architecture."""
 
 
+class DownloadError(OrbmmError):
+    """A download that failed; its text is the reason alone, to be put into a sentence that says what to do."""
+
+
 class DeviceError(OrbmmError):
     """A device or precision that is not available here."""
 

@@ -10,7 +10,7 @@ import pytest
 
 import orbmm
 
-HEAVY = ("torch", "openmm", "openmmml", "mdtraj", "matplotlib", "scipy", "numpy", "warp", "pooch")
+HEAVY = ("torch", "openmm", "openmmml", "mdtraj", "matplotlib", "scipy", "numpy", "warp", "requests")
 
 
 def list_heavy_imports(statement: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from orbmm.checkpoints.envelope import check_envelope
 from orbmm.checkpoints.family import Shapes, describe_family, family_kind
 from orbmm.errors import CheckpointError
 
@@ -29,6 +30,9 @@ OLD_NAMES = {
     r"^heads\.stress\.(diag|offdiag)_normaliser\.": r"heads.stress.\1_normalizer.",
 }
 """Spellings of older files, and what they are called today."""
+
+LARGEST_BYTES = 4 << 30
+"""Of the tensors of a file whose model is not known."""
 
 HEAD = re.compile(r"heads\.([^.]+)\.")
 
@@ -47,19 +51,22 @@ class Audit:
     extra_heads: tuple[str, ...]
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file or of a torch file, on the CPU.
+def read_state_dict(path: Path, name: str | None = None, largest: int = LARGEST_BYTES) -> dict[str, Tensor]:
+    """Return the tensors of a .safetensors file or of a torch file, on the CPU.
 
     A torch file is opened with weights_only, so that nothing in it is run.
-    Raises CheckpointError for a file that is torn or holds anything but named tensors.
+    name: what a sentence calls the file, None for its path; largest: bytes that the tensors may take together
+    Raises CheckpointError for a file that is torn, too large or holds anything but named tensors.
     """
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    name = name or str(path)
+    read = _read_safetensors if check_envelope(path, name, largest) == "safetensors" else _read_torch
+    content = read(path, name)
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a {type(content).__name__}, expected named tensors (a state dict)")
-    strange = [name for name, value in content.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
+        raise CheckpointError(f"{name} holds a {type(content).__name__}, expected named tensors (a state dict)")
+    strange = [key for key, value in content.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if strange or not content:
         raise CheckpointError(
-            f"{path} holds {_first_few(map(str, strange)) or 'nothing'}, expected only named tensors: "
+            f"{name} holds {_first_few(map(str, strange)) or 'nothing'}, expected only named tensors: "
             "save the state dict itself, torch.save(model.state_dict(), FILE)"
         )
     return content
@@ -70,7 +77,7 @@ def audit_state_dict(state_dict: Mapping[str, Tensor], required: Shapes, optiona
 
     required: name -> shape of all tensors that the requested outputs use
     optional: the same for heads that may be absent, each as a whole
-    Raises CheckpointError for a tensor that is missing, of another shape, not finite or unknown.
+    Raises CheckpointError for a tensor that is missing, of another shape, complex, not finite or unknown.
     """
     tensors = _rename_old(state_dict)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -83,32 +90,43 @@ def audit_state_dict(state_dict: Mapping[str, Tensor], required: Shapes, optiona
     extra_heads = _find_extra_heads(rest, expected)
     _refuse_unknown(rest, extra_heads, _compare(shapes, expected))
     used = {name: tensors[name] for name in expected}
+    _refuse_complex(used)
     _refuse_not_finite(used)
     if extra_heads:
         logger.info("ignored heads that the network does not have: %s", ", ".join(extra_heads))
     return Audit(used, tuple(unused), extra_heads)
 
 
-def _read_safetensors(path: Path) -> Any:
+def check_cutoff(used: Mapping[str, Tensor], cutoff_angstrom: float) -> None:
+    """Raise CheckpointError for another cutoff: the one setting of the architecture that no shape gives away."""
+    found = float(used["model.rbf_transform.r_max"])
+    if abs(found - cutoff_angstrom) > 1e-6:
+        raise CheckpointError(
+            f"the weights are for a cutoff of {found:g} Å, expected {cutoff_angstrom:g} Å; "
+            "choose the model they were trained for"
+        )
+
+
+def _read_safetensors(path: Path, name: str) -> Any:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         return load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is torn or no safetensors file ({error}): copy or download it again") from error
+        raise CheckpointError(f"{name} is torn or no safetensors file ({error}): copy or download it again") from error
 
 
-def _read_torch(path: Path) -> Any:
+def _read_torch(path: Path, name: str) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} is no weights file, or holds more than tensors, which is refused because opening it could run "
+            f"{name} is no weights file, or holds more than tensors, which is refused because opening it could run "
             "foreign code: give a file written by torch.save(model.state_dict(), FILE) or a .safetensors file"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
-        raise CheckpointError(f"{path} is torn or no weights file: copy or download it again") from error
+        raise CheckpointError(f"{name} is torn or no weights file: copy or download it again") from error
 
 
 def _rename_old(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -177,6 +195,15 @@ def _refuse_unknown(rest: Iterable[str], extra_heads: tuple[str, ...], compariso
         raise CheckpointError(
             f"the weights hold {len(unknown)} tensors that the network does not know ({_first_few(unknown)}): "
             f"{comparison}; choose the model they were trained for"
+        )
+
+
+def _refuse_complex(used: Mapping[str, Tensor]) -> None:
+    """A network of real numbers would take the real part and drop the rest."""
+    strange = [name for name, tensor in used.items() if tensor.is_complex()]
+    if strange:
+        raise CheckpointError(
+            f"{len(strange)} tensors of the weights hold complex numbers ({_first_few(strange)}), expected real ones"
         )
 
 

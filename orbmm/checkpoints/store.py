@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Literal
 
 from orbmm.checkpoints.catalog import CheckpointRecord, list_models
-from orbmm.checkpoints.checksum import hash_file, looks_like_weights, note_checksum, read_checksum
+from orbmm.checkpoints.envelope import looks_like_weights
+from orbmm.checkpoints.inspection import check_weights
+from orbmm.download.checksum import hash_file, note_checksum, read_checksum
 from orbmm.errors import CheckpointError
 from orbmm.files import replace_file
 from orbmm.settings.cache import CACHE_VARIABLE, cache_folder
@@ -38,10 +40,10 @@ def locate_weights(record: CheckpointRecord, weights: str | Path | None = None) 
     """The weights of a model as a file on this machine, downloaded at the first call.
 
     weights: a local file to be used instead; it is read, then copied into the cache under its hash.
-    Raises CheckpointError where they cannot be had, hold more than tensors or are not what was first seen.
+    Raises CheckpointError where they cannot be had, do not fit the model or are not what was first seen.
     """
     if weights is not None:
-        return _register_file(Path(weights).expanduser())
+        return _register_file(record, Path(weights).expanduser())
     if record.file is not None:
         return _check_embedded(record, _embedded_path(record.file))
     return _fetch_published(record)
@@ -53,7 +55,7 @@ def find_by_hash(sha256: str) -> Path:
     Raises CheckpointError where there is none, or where it was altered since.
     """
     for path in _candidates(sha256):
-        if hash_file(path) == sha256:
+        if path.is_file() and hash_file(path) == sha256:
             return path
     raise CheckpointError(
         f"no unaltered weights file with sha256 {sha256} is in the package or in {cache_folder()}: load the model once "
@@ -91,13 +93,11 @@ def _fetch_published(record: CheckpointRecord) -> WeightsFile:
     """Downloaded weights, checked against the catalogue or against what was noted when they were first seen."""
     path = published_path(record)
     expected = record.sha256 or read_checksum(path)
-    if not path.is_file():
-        from orbmm.checkpoints.download import download_weights
-
-        with _cache_writing():
-            download_weights(str(record.url), path, expected)
+    downloaded = not path.is_file() and _download(record, path, expected)
     found = hash_file(path)
     if expected is None:
+        if not downloaded:
+            _check_put_there(record, path)
         with _cache_writing():
             note_checksum(path, found)
         logger.info("%s has sha256 %s; from now on it must stay so", path, found)
@@ -108,22 +108,37 @@ def _fetch_published(record: CheckpointRecord) -> WeightsFile:
     return WeightsFile(path, found)
 
 
-def _register_file(source: Path) -> WeightsFile:
+def _download(record: CheckpointRecord, path: Path, sha256: str | None) -> bool:
+    from orbmm.checkpoints.download import download_weights  # requests, which no other use needs
+
+    with _cache_writing():
+        return download_weights(record, path, sha256)
+
+
+def _check_put_there(record: CheckpointRecord, path: Path) -> None:
+    """Audit a file that was put into the cache by hand; it is the user's, and stays."""
+    try:
+        check_weights(record, path, str(path))
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; delete {path}, and the published file will be downloaded") from error
+
+
+def _register_file(record: CheckpointRecord, source: Path) -> WeightsFile:
     """Copy a user's weights file into the cache under its hash; the copy appears whole or not at all.
 
-    It is read first: what holds no named tensors is refused by the user's own path, and no copy of it is kept.
+    It is read first: what does not fit the model is refused by the user's own path, and no copy of it is kept.
     """
     _check_given_file(source)
     sha256 = hash_file(source)
     target = cache_folder() / "by-hash" / f"{sha256}{source.suffix}"
-    if not (target.is_file() and hash_file(target) == sha256):
-        from orbmm.checkpoints.state_dict import read_state_dict  # torch, which `orbmm models` does without
-
-        read_state_dict(source)
+    if not (target.is_file() and not target.is_symlink() and hash_file(target) == sha256):
+        check_weights(record, source, str(source))
         with _cache_writing():
             target.parent.mkdir(parents=True, exist_ok=True)
             with replace_file(target) as partial:
                 shutil.copyfile(source, partial)
+                if hash_file(partial) != sha256:
+                    raise CheckpointError(f"weights={source} changed while it was read: try again")
     return WeightsFile(target, sha256)
 
 

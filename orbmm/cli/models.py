@@ -97,8 +97,8 @@ def _describe_network(architecture: Architecture) -> str:
 
 
 def _collect_weights_facts(record: CheckpointRecord) -> Iterator[tuple[str, str]]:
-    from orbmm.checkpoints.checksum import read_checksum
     from orbmm.checkpoints.store import published_path, state_of_weights
+    from orbmm.download.checksum import read_checksum
 
     yield "weights", state_of_weights(record)
     sha256 = record.sha256

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from orbmm.checkpoints.catalog import CheckpointRecord
-from orbmm.checkpoints.state_dict import audit_state_dict
+from orbmm.checkpoints.state_dict import audit_state_dict, check_cutoff
 from orbmm.errors import CheckpointError
 from orbmm.model.orb import ConservativeOrb, DirectOrb, Orb
 
@@ -38,25 +38,15 @@ def assemble_network(record: CheckpointRecord, state_dict: Mapping[str, Tensor])
     required = {name: shape for name, shape in shapes.items() if name not in optional}
     try:
         audit = audit_state_dict(state_dict, required, optional)
+        check_cutoff(audit.used, record.architecture.cutoff_angstrom)
     except CheckpointError as error:
         raise CheckpointError(f"{record.name}: {error}") from error
     for head in sorted({_head_of(name) for name in optional.keys() - audit.used.keys()}):
         _log.warning("%s: the weights file has no %s head, so the model gives no %s", record.name, head, head)
         del network.heads[head]
     network.load_state_dict(audit.used, strict=True)
-    _check_cutoff(record, network)
     return network.eval().requires_grad_(False)
 
 
 def _head_of(name: str) -> str:
     return name.split(".")[1] if name.startswith("heads.") else ""
-
-
-def _check_cutoff(record: CheckpointRecord, network: Orb) -> None:
-    """The one setting of the architecture that no shape gives away."""
-    found, expected = float(network.model.rbf_transform.r_max), record.architecture.cutoff_angstrom
-    if abs(found - expected) > 1e-6:
-        raise CheckpointError(
-            f"{record.name}: the weights are for a cutoff of {found:g} Å, expected {expected:g} Å; "
-            "choose the model they were trained for"
-        )

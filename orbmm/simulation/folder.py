@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orbmm.checkpoints.checksum import hash_file
+from orbmm.download.checksum import hash_file
 from orbmm.errors import DiskFull, RunError
 from orbmm.files import is_partial, write_file
 from orbmm.settings import Settings, format_settings, override_settings

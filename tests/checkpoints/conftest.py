@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import io
-import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from oracles.web_server import WebServer, serve
+
+from orbmm.checkpoints.architecture import Architecture
+from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -26,54 +27,25 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@dataclass
-class WeightsServer:
-    """What the server on 127.0.0.1 answers, and how often it was asked.
-
-    content: the bytes that it serves; announced: the length that it claims, if another
-    status: the HTTP status; seconds: how long it thinks first
-    """
-
-    content: bytes
-    announced: int | None = None
-    status: int = 200
-    seconds: float = 0.0
-    url: str = ""
-    asked: list[str] = field(default_factory=list)
-
-
 @pytest.fixture
-def server(torch_file: bytes) -> Iterator[WeightsServer]:
+def server(torch_file: bytes) -> Iterator[WebServer]:
     """A server of one true weights file."""
-    says = WeightsServer(torch_file)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            says.asked.append(self.path)
-            time.sleep(says.seconds)
-            self.send_response(says.status)
-            self.send_header("Content-Length", str(says.announced or len(says.content)))
-            self.end_headers()
-            self.wfile.write(says.content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    says.url = f"http://127.0.0.1:{http.server_port}/orb-test.ckpt"
-    yield says
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    with serve(torch_file, "orb-test.ckpt") as says:
+        yield says
 
 
 @pytest.fixture
-def torch_file() -> bytes:
-    """What torch.save writes for a small state dict."""
+def small_record() -> CheckpointRecord:
+    """A published model, but for its size: that of torch_file."""
+    size = Architecture(latent_dim=16, mlp_hidden_dim=32, head_hidden_dim=16)
+    return replace(find_record("orb-v3-direct-20-omat"), architecture=size)
+
+
+@pytest.fixture
+def torch_file(make_official: Callable[..., OfficialShaped]) -> bytes:
+    """What torch.save writes for the state dict of a small network."""
     stream = io.BytesIO()
-    torch.save({"heads.energy.mlp.NN-0.weight": torch.arange(6.0).reshape(2, 3)}, stream)
+    torch.save(make_official().tensors, stream)
     return stream.getvalue()
 
 

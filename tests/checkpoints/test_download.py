@@ -15,9 +15,9 @@ from orbmm.errors import CheckpointError
 
 
 @pytest.fixture
-def record(server):
+def record(server, small_record):
     """A published model whose weights lie on the server of this test."""
-    return replace(find_record("orb-v3-direct-20-omat"), url=server.url)
+    return replace(small_record, url=server.url)
 
 
 def files_in(folder):
@@ -124,11 +124,14 @@ def test_off_a_terminal_nothing_is_drawn(server, record, capsys):
 def test_two_processes_at_once_download_once(server, record, cache):
     server.seconds = 0.5
     code = (
-        "import sys, pathlib; from orbmm.checkpoints.download import download_weights; "
-        "download_weights(sys.argv[1], pathlib.Path(sys.argv[2]), None)"
+        "import sys; from dataclasses import replace; from orbmm.checkpoints.architecture import Architecture; "
+        "from orbmm.checkpoints.catalog import find_record; from orbmm.checkpoints.store import locate_weights; "
+        "size = Architecture(latent_dim=16, mlp_hidden_dim=32, head_hidden_dim=16); "
+        "record = replace(find_record('orb-v3-direct-20-omat'), architecture=size, url=sys.argv[1]); "
+        "locate_weights(record)"
     )
     target = cache / "weights" / "orb-test.ckpt"
-    command = [sys.executable, "-c", code, server.url, str(target)]
+    command = [sys.executable, "-c", code, server.url]
     processes = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(timeout=60) for process in processes] == [0, 0]
     assert len(server.asked) == 1

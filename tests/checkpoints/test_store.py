@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from orbmm.checkpoints.architecture import Architecture
 from orbmm.checkpoints.catalog import find_record, list_models
-from orbmm.checkpoints.checksum import hash_file
 from orbmm.checkpoints.store import find_by_hash, locate_weights, published_path, state_of_weights
+from orbmm.download.checksum import hash_file
 from orbmm.errors import CheckpointError
 from orbmm.files import replace_file
 from orbmm.settings.cache import cache_folder
 
-RECORD = find_record("orb-v3-direct-20-omat")
+SMALL = Architecture(latent_dim=16, mlp_hidden_dim=32, head_hidden_dim=16)
+RECORD = replace(find_record("orb-v3-direct-20-omat"), architecture=SMALL)
 NOBODY = 65534
 
 

@@ -6,26 +6,17 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from oracles.web_server import WebServer, serve
 
 from orbmm.errors import PreparationError
 from orbmm.preparation.source import read_source
 
-
-@dataclass
-class EntryServer:
-    """What the server on 127.0.0.1 answers, and what it was asked for."""
-
-    content: bytes = b"HEADER    AN ENTRY\nEND\n"
-    status: int = 200
-    announced: int | None = None
-    asked: list[str] = field(default_factory=list)
+ATOM = "ATOM      1  N   ALA A   1      11.104   6.134  -6.504  1.00  0.00           N"
+ENTRY = f"HEADER    AN ENTRY\n{ATOM}\nEND\n".encode()
 
 
 @pytest.fixture(autouse=True)
@@ -37,32 +28,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[EntryServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WebServer]:
     """A data bank of one entry."""
-    says = EntryServer()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            says.asked.append(self.path)
-            self.send_response(says.status)
-            self.send_header("Content-Length", str(says.announced or len(says.content)))
-            self.end_headers()
-            self.wfile.write(says.content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setattr("orbmm.preparation.databank._ENTRY_URL", f"http://127.0.0.1:{http.server_port}/{{}}.pdb")
-    yield says
-    http.shutdown()
-    http.server_close()
-    thread.join()
+    with serve(ENTRY, "{}.pdb") as says:
+        monkeypatch.setattr("orbmm.preparation.databank._ENTRY_URL", says.url)
+        yield says
 
 
-def test_an_entry_is_downloaded_once(server: EntryServer, cache: Path) -> None:
+def test_an_entry_is_downloaded_once(server: WebServer, cache: Path) -> None:
     file = read_source("pdb:2cba")
     assert file.text.encode() == server.content
     assert (file.name, file.kind, file.sha256) == ("2cba", "pdb", hashlib.sha256(server.content).hexdigest())
@@ -71,7 +44,7 @@ def test_an_entry_is_downloaded_once(server: EntryServer, cache: Path) -> None:
     assert (cache / "2cba.pdb.sha256").read_text() == f"{file.sha256}  2cba.pdb\n"
 
 
-def test_an_altered_entry_is_refused_with_both_hashes(server: EntryServer, cache: Path) -> None:
+def test_an_altered_entry_is_refused_with_both_hashes(server: WebServer, cache: Path) -> None:
     first = read_source("pdb:2CBA").sha256
     (cache / "2cba.pdb").write_bytes(b"END\n")
     with pytest.raises(PreparationError, match="not what it was when first seen .*delete it") as refusal:
@@ -79,18 +52,18 @@ def test_an_altered_entry_is_refused_with_both_hashes(server: EntryServer, cache
     assert first in str(refusal.value) and hashlib.sha256(b"END\n").hexdigest() in str(refusal.value)
 
 
-def test_a_deleted_entry_is_downloaded_again_and_must_be_the_same(server: EntryServer, cache: Path) -> None:
+def test_a_deleted_entry_is_downloaded_again_and_must_be_the_same(server: WebServer, cache: Path) -> None:
     first = read_source("pdb:2CBA")
     (cache / "2cba.pdb").unlink()
     assert read_source("pdb:2CBA") == first
     (cache / "2cba.pdb").unlink()
-    server.content = b"HEADER    ITS SECOND VERSION\nEND\n"
+    server.content = ENTRY.replace(b"AN ENTRY", b"ITS SECOND VERSION")
     with pytest.raises(PreparationError, match=r"expected " + first.sha256):
         read_source("pdb:2CBA")
 
 
 @pytest.mark.parametrize("fault", [{"status": 404}, {"announced": 1000}], ids=["no such entry", "broken off"])
-def test_a_download_that_fails_leaves_nothing(fault: dict[str, int], server: EntryServer, cache: Path) -> None:
+def test_a_download_that_fails_leaves_nothing(fault: dict[str, int], server: WebServer, cache: Path) -> None:
     for name, value in fault.items():
         setattr(server, name, value)
     with pytest.raises(PreparationError, match="cannot be downloaded"):
@@ -98,10 +71,61 @@ def test_a_download_that_fails_leaves_nothing(fault: dict[str, int], server: Ent
     assert not list(cache.rglob("*.pdb"))
 
 
-def test_an_entry_put_by_hand_where_the_error_says_is_used_and_noted(cache: Path, server: EntryServer) -> None:
+PAGE = b"<!DOCTYPE html><title>Log in to the network</title>"
+NO_STRUCTURES = [
+    (PAGE, "holds no atoms"),
+    (b"", "holds no atoms"),
+    (b"HEADER    NOTHING\nEND\n", "holds no atoms"),
+    (b"ATOM  \xff\xfe\nEND\n", "is no PDB file"),
+    (ENTRY.replace(b"11.104", b"banana"), "is no PDB file"),
+    (ENTRY.replace(b"11.104", b"   nan"), "is no PDB file"),
+    (ATOM[:40].encode() + b"\nEND\n", "is no PDB file"),
+]
+
+
+@pytest.mark.parametrize(("content", "reason"), [*NO_STRUCTURES, (ENTRY[:-4], "has no END record")])
+def test_an_answer_that_is_no_structure_is_not_kept_and_the_right_one_then_comes(
+    content: bytes, reason: str, server: WebServer, cache: Path
+) -> None:
+    server.content, server.etag = content, '"first"'
+    with pytest.raises(PreparationError, match=f"was not kept, because it {reason}.* .{len(content)} bytes") as refusal:
+        read_source("pdb:2CBA")
+    assert "\n" not in str(refusal.value)
+    assert {path.name for path in cache.iterdir()} <= {".2cba.pdb.lock"}
+    server.content, server.etag = ENTRY, '"second"'
+    assert read_source("pdb:2CBA").text.encode() == ENTRY
+    assert server.ranges == [None, None]
+
+
+@pytest.mark.parametrize(("content", "reason"), NO_STRUCTURES)
+def test_a_file_put_by_hand_that_is_no_structure_stays_and_is_not_noted(
+    content: bytes, reason: str, server: WebServer, cache: Path
+) -> None:
     cache.mkdir()
-    (cache / "2cba.pdb").write_text("END\n")
-    assert read_source("pdb:2CBA").text == "END\n"
+    (cache / "2cba.pdb").write_bytes(content)
+    with pytest.raises(PreparationError, match=f"{cache}/2cba.pdb {reason}: delete it, and the entry will be"):
+        read_source("pdb:2CBA")
+    assert [path.name for path in cache.iterdir()] == ["2cba.pdb"] and server.asked == []
+
+
+def test_an_entry_beyond_all_size_is_refused_before_it_comes(server: WebServer, cache: Path) -> None:
+    server.announced = 1 << 40
+    with pytest.raises(PreparationError, match="announces 1,099,511,627,776 bytes, and such a file has at most"):
+        read_source("pdb:2CBA")
+    assert [path.name for path in cache.iterdir()] in ([], [".2cba.pdb.lock"])
+
+
+def test_a_cache_that_cannot_be_made_is_named(tmp_path: Path, server: WebServer, monkeypatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("ORBMM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(PreparationError, match="file/structures/2cba.pdb cannot be kept there .*set ORBMM_CACHE"):
+        read_source("pdb:2CBA")
+
+
+def test_an_entry_put_by_hand_where_the_error_says_is_used_and_noted(cache: Path, server: WebServer) -> None:
+    cache.mkdir()
+    (cache / "2cba.pdb").write_text(ATOM)
+    assert read_source("pdb:2CBA").text == ATOM
     assert server.asked == [] and (cache / "2cba.pdb.sha256").exists()
 
 

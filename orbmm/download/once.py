@@ -1,0 +1,74 @@
+"""Bring one file from its server to its place: once, whole, and read before it gets its name."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from orbmm.download.limits import Limits
+from orbmm.download.partial import download_file, remove_partial
+from orbmm.download.progress import show_progress
+from orbmm.errors import OrbmmError, UnsafeFile
+from orbmm.files import sync_file, sync_folder
+
+_log = logging.getLogger(__name__)
+
+
+def download_once(url: str, target: Path, check: Callable[[Path], None], limits: Limits) -> bool:
+    """Put what url serves at target, unless it is there; return whether it was downloaded now.
+
+    check: reads the complete file before it gets its name, and raises an OrbmmError to refuse it; nothing of a refused
+        file is kept
+    Of two processes that ask for the same file, one downloads and the other waits for it.
+    Raises DownloadError, what check raises, and OSError where the folder cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.partial")
+    with _lock_against_others(target):
+        if target.is_file():
+            return False
+        with show_progress(target.name) as progress, _quieten(logging.getLogger("urllib3")):
+            download_file(url, partial, limits, progress)
+        try:
+            check(partial)
+        except OrbmmError:
+            remove_partial(partial)
+            raise
+        sync_file(partial)
+        partial.replace(target)
+        sync_folder(target.parent)
+    _log.info("downloaded %s to %s", url, target)
+    return True
+
+
+@contextmanager
+def _lock_against_others(target: Path) -> Iterator[None]:
+    """Hold the right to write target; wait, with a line in the log, while another process has it."""
+    path = target.with_name(f".{target.name}.lock")
+    if path.is_symlink():
+        raise UnsafeFile(path, "is a link")
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _log.info("waiting for another process that downloads %s", target.name)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _quieten(logger: logging.Logger) -> Iterator[None]:
+    """Silence a logger: urllib3 writes a traceback to stderr for headers that it cannot parse."""
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
