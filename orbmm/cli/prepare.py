@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orbmm.cli.screen import open_console
+from orbmm.errors import SettingsError
 
 if TYPE_CHECKING:
     from orbmm.checkpoints.catalog import CheckpointRecord
@@ -68,7 +69,10 @@ def _read_source(source: str) -> Settings:
         return read_settings(source)
     if is_source_file(source):
         path = make_absolute(Path(source), Path.cwd())
-        return Settings(system=SystemSettings(name=path.stem, source=str(path)))
+        try:
+            return Settings(system=SystemSettings(name=path.stem, source=str(path)))
+        except SettingsError as error:
+            raise SettingsError(f"the system is named after its file, but {error}; rename the file") from error
     return Settings(system=SystemSettings(name=source.split(":")[-1].lower() or "system", source=source))
 
 

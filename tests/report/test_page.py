@@ -181,6 +181,43 @@ def lift_policy(page: str) -> str:
     return lifted
 
 
+MARK = "document.documentElement.dataset.ran = 1"
+NAMES = [
+    "<!--<script>",
+    f"</script><script>{MARK}</script>",
+    f"'><img src=x onerror='{MARK}'>",
+    "-->",
+    "]]>",
+    "\u2028",
+    "\x1b[2J",
+    "$x",
+    "水",
+]
+
+
+@pytest.fixture(scope="module")
+def hostile_page(run: Path) -> str:
+    """A page about a run in which every name is meant to break out of its place."""
+    recording = read_run_folder(run)
+    for number, residue in enumerate(recording.all_atoms.topology.residues):
+        if not residue.is_water:
+            residue.name = NAMES[number % len(NAMES)]
+    for number, name in enumerate(NAMES):
+        recording.record[name] = {f"{number} {name}": name + "\ud800"}
+    settings = f"# {''.join(NAMES)}\n# \u202e next line\n"
+    return build_page(recording, analyze_recording(recording), settings)
+
+
+def test_no_name_leaves_its_place_in_the_page(hostile_page: str, page: str) -> None:
+    assert Reader(hostile_page).tags.count("script") == Reader(page).tags.count("script") == 3
+    assert MARK not in "".join(re.findall(r"<script>(.*?)</script>", hostile_page, re.DOTALL))
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\u2028\u202e\ud800]", hostile_page)
+    assert "<td>水\\ud800</td>" in hostile_page, "and names of all languages are as they were"
+    assert hostile_page.count("\\u202e next line\n") == 1
+    atoms = "".join(read_views(hostile_page)[0]["names"])
+    assert "<!--<script>" in atoms and MARK in atoms
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 def test_a_browser_draws_the_views_without_errors(page: str, site_page: str, tmp_path: Path) -> None:
     for number, (text, views) in enumerate(((page, 1), (site_page, 2))):
@@ -211,3 +248,21 @@ def test_choosing_a_colour_and_zooming_redraws(page: str, tmp_path: Path) -> Non
     opened = open_in_browser(lift_policy(page).replace("</body>", f"<script>{acts}</script></body>"), tmp_path)
     assert 'data-redrawn="true,true"' in opened and 'data-coloring="element"' in opened
     assert "data-error" not in opened
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_a_browser_shows_the_whole_page_whatever_residues_are_called(hostile_page: str, tmp_path: Path) -> None:
+    opened = open_in_browser(hostile_page, tmp_path)
+    assert len(re.findall(r'data-drawn="\d+"', opened)) == 1
+    assert "data-ran" not in opened and "data-error" not in opened
+    body = re.sub(r"<script.*?</script>", "", opened, flags=re.DOTALL)
+    assert "<h2>Observables</h2>" in body and "<h2>What was run</h2>" in body
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("intruder", [f"<script>{MARK}</script>", f"<img src='data:,' onerror='{MARK}'>"])
+def test_a_browser_runs_no_script_but_the_page_s_own(intruder: str, page: str, tmp_path: Path) -> None:
+    spoiled = page.replace("</h1>", f"</h1>{intruder}", 1)
+    opened = open_in_browser(spoiled, tmp_path)
+    assert "data-ran" not in opened and 'data-drawn="' in opened
+    assert "data-ran" in open_in_browser(lift_policy(spoiled), tmp_path)
