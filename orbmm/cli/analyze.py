@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orbmm.cli.screen import open_console, say
 from orbmm.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -72,9 +73,9 @@ def _follow(looks: Iterator[Look], folder: Path, measure: Callable[[Recording], 
         for look in looks:
             analysis = measure(look.recording)
             _write(analysis, folder)
-            typer.echo(f"{look.frames} frames, {look.last_ps:g} ps: {analysis.verdict.line}")
+            say(f"{look.frames} frames, {look.last_ps:g} ps: {analysis.verdict.line}")
     except KeyboardInterrupt as stop:
-        typer.echo("no longer looking; the run itself goes on")
+        say("no longer looking; the run itself goes on")
         if analysis is None:
             raise typer.Exit(0) from stop
     if analysis is None:
@@ -92,17 +93,15 @@ def _write(analysis: Analysis, folder: Path) -> None:
 
 def _tell(analysis: Analysis, folder: Path) -> None:
     """Numbers, findings, what is missing and why, and the verdict."""
-    from rich.console import Console
-
     from orbmm.report import list_findings
 
-    console = Console(highlight=False)
+    console = open_console()
     console.print(_tabulate(analysis))
     for line in list_findings(analysis.results):
         console.print(line, soft_wrap=True)
     for name, reason in analysis.missing.items():
         console.print(f"{name.replace('_', ' ')}: {reason}", soft_wrap=True)
-    console.print(f"tables and figures: {folder}")
+    console.print(f"tables and figures: {folder}", soft_wrap=True)
     console.print(analysis.verdict.line, style="bold", soft_wrap=True)
 
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orbmm.cli.screen import say
 from orbmm.errors import SettingsError
+from orbmm.plain_text import quote_command
 
 if TYPE_CHECKING:
     from orbmm.benchmark.run import Plan
@@ -102,16 +104,16 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
     if peer_python is not None and against is None:
         raise SettingsError("got --peer-python without --against: name the peer, --against orb-models")
     _refuse_what_is_absent(plan)
-    about = {"command": " ".join(["orbmm", *sys.argv[1:]]), "threads": plan.threads, **describe_machine()}
-    typer.echo(f"{about['processor']}, {about['gpu'] or 'no GPU'}, {plan.threads} threads, load {about['load']}")
-    typer.echo(HEADER)
+    about = {"command": quote_command("orbmm", *sys.argv[1:]), "threads": plan.threads, **describe_machine()}
+    say(f"{about['processor']}, {about['gpu'] or 'no GPU'}, {plan.threads} threads, load {about['load']}")
+    say(HEADER)
     if against is None:
-        rows = run_plan(plan, lambda row: typer.echo(format_row(row)))
+        rows = run_plan(plan, lambda row: say(format_row(row)))
     else:
         check_peer(against, plan.models)
-        rows = run_against_peer(plan, peer_python, lambda row: typer.echo(format_row(row)))
+        rows = run_against_peer(plan, peer_python, lambda row: say(format_row(row)))
     for path in write_report(rows, about, output):
-        typer.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def _refuse_what_is_absent(plan: Plan) -> None:
@@ -148,12 +150,12 @@ def _time_runner(steps: int, output: Path) -> None:
 
     times = measure_runner(steps)
     for part, clocks in times.items():
-        typer.echo(f"{part:10} {clocks['wall_ms']:7.3f} ms a step, {clocks['processor_ms']:7.3f} ms of processor time")
-    about = {"command": " ".join(["orbmm", *sys.argv[1:]]), **describe_machine(), "atoms": ATOMS, "steps": steps}
+        say(f"{part:10} {clocks['wall_ms']:7.3f} ms a step, {clocks['processor_ms']:7.3f} ms of processor time")
+    about = {"command": quote_command("orbmm", *sys.argv[1:]), **describe_machine(), "atoms": ATOMS, "steps": steps}
     output.mkdir(parents=True, exist_ok=True)
     path = output / "runner.json"
     path.write_text(json.dumps({**about, **times}, indent=1) + "\n", encoding="utf-8")
-    typer.echo(f"wrote {path}")
+    say(f"wrote {path}")
 
 
 def _name_weights(file: Path | None, random: bool) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from orbmm.cli.screen import open_console
+
 
 def doctor() -> None:
     """Look over this installation: versions, devices, force kinds, and a self-test of a second.
@@ -12,7 +14,6 @@ def doctor() -> None:
     """
     import logging
 
-    from rich.console import Console
     from rich.table import Table
 
     from orbmm.doctor.diagnose import diagnose
@@ -20,7 +21,7 @@ def doctor() -> None:
 
     logging.getLogger("orbmm").setLevel(logging.WARNING)  # the table says which force kinds run
     looks = {State.GOOD: "[green]✓", State.LIMITED: "[yellow]–", State.BROKEN: "[bold red]✗"}
-    console = Console()
+    console = open_console(markup=True)
     broken = 0
     for title, findings in diagnose():
         table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orbmm.cli.screen import say
+
 if TYPE_CHECKING:
     from orbmm.benchmark.estimate import Estimate
     from orbmm.settings import Settings
@@ -37,19 +39,19 @@ def estimate(
     place = find_device(settings.model.device)
     atoms, edges = count_edges(settings)
     free_mb = read_free_bytes(place) / 1e6
-    typer.echo(f"{settings.system.name}: {atoms} atoms, {edges} edges; {free_mb / 1000:.1f} GB free on {place}")
-    typer.echo(HEADER)
+    say(f"{settings.system.name}: {atoms} atoms, {edges} edges; {free_mb / 1000:.1f} GB free on {place}")
+    say(HEADER)
     model = settings.model
     ways = list_ways(find_record(model.name), model.precision, place.type, model.edges_per_block)
     machine = (place, threads or os.cpu_count() or 1, free_mb)
     estimates = []
     for one in iterate_estimates(ways, source, machine, edges, settings.run.timestep_fs):
-        typer.echo(format_estimate(one))
+        say(format_estimate(one))
         estimates.append(one)
-    typer.echo(conclude(estimates, choose(estimates)))
+    say(conclude(estimates, choose(estimates)))
     note = describe_compiling(model, atoms, sum(stage.steps for stage in settings.stages))
     if note:
-        typer.echo(note)
+        say(note)
 
 
 HEADER = f"{'precision':16} {'mode':5} {'steps/s':>9} {'ns/day':>9} {'memory':>10}"

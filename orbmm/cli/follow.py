@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from orbmm.cli.screen import PlainFormatter, open_console, say
 from orbmm.errors import OrbmmError, RunError
+from orbmm.plain_text import make_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,11 +30,9 @@ def follow_progress(quiet: bool, log: Path | None = None) -> Iterator[Callable[[
     log: a file to which all messages and progress go instead, and an error as well
     Raises RunError for a log file that cannot be written.
     """
-    from rich.console import Console
-
     from orbmm.simulation.progress import ignore_progress
 
-    console = Console()
+    console = open_console()
     if log is not None:
         with _log_to(log):
             yield _LinePrinter(_LOG.info, _SECONDS_BETWEEN_LOG_LINES)
@@ -45,7 +43,7 @@ def follow_progress(quiet: bool, log: Path | None = None) -> Iterator[Callable[[
         with _open_bar(console) as draw:
             yield draw
     else:
-        yield _LinePrinter(typer.echo, _SECONDS_BETWEEN_LINES)
+        yield _LinePrinter(say, _SECONDS_BETWEEN_LINES)
 
 
 def tell(sentence: str, quiet: bool, log: Path | None) -> None:
@@ -53,7 +51,7 @@ def tell(sentence: str, quiet: bool, log: Path | None) -> None:
     if log is not None:
         _LOG.info(sentence)
     elif not quiet:
-        typer.echo(sentence)
+        say(sentence)
 
 
 @contextmanager
@@ -63,13 +61,13 @@ def _log_to(path: Path) -> Iterator[None]:
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise RunError(f"log file {path} cannot be written ({error.strerror})") from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     _LOG.addHandler(handler)
     _LOG.propagate = False
     try:
         yield
     except OrbmmError as error:
-        _LOG.error("error: %s", error)
+        _LOG.error("error: %s", make_line(str(error)))
         raise
     finally:
         _LOG.propagate = True
@@ -82,7 +80,7 @@ def _open_bar(console: Console) -> Iterator[Callable[[Progress], None]]:
     from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    with Bar(BarColumn(), TextColumn("{task.description}"), console=console) as bar:
+    with Bar(BarColumn(), TextColumn("{task.description}", markup=False), console=console) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda progress: bar.update(
             task, total=progress.total_steps, completed=progress.step, description=_describe(progress)

@@ -20,6 +20,7 @@ from orbmm.cli.prepare import prepare
 from orbmm.cli.report import report
 from orbmm.cli.resume import resume
 from orbmm.cli.run import run
+from orbmm.cli.screen import PlainFormatter
 
 # In the order of a day's work. Command files import nothing heavy before they run, so that help appears at once.
 PANELS = {
@@ -61,7 +62,7 @@ def _start(
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
         raise typer.Exit
-    logging.basicConfig(format="%(message)s", handlers=_make_handlers())
+    logging.basicConfig(handlers=_make_handlers())
     logging.getLogger("orbmm").setLevel(logging.DEBUG if debug else logging.INFO)
 
 
@@ -71,6 +72,8 @@ def _make_handlers() -> list[logging.Handler]:
     news.addFilter(lambda record: record.levelno < logging.WARNING)
     warnings = logging.StreamHandler(sys.stderr)
     warnings.setLevel(logging.WARNING)
+    for handler in (news, warnings):
+        handler.setFormatter(PlainFormatter("%(message)s"))
     return [news, warnings]
 
 

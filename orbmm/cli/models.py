@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orbmm.cli.screen import open_console
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -18,11 +20,9 @@ if TYPE_CHECKING:
 
 def models(name: Annotated[str | None, typer.Argument(help="Show all that is known of this model.")] = None) -> None:
     """List the models, or show all that is known of one."""
-    from rich.console import Console
-
     from orbmm.checkpoints.catalog import default_model, find_record, list_models
 
-    console = Console(highlight=False)
+    console = open_console()
     if name is not None:
         console.print(_show_details(find_record(name)))
         return

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from orbmm.errors import OrbmmError, SettingsError, name_nearest
+from orbmm.plain_text import make_line
 
 # Newer typers bring a click of their own, older ones use the package: this is the class of whichever is there.
 _UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
@@ -36,7 +37,7 @@ class OneLineErrors(TyperGroup):
         except OrbmmError as error:
             if ctx.params["debug"]:
                 raise
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {make_line(str(error))}", err=True)
             raise typer.Exit(error.exit_code) from error
 
 
@@ -48,7 +49,7 @@ def _explain_usage(ctx: typer.Context) -> Iterator[None]:
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx else _name_command(ctx)
         message = " ".join(error.format_message().split()).rstrip(".")
-        typer.echo(f"error: {message}; see {command} --help", err=True)
+        typer.echo(f"error: {make_line(message)}; see {command} --help", err=True)
         raise typer.Exit(2) from error
 
 

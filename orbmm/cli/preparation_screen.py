@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orbmm.plain_text import quote_command
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -28,7 +30,7 @@ def follow_preparation(console: Console) -> Iterator[OnProgress]:
     if not console.is_terminal:
         yield lambda stage, done: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True)
     tasks = {}
 
@@ -59,9 +61,9 @@ def summarize(record: PreparationRecord, model: CheckpointRecord, written: Path,
         table.add_row(fact, value)
     console.print(table)
     for warning in record.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
-    console.print(f"warning: {model.name}: {model.note}", style="yellow", markup=False, soft_wrap=True)
-    console.print(f"next: orbmm run {written}", markup=False, soft_wrap=True)
+        console.print(f"warning: {warning}", style="yellow", soft_wrap=True)
+    console.print(f"warning: {model.name}: {model.note}", style="yellow", soft_wrap=True)
+    console.print(f"next: {quote_command('orbmm', 'run', written)}", soft_wrap=True)
 
 
 def _collect_facts(record: PreparationRecord) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orbmm.cli.screen import open_console
+from orbmm.errors import SettingsError
+
 if TYPE_CHECKING:
     from orbmm.checkpoints.catalog import CheckpointRecord
     from orbmm.preparation.prepare import PreparedSystem
@@ -29,8 +32,6 @@ def prepare(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")] = False,
 ) -> None:
     """Repair, protonate and solvate a structure, and relax it with a classical force field."""
-    from rich.console import Console
-
     from orbmm.checkpoints.catalog import find_record
     from orbmm.cli.preparation_screen import follow_preparation, summarize
     from orbmm.preparation.elements import KnownElements
@@ -50,7 +51,7 @@ def prepare(
     refuse_taken_folder(folder, overwrite=overwrite)
     record = find_record(settings.model.name)
     known = KnownElements(record.name, frozenset(record.elements))
-    console = Console(highlight=False)
+    console = open_console()
     multiplicity = settings.model.multiplicity if record.takes_charge else None
     with follow_preparation(console) as on_progress:
         prepared = prepare_system(settings.system, settings.preparation, known, on_progress, multiplicity)
@@ -68,7 +69,10 @@ def _read_source(source: str) -> Settings:
         return read_settings(source)
     if is_source_file(source):
         path = make_absolute(Path(source), Path.cwd())
-        return Settings(system=SystemSettings(name=path.stem, source=str(path)))
+        try:
+            return Settings(system=SystemSettings(name=path.stem, source=str(path)))
+        except SettingsError as error:
+            raise SettingsError(f"the system is named after its file, but {error}; rename the file") from error
     return Settings(system=SystemSettings(name=source.split(":")[-1].lower() or "system", source=source))
 
 

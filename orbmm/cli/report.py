@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from orbmm.cli.screen import say
+
 
 def report(
     run: Annotated[Path | None, typer.Argument(help="Run folder that orbmm run has written.")] = None,
@@ -40,7 +42,7 @@ def report(
     analysis = analyze_recording(recording, discard_ps, crystal=crystal, site=site)
     settings = (run / "settings.toml").read_text(encoding="utf-8") if run is not None else ""
     write_page(recording, analysis, path, settings)
-    typer.echo(f"report: {path}")
-    typer.echo(analysis.verdict.line)
+    say(f"report: {path}")
+    say(analysis.verdict.line)
     if not analysis.verdict.stable:
         raise typer.Exit(3)

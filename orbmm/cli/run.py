@@ -10,6 +10,7 @@ import typer
 from orbmm.cli.follow import follow_progress, tell
 from orbmm.cli.host_memory import memory_within_reach
 from orbmm.errors import SettingsError
+from orbmm.plain_text import quote_command
 
 if TYPE_CHECKING:
     from orbmm.settings import Settings
@@ -61,7 +62,7 @@ def describe_outcome(outcome: Outcome) -> str:
     if outcome.finished:
         return f"complete: {outcome.step} steps in {folder}"
     stage = "" if outcome.stage == "produce" else f" of {outcome.stage}"
-    return f"stopped in order at step {outcome.step}{stage}; go on with: orbmm resume {folder}"
+    return f"stopped in order at step {outcome.step}{stage}; go on with: {quote_command('orbmm', 'resume', folder)}"
 
 
 def conclude(outcome: Outcome, analyze: bool) -> None:

@@ -21,7 +21,7 @@ def compile_network(potential: Potential) -> Potential:
     """The potential with its plain network translated at its first evaluation (torch.compile, shapes left open).
 
     Energies and forces differ from the plain ones by rounding, so a run keeps to one of the two. The translation is
-    kept on disk by torch, and later processes on the machine start faster.
+    kept on disk by torch (see compile_cache), and later processes on the machine start faster.
     Raises what check_compilable raises.
     """
     check_compilable(potential.device, potential.precision)

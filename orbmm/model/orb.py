@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from orbmm.checkpoints.architecture import Architecture, Oddities
 from orbmm.errors import ModelError
 from orbmm.model.atom_graph import AtomGraph
+from orbmm.model.compile_cache import PRIVATE_OPTIONS, use_private_cache
 from orbmm.model.derivative import differentiate
 from orbmm.model.heads import ConfidenceHead, EnergyHead, ForceHead, StressHead
 from orbmm.model.net_force import remove_net_torque, subtract_mean_force
@@ -102,7 +103,8 @@ class DirectOrb(Orb):
 
     def compile_network(self) -> None:
         """See Orb.compile_network."""
-        self.model.compile(dynamic=True)
+        use_private_cache()
+        self.model.compile(dynamic=True, options=PRIVATE_OPTIONS)
 
     def _own_forces(self, nodes: Tensor, graph: AtomGraph) -> Tensor:
         forces = self.heads["forces"](nodes)  # (N, 3)
@@ -155,8 +157,11 @@ class ConservativeOrb(Orb):
 
     def compile_network(self) -> None:
         """See Orb.compile_network."""
+        use_private_cache()
         self._is_compiled = True
-        self._interaction_and_slope = torch.compile(self._interaction_and_slope, dynamic=True)  # type: ignore[method-assign]
+        self._interaction_and_slope = torch.compile(  # type: ignore[method-assign]
+            self._interaction_and_slope, dynamic=True, options=PRIVATE_OPTIONS
+        )
 
     def _interaction(self, graph: AtomGraph, vectors: Tensor) -> tuple[Tensor, Tensor]:
         nodes = self.model(graph, vectors)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import html
 import json
 from collections.abc import Mapping
-from html import escape
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,7 @@ from orbmm.analysis.result import Result
 from orbmm.analysis.run_folder import Recording
 from orbmm.analysis.verdict import Outcome
 from orbmm.errors import AnalysisError
+from orbmm.plain_text import escape_controls
 from orbmm.report.figures import draw_figure
 from orbmm.report.findings import list_findings
 from orbmm.report.view import View, build_views
@@ -61,8 +63,13 @@ def build_page(recording: Recording, analysis: Analysis, settings_text: str = ""
         _write_missing(analysis.missing),
         _write_record(recording, settings_text),
     ]
-    head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width, initial-scale=1'><title>{escape(name)}</title><style>{_STYLE}</style><script>{_ERRORS}</script>"
+    head = f"<meta charset='utf-8'>{_write_policy()}<meta name='viewport' content='width=device-width, initial-scale=1'><title>{escape(name)}</title><style>{_STYLE}</style><script>{_ERRORS}</script>"
     return f"<!DOCTYPE html>\n<html lang='en'><head>{head}</head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
+
+
+def escape(text: str, keep: str = "") -> str:
+    """Return text as HTML shows it; control characters, but for those to keep, are written out."""
+    return html.escape(escape_controls(text, keep))
 
 
 def _write_verdict(analysis: Analysis) -> str:
@@ -86,21 +93,30 @@ def _write_findings(analysis: Analysis) -> str:
 def _write_views(views: Mapping[str, View]) -> str:
     if not views:
         return ""
-    parts = [
-        f"<script>{files('orbmm.report').joinpath('viewer.js').read_text(encoding='utf-8')}</script><div class='grid'>"
-    ]
+    parts = ["<div class='grid'>"]
     for number, (title, view) in enumerate(views.items()):
-        data = json.dumps(view, separators=(",", ":")).replace("</", "<\\/")
+        data = json.dumps(view, separators=(",", ":")).replace("<", "\\u003c")  # no tag can begin or end in it
         parts.append(
             f"<section><h2>{escape(title)}</h2><canvas id='view{number}' width='1100' height='760' "
             f"tabindex='0' role='img' aria-label='{escape(title)}, drawn as sticks'></canvas>"
             f"<p class='note'><label>Colour by <select id='choice{number}'></select></label>: "
             f"<span class='bar' id='bar{number}'></span> <span id='legend{number}'></span>. "
             "Drag or arrow keys turn, wheel or + and - zoom.</p>"
-            "<script>showMolecule(['view', 'choice', 'legend', 'bar'].map((part) => "
-            f"document.getElementById(part + {number})), {data});</script></section>"
+            f"<script type='application/json' class='molecule'>{data}</script></section>"
         )
-    return "\n".join([*parts, "</div>"])
+    return "\n".join([*parts, "</div>", f"<script>{_read_viewer()}</script>"])
+
+
+def _read_viewer() -> str:
+    return files("orbmm.report").joinpath("viewer.js").read_text(encoding="utf-8")
+
+
+def _write_policy() -> str:
+    """Return the tag that lets a browser run the scripts of this file alone and load nothing from elsewhere."""
+    digests = [hashlib.sha256(script.encode()).digest() for script in (_ERRORS, _read_viewer())]
+    scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {scripts}; base-uri 'none'; form-action 'none'"
+    return f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
 
 
 def _write_result(result: Result) -> str:
@@ -131,7 +147,8 @@ def _write_record(recording: Recording, settings_text: str) -> str:
         return f"<h2>What was analysed</h2><p>{escape(recording.frames.path.name)}; how it was made is not known.</p>"
     known = {key: value for key, value in recording.record.items() if key != "settings" or not settings_text}
     rows = [[key, value] for key, value in _flatten(known)]
-    settings = f"<details><summary>settings.toml</summary><pre>{escape(settings_text)}</pre></details>"
+    shown = escape(settings_text, keep="\n\t")
+    settings = f"<details><summary>settings.toml</summary><pre>{shown}</pre></details>"
     table = f"<div class='record'>{_write_table(['', ''], rows)}</div>"
     return "<h2>What was run</h2>" + table + (settings if settings_text else "")
 

@@ -20,6 +20,7 @@ from orbmm.report.style import (
     mark_limit,
     mark_points,
     name_axes,
+    plain_words,
 )
 
 _TIME = "time / ps"
@@ -33,7 +34,12 @@ def draw_metal_site(result: Result) -> Figure:
     nearest = sorted(names, key=lambda name: result.number(f"{name}_mean"))[: len(LINES)]
     for name, look in zip(nearest, LINES, strict=False):
         above.plot(
-            time, result.values[name], linewidth=1.2, label=name.removeprefix("distance_"), **mark_points(time), **look
+            time,
+            result.values[name],
+            linewidth=1.2,
+            label=plain_words(name.removeprefix("distance_")),
+            **mark_points(time),
+            **look,
         )
     leave_room(above, 0.35)
     name_axes(above, None, "distance\nto the metal / Å")
@@ -69,7 +75,7 @@ def draw_protonation(result: Result) -> Figure:
     if "metal_protons" in result.values:
         lines["metal_protons"] = "H on the metal's O"
     groups = [name for name in result.columns if name.startswith("protons_")]
-    lines |= {name: f"H on {name.removeprefix('protons_')}" for name in groups[: len(LINES) - len(lines)]}
+    lines |= {name: f"H on {plain_words(name.removeprefix('protons_'))}" for name in groups[: len(LINES) - len(lines)]}
     for (name, words), look in zip(lines.items(), LINES, strict=False):
         _step(panel, result, name, look, words)
     panel.set_ylim(-0.3, 1.5 + panel.get_ylim()[1])

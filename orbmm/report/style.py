@@ -11,6 +11,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from orbmm.plain_text import escape_controls
+
 # Okabe and Ito's palette, of different brightness and each with a line of its own, so that grey print tells them apart.
 DARK: dict[str, Any] = {"color": "#0072B2", "linestyle": "-"}
 LIGHT: dict[str, Any] = {"color": "#E69F00", "linestyle": "--"}
@@ -42,6 +44,11 @@ def make_panels(panels: int = 1) -> tuple[Figure, list[Axes]]:
         panel.tick_params(labelsize=_SMALL, direction="in", top=True, right=True)
         panel.margins(x=0.0)
     return figure, axes
+
+
+def plain_words(name: str) -> str:
+    """Return a name from a file for a label: no mathematics begins in it, and nothing that a picture cannot hold."""
+    return escape_controls(name).replace("$", "\\$")
 
 
 def name_axes(panel: Axes, horizontal: str | None, vertical: str) -> None:

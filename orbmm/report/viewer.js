@@ -116,3 +116,8 @@ function showMolecule([canvas, choice, legend, bar], molecule) {
   choice.addEventListener("change", () => choose(Number(choice.value)));
   choose(0);
 }
+
+document.querySelectorAll("script.molecule").forEach((data, number) => {
+  const parts = ["view", "choice", "legend", "bar"].map((part) => document.getElementById(part + number));
+  showMolecule(parts, JSON.parse(data.textContent));
+});

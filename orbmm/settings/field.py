@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from orbmm.errors import SettingsError, name_nearest
+from orbmm.plain_text import describe_value
 
 Names = tuple[str, ...]
 NameTable = Mapping[str, str]
+
+LARGEST_INTEGER = 2**31 - 1  # what OpenMM takes
+_LARGEST_FLOAT = 2**1023
 
 _TYPE_WORDS: dict[Any, str] = {
     str: "a text",
@@ -81,16 +85,27 @@ def check_fields(settings: Any) -> None:
 
 def _convert(name: str, value: Any, wanted: type) -> Any:
     if wanted is float and type(value) is int:
-        value = float(value)
+        value = float(value) if abs(value) < _LARGEST_FLOAT else math.inf
     if wanted is Path and isinstance(value, str | Path) and str(value):
         value = Path(value)
     if wanted == Names and isinstance(value, list):
         value = tuple(value)
     if not _fits(value, wanted):
-        raise SettingsError(f"{name} is {value!r}, but must be {_TYPE_WORDS.get(wanted, 'a list of tables')}")
+        raise SettingsError(
+            f"{name} is {describe_value(value)}, but must be {_TYPE_WORDS.get(wanted, 'a list of tables')}"
+        )
     if wanted is float and not math.isfinite(value):
-        raise SettingsError(f"{name} is {value!r}, but must be a finite number")
+        raise SettingsError(f"{name} is {describe_value(value)}, but must be a finite number")
+    if wanted is int and abs(value) > LARGEST_INTEGER:
+        raise SettingsError(f"{name} is {describe_value(value)}, but no number here may be beyond {LARGEST_INTEGER:,}")
+    if wanted in (str, Path) and not _is_text(str(value)):
+        raise SettingsError(f"{name} is {describe_value(value)}, but must be text without zero bytes, in UTF-8")
     return value
+
+
+def _is_text(value: str) -> bool:
+    """Tell whether a text can be written to a file and given to the operating system."""
+    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _fits(value: Any, wanted: Any) -> bool:
@@ -107,10 +122,12 @@ def _fits(value: Any, wanted: Any) -> bool:
 
 def _check_limits(name: str, value: Any, limits: Limits) -> None:
     if limits.choices and value not in limits.choices:
-        raise SettingsError(f"{name} is {value!r}, which is not offered: {name_nearest(value, limits.choices)}")
+        raise SettingsError(
+            f"{name} is {describe_value(value)}, which is not offered: {name_nearest(value, limits.choices)}"
+        )
     if limits.above is not None and value <= limits.above:
-        raise SettingsError(f"{name} is {value!r}, but must be above {limits.above:g}")
+        raise SettingsError(f"{name} is {describe_value(value)}, but must be above {limits.above:g}")
     if limits.at_least is not None and value < limits.at_least:
-        raise SettingsError(f"{name} is {value!r}, but must be at least {limits.at_least:g}")
+        raise SettingsError(f"{name} is {describe_value(value)}, but must be at least {limits.at_least:g}")
     if limits.at_most is not None and value > limits.at_most:
-        raise SettingsError(f"{name} is {value!r}, but must be at most {limits.at_most:g}")
+        raise SettingsError(f"{name} is {describe_value(value)}, but must be at most {limits.at_most:g}")

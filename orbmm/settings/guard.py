@@ -16,7 +16,9 @@ class GuardSettings:
         None,
         Limits(above=0),
     )
-    force_limit_kj_mol_nm: float = setting("Largest force on an atom [kJ/mol/nm].", 50000.0, Limits(above=0))
+    force_limit_kj_mol_nm: float = setting(
+        "Largest force on an atom [kJ/mol/nm].", 50000.0, Limits(above=0, at_most=1e100)
+    )
     bond_limit_factor: float = setting(
         "A covalent bond of the start is broken beyond this many times its length there.", 1.5, Limits(above=1)
     )

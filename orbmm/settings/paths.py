@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from orbmm.errors import SettingsError
+from orbmm.plain_text import describe_value, is_control
 from orbmm.settings.field import value_type
 
 _STRUCTURE_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 
 Table = TypeVar("Table")
+
+LONGEST_NAME = 200  # bytes; a file system takes 255, and names of files are made from it
+
+
+def check_name(name: str) -> None:
+    """Check that files and folders can be named so. Raises SettingsError."""
+    whole = bool(name) and name[0] not in ".-" and not any(one in "/\\" or is_control(one) for one in name)
+    if not whole or len(name.encode()) > LONGEST_NAME:
+        raise SettingsError(
+            f"name is {describe_value(name)}, but must be a short word that can be part of a path: at most {LONGEST_NAME} "
+            "bytes, no slash or control character, no dot or hyphen at its start"
+        )
 
 
 def is_source_file(source: str) -> bool:
@@ -20,8 +35,19 @@ def is_source_file(source: str) -> bool:
 
 
 def make_absolute(path: Path, folder: Path) -> Path:
-    """The path, read from a file that lies in the folder."""
-    return (folder / path.expanduser()).resolve()
+    """Return the path, read from a file that lies in the folder.
+
+    Raises SettingsError where no file can have that path: a user that does not exist, links in a circle, a name too long.
+    """
+    try:
+        absolute = (folder / path.expanduser()).resolve()
+        os.stat(absolute)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return absolute  # whoever needs the file says that it lacks
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingsError(f"no file can be at {describe_value(path)} ({reason}); correct the path") from error
+    return absolute
 
 
 def make_relative(path: Path, folder: Path) -> Path:

@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orbmm.errors import SettingsError, name_nearest
+from orbmm.errors import SettingsError, UnsafeFile, name_nearest
+from orbmm.files import read_file
+from orbmm.plain_text import describe_value
 from orbmm.settings.field import entry_class, value_type
 from orbmm.settings.paths import change_paths, make_absolute
 from orbmm.settings.settings import Settings
+
+LARGEST_FILE = 1_000_000  # bytes; the longest settings that anybody has written hold some thousand
 
 
 def read_settings(path: Path | str) -> Settings:
@@ -41,12 +45,18 @@ def make_settings(document: Mapping[str, Any], path: Path) -> Settings:
 
 def _read_document(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(
+            read_file(path, LARGEST_FILE).decode("utf-8-sig")
+        )  # an editor may have put a mark before it
     except FileNotFoundError as error:
         raise SettingsError(f"{path}: no such settings file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read as a settings file ({error})") from error
-    except tomllib.TOMLDecodeError as error:
+    except UnsafeFile as error:
+        raise SettingsError(f"{path}: cannot be read as a settings file ({error.fault})") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path}: not a settings file (brackets in brackets, more than can be read)") from error
+    except ValueError as error:  # of tomllib, or a number of thousands of digits
         raise SettingsError(f"{path}: not a TOML file ({error})") from error
 
 
@@ -56,7 +66,7 @@ def _read_value(path: Path, name: str, kind: Any, value: Any) -> Any:
     if entry is not None:
         if not isinstance(value, list):
             raise SettingsError(
-                f"{path}: {name} is {value!r}, but must be tables that each start with the line [[{name}]]"
+                f"{path}: {name} is {describe_value(value)}, but must be tables that each start with the line [[{name}]]"
             )
         return tuple(_read_table(path, name, entry, each) for each in value)
     return _read_table(path, name, kind, value) if dataclasses.is_dataclass(kind) else value
@@ -64,18 +74,19 @@ def _read_value(path: Path, name: str, kind: Any, value: Any) -> Any:
 
 def _read_table(path: Path, name: str, kind: Any, values: Any) -> Any:
     if not isinstance(values, dict):
-        raise SettingsError(f"{path}: {name} is {values!r}, but must be a table that starts with the line [{name}]")
+        raise SettingsError(
+            f"{path}: {name} is {describe_value(values)}, but must be a table that starts with the line [{name}]"
+        )
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for key in values:
         if key not in fields:
-            raise SettingsError(f"{path}: unknown key '{key}' in [{name}]; {name_nearest(key, fields)}")
+            raise SettingsError(f"{path}: unknown key {describe_value(key)} in [{name}]; {name_nearest(key, fields)}")
     for field in fields.values():
         needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if needed and field.name not in values:
             raise SettingsError(f"{path}: [{name}] lacks '{field.name}': {field.metadata['sentence']}")
     read = {key: _read_value(path, f"{name}.{key}", value_type(kind, key), value) for key, value in values.items()}
     try:
-        table = kind(**read)
+        return change_paths(kind(**read), lambda given: make_absolute(given, path.parent))
     except SettingsError as error:
         raise SettingsError(f"{path}: [{name}] {error}") from error
-    return change_paths(table, lambda given: make_absolute(given, path.parent))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from orbmm.errors import SettingsError
 from orbmm.settings.field import Limits, check_fields, setting
+from orbmm.settings.paths import check_name
 
 BOX_SHAPES = ("cube", "dodecahedron", "octahedron")
 LARGEST_SEED = 2**31 - 1
@@ -35,5 +35,4 @@ class SystemSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not self.name or any(character in self.name for character in "/\\\n"):
-            raise SettingsError(f"name is {self.name!r}, but must be a short word that can be part of a path")
+        check_name(self.name)

@@ -8,6 +8,7 @@ LONGEST_FS = 0.5
 """With hydrogens of their own mass: a bond to hydrogen swings once in 9 fs, and has to be followed."""
 
 HYDROGEN_AMU = 1.008
+MOST_STEPS = 2**53  # beyond, a number does not tell one step from the next
 
 
 def count_steps(name: str, value: float, timestep_fs: float) -> int:
@@ -16,7 +17,8 @@ def count_steps(name: str, value: float, timestep_fs: float) -> int:
     Raises SettingsError if that is no whole number of at least 1.
     """
     time_fs = value * (1000.0 if name.endswith("_ps") else 1.0)
-    steps = round(time_fs / timestep_fs)
+    exact = time_fs / timestep_fs  # infinite where a number is near the largest or the smallest that there is
+    steps = round(exact) if exact < MOST_STEPS else 0
     if steps < 1 or abs(steps * timestep_fs - time_fs) > 1e-6 * time_fs:
         raise SettingsError(
             f"{name} is {value!r}, but must be a whole number of time steps of {timestep_fs:g} fs (timestep_fs)"

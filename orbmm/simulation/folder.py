@@ -15,6 +15,7 @@ from typing import Any
 from orbmm.download.checksum import hash_file
 from orbmm.errors import DiskFull, RunError
 from orbmm.files import is_partial, write_file
+from orbmm.plain_text import quote_command
 from orbmm.settings import Settings, format_settings, override_settings
 from orbmm.simulation.lock import LOCK_NAME, lock_folder
 
@@ -102,7 +103,8 @@ def _require_free(path: Path) -> None:
     barely_begun = LOCK_NAME in found and all(name in _BEFORE_THE_RECORD or is_partial(name) for name in found)
     if found and not barely_begun:
         raise RunError(
-            f"run folder {path} is not empty; continue its run with `orbmm resume {path}` or choose another --output"
+            f"run folder {path} is not empty; continue its run with `{quote_command('orbmm', 'resume', path)}` "
+            "or choose another --output"
         )
 
 

@@ -20,18 +20,20 @@ if [ $# -ne 2 ]; then
   exit 2
 fi
 system=$1 run=$2
+case $system in -*) system=./$system ;; esac # a name that begins with a hyphen is no option
+case $run in -*) run=./$run ;; esac
 job_script=${JOB_SCRIPT:-scripts/slurm/run.sh}
 log=$run.log
-mkdir -p "$(dirname "$log")"
+mkdir -p -- "$(dirname -- "$log")"
 
 if [ -e "$run/run.json" ]; then
   piece=(orbmm resume "$run")
 else
   piece=(orbmm run "$system" --output "$run")
 fi
-"${piece[@]}" --max-hours "${MAX_HOURS:-23.5}" 2>&1 | tee -a "$log"
+"${piece[@]}" --max-hours "${MAX_HOURS:-23.5}" 2>&1 | tee -a -- "$log"
 
 # A piece that ends in order says at last whether anything is left.
-if tail -n 1 "$log" | grep -q '^stopped in order'; then
+if tail -n 1 -- "$log" | grep -q '^stopped in order'; then
   sbatch "$job_script" "$system" "$run"
 fi

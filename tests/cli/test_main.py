@@ -49,6 +49,18 @@ def test_an_error_is_one_line_and_an_exit_code(monkeypatch: pytest.MonkeyPatch, 
     assert result.stdout == ""
 
 
+def test_control_characters_of_an_error_are_shown_and_a_long_one_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = run_with(monkeypatch, ModelError("no model is called 'a\x1b[2J\r\u202eb\nerror: [red]水[/]'"))
+    assert result.stderr == "error: no model is called 'a\\x1b[2J\\r\\u202eb\\nerror: [red]水[/]'\n"
+    result = run_with(monkeypatch, ModelError("x" * 10_000_000))
+    assert len(result.stderr) < 800
+
+
+def test_control_characters_of_a_wrong_option_are_shown() -> None:
+    result = CliRunner().invoke(command_line.build_app(), ["run", "--\x1b[2J"])
+    assert result.exit_code == 2 and "\\x1b[2J" in result.stderr and "\x1b" not in result.stderr
+
+
 def test_debug_shows_the_error_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     error = ModelError("no such model")
     assert run_with(monkeypatch, error, "--debug").exception is error

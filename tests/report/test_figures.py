@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from xml.dom.minidom import parse
 
 import matplotlib
 import mdtraj as md
@@ -170,3 +172,19 @@ def test_figures_that_cannot_be_written_are_one_sentence(results: dict[str, Resu
 
 def test_all_lines_of_a_figure_have_dashes_of_their_own() -> None:
     assert len({str(look["linestyle"]) for look in style.LINES}) == len(style.LINES)
+
+
+def test_a_ligand_may_be_called_anything() -> None:
+    times = np.arange(3.0)
+    name = "distance_$\\foo{\x1b<!--Å"
+    values = {
+        "time": times,
+        "coordination": times,
+        "coordination_mean": np.array(1.0),
+        name: times,
+        f"{name}_mean": np.array(1.0),
+    }
+    result = Result("metal_site", "by hand.", "time", values, dict.fromkeys(values, "ps"), 3)
+    picture = BytesIO()
+    draw_figure(result).savefig(picture, format="svg")
+    parse(BytesIO(picture.getvalue()))

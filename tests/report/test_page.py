@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import mdtraj as md
 import pytest
@@ -123,10 +124,14 @@ def test_a_run_whose_frames_hold_some_atoms_shows_all_and_each_in_its_own_colour
 def read_colors(folder: Path) -> dict[str, str]:
     """What the viewer of a page gives to each atom by confidence."""
     recording = read_run_folder(folder)
-    (data,) = re.findall(r"\)\), (\{.*\})\);</script>", build_page(recording, analyze_recording(recording)))
-    view = json.loads(data)
+    (view,) = read_views(build_page(recording, analyze_recording(recording)))
     assert view["colorings"][0]["name"] == "confidence"
     return dict(zip(view["names"], view["colorings"][0]["colors"], strict=True))
+
+
+def read_views(page: str) -> list[dict[str, Any]]:
+    """What the page gives to its viewer."""
+    return [json.loads(data) for data in re.findall(r"class='molecule'>(.*?)</script>", page)]
 
 
 def test_mere_water_has_no_view() -> None:
@@ -169,6 +174,50 @@ def open_in_browser(text: str, folder: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
+def lift_policy(page: str) -> str:
+    """The page without the tag that keeps other scripts than its own from running."""
+    lifted = re.sub('<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    assert lifted != page
+    return lifted
+
+
+MARK = "document.documentElement.dataset.ran = 1"
+NAMES = [
+    "<!--<script>",
+    f"</script><script>{MARK}</script>",
+    f"'><img src=x onerror='{MARK}'>",
+    "-->",
+    "]]>",
+    "\u2028",
+    "\x1b[2J",
+    "$x",
+    "水",
+]
+
+
+@pytest.fixture(scope="module")
+def hostile_page(run: Path) -> str:
+    """A page about a run in which every name is meant to break out of its place."""
+    recording = read_run_folder(run)
+    for number, residue in enumerate(recording.all_atoms.topology.residues):
+        if not residue.is_water:
+            residue.name = NAMES[number % len(NAMES)]
+    for number, name in enumerate(NAMES):
+        recording.record[name] = {f"{number} {name}": name + "\ud800"}
+    settings = f"# {''.join(NAMES)}\n# \u202e next line\n"
+    return build_page(recording, analyze_recording(recording), settings)
+
+
+def test_no_name_leaves_its_place_in_the_page(hostile_page: str, page: str) -> None:
+    assert Reader(hostile_page).tags.count("script") == Reader(page).tags.count("script") == 3
+    assert MARK not in "".join(re.findall(r"<script>(.*?)</script>", hostile_page, re.DOTALL))
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\u2028\u202e\ud800]", hostile_page)
+    assert "<td>水\\ud800</td>" in hostile_page, "and names of all languages are as they were"
+    assert hostile_page.count("\\u202e next line\n") == 1
+    atoms = "".join(read_views(hostile_page)[0]["names"])
+    assert "<!--<script>" in atoms and MARK in atoms
+
+
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 def test_a_browser_draws_the_views_without_errors(page: str, site_page: str, tmp_path: Path) -> None:
     for number, (text, views) in enumerate(((page, 1), (site_page, 2))):
@@ -184,7 +233,7 @@ def test_a_browser_draws_the_views_without_errors(page: str, site_page: str, tmp
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 def test_a_browser_would_report_a_script_that_fails(page: str, tmp_path: Path) -> None:
-    opened = open_in_browser(page.replace("showMolecule(['view'", "showNothing(['view'"), tmp_path)
+    opened = open_in_browser(lift_policy(page).replace("showMolecule(parts", "showNothing(parts"), tmp_path)
     assert "data-error" in opened and "data-drawn" not in opened
 
 
@@ -196,6 +245,24 @@ def test_choosing_a_colour_and_zooming_redraws(page: str, tmp_path: Path) -> Non
         "const recoloured = view.toDataURL(); view.dispatchEvent(new KeyboardEvent('keydown', { key: '+' }));"
         "view.dataset.redrawn = [before !== recoloured, recoloured !== view.toDataURL()].join();"
     )
-    opened = open_in_browser(page.replace("</body>", f"<script>{acts}</script></body>"), tmp_path)
+    opened = open_in_browser(lift_policy(page).replace("</body>", f"<script>{acts}</script></body>"), tmp_path)
     assert 'data-redrawn="true,true"' in opened and 'data-coloring="element"' in opened
     assert "data-error" not in opened
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+def test_a_browser_shows_the_whole_page_whatever_residues_are_called(hostile_page: str, tmp_path: Path) -> None:
+    opened = open_in_browser(hostile_page, tmp_path)
+    assert len(re.findall(r'data-drawn="\d+"', opened)) == 1
+    assert "data-ran" not in opened and "data-error" not in opened
+    body = re.sub(r"<script.*?</script>", "", opened, flags=re.DOTALL)
+    assert "<h2>Observables</h2>" in body and "<h2>What was run</h2>" in body
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("intruder", [f"<script>{MARK}</script>", f"<img src='data:,' onerror='{MARK}'>"])
+def test_a_browser_runs_no_script_but_the_page_s_own(intruder: str, page: str, tmp_path: Path) -> None:
+    spoiled = page.replace("</h1>", f"</h1>{intruder}", 1)
+    opened = open_in_browser(spoiled, tmp_path)
+    assert "data-ran" not in opened and 'data-drawn="' in opened
+    assert "data-ran" in open_in_browser(lift_policy(spoiled), tmp_path)

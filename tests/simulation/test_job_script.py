@@ -24,18 +24,18 @@ def submit(repository: Path, tmp_path: Path, water_box: Path) -> Path:
     )
     sbatch = tmp_path / "bin" / "sbatch"
     sbatch.parent.mkdir()
-    sbatch.write_text('#!/bin/sh\nprintf "%s\\n" "$@" > submitted\n')
+    sbatch.write_text('#!/bin/sh\nprintf "%s\\0" "$@" > submitted\n')
     sbatch.chmod(0o755)
     (tmp_path / "bin" / "orbmm").symlink_to(Path(sys.executable).parent / "orbmm")
     return tmp_path
 
 
-def _run_job(script: Path, folder: Path, hours: str) -> Job:
+def _run_job(script: Path, folder: Path, hours: str, system: str = "system.toml", run: str = "runs/mine") -> Job:
     environment = {**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "MAX_HOURS": hours}
-    command = ["bash", str(script), "system.toml", "runs/mine"]
+    command = ["bash", str(script), system, run]
     done = subprocess.run(command, cwd=folder, env=environment, check=False, timeout=300)
     noted = folder / "submitted"
-    arguments = noted.read_text().split() if noted.exists() else None
+    arguments = noted.read_text().split("\0")[:-1] if noted.exists() else None
     noted.unlink(missing_ok=True)
     return done.returncode, arguments
 
@@ -52,3 +52,15 @@ def test_a_job_submits_the_next_one_until_the_run_is_complete(submit: Path, repo
 def test_a_job_that_fails_submits_nothing(submit: Path, repository: Path) -> None:
     (submit / "system.toml").write_text("[systm]\n")
     assert _run_job(repository / "scripts" / "slurm" / "run.sh", submit, "1") == (2, None)
+
+
+@pytest.mark.parametrize("run", ["-rf", 'it\'s "mine" $(touch made); `touch made`', "two\nlines \x1b[0m", "水 Käfer"])
+def test_a_run_may_be_called_anything(run: str, submit: Path, repository: Path) -> None:
+    before = {*os.listdir(submit)}
+    (submit / "system.toml").rename(submit / "-system.toml")
+    called = f"./{run}" if run.startswith("-") else run
+    script = repository / "scripts" / "slurm" / "run.sh"
+    arguments = ["scripts/slurm/run.sh", "./-system.toml", called]
+    assert _run_job(script, submit, "1e-9", "-system.toml", run) == (0, arguments)
+    made = {*os.listdir(submit)} - before
+    assert made == {"-system.toml", run, f"{run}.log"} and (submit / run / "run.json").exists()

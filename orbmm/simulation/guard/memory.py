@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record, list_models
 from orbmm.errors import OutOfMemory
+from orbmm.plain_text import quote_command
 from orbmm.settings import ModelSettings
 from orbmm.simulation.folder import RunFolder
 
@@ -52,7 +53,8 @@ def name_way_out(folder: RunFolder | None, model: ModelSettings) -> str:
         return f"begin a new run with {_name_smaller_system(model)}"
     if folder is None:
         return f"set {gentle}, in [model] and run again"
-    return f"set {gentle}, in [model] of {folder.settings}, and `orbmm resume --force-new-settings {folder.path}`"
+    command = quote_command("orbmm", "resume", "--force-new-settings", folder.path)
+    return f"set {gentle}, in [model] of {folder.settings}, and `{command}`"
 
 
 def _name_gentle_setting(model: ModelSettings) -> str | None:

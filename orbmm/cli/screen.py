@@ -1,0 +1,44 @@
+"""What the command line prints: control characters in names and messages are shown, and do nothing to the terminal."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import typer
+
+from orbmm.plain_text import escape_controls
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def say(line: str) -> None:
+    """Print one line."""
+    typer.echo(escape_controls(line))
+
+
+class PlainFormatter(logging.Formatter):
+    """Writes each message of a log as one line; a traceback below it stays as it is."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return escape_controls(super().formatMessage(record))
+
+
+def open_console(*, markup: bool = False) -> Console:
+    """Return a rich console on stdout for text that files and users have a part in.
+
+    markup: whether the text has styles in brackets; whatever comes from elsewhere then has to be escaped
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    class PlainConsole(Console):
+        """Shows control characters of every text in it, cells of tables included."""
+
+        def render_str(self, text: str, **options: object) -> Text:
+            """Return the text with its styles."""
+            return super().render_str(escape_controls(text, keep="\n"), **options)  # type: ignore[arg-type]
+
+    return PlainConsole(markup=markup, highlight=False, emoji=False)

@@ -1,0 +1,81 @@
+"""Where torch keeps the machine code that it made: a folder of the user's own, because torch runs what it finds there."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orbmm.errors import ModelError
+from orbmm.settings.cache import cache_folder
+
+CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
+_WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+PRIVATE_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {"cpp_cache_precompile_headers": False}
+"""Options of torch.compile. torch keeps precompiled headers in the shared temporary folder, whatever $TORCHINDUCTOR_CACHE_DIR
+says, and compiles whatever lies there into the network."""
+
+
+def use_private_cache() -> Path:
+    """Set $TORCHINDUCTOR_CACHE_DIR for this process to a folder that nobody else can write, and return that folder.
+
+    torch unpickles and loads files from it, by default from a folder of a known name in the shared temporary folder. All
+    its caches (graphs, code, tuning, Triton's kernels) and its worker processes follow this variable, which it reads each
+    time. A folder that the user has set is kept, and checked in the same way. Where the cache of orbmm cannot be written,
+    the folder is a temporary one of this process.
+    Raises ModelError for a folder that is a link, belongs to another user, or that others can write to.
+    """
+    given = os.environ.get(CACHE_VARIABLE)
+    try:
+        if given and not _is_default_of_torch(Path(given)):
+            folder = _make_private(Path(given).absolute())
+        else:
+            folder = _make_private(cache_folder() / "compiled")
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="orbmm-compiled-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ[CACHE_VARIABLE] = str(folder)
+    return folder
+
+
+def _is_default_of_torch(path: Path) -> bool:
+    """Tell whether torch itself has put its default into the variable, which it does when something else compiles."""
+    return path.parent == Path(tempfile.gettempdir()) and path.name.startswith("torchinductor_")
+
+
+def _make_private(path: Path) -> Path:
+    """Make a folder with mode 0700, or check the one that is there and take away what others may do."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_symlink():
+        raise _refuse(path, "is a link")
+    path.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid():
+            raise _refuse(path, f"belongs to another user ({status.st_uid})")
+        if status.st_mode & _WRITABLE_BY_OTHERS:
+            raise _refuse(path, "can be written by other users")
+        if status.st_mode & _OPEN_TO_OTHERS:
+            os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
+    for parent in path.resolve().parents:
+        mode = parent.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise _refuse(path, f"lies in {parent}, which everybody can write,")
+    return path
+
+
+def _refuse(path: Path, fault: str) -> ModelError:
+    return ModelError(
+        f"the folder for compiled networks, {path}, {fault} and torch would run the code in it: remove it, "
+        f"or set {CACHE_VARIABLE} to a folder of your own, or leave compile out"
+    )
