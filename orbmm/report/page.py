@@ -66,6 +66,7 @@ def check_page(path: Path) -> None:
     try:
         if refuse_special(path) and not _is_own_page(read_file(path, _LARGEST_PAGE)):
             raise OutputError(path, "is no report of orbmm, or was changed since")
+        path.parent.stat()  # a report makes no folders
         check_writable(path.parent)
     except OSError as error:
         raise AnalysisError(f"{path}: the report cannot be written ({error}); give --output") from error
