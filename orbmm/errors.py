@@ -93,6 +93,18 @@ class UnsafeFile(OrbmmError):
         self.fault = fault
 
 
+class OutputError(OrbmmError):
+    """A file that a command would have to replace, and that orbmm did not write.
+
+    path: of the file; fault: why it is not replaced, as in "is a link"; remedy: what to do
+    """
+
+    def __init__(self, path: Path, fault: str, remedy: str = "name another --output, or move it away") -> None:
+        super().__init__(f"{path} {fault}: it is left alone; {remedy}")
+        self.path = path
+        self.fault = fault
+
+
 def name_nearest(name: str, known: Iterable[str]) -> str:
     """The tail of an error about an unknown name: the nearest known one, or all of them."""
     known = sorted(known)

@@ -1,6 +1,6 @@
 """From a trajectory to numbers: one function per observable, each returning a Result with units and method."""
 
-from orbmm.analysis.analyze import Analysis, analyze_recording, write_analysis
+from orbmm.analysis.analyze import Analysis, analyze_recording, check_files, list_files, write_analysis
 from orbmm.analysis.angles import measure_angles
 from orbmm.analysis.b_factors import write_b_factors
 from orbmm.analysis.binding_site import find_binding_site, select_atoms
@@ -47,6 +47,7 @@ __all__ = [
     "Verdict",
     "analyze_recording",
     "average_blocks",
+    "check_files",
     "compute_crystal_rmsd",
     "compute_density",
     "compute_diffusion",
@@ -68,6 +69,7 @@ __all__ = [
     "follow_protons",
     "follow_run",
     "judge",
+    "list_files",
     "measure_angles",
     "measure_bonds",
     "measure_confidence",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.run_folder import Recording
 from orbmm.analysis.verdict import Limits, Verdict, judge
 from orbmm.errors import AnalysisError
+from orbmm.outputs import OutputFolder
 from orbmm.settings import AnalysisSettings
 
 SUMMARY_FILE = "results.json"
@@ -67,10 +69,34 @@ def analyze_recording(
     return Analysis(results, missing, cut, verdict, limits, recording.record, recording.all_atoms)
 
 
-def write_analysis(analysis: Analysis, folder: Path) -> None:
-    """Write results.json, a table of each observable, and the confidence as B-factors of a structure.
+def list_files(recording: Recording, crystal: Path | None = None, site: str | None = None) -> list[str]:
+    """Return the names of the files that the analysis of a recording may write, figures included.
 
-    The B-factors are expected force errors in 0.01 eV/Å: 0 to 30. Raises AnalysisError when the folder cannot be
+    Raises what `plan_measures` does.
+    """
+    names = plan_measures(recording, 0.0, crystal, site)
+    files = [f"{name}{suffix}" for name in names for suffix in (".csv", ".npz", ".png", ".svg")]
+    structure = [f"confidence{choose_suffix(recording.all_atoms.n_atoms)}"] if "confidence" in names else []
+    return [SUMMARY_FILE, *files, *structure]
+
+
+def check_files(folder: Path, names: Sequence[str] = (SUMMARY_FILE,), inputs: tuple[Path, ...] = ()) -> None:
+    """Check before an analysis that its files can be written to the folder, which need not be there.
+
+    Raises OutputError where a file is in the way that orbmm did not write, or that is among the inputs; AnalysisError
+    when the folder cannot be written.
+    """
+    try:
+        OutputFolder(folder, inputs).check(names)
+    except OSError as error:
+        raise AnalysisError(f"{folder}: the analysis cannot be written there ({error}); give --output") from error
+
+
+def write_analysis(analysis: Analysis, folder: Path, inputs: tuple[Path, ...] = ()) -> None:
+    """Write a table of each observable, the confidence as B-factors of a structure, and, last, results.json.
+
+    The B-factors are expected force errors in 0.01 eV/Å: 0 to 30. inputs: files that were read for the analysis.
+    Raises OutputError where a file is in the way that orbmm did not write, AnalysisError when the folder cannot be
     written.
     """
     summary = {
@@ -83,18 +109,25 @@ def write_analysis(analysis: Analysis, folder: Path) -> None:
         "missing": analysis.missing,
         "run": analysis.record,
     }
+    contents = {name: content for result in analysis.results.values() for name, content in result.format().items()}
+    if "confidence" in analysis.results:
+        contents |= _format_confidence(analysis)
+    text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
+    contents[SUMMARY_FILE] = (text + "\n").encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for result in analysis.results.values():
-            result.write(folder)
-        if "confidence" in analysis.results:
-            path = folder / f"confidence{choose_suffix(analysis.start.n_atoms)}"
-            errors = analysis.results["confidence"].values["atom_error"]
-            write_b_factors(analysis.start, B_FACTORS_PER_EV_ANGSTROM * errors, path)
-        text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
-        (folder / SUMMARY_FILE).write_text(text + "\n", encoding="utf-8")
+        OutputFolder(folder, inputs).write(contents)
     except OSError as error:
         raise AnalysisError(f"{folder}: the analysis cannot be written there ({error}); give --output") from error
+
+
+def _format_confidence(analysis: Analysis) -> dict[str, bytes]:
+    """Return the structure with the expected errors as B-factors, by its file name."""
+    name = f"confidence{choose_suffix(analysis.start.n_atoms)}"
+    errors = analysis.results["confidence"].values["atom_error"]
+    with tempfile.TemporaryDirectory(prefix="orbmm-") as folder:  # mdtraj writes to named files alone
+        write_b_factors(analysis.start, B_FACTORS_PER_EV_ANGSTROM * errors, Path(folder) / name)
+        return {name: (Path(folder) / name).read_bytes()}
 
 
 def _choose_cut(discard_ps: float | None, energies: EnergyTable | None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.errors import AnalysisError
+from orbmm.outputs import OutputFolder
 
 
 class NothingToMeasure(AnalysisError):
@@ -67,13 +69,21 @@ class Result:
         return {"method": self.method, "frames": self.frames, "numbers": numbers, **texts}
 
     def write(self, folder: Path) -> None:
-        """Write NAME.csv (the columns, for people) and NAME.npz (everything exactly, for `read_result`)."""
-        with (folder / f"{self.name}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow([f"{name} [{self.units[name]}]" if self.units[name] else name for name in self.columns])
-            writer.writerows(zip(*(column.tolist() for column in self.columns.values()), strict=True))
+        """Write NAME.csv (the columns, for people) and NAME.npz (everything exactly, for `read_result`).
+
+        Raises OutputError where one of them was not written by orbmm.
+        """
+        OutputFolder(folder).write(self.format())
+
+    def format(self) -> dict[str, bytes]:
+        """Return the content of NAME.csv and of NAME.npz."""
+        table, archive = io.StringIO(newline=""), io.BytesIO()
+        writer = csv.writer(table)
+        writer.writerow([f"{name} [{self.units[name]}]" if self.units[name] else name for name in self.columns])
+        writer.writerows(zip(*(column.tolist() for column in self.columns.values()), strict=True))
         about = {"method": self.method, "axis": self.axis, "units": dict(self.units), "frames": self.frames}
-        np.savez_compressed(folder / f"{self.name}.npz", allow_pickle=False, about=json.dumps(about), **self.values)
+        np.savez_compressed(archive, allow_pickle=False, about=json.dumps(about), **self.values)
+        return {f"{self.name}.csv": table.getvalue().encode(), f"{self.name}.npz": archive.getvalue()}
 
 
 def read_result(path: Path) -> Result:

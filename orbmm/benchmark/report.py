@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from orbmm.benchmark.run import Row
+from orbmm.errors import SettingsError
+from orbmm.outputs import OutputFolder
+from orbmm.report.figures import format_figure
 from orbmm.report.style import LINES, make_panels, name_axes
 
+REPORT_FILES = ("benchmark.png", "benchmark.json")  # the numbers last, so that they are never older than the picture
+RUNNER_FILE = "runner.json"
 MARKS = "osD^v<>"
 SHARES = {"an evaluation": "stages", "a step": "step_stages"}
 HEADER = (
@@ -64,19 +70,40 @@ def _format_stages(what: str, stages: dict[str, float]) -> str:
 
 
 def write_report(rows: list[Row], about: dict[str, Any], folder: Path) -> list[Path]:
-    """Write benchmark.json, and benchmark.png where a row has numbers. about: machine, versions, date, command."""
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers = folder / "benchmark.json"
-    numbers.write_text(json.dumps({**about, "rows": rows}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write benchmark.json, and benchmark.png where a row has numbers; return the paths.
+
+    about: machine, versions, date, command. Raises as `write_files` does.
+    """
+    text = json.dumps({**about, "rows": rows}, indent=1, ensure_ascii=False) + "\n"
     if all("skipped" in row for row in rows):
-        return [numbers]
-    picture = folder / "benchmark.png"
-    draw_speed(rows, picture)
-    return [numbers, picture]
+        return write_files({REPORT_FILES[-1]: text.encode()}, folder)
+    return sorted(write_files(dict(zip(REPORT_FILES, (draw_speed(rows), text.encode()), strict=True)), folder))
 
 
-def draw_speed(rows: list[Row], path: Path) -> None:
-    """Force evaluations per second, graph included, over the number of atoms; a line for each model and precision."""
+def write_files(contents: dict[str, bytes], folder: Path) -> list[Path]:
+    """Write files of a benchmark, and return their paths.
+
+    Raises OutputError where a file is in the way that orbmm did not write, SettingsError when the folder cannot be
+    written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        OutputFolder(folder).write(contents)
+    except OSError as error:
+        raise SettingsError(f"{folder}: the benchmark cannot be written there ({error}); give --output") from error
+    return [folder / name for name in contents]
+
+
+def check_files(names: Sequence[str], folder: Path) -> None:
+    """Raise what `write_files` would raise, before there is anything to write."""
+    try:
+        OutputFolder(folder).check(names)
+    except OSError as error:
+        raise SettingsError(f"{folder}: the benchmark cannot be written there ({error}); give --output") from error
+
+
+def draw_speed(rows: list[Row]) -> bytes:
+    """Return a PNG of force evaluations per second, graph included, over the number of atoms; a line for each model and precision."""
     lines: dict[str, dict[int, float]] = defaultdict(dict)
     for row in rows:
         if "skipped" not in row:
@@ -92,4 +119,4 @@ def draw_speed(rows: list[Row], path: Path) -> None:
     panel.margins(0.1)
     name_axes(panel, "atoms", "force evaluations per second")
     panel.legend(fontsize="x-small", frameon=False)
-    figure.savefig(path, dpi=200)
+    return format_figure(figure, "png")

@@ -46,21 +46,25 @@ def analyze(
     Writes results.json, and of each observable a table (CSV, NPZ) and a figure (PNG, SVG). Exit code 3 when the run is
     not stable.
     """
-    from orbmm.analysis import analyze_recording, follow_run
+    from orbmm.analysis import analyze_recording, check_files, follow_run, list_files
+
+    if follow and (run is None or trajectory is not None or topology is not None):
+        raise AnalysisError("--follow looks at a run that goes on: give its run folder and no trajectory")
+    folder = output or find_folder(run, trajectory, topology) / "analysis"
+    check_files(folder)
 
     def measure(recording: Recording) -> Analysis:
-        return analyze_recording(recording, discard_ps, crystal=crystal, site=site)
+        reference = recording.settings.analysis.reference if recording.settings else None
+        inputs = tuple(path for path in (trajectory, topology, crystal, reference) if path is not None)
+        check_files(folder, list_files(recording, crystal, site), inputs)
+        analysis = analyze_recording(recording, discard_ps, crystal=crystal, site=site)
+        _write(analysis, folder, inputs)
+        return analysis
 
-    if follow:
-        if run is None or trajectory is not None or topology is not None:
-            raise AnalysisError("--follow looks at a run that goes on: give its run folder and no trajectory")
-        folder = output or run / "analysis"
+    if run is not None and follow:
         analysis = _follow(follow_run(run, every_s, discard_ps or 0.0), folder, measure)
     else:
-        recording, beside = open_recording(run, trajectory, topology)
-        folder = output or beside
-        analysis = measure(recording)
-        _write(analysis, folder)
+        analysis = measure(open_recording(run, trajectory, topology))
     _tell(analysis, folder)
     if not analysis.verdict.stable:
         raise typer.Exit(3)
@@ -72,7 +76,6 @@ def _follow(looks: Iterator[Look], folder: Path, measure: Callable[[Recording], 
     try:
         for look in looks:
             analysis = measure(look.recording)
-            _write(analysis, folder)
             say(f"{look.frames} frames, {look.last_ps:g} ps: {analysis.verdict.line}")
     except KeyboardInterrupt as stop:
         say("no longer looking; the run itself goes on")
@@ -83,12 +86,13 @@ def _follow(looks: Iterator[Look], folder: Path, measure: Callable[[Recording], 
     return analysis
 
 
-def _write(analysis: Analysis, folder: Path) -> None:
+def _write(analysis: Analysis, folder: Path, inputs: tuple[Path, ...]) -> None:
+    """Write figures, tables and, last, results.json, which then speaks of files that are there."""
     from orbmm.analysis import write_analysis
     from orbmm.report import write_figures
 
-    write_analysis(analysis, folder)
     write_figures(analysis.results, folder, ("png", "svg"))
+    write_analysis(analysis, folder, inputs)
 
 
 def _tell(analysis: Analysis, folder: Path) -> None:
@@ -105,15 +109,23 @@ def _tell(analysis: Analysis, folder: Path) -> None:
     console.print(analysis.verdict.line, style="bold", soft_wrap=True)
 
 
-def open_recording(run: Path | None, trajectory: Path | None, topology: Path | None) -> tuple[Recording, Path]:
-    """What to analyse, and the folder that its results go to by default."""
+def find_folder(run: Path | None, trajectory: Path | None, topology: Path | None) -> Path:
+    """Return the folder that results are written below by default. Raises AnalysisError unless one thing is given."""
+    if run is not None and trajectory is None and topology is None:
+        return run
+    if run is None and trajectory is not None and topology is not None:
+        return trajectory.parent
+    raise AnalysisError("give either a run folder, or --trajectory and --topology together")
+
+
+def open_recording(run: Path | None, trajectory: Path | None, topology: Path | None) -> Recording:
+    """Return what is to be analysed. Raises AnalysisError, as `find_folder` does too."""
     from orbmm.analysis import read_plain_trajectory, read_run_folder
 
-    if run is not None and trajectory is None and topology is None:
-        return read_run_folder(run), run / "analysis"
-    if run is None and trajectory is not None and topology is not None:
-        return read_plain_trajectory(trajectory, topology), trajectory.parent / "analysis"
-    raise AnalysisError("give either a run folder, or --trajectory and --topology together")
+    find_folder(run, trajectory, topology)
+    if run is not None:
+        return read_run_folder(run)
+    return read_plain_trajectory(trajectory, topology)
 
 
 def _tabulate(analysis: Analysis) -> Table:

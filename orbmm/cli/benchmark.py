@@ -98,12 +98,13 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
     """Measure what is planned, a line on screen for each case, and write the report."""
     from orbmm.benchmark.machine import describe_machine
     from orbmm.benchmark.peer import check_peer, run_against_peer
-    from orbmm.benchmark.report import HEADER, format_row, write_report
+    from orbmm.benchmark.report import HEADER, REPORT_FILES, check_files, format_row, write_report
     from orbmm.benchmark.run import run_plan
 
     if peer_python is not None and against is None:
         raise SettingsError("got --peer-python without --against: name the peer, --against orb-models")
     _refuse_what_is_absent(plan)
+    check_files(REPORT_FILES, output)
     about = {"command": quote_command("orbmm", *sys.argv[1:]), "threads": plan.threads, **describe_machine()}
     say(f"{about['processor']}, {about['gpu'] or 'no GPU'}, {plan.threads} threads, load {about['load']}")
     say(HEADER)
@@ -146,16 +147,16 @@ def _time_runner(steps: int, output: Path) -> None:
     """What a run costs beside its forces, on one thread, on screen and in runner.json."""
     logging.disable(logging.INFO)
     from orbmm.benchmark.machine import describe_machine
+    from orbmm.benchmark.report import RUNNER_FILE, check_files, write_files
     from orbmm.benchmark.runner import ATOMS, measure_runner
 
+    check_files((RUNNER_FILE,), output)
     times = measure_runner(steps)
     for part, clocks in times.items():
         say(f"{part:10} {clocks['wall_ms']:7.3f} ms a step, {clocks['processor_ms']:7.3f} ms of processor time")
     about = {"command": quote_command("orbmm", *sys.argv[1:]), **describe_machine(), "atoms": ATOMS, "steps": steps}
-    output.mkdir(parents=True, exist_ok=True)
-    path = output / "runner.json"
-    path.write_text(json.dumps({**about, **times}, indent=1) + "\n", encoding="utf-8")
-    say(f"wrote {path}")
+    for path in write_files({RUNNER_FILE: (json.dumps({**about, **times}, indent=1) + "\n").encode()}, output):
+        say(f"wrote {path}")
 
 
 def _name_weights(file: Path | None, random: bool) -> str:

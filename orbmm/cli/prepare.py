@@ -29,14 +29,16 @@ def prepare(
     neutralize: Annotated[bool | None, typer.Option(help="Whether ions take the total charge to zero.")] = None,
     equilibration_ps: Annotated[float | None, typer.Option(help="Classical dynamics at the end [ps].")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed builds the same box.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what the folder holds.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a system that was prepared in the folder.")
+    ] = False,
 ) -> None:
     """Repair, protonate and solvate a structure, and relax it with a classical force field."""
     from orbmm.checkpoints.catalog import find_record
     from orbmm.cli.preparation_screen import follow_preparation, summarize
     from orbmm.preparation.elements import KnownElements
     from orbmm.preparation.prepare import prepare_system
-    from orbmm.preparation.write import refuse_taken_folder, write_prepared
+    from orbmm.preparation.write import check_prepared_folder, write_prepared
     from orbmm.settings import override_settings
 
     changes: dict[str, dict[str, Any]] = {
@@ -48,14 +50,16 @@ def prepare(
     }  # fmt: skip
     settings = override_settings(_read_source(source), changes)
     folder = output or Path("prepared") / settings.system.name
-    refuse_taken_folder(folder, overwrite=overwrite)
+    recipe = Path(source) if source.lower().endswith(".toml") else None
+    check_prepared_folder(settings, folder, overwrite=overwrite, recipe=recipe)
     record = find_record(settings.model.name)
     known = KnownElements(record.name, frozenset(record.elements))
     console = open_console()
     multiplicity = settings.model.multiplicity if record.takes_charge else None
     with follow_preparation(console) as on_progress:
         prepared = prepare_system(settings.system, settings.preparation, known, on_progress, multiplicity)
-    written = write_prepared(prepared, _name_charge(settings, prepared, record), folder, overwrite=overwrite)
+    named = _name_charge(settings, prepared, record)
+    written = write_prepared(prepared, named, folder, overwrite=overwrite, recipe=recipe)
     summarize(prepared.record, record, written, console)
 
 

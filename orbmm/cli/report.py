@@ -34,11 +34,12 @@ def report(
     The page needs no network. Exit code 3 when the run is not stable.
     """
     from orbmm.analysis import analyze_recording
-    from orbmm.cli.analyze import open_recording
-    from orbmm.report.page import write_page
+    from orbmm.cli.analyze import find_folder, open_recording
+    from orbmm.report.page import check_page, write_page
 
-    recording, folder = open_recording(run, trajectory, topology)
-    path = output or folder.parent / "report.html"
+    recording = open_recording(run, trajectory, topology)
+    path = output or find_folder(run, trajectory, topology) / "report.html"
+    check_page(path)
     analysis = analyze_recording(recording, discard_ps, crystal=crystal, site=site)
     settings = (run / "settings.toml").read_text(encoding="utf-8") if run is not None else ""
     write_page(recording, analysis, path, settings)

@@ -10,39 +10,69 @@ from pathlib import Path
 from openmm import app
 
 from orbmm.errors import PreparationError
+from orbmm.outputs import OutputFolder
 from orbmm.preparation.prepare import PreparedSystem
+from orbmm.settings.paths import is_source_file
 from orbmm.settings.settings import Settings
-from orbmm.settings.write import write_settings
+from orbmm.settings.write import format_settings
 
 SETTINGS_FILE = "system.toml"
 RECORD_FILE = "preparation.json"
 _MOST_ATOMS_IN_PDB = 99_999
 
 
-def write_prepared(prepared: PreparedSystem, settings: Settings, folder: Path, *, overwrite: bool = False) -> Path:
-    """Write <name>.pdb (or .cif beyond 99,999 atoms), preparation.json and system.toml, whose path is returned.
+def write_prepared(
+    prepared: PreparedSystem,
+    settings: Settings,
+    folder: Path,
+    *,
+    overwrite: bool = False,
+    recipe: Path | None = None,
+) -> Path:
+    """Write <name>.pdb (or .cif beyond 99,999 atoms), preparation.json and, last, system.toml, whose path is returned.
 
-    Raises PreparationError if the folder holds a system.toml already, unless told to overwrite, or cannot be written.
+    Raises what `check_prepared_folder` does, PreparationError too if the folder cannot be written.
     """
-    refuse_taken_folder(folder, overwrite=overwrite)
+    check_prepared_folder(settings, folder, overwrite=overwrite, recipe=recipe)
     suffix = ".pdb" if prepared.record.atoms <= _MOST_ATOMS_IN_PDB else ".cif"
     structure = folder.resolve() / f"{settings.system.name}{suffix}"
     system = dataclasses.replace(settings.system, structure=structure, state=None)
     record = json.dumps(dataclasses.asdict(prepared.record), indent=2, ensure_ascii=False)
+    contents = {
+        structure.name: format_structure(prepared, suffix).encode(),
+        RECORD_FILE: f"{record}\n".encode(),
+        SETTINGS_FILE: format_settings(dataclasses.replace(settings, system=system), folder).encode(),
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        structure.write_text(format_structure(prepared, suffix), encoding="utf-8")
-        (folder / RECORD_FILE).write_text(record + "\n", encoding="utf-8")
-        write_settings(dataclasses.replace(settings, system=system), folder / SETTINGS_FILE)
+        _open_folder(settings, folder, recipe).write(contents)
     except OSError as error:
         raise PreparationError(f"the prepared system cannot be written to {folder}: {error}") from error
     return folder / SETTINGS_FILE
 
 
-def refuse_taken_folder(folder: Path, *, overwrite: bool) -> None:
-    """Raise PreparationError if the folder holds settings that would be lost."""
+def check_prepared_folder(
+    settings: Settings, folder: Path, *, overwrite: bool = False, recipe: Path | None = None
+) -> None:
+    """Check before the work that a prepared system can be written to the folder, which need not be there.
+
+    overwrite: replace an earlier prepared system. recipe: file that the settings were read from, which stays.
+    Raises OutputError where a file is in the way that orbmm did not write, or that is read; PreparationError where the
+    folder holds a prepared system already, unless it may be replaced, or cannot be written.
+    """
+    names = [f"{settings.system.name}{suffix}" for suffix in (".pdb", ".cif")]
+    try:
+        _open_folder(settings, folder, recipe).check([*names, RECORD_FILE, SETTINGS_FILE])
+    except OSError as error:
+        raise PreparationError(f"the prepared system cannot be written to {folder}: {error}") from error
     if not overwrite and (folder / SETTINGS_FILE).exists():
         raise PreparationError(f"{folder / SETTINGS_FILE} exists already: name another --output, or say --overwrite")
+
+
+def _open_folder(settings: Settings, folder: Path, recipe: Path | None) -> OutputFolder:
+    source = settings.system.source
+    files = [recipe, Path(source) if source is not None and is_source_file(source) else None]
+    return OutputFolder(folder, tuple(path for path in files if path is not None), editable=(SETTINGS_FILE,))
 
 
 def format_structure(prepared: PreparedSystem, suffix: str) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from orbmm.analysis.result import Result
 from orbmm.errors import AnalysisError, name_nearest
+from orbmm.outputs import OutputFolder
 from orbmm.report import run_figures, site_figures, solvent_figures, structure_figures
 from orbmm.report.style import (
     DARK,
@@ -140,22 +143,32 @@ def draw_figure(result: Result) -> Figure:
 
 
 def write_figures(results: Mapping[str, Result], folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
-    """Write NAME.png, NAME.svg or both of every Result into a folder that exists, and return the paths.
+    """Write NAME.png, NAME.svg or both of every Result into a folder, and return the paths.
 
-    Raises AnalysisError when a file cannot be written.
+    Raises OutputError where a file is in the way that orbmm did not write, AnalysisError when a file cannot be written.
     """
-    paths = []
+    contents = {}
     for name, result in results.items():
         figure = draw_figure(result)
         figure.draw_without_rendering()  # lay it out once, not again for each file
         figure.set_layout_engine("none")
         for suffix in formats:
-            paths.append(folder / f"{name}.{suffix}")
-            try:
-                figure.savefig(paths[-1], dpi=DOTS_PER_INCH)
-            except OSError as error:
-                raise AnalysisError(f"{paths[-1]}: the figure cannot be written ({error}); give --output") from error
-    return paths
+            contents[f"{name}.{suffix}"] = format_figure(figure, suffix)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        OutputFolder(folder).write(contents)
+    except OSError as error:
+        raise AnalysisError(f"{folder}: the figures cannot be written there ({error}); give --output") from error
+    return [folder / name for name in contents]
+
+
+def format_figure(figure: Figure, suffix: str) -> bytes:
+    """Return the content of a png or svg file; the same figure gives the same bytes at any time."""
+    buffer = BytesIO()
+    date = {"metadata": {"Date": None}} if suffix == "svg" else {}
+    with rc_context({"svg.hashsalt": "orbmm"}):  # ids are random otherwise
+        figure.savefig(buffer, format=suffix, dpi=DOTS_PER_INCH, **date)
+    return buffer.getvalue()
 
 
 def _fit_line(time: NDArray[np.float64], series: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,9 +6,9 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Mapping
 from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from orbmm.analysis.analyze import Analysis
 from orbmm.analysis.result import Result
 from orbmm.analysis.run_folder import Recording
 from orbmm.analysis.verdict import Outcome
-from orbmm.errors import AnalysisError
+from orbmm.errors import AnalysisError, OutputError
+from orbmm.files import read_file, write_file
+from orbmm.outputs import check_writable, refuse_special
 from orbmm.plain_text import escape_controls
-from orbmm.report.figures import draw_figure
+from orbmm.report.figures import draw_figure, format_figure
 from orbmm.report.findings import list_findings
 from orbmm.report.view import View, build_views
 
@@ -35,15 +37,54 @@ canvas { width: 100%; max-width: 44rem; border: 1px solid #bbb; touch-action: no
 .scroll { overflow-x: auto; } .record td { overflow-wrap: anywhere; }
 figcaption, .note { font-size: .85rem; color: #555; } pre { font-size: .8rem; overflow-x: auto; }
 """
+_START = (
+    "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>"
+    "<meta name='viewport' content='width=device-width, initial-scale=1'>"
+)
+_SIGNED = re.compile(re.escape(_START).encode() + rb"(<meta name='generator' content='orbmm, sha256 ([0-9a-f]{64})'>)")
+_UNSIGNED = re.compile(
+    re.escape(f"{_START}<title>").encode() + rb"[^<]*</title><style>\nbody { font: 16px/1\.45 sans-serif;"
+)
+_LARGEST_PAGE = 1 << 31  # bytes
 _ERRORS = "window.onerror = (message) => { document.documentElement.dataset.error = message; };"
 
 
 def write_page(recording: Recording, analysis: Analysis, path: Path, settings_text: str = "") -> None:
-    """Write the report as one file. Raises AnalysisError when it cannot be written."""
+    """Write the report as one file; an earlier report, as orbmm wrote it, is replaced.
+
+    Raises OutputError for any other file of that name, AnalysisError when the report cannot be written.
+    """
+    page = build_page(recording, analysis, settings_text)
+    check_page(path)
     try:
-        path.write_text(build_page(recording, analysis, settings_text), encoding="utf-8")
+        write_file(path, page.encode())
     except OSError as error:
         raise AnalysisError(f"{path}: the report cannot be written ({error}); give --output") from error
+
+
+def check_page(path: Path) -> None:
+    """Raise what `write_page` would raise for the path, before there is a page."""
+    try:
+        if refuse_special(path) and not _is_own_page(read_file(path, _LARGEST_PAGE)):
+            raise OutputError(path, "is no report of orbmm, or was changed since")
+        path.parent.stat()  # a report makes no folders
+        check_writable(path.parent)
+    except OSError as error:
+        raise AnalysisError(f"{path}: the report cannot be written ({error}); give --output") from error
+
+
+def _is_own_page(page: bytes) -> bool:
+    """Return whether orbmm wrote the page and nobody has changed it; of older versions, which signed none, by its start."""
+    signed = _SIGNED.match(page)
+    if signed is None:
+        return _UNSIGNED.match(page) is not None
+    return signed[2].decode() == hashlib.sha256(page.replace(signed[1], b"", 1)).hexdigest()
+
+
+def _sign(rest: str) -> str:
+    """Return the page of which everything but its start is given, with its generator and the sha256 of all else."""
+    sha256 = hashlib.sha256(f"{_START}{rest}".encode()).hexdigest()
+    return f"{_START}<meta name='generator' content='orbmm, sha256 {sha256}'>{rest}"
 
 
 def build_page(recording: Recording, analysis: Analysis, settings_text: str = "") -> str:
@@ -63,8 +104,8 @@ def build_page(recording: Recording, analysis: Analysis, settings_text: str = ""
         _write_missing(analysis.missing),
         _write_record(recording, settings_text),
     ]
-    head = f"<meta charset='utf-8'>{_write_policy()}<meta name='viewport' content='width=device-width, initial-scale=1'><title>{escape(name)}</title><style>{_STYLE}</style><script>{_ERRORS}</script>"
-    return f"<!DOCTYPE html>\n<html lang='en'><head>{head}</head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
+    head = f"{_write_policy()}<title>{escape(name)}</title><style>{_STYLE}</style><script>{_ERRORS}</script>"
+    return _sign(head + "</head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n")
 
 
 def escape(text: str, keep: str = "") -> str:
@@ -121,9 +162,7 @@ def _write_policy() -> str:
 
 def _write_result(result: Result) -> str:
     title = result.name.replace("_", " ")
-    buffer = BytesIO()
-    draw_figure(result).savefig(buffer, format="svg", metadata={"Date": None})
-    picture = base64.b64encode(buffer.getvalue()).decode("ascii")
+    picture = base64.b64encode(format_figure(draw_figure(result), "svg")).decode("ascii")
     rows = []
     for quantity, value in result.numbers.items():
         if not quantity.endswith("_error"):

@@ -8,14 +8,23 @@ from typing import Any
 
 import tomli_w
 
+from orbmm.errors import OutputError
+from orbmm.files import write_file
+from orbmm.outputs import refuse_special
 from orbmm.settings.paths import change_paths, make_relative
 from orbmm.settings.settings import Settings
 
 
-def write_settings(settings: Settings, path: Path | str) -> None:
-    """Write every setting, defaults included; paths inside the file's folder become relative to it."""
+def write_settings(settings: Settings, path: Path | str, *, overwrite: bool = False) -> None:
+    """Write every setting, defaults included; paths inside the file's folder become relative to it.
+
+    overwrite: replace a file of that name, but never a link. Raises OutputError where something has the name, OSError
+    as `open` does.
+    """
     path = Path(path)
-    path.write_text(format_settings(settings, path.parent), encoding="utf-8")
+    if refuse_special(path) and not overwrite:
+        raise OutputError(path, "exists already", "name another path, or say overwrite=True")
+    write_file(path, format_settings(settings, path.parent).encode())
 
 
 def format_settings(settings: Settings, folder: Path) -> str:

@@ -92,4 +92,5 @@ if __name__ == "__main__":
     target = arguments.to / f"dynamics-{arguments.model}"
     target.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
     target.mkdir(exist_ok=True)
-    figures.write_figures(analysis.results, target)
+    for name, result in analysis.results.items():
+        (target / f"{name}.png").write_bytes(figures.format_figure(figures.draw_figure(result), "png"))

@@ -174,7 +174,7 @@ BAD = {
     "prepare nowhere.pdb": "nowhere.pdb",
     "prepare pdb:2CBA": "cannot be downloaded",
     "prepare folder": "'folder'",
-    "prepare water.pdb --output water.pdb": "File exists",
+    "prepare water.pdb --output water.pdb": "Not a directory",
     "prepare text.pdb": "text.pdb",
     "prepare water.pdb --ph 20": "ph",
     "prepare water.pdb --box sphere": "box",

@@ -87,5 +87,5 @@ def test_bad_input_ends_in_one_line_and_exit_code_2(
 def test_a_taken_folder_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "system.toml").write_text("keep me")
     result = invoke("water", "--output", tmp_path)
-    assert result.exit_code == 2 and "--overwrite" in result.stderr
+    assert result.exit_code == 2 and "system.toml was not written by orbmm" in result.stderr
     assert (tmp_path / "system.toml").read_text() == "keep me"

@@ -166,8 +166,9 @@ def test_a_dry_solute_without_hydrogen_bonds_is_drawn_without_a_warning() -> Non
 
 
 def test_figures_that_cannot_be_written_are_one_sentence(results: dict[str, Result], tmp_path: Path) -> None:
-    with pytest.raises(AnalysisError, match="the figure cannot be written"):
-        write_figures(results, tmp_path / "nowhere", ("svg",))
+    (tmp_path / "file").write_text("keep me")
+    with pytest.raises(AnalysisError, match="the figures cannot be written"):
+        write_figures(results, tmp_path / "file", ("svg",))
 
 
 def test_all_lines_of_a_figure_have_dashes_of_their_own() -> None:

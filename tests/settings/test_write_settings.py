@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orbmm.errors import OutputError
 from orbmm.settings import (
     AnalysisSettings,
     GuardSettings,
@@ -114,3 +115,17 @@ def test_different_settings_have_different_texts(tmp_path: Path) -> None:
     settings = Settings(SystemSettings(name="x"))
     other = Settings(SystemSettings(name="x"), run=RunSettings(seed=2))
     assert format_settings(settings, tmp_path) != format_settings(other, tmp_path)
+
+
+def test_a_settings_file_is_replaced_on_demand_alone_and_a_link_never(tmp_path: Path) -> None:
+    settings, path = Settings(SystemSettings("water")), tmp_path / "system.toml"
+    path.write_text("mine")
+    with pytest.raises(OutputError, match=r"system\.toml exists already.*overwrite=True"):
+        write_settings(settings, path)
+    assert path.read_text() == "mine"
+    (tmp_path / "link.toml").symlink_to("system.toml")
+    with pytest.raises(OutputError, match="is a link"):
+        write_settings(settings, tmp_path / "link.toml", overwrite=True)
+    assert path.read_text() == "mine"
+    write_settings(settings, path, overwrite=True)
+    assert read_settings(path) == settings

@@ -1,0 +1,173 @@
+"""Write the files of a command into a folder without replacing what orbmm did not write there.
+
+A record in the folder holds the sha256 of each file written. A file is replaced only while it still has a recorded
+content, so one that a user put there, or changed, is never lost. The record is written before the files (with the
+former and the new content) and after them: a process that was killed in between leaves files that are recognised.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import stat
+import tempfile
+import tomllib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from orbmm.errors import OutputError
+from orbmm.files import read_file, write_file
+
+RECORD_NAME = ".written-by-orbmm.json"
+_LARGEST = 1 << 31  # bytes of a file that is recognised by its content
+_ANALYSIS = {"verdict", "checks", "limits", "discard_ps", "results", "missing", "run"}
+_PREPARATION = {"origin", "sha256", "protonation", "solvation", "relaxation", "box_shape", "box_nm"}
+
+Record = Mapping[str, Collection[str]]
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """A folder that a command writes to.
+
+    inputs: files that the command reads, which it never replaces
+    editable: names of files that users are invited to change: these are recognised by name, whatever they hold now
+    """
+
+    path: Path
+    inputs: tuple[Path, ...] = ()
+    editable: tuple[str, ...] = ()
+
+    def check(self, names: Iterable[str]) -> None:
+        """Raise OutputError for a file that is in the way, OSError for a folder that cannot be written."""
+        check_writable(self.path)
+        record = _read_record(self.path)
+        for name in names:
+            self._check_file(name, record)
+
+    def write(self, contents: Mapping[str, bytes]) -> None:
+        """Write the files in the order given, each whole or not at all, into a folder that exists.
+
+        Raises OutputError before anything is written where a file is in the way; OSError as `open` does.
+        """
+        with _lock(self.path):
+            record = _read_record(self.path)
+            former = {name: self._check_file(name, record) for name in contents}
+            new = {name: [hashlib.sha256(content).hexdigest()] for name, content in contents.items()}
+            both = {name: sorted({*new[name], *former[name]}) for name in contents}
+            _write_record(self.path, {**record, **both})
+            for name, content in contents.items():
+                self._check_file(name, both)  # it may have been put there in the meantime
+                write_file(self.path / name, content)
+            _write_record(self.path, {**record, **new})
+
+    def _check_file(self, name: str, record: Record) -> list[str]:
+        """Return the sha256 of a file that may be replaced; nothing where no file is. Raises OutputError, OSError."""
+        path = self.path / name
+        if not refuse_special(path):
+            return []
+        for read in self.inputs:
+            with suppress(FileNotFoundError):
+                if os.path.samefile(path, read):
+                    raise OutputError(path, "is read by this command")
+        content = hash_file(path) if name in record else None
+        if content is None or (content not in record[name] and name not in self.editable):
+            raise OutputError(path, "was not written by orbmm, or was changed since")
+        return [content]
+
+
+def refuse_special(path: Path) -> bool:
+    """Return whether a regular file has this name. Raises OutputError for a link, a folder or anything else there."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(mode):
+        kind = "a link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise OutputError(path, f"is {kind}")
+    return True
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError unless files can be made in the folder, or in the nearest one above it that exists. Leaves nothing."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal digits."""
+    return hashlib.sha256(read_file(path, _LARGEST)).hexdigest()
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Let one process at a time write here, where the file system can lock a folder."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _read_record(folder: Path) -> dict[str, list[str]]:
+    """Return the recorded sha256 of each file, by name; one that cannot be read records nothing."""
+    try:
+        record = _read_json(folder / RECORD_NAME)
+    except FileNotFoundError:
+        return {name: [hash_file(folder / name)] for name in _list_unrecorded(folder)}
+    return {name: [str(each) for each in known] for name, known in record.items() if isinstance(known, list)}
+
+
+def _write_record(folder: Path, record: Record) -> None:
+    text = json.dumps(record, indent=0, sort_keys=True, ensure_ascii=False) + "\n"
+    write_file(folder / RECORD_NAME, text.encode())
+
+
+def _list_unrecorded(folder: Path) -> list[str]:
+    """Return the names of what versions of orbmm that kept no record wrote here, by the files that they wrote."""
+    names: list[str] = []
+    with suppress(OSError):
+        analysis = _read_json(folder / "results.json")
+        if analysis.keys() >= _ANALYSIS and isinstance(analysis["results"], dict):
+            names += ["results.json", "confidence.pdb", "confidence.cif"]
+            names += [f"{name}{suffix}" for name in analysis["results"] for suffix in (".csv", ".npz", ".png", ".svg")]
+    with suppress(OSError):
+        if _read_json(folder / "benchmark.json").keys() >= {"command", "processor", "rows"}:
+            names += ["benchmark.json", "benchmark.png"]
+    with suppress(OSError):
+        if _read_json(folder / "runner.json").keys() >= {"command", "processor", "runner"}:
+            names += ["runner.json"]
+    with suppress(OSError):
+        if _read_json(folder / "preparation.json").keys() >= _PREPARATION:
+            names += ["preparation.json", *_list_prepared(folder / "system.toml")]
+    return [name for name in names if (folder / name).is_file() and not (folder / name).is_symlink()]
+
+
+def _list_prepared(settings: Path) -> list[str]:
+    """Return the names of settings that preparation wrote, which have no comments, and of the structure in them."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        text = read_file(settings, _LARGEST).decode()
+        structure = tomllib.loads(text)["system"]["structure"]
+        if "#" not in text and structure == Path(structure).name:
+            return [settings.name, structure]
+    return []
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    """Return the object in a JSON file, an empty one for anything else. Raises OSError as `open` does."""
+    with suppress(ValueError, RecursionError):
+        found = json.loads(read_file(path, _LARGEST))
+        if isinstance(found, dict):
+            return found
+    return {}
