@@ -34,6 +34,7 @@ import torch
 from openmm import app, unit
 
 import orbmm.forces.system  # noqa: F401 - loaded once here, so that a child needs no seconds for it
+from orbmm.run_files.checkpoints import list_checkpoints
 from orbmm.run_files.state_xml import read_state
 from orbmm.settings import ModelSettings, RunSettings, Settings, StageSettings, SystemSettings
 from orbmm.simulation.resume import resume_run
@@ -114,9 +115,9 @@ def describe_debris(folder: Path) -> list[str]:
     """What a kill left behind that a resumed run has to mend."""
     if not (folder / "run.json").exists():
         return ["before run.json"]
-    checkpoints = sorted(folder.glob("checkpoints/*-*"))
-    found = ["in a checkpoint"] if (folder / "checkpoints" / "unfinished").exists() else []
-    found += ["in settings or topology"] if list(folder.glob("*.partial")) else []
+    checkpoints = [each.path for each in list_checkpoints(folder / "checkpoints")]
+    found = ["in a checkpoint"] if list(folder.glob("checkpoints/.unfinished-*")) else []
+    found += ["in settings or topology"] if list(folder.glob(".*.partial")) else []
     if not checkpoints:
         return [*found, "before the first checkpoint"]
     sizes = json.loads((checkpoints[-1] / "checkpoint.json").read_text())["sizes"]

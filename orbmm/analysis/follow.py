@@ -11,6 +11,7 @@ from orbmm.analysis.frame_count import count_frames
 from orbmm.analysis.rescue import read_reason
 from orbmm.analysis.run_folder import Recording, find_trajectory, read_run_folder
 from orbmm.errors import AnalysisError
+from orbmm.run_files.checkpoints import PRODUCTION, list_checkpoints
 from orbmm.settings import Settings, read_settings
 
 _FEWEST = 2  # frames, and rows of the table after the cut
@@ -64,10 +65,9 @@ def _look(folder: Path, seen: int, discard_ps: float) -> Look | None:
 
 
 def _has_ended(folder: Path, settings: Settings) -> bool:
-    """Whether the checkpoint of the last step is there, which is written after everything else, or the guard stopped it."""
-    return (folder / "checkpoints" / f"step-{settings.production.steps:012d}").is_dir() or read_reason(
-        folder
-    ) is not None
+    """Tell whether the checkpoint of the last step is there, which is written after everything else, or the guard stopped it."""
+    steps = {each.step for each in list_checkpoints(folder / "checkpoints") if each.phase == PRODUCTION}
+    return settings.production.steps in steps or read_reason(folder) is not None
 
 
 def _count_rows(folder: Path) -> int:

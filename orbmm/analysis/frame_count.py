@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import mdtraj as md
 
 from orbmm.analysis.silence import silence_c_readers
+from orbmm.run_files.xtc import HEADER_BYTES, measure_frame
 
 READING_ERRORS = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)  # of mdtraj's readers
-_XTC_MAGIC = 1995
-_XTC_HEADER = 92  # bytes: magic, atoms, step, time, box; atoms, precision, range, small index, packed length
-_XTC_PLAIN = 56  # bytes before the coordinates of so few atoms that they are not packed
-_XTC_FEW_ATOMS = 9
 
 
 def count_frames(path: Path) -> int:
@@ -36,22 +32,14 @@ def count_readable(path: Path) -> tuple[int, int]:
 
 
 def _walk_xtc(path: Path) -> int:
-    """From header to header, by the length that each states."""
-    size, place, whole = path.stat().st_size, 0, 0
+    """Count the whole frames by the length that the header of each states."""
+    size, offset, whole = path.stat().st_size, 0, 0
     with path.open("rb") as file:
-        while place < size:
-            file.seek(place)
-            header = file.read(_XTC_HEADER)
-            if len(header) < 8:
+        while offset < size:
+            file.seek(offset)
+            length = measure_frame(file.read(HEADER_BYTES))
+            if length is None:
                 break
-            magic, atoms = struct.unpack_from(">2i", header)
-            if magic != _XTC_MAGIC:
-                break
-            if atoms <= _XTC_FEW_ATOMS:
-                place += _XTC_PLAIN + 12 * atoms
-            elif len(header) == _XTC_HEADER:
-                place += _XTC_HEADER + (struct.unpack_from(">i", header, _XTC_HEADER - 4)[0] + 3) // 4 * 4
-            else:
-                break
-            whole += place <= size
+            offset += length
+            whole += offset <= size
     return whole

@@ -51,8 +51,25 @@ class ResumeRequest:
     max_hours: float | None = None
 
 
-def settle_settings(folder: RunFolder, request: ResumeRequest, step: int) -> tuple[Settings, dict[str, Any]]:
-    """The settings and the record to go on with; accepted changes and a new length are on disk when this returns.
+@dataclass(frozen=True)
+class ResumedSettings:
+    """The settings and the record that a run goes on with; nothing of them is on disk before `write`."""
+
+    settings: Settings
+    record: dict[str, Any]
+    is_extended: bool
+    is_changed: bool
+
+    def write(self, folder: RunFolder) -> None:
+        """Put accepted changes and a new length on disk."""
+        if self.is_extended:
+            write_file(folder.settings, format_settings(self.settings, folder.path).encode())
+        if self.is_changed:
+            write_record(folder, self.record)
+
+
+def accept_settings(folder: RunFolder, request: ResumeRequest, step: int) -> ResumedSettings:
+    """Return what to go on with, the accepted changes and the new length included; nothing is written.
 
     Raises RunError with each differing setting where that was not asked for.
     """
@@ -67,12 +84,10 @@ def settle_settings(folder: RunFolder, request: ResumeRequest, step: int) -> tup
         settings = _extend(settings, request.extend_ps)
         longer = _list_values(settings, folder)
         changes |= {key: f"{before[key]!r} -> {longer[key]!r}" for key in _list_differing(after, longer)}
-        write_file(folder.settings, format_settings(settings, folder.path).encode())
     if changes:
         written = tomllib.loads(format_settings(settings, folder.path))
         record = _note(record, changes, step) | {"settings": written}
-        write_record(folder, record)
-    return settings, record
+    return ResumedSettings(settings, record, bool(request.extend_ps), bool(changes))
 
 
 def _extend(settings: Settings, extend_ps: float) -> Settings:

@@ -1,117 +1,140 @@
-"""Checkpoints: one folder each, written whole or not at all, the last two kept."""
+"""Checkpoints of a Context: written whole, the last two kept; the newest sound one is loaded."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import openmm
 
-from orbmm.errors import RunError
-from orbmm.files import sync_folder, write_new
-from orbmm.simulation.schedule import PlannedStage, name_step
+from orbmm.errors import RunError, StructureError, UnsafeFile
+from orbmm.files import make_folder, read_file
+from orbmm.run_files.checkpoints import (
+    BINARY_FILE,
+    LARGEST_FILE_BYTES,
+    STATE_FILE,
+    CheckpointFolder,
+    CheckpointIndex,
+    list_checkpoints,
+    read_index,
+    write_checkpoint_folder,
+)
+from orbmm.run_files.state_xml import SavedState, read_state
+from orbmm.simulation.schedule import PlannedStage
 
 _LOG = logging.getLogger(__name__)
 
 KEPT = 2
-_STATE = "state.xml"
-_BINARY = "context.chk"
-_INDEX = "checkpoint.json"
-_UNFINISHED = "unfinished"
+_SAME_NM, _SAME_NM_PER_PS = 1e-4, 1e-3  # both files hold the same numbers, to the rounding of a GPU
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One finished checkpoint.
+    """One sound checkpoint: where it lies, and what its index says."""
 
-    step: of the phase; stage: its number, None in runs of before there were stages, which only produced
-    sizes: of the files that this phase writes, when it was written [bytes]
-    """
+    folder: CheckpointFolder
+    index: CheckpointIndex
 
-    path: Path
-    step: int
-    stage: int | None
-    sizes: Mapping[str, int]
+    @property
+    def step(self) -> int:
+        """Step of the phase."""
+        return self.index.step
 
 
 def write_checkpoint(folder: Path, context: openmm.Context, planned: PlannedStage, sizes: Mapping[str, int]) -> None:
     """Save the Context of a stage beside its predecessors: portable XML, binary, and an index with their hashes.
 
-    Everything is synced under a provisional name and then renamed, so that a kill leaves no half checkpoint.
+    Raises OSError where that cannot be written, UnsafeFile where the folder is a link.
     """
-    step = context.getStepCount()
+    make_folder(folder)
     state = context.getState(positions=True, velocities=True, parameters=True)
-    contents = {_STATE: openmm.XmlSerializer.serialize(state).encode(), _BINARY: context.createCheckpoint()}
-    index = {
-        "step": step,
-        "stage": planned.number,
-        "platform": context.getPlatform().getName(),
-        "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-        "sizes": dict(sizes),
-    }
-    unfinished = folder / _UNFINISHED
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    for name, content in contents.items():
-        write_new(unfinished / name, content)
-    write_new(unfinished / _INDEX, json.dumps(index, indent=1).encode())
-    sync_folder(unfinished)
-    unfinished.rename(folder / name_step(planned.phase, step))
-    sync_folder(folder)
-    for old in _list_folders(folder)[:-KEPT]:
-        shutil.rmtree(old)
+    contents = {STATE_FILE: openmm.XmlSerializer.serialize(state).encode(), BINARY_FILE: context.createCheckpoint()}
+    index = CheckpointIndex(context.getStepCount(), planned.number, sizes)
+    write_checkpoint_folder(folder, planned.phase, index, contents)
+    for old in list_checkpoints(folder)[:-KEPT]:
+        shutil.rmtree(old.path)
 
 
 def find_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest checkpoint whose files are whole; a damaged one is passed over with a log line.
+    """Return the newest checkpoint whose files are whole; a damaged one is passed over with a log line.
 
     None where the run was stopped before it wrote its first. Raises RunError if all are damaged.
     """
-    found = _list_folders(folder)
+    found = list_checkpoints(folder)
     if not found:
         return None
-    for path in reversed(found):
+    for each in reversed(found):
         try:
-            return _read_index(path)
-        except (OSError, ValueError, KeyError) as error:
-            _LOG.warning("checkpoint %s is damaged (%s); the one before it is used", path, error)
+            return Checkpoint(each, read_index(each))
+        except (OSError, ValueError, UnsafeFile) as error:
+            _LOG.warning("checkpoint %s is damaged (%s); the one before it is used", each.path, error)
     raise RunError(f"{folder} holds no usable checkpoint; start the run again in another folder")
 
 
 def drop_later(checkpoint: Checkpoint) -> None:
-    """Remove what was written after this checkpoint: damaged ones, whose steps will be taken again."""
-    for path in _list_folders(checkpoint.path.parent):
-        if path.name > checkpoint.path.name:
-            shutil.rmtree(path)
+    """Remove the checkpoints after this one: they are damaged, and their steps will be taken again."""
+    found = list_checkpoints(checkpoint.folder.path.parent)
+    for later in found[found.index(checkpoint.folder) + 1 :]:
+        shutil.rmtree(later.path)
 
 
 def load_checkpoint(checkpoint: Checkpoint, context: openmm.Context) -> bool:
-    """Bring the Context to the checkpoint; True if exactly, with the bath's random numbers, from the binary file.
+    """Bring the Context to the checkpoint; return whether exactly, with the random numbers of the thermostat.
 
-    Another platform, OpenMM or machine may refuse that file: then positions, velocities, box and step come from the
-    XML, and the caller has to reseed the bath.
+    Another platform, OpenMM or machine may refuse the binary file: then positions, velocities, box and step come from
+    the XML, and the caller has to reseed the thermostat. Raises RunError where both are damaged.
     """
+    path = checkpoint.folder.path / STATE_FILE
     try:
-        context.loadCheckpoint((checkpoint.path / _BINARY).read_bytes())
-    except openmm.OpenMMException as error:
-        _LOG.warning("the binary checkpoint does not load here (%s); going on from the portable state", error)
-        context.setState(openmm.XmlSerializer.deserialize((checkpoint.path / _STATE).read_text(encoding="utf-8")))
+        state = read_state(path)
+        if state.positions is not None and len(state.positions) != context.getSystem().getNumParticles():
+            raise StructureError(f"it holds {len(state.positions)} atoms")
+        if _load_binary(checkpoint, state, context):
+            return True
+        _load_portable(state, context)
+    except (StructureError, openmm.OpenMMException) as error:
+        raise RunError(f"{path} does not fit this run ({error}); bring the run folder back from a copy") from error
+    context.setStepCount(checkpoint.step)
+    return False
+
+
+def _load_binary(checkpoint: Checkpoint, state: SavedState, context: openmm.Context) -> bool:
+    content = read_file(checkpoint.folder.path / BINARY_FILE, LARGEST_FILE_BYTES)
+    try:
+        context.loadCheckpoint(content)
+    except (openmm.OpenMMException, UnicodeDecodeError) as error:  # its message may quote bytes of the file
+        reason = str(error)
+    else:
+        # OpenMM loads a short or altered file as far as it goes, without a word: the two files must say the same.
+        if context.getStepCount() == checkpoint.step and _holds(context, state):
+            return True
+        reason = f"it does not hold what {STATE_FILE} holds"
+    _LOG.warning("the binary checkpoint does not load here (%s); going on from the portable state", reason)
+    return False
+
+
+def _holds(context: openmm.Context, state: SavedState) -> bool:
+    """Tell whether a Context has the positions and velocities of a state; False for NaN too."""
+    if state.positions is None or state.velocities is None:
         return False
-    return True
+    found = context.getState(positions=True, velocities=True)
+    moved = np.abs(found.getPositions(asNumpy=True)._value - state.positions).max()
+    pushed = np.abs(found.getVelocities(asNumpy=True)._value - state.velocities).max()
+    return bool(moved <= _SAME_NM and pushed <= _SAME_NM_PER_PS)
 
 
-def _read_index(path: Path) -> Checkpoint:
-    index = json.loads((path / _INDEX).read_text(encoding="utf-8"))
-    for name, expected in index["sha256"].items():
-        if hashlib.sha256((path / name).read_bytes()).hexdigest() != expected:
-            raise ValueError(f"{name} has changed since it was written")
-    return Checkpoint(path, int(index["step"]), index.get("stage"), dict(index["sizes"]))
-
-
-def _list_folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*-*") if path.is_dir())
+def _load_portable(state: SavedState, context: openmm.Context) -> None:
+    if state.positions is None or state.velocities is None:
+        raise StructureError("it lacks positions or velocities")
+    context.reinitialize()  # a damaged binary file may have left anything in the thermostat
+    if state.box is not None:
+        context.setPeriodicBoxVectors(*state.box)
+    context.setPositions(state.positions)
+    context.setVelocities(state.velocities)
+    context.setTime(state.time_ps)
+    for name, value in state.parameters.items():
+        context.setParameter(name, value)

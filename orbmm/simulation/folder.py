@@ -14,13 +14,15 @@ from typing import Any
 
 from orbmm.download.checksum import hash_file
 from orbmm.errors import DiskFull, RunError
-from orbmm.files import is_partial, write_file
+from orbmm.files import is_partial, make_folder, read_file, replace_file, write_file
 from orbmm.plain_text import quote_command
 from orbmm.settings import Settings, format_settings, override_settings
+from orbmm.settings.run import TRAJECTORY_FORMATS
 from orbmm.simulation.lock import LOCK_NAME, lock_folder
 
 _COPIED = (("system", "structure"), ("system", "state"), ("analysis", "reference"))
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LARGEST_RECORD_BYTES = 10_000_000
 _NEEDED = ("settings", "inputs", "weights_sha256", "platform")
 _BEFORE_THE_RECORD = {LOCK_NAME, "input", "settings.toml"}
 
@@ -76,6 +78,23 @@ class RunFolder:
         """What is kept of a run that went wrong."""
         return self.path / "rescue"
 
+    @property
+    def inputs(self) -> Path:
+        """Copies of the files that the run was begun with."""
+        return self.path / "input"
+
+    @property
+    def appended_files(self) -> tuple[Path, ...]:
+        """The files that grow, and are cut back to a checkpoint."""
+        trajectories = [self.trajectory(file_format) for file_format in TRAJECTORY_FORMATS]
+        return (*trajectories, self.table, self.equilibration_table, self.confidence)
+
+    @property
+    def replaced_files(self) -> tuple[Path, ...]:
+        """The files that are written anew as a whole."""
+        described = self.confidence.with_suffix(".json")
+        return self.settings, self.record, self.topology, self.frame_topology, described
+
     def trajectory(self, file_format: str) -> Path:
         """The frames."""
         return self.path / f"trajectory.{file_format}"
@@ -129,13 +148,13 @@ def find_run(path: Path) -> RunFolder:
 def read_record(folder: RunFolder) -> dict[str, Any]:
     """What run.json says. Raises RunError if it is damaged or an input file is not the one that it names."""
     try:
-        record = json.loads(folder.record.read_text(encoding="utf-8"))
+        record = json.loads(read_file(folder.record, _LARGEST_RECORD_BYTES))
         inputs = {key: record[key] for key in _NEEDED}["inputs"]
-    except (ValueError, KeyError) as error:
+        changed = [name for name, sha256 in inputs.items() if not _is_unchanged(folder.path / name, sha256)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(
             f"{folder.record} is damaged ({error}); bring it back from a copy, or begin a new run"
         ) from error
-    changed = [name for name, sha256 in inputs.items() if not _is_unchanged(folder.path / name, sha256)]
     if changed:
         raise RunError(
             f"{folder.path} was changed since its run began: {', '.join(changed)}; undo that, or begin a new run"
@@ -157,10 +176,11 @@ def _copy_inputs(folder: RunFolder, settings: Settings) -> tuple[Settings, list[
             continue
         if not source.is_file():
             raise RunError(f"{table}.{key} is {source}, where no file is; correct the path or leave it away")
-        copy = folder.path / "input" / f"{key}{source.suffix}"
-        copy.parent.mkdir(exist_ok=True)
+        copy = folder.inputs / f"{key}{source.suffix}"
+        make_folder(folder.inputs)
         try:
-            shutil.copyfile(source, copy)
+            with replace_file(copy) as partial:
+                shutil.copyfile(source, partial)
         except OSError as error:
             raise RunError(f"{table}.{key} {source} cannot be copied to {copy} ({error.strerror})") from error
         copies.append(copy)

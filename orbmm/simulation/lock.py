@@ -9,9 +9,10 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 from orbmm.errors import RunError
+from orbmm.files import open_regular
 
 LOCK_NAME = "run.lock"
 
@@ -20,9 +21,9 @@ LOCK_NAME = "run.lock"
 def lock_folder(folder: Path) -> Iterator[None]:
     """Keep every other process out of the run folder while entered; the file stays, its lock goes with the process.
 
-    Raises RunError that names the process which writes there now.
+    Raises RunError that names the process which writes there now, UnsafeFile where run.lock is a link or no regular file.
     """
-    with (folder / LOCK_NAME).open("a+", encoding="utf-8") as stream:
+    with open_regular(folder / LOCK_NAME, "a+b") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -34,17 +35,17 @@ def lock_folder(folder: Path) -> Iterator[None]:
         yield
 
 
-def _write_owner(stream: IO[str]) -> None:
+def _write_owner(stream: BinaryIO) -> None:
     stream.truncate(0)
-    stream.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+    stream.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
     stream.flush()
 
 
-def _read_owner(stream: IO[str]) -> str:
+def _read_owner(stream: BinaryIO) -> str:
     """Who holds the lock; it may be about to write its name."""
     stream.seek(0)
     try:
-        owner = json.loads(stream.read())
+        owner = json.loads(stream.read(1000))
         return f"process {owner['pid']} on {owner['host']}"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return "another process"

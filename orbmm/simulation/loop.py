@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from orbmm.errors import OutOfMemory, UnstableRun
 from orbmm.files import sync_file
+from orbmm.run_files.checkpoints import list_checkpoints, name_step
 from orbmm.simulation.checkpoint import write_checkpoint
 from orbmm.simulation.dynamics import Dynamics
 from orbmm.simulation.folder import RunFolder, explain_disk_errors
@@ -20,7 +21,7 @@ from orbmm.simulation.moment import Moment
 from orbmm.simulation.progress import OnProgress, Pace, Progress
 from orbmm.simulation.reporters.reporter import Reporter
 from orbmm.simulation.rmsd import RmsdMeter
-from orbmm.simulation.schedule import PlannedStage, name_step
+from orbmm.simulation.schedule import PlannedStage
 
 STEPS_BETWEEN_LOOKS = 50
 """The guard looks at least this often, however rarely something is written."""
@@ -146,7 +147,7 @@ class Loop:
         return f"the last good frames and forces are in {folder}, {kept}"
 
     def _describe_checkpoint(self) -> str:
-        there = any(self.folder.checkpoints.glob("*-*"))
+        there = bool(list_checkpoints(self.folder.checkpoints))
         return "the last good checkpoint is kept" if there else "there is no checkpoint"
 
     def _tell_progress(self, moment: Moment) -> None:

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 
 from orbmm.settings import Settings
-from orbmm.simulation.changes import ResumeRequest, settle_settings, settle_weights
+from orbmm.simulation.changes import ResumeRequest, accept_settings, settle_weights
 from orbmm.simulation.checkpoint import Checkpoint, find_checkpoint
 from orbmm.simulation.folder import explain_disk_errors, find_run
 from orbmm.simulation.forces import ForceSource, NetworkForces
@@ -17,6 +17,7 @@ from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.lock import lock_folder
 from orbmm.simulation.platform import choose_platform, find_platform
 from orbmm.simulation.progress import OnProgress, ignore_progress
+from orbmm.simulation.resume_checks import check_index, check_paths, refuse_lost_checkpoints
 from orbmm.simulation.run import Outcome, make_outcome, open_confidence
 from orbmm.simulation.schedule import plan_stages
 from orbmm.simulation.stage_system import StageSystem
@@ -42,14 +43,20 @@ def resume_run(
     folder = find_run(path)
     interruption = Interruption(request.max_hours)
     with explain_disk_errors(folder.path), lock_folder(folder.path), interruption:
+        check_paths(folder)
         checkpoint = find_checkpoint(folder.checkpoints)
         step = 0 if checkpoint is None else checkpoint.step
-        settings, record = settle_settings(folder, request, step)
+        accepted = accept_settings(folder, request, step)
+        settings, record = accepted.settings, accepted.record
+        if checkpoint is not None:
+            check_index(checkpoint, find_stage(plan_stages(settings), checkpoint), folder, settings)
+        start = read_start(settings.system)
+        refuse_lost_checkpoints(folder, settings, checkpoint, start.topology.getNumAtoms())
+        accepted.write(folder)
         if checkpoint is not None and _is_complete(settings, checkpoint):
             _LOG.info("%s is complete: %d steps", path, step)
             return Outcome(folder.path, step, finished=True)
         settle_weights(folder, record, forces.identify(settings.model), request.accept_changes, step)
-        start = read_start(settings.system)
         with explain_memory_errors(folder, settings.model):
             system = forces.create_system(start.topology, settings.model)
             confidence = open_confidence(forces, settings, start)

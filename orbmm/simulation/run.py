@@ -13,6 +13,7 @@ from pathlib import Path
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.errors import OrbmmError, OutOfMemory, RunError
 from orbmm.preparation.electrons import refuse_impossible_multiplicity
+from orbmm.run_files.checkpoints import PRODUCTION
 from orbmm.settings import Settings, override_settings
 from orbmm.simulation.doubts import tell_doubts
 from orbmm.simulation.folder import RunFolder, claim_folder, describe_run, explain_disk_errors
@@ -24,7 +25,6 @@ from orbmm.simulation.lock import LOCK_NAME
 from orbmm.simulation.platform import find_platform
 from orbmm.simulation.progress import OnProgress, ignore_progress
 from orbmm.simulation.record import list_facts
-from orbmm.simulation.schedule import PRODUCTION
 from orbmm.simulation.stage_system import StageSystem
 from orbmm.simulation.stages import Reached, Run, run_stages
 from orbmm.simulation.start import Start, read_start

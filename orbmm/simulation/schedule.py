@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orbmm.run_files.checkpoints import EQUILIBRATION, PRODUCTION
 from orbmm.settings import Settings, Stage
-
-PRODUCTION, EQUILIBRATION = "production", "equilibration"
-"""Production writes the trajectory and its table; what moves before it, heat and equilibrate, writes a table of its own."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +42,3 @@ def plan_stages(settings: Settings) -> tuple[PlannedStage, ...]:
         taken[phase] = first + stage.steps
         planned.append(PlannedStage(number, stage, phase, first, taken[phase], totals[phase]))
     return tuple(planned)
-
-
-def name_step(phase: str, step: int) -> str:
-    """A name for what belongs to one step; names of a later step come later in the alphabet, production last."""
-    return f"{'step' if phase == PRODUCTION else phase}-{step:012d}"

@@ -9,6 +9,7 @@ import numpy as np
 import openmm
 from openmm import unit
 
+from orbmm.run_files.checkpoints import PRODUCTION
 from orbmm.settings import Stage
 from orbmm.simulation.barostat import check_molecules, make_barostat
 from orbmm.simulation.dynamics import Dynamics
@@ -16,7 +17,7 @@ from orbmm.simulation.integrators import make_integrator
 from orbmm.simulation.masses import shift_mass_to_hydrogens
 from orbmm.simulation.platform import create_context
 from orbmm.simulation.restraints import make_restraint
-from orbmm.simulation.schedule import PRODUCTION, PlannedStage
+from orbmm.simulation.schedule import PlannedStage
 from orbmm.simulation.seeds import derive_seed
 from orbmm.simulation.start import Start
 from orbmm.simulation.thermometer import make_thermometer

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orbmm.errors import RunError
+from orbmm.run_files.checkpoints import PRODUCTION
 from orbmm.settings import Settings
 from orbmm.simulation.barostat import settle_bath
 from orbmm.simulation.checkpoint import Checkpoint, drop_later, load_checkpoint
@@ -20,7 +22,7 @@ from orbmm.simulation.progress import OnProgress
 from orbmm.simulation.reporters.confidence import read_first_mean
 from orbmm.simulation.reporters.files import RunFiles
 from orbmm.simulation.rmsd import RmsdMeter
-from orbmm.simulation.schedule import PRODUCTION, PlannedStage, plan_stages
+from orbmm.simulation.schedule import PlannedStage, plan_stages
 from orbmm.simulation.seeds import derive_seed
 from orbmm.simulation.selection import select_atoms
 from orbmm.simulation.stage_system import StageSystem
@@ -68,8 +70,24 @@ def _perform_stages(run: Run, interruption: Interruption, checkpoint: Checkpoint
 
 
 def find_stage(plan: tuple[PlannedStage, ...], checkpoint: Checkpoint) -> PlannedStage:
-    """The stage in which a checkpoint was written."""
-    return plan[-1] if checkpoint.stage is None else plan[checkpoint.stage]
+    """Return the stage in which a checkpoint was written.
+
+    Raises RunError where the run has no such stage, or the checkpoint is of another phase or of a step that it does
+    not take.
+    """
+    number = checkpoint.index.stage
+    planned = plan[-1] if number is None else plan[number] if number < len(plan) else None
+    if planned is None or planned.phase != checkpoint.folder.phase or checkpoint.step < planned.first_step:
+        raise RunError(
+            f"{checkpoint.folder.path} is of no stage of this run (stage {number}, step {checkpoint.step}); "
+            "bring the run folder back from a copy"
+        )
+    if checkpoint.step > planned.phase_steps:
+        raise RunError(
+            f"{checkpoint.folder.path} is of step {checkpoint.step}, but {planned.phase} ends at step "
+            f"{planned.phase_steps}; give the run its former length again"
+        )
+    return planned
 
 
 def _relax(

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from orbmm.errors import DiskFull
+from orbmm.run_files import checkpoints
 from orbmm.settings import Settings, StageSettings, override_settings, write_settings
 from orbmm.simulation.forces import ForceSource
-from orbmm.simulation.progress import Progress
 from orbmm.simulation.resume import resume_run
 from orbmm.simulation.run import start_run
 
@@ -66,20 +66,37 @@ def test_a_frame_for_which_there_is_no_room_ends_the_run_and_it_resumes_to_the_s
 
 
 @pytest.mark.parametrize("name", ["energies.csv", "equilibration.csv"])
-def test_a_row_for_which_there_is_no_room_ends_the_run(name: str, settings: Settings, classical_forces: Forces) -> None:
+def test_a_row_for_which_there_is_no_room_ends_the_run(name: str, settings: Settings, tmp_path: Path) -> None:
+    changes = {"frame_every_fs": 30.0, "checkpoint_every_ps": 0.03}  # so that at step 30 only a row is due
+    settings = override_settings(settings, {"run": changes})
     if name == "equilibration.csv":
         stages = (StageSettings(kind="equilibrate", length_ps=0.03), StageSettings(kind="produce"))
         settings = dataclasses.replace(settings, stage=stages)
+    write_settings(settings, tmp_path / "system.toml")
+    code = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from conftest import ClassicalForces
+from orbmm.errors import OrbmmError
+from orbmm.settings import read_settings
+from orbmm.simulation.run import start_run
+settings = read_settings(sys.argv[2])
 
-    def fill_disk(progress: Progress) -> None:
-        table = settings.run.output / name
-        if progress.step == 20 and table.exists():
-            table.unlink()
-            table.symlink_to("/dev/full")
+def fill_disk(progress):
+    table = settings.run.output / sys.argv[3]
+    if progress.step == 20 and table.exists():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (table.stat().st_size, resource.RLIM_INFINITY))
 
-    with pytest.raises(DiskFull, match=r"at step 30: No space left on device; make room") as caught:
-        start_run(settings, fill_disk, classical_forces())
-    assert caught.value.exit_code == 3
+try:
+    start_run(settings, fill_disk, ClassicalForces())
+except OrbmmError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+    arguments = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path / "system.toml"), name]
+    result = subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 3, result
+    assert f"{name} at step 30: File too large; make room" in result.stdout and result.stderr == ""
 
 
 def test_a_limit_that_is_not_reached_changes_nothing(settings: Settings, tmp_path: Path) -> None:
@@ -89,18 +106,16 @@ def test_a_limit_that_is_not_reached_changes_nothing(settings: Settings, tmp_pat
 def test_a_checkpoint_for_which_there_is_no_room_ends_the_run_and_leaves_the_one_before(
     settings: Settings, classical_forces: Forces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orbmm.simulation import checkpoint
-
-    write_synced = checkpoint.write_synced
+    write_new = checkpoints.write_new
 
     def write(path: Path, content: bytes) -> None:
-        if path.name == "context.chk" and path.parent.name == "unfinished" and len(list(path.parents[1].iterdir())) > 2:
-            write_synced(path, content[:100])
+        if path.name == "context.chk" and len(list(path.parents[1].glob("step-*"))) == 2:
+            write_new(path, content[:100])
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        write_synced(path, content)
+        write_new(path, content)
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "write_synced", write)
+        patched.setattr(checkpoints, "write_new", write)
         with pytest.raises(DiskFull, match=r"context.chk at step 40: No space left on device"):
             start_run(settings, forces=classical_forces())
     folder = settings.run.output

@@ -44,7 +44,7 @@ def _break_off(settings: Settings, forces: ForceSource, step: int) -> Path:
 
 
 def _newest_checkpoint(folder: Path) -> Path:
-    return max((folder / "checkpoints").iterdir())
+    return max((folder / "checkpoints").glob("step-*"))
 
 
 def _final_positions(folder: Path) -> np.ndarray:
@@ -131,12 +131,18 @@ def test_a_damaged_checkpoint_is_passed_over(
     _assert_same_run(folder, whole)
 
 
-def test_an_unfinished_checkpoint_is_ignored(settings: Settings, classical_forces: Forces, whole: Path) -> None:
+@pytest.mark.parametrize("name", ["unfinished", ".unfinished-0123456789ab"])
+def test_an_unfinished_checkpoint_is_ignored(
+    name: str, settings: Settings, classical_forces: Forces, whole: Path
+) -> None:
+    """The first name is that of older versions, and could be a user's: it stays."""
     folder = _break_off(settings, classical_forces(), 44)
-    shutil.copytree(_newest_checkpoint(folder), folder / "checkpoints" / "unfinished")
-    (folder / "checkpoints" / "unfinished" / "checkpoint.json").unlink()
+    unfinished = folder / "checkpoints" / name
+    shutil.copytree(_newest_checkpoint(folder), unfinished)
+    (unfinished / "checkpoint.json").unlink()
     resume_run(folder, forces=classical_forces())
     _assert_same_run(folder, whole)
+    assert unfinished.exists() == (name == "unfinished")
 
 
 def test_without_any_whole_checkpoint_the_run_is_refused(settings: Settings, classical_forces: Forces) -> None:

@@ -142,8 +142,8 @@ def test_bad_inputs_end_in_one_sentence(settings: Settings, classical_forces: Fo
         ({"structure": tmp_path / "noise.cif"}, StructureError, "no atoms can be read from this .cif file"),
         ({"structure": tmp_path / "box.xyz"}, StructureError, "suffix must be one of"),
         ({"state": tmp_path / "none.xml"}, RunError, "does not exist"),
-        ({"state": tmp_path / "state.xml"}, StructureError, "not an OpenMM state XML"),
-        ({"state": tmp_path / "torn.xml"}, StructureError, "not an OpenMM state XML"),
+        ({"state": tmp_path / "state.xml"}, StructureError, "is not the XML of an OpenMM State"),
+        ({"state": tmp_path / "torn.xml"}, StructureError, "is not the XML of an OpenMM State"),
     ]
     for changes, kind, expected in cases:
         with pytest.raises(kind, match=expected) as caught:

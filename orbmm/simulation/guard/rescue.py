@@ -11,7 +11,7 @@ import numpy as np
 from openmm import app, unit
 
 from orbmm.errors import ForceError, UnstableRun
-from orbmm.files import write_file
+from orbmm.files import make_folder, write_file
 from orbmm.simulation.dynamics import Dynamics
 from orbmm.simulation.guard.guard import Guard
 from orbmm.simulation.moment import Moment
@@ -45,7 +45,8 @@ def write_rescue(folder: Path, guard: Guard, sentence: str) -> None:
 
     Raises OSError where the disk has no room for them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
+    make_folder(folder)
     write_file(folder / REASON, (sentence + "\n").encode())
     for moment in guard.good:
         _write_moment(folder, "good", guard.topology, moment)
@@ -56,7 +57,8 @@ def write_rescue(folder: Path, guard: Guard, sentence: str) -> None:
 def retire_reasons(rescue: Path) -> None:
     """Rename the sentences of earlier faults when a run is resumed: it is no longer stopped, and whoever looks knows."""
     for reason in rescue.glob(f"*/{REASON}"):
-        reason.replace(reason.with_name(f"earlier-{REASON}"))
+        if not reason.parent.is_symlink():
+            reason.replace(reason.with_name(f"earlier-{REASON}"))
 
 
 def _write_moment(folder: Path, kind: str, topology: app.Topology, moment: Moment) -> None:

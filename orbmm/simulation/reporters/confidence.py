@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orbmm.files import write_file
+from orbmm.files import open_regular, write_file
 from orbmm.forces.atom_confidence import AtomConfidence
 from orbmm.simulation.moment import Moment
 
@@ -32,7 +32,7 @@ class ConfidenceWriter:
         self.steps_between = steps_between
         self._type = record_type(atoms)
         if not append:
-            path.write_bytes(b"")
+            open_regular(path, "wb").close()
 
     def report(self, moment: Moment) -> None:
         """Write the record of this moment, whose confidence must be known."""
@@ -44,7 +44,7 @@ class ConfidenceWriter:
         record = np.zeros((), dtype=self._type)
         record["step"], record["time_ps"] = step, time_ps
         record["bin"], record["error"] = confidence.bins, confidence.errors
-        with self.path.open("ab") as stream:
+        with open_regular(self.path, "ab") as stream:
             stream.write(record.tobytes())
 
 

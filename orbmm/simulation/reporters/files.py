@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orbmm.run_files.checkpoints import PRODUCTION
 from orbmm.settings import Settings
 from orbmm.settings.time_step import count_steps
 from orbmm.simulation.checkpoint import Checkpoint
@@ -14,7 +15,7 @@ from orbmm.simulation.reporters.confidence import ConfidenceWriter, describe_rec
 from orbmm.simulation.reporters.reporter import Reporter, cut_back
 from orbmm.simulation.reporters.table import TableWriter
 from orbmm.simulation.reporters.trajectory import TRAJECTORY_WRITERS, FrameTiming
-from orbmm.simulation.schedule import PRODUCTION, PlannedStage
+from orbmm.simulation.schedule import PlannedStage
 from orbmm.simulation.selection import select_atoms
 from orbmm.simulation.start import Start
 from orbmm.simulation.topology_files import keep_atoms
@@ -35,15 +36,14 @@ class RunFiles:
     def open(self, planned: PlannedStage, checkpoint: Checkpoint | None) -> list[Reporter]:
         """The files of a stage; after a checkpoint they hold what they held then, so no entry is lost or doubled."""
         if checkpoint is not None:
-            for name, size in checkpoint.sizes.items():
-                cut_back(self.folder.path / name, size)
+            cut_back({self.folder.path / name: size for name, size in checkpoint.index.sizes.items()})
         first = planned.first_step if checkpoint is None else checkpoint.step
         is_new = checkpoint is None and planned.begins_phase
         if planned.phase == PRODUCTION:
             return [
                 self._open_trajectory(planned, None if is_new else first),
                 self._open_table(planned, is_new),
-                *self._open_confidence(planned, is_new),
+                *self._open_confidence(planned, is_new or self._begins_confidence(checkpoint)),
             ]
         return [self._open_table(planned, is_new)]
 
@@ -68,13 +68,17 @@ class RunFiles:
         volume = any(stage.pressure_bar is not None for stage in self.settings.stages)
         return TableWriter(path, between, append=not is_new, volume=volume)
 
+    def _begins_confidence(self, checkpoint: Checkpoint | None) -> bool:
+        """Tell whether a checkpoint knows of no confidences, as in runs from before there were any."""
+        return checkpoint is not None and self.folder.confidence.name not in checkpoint.index.sizes
+
     def _open_confidence(self, planned: PlannedStage, is_new: bool) -> list[Reporter]:
         run, path = self.settings.run, self.folder.confidence
         if self.bin_edges is None or run.confidence_every_fs == 0.0:
             return []
         every_fs = run.confidence_every_fs or FRAMES_BETWEEN_CONFIDENCES * run.frame_every_fs
         atoms = self.start.topology.getNumAtoms()
-        append = not is_new and path.exists()  # runs from before there was this file have none
+        append = not is_new and path.exists()
         if not append:
             describe_records(path, atoms, self.bin_edges, every_fs)
         between = count_steps("confidence_every_fs", every_fs, planned.stage.timestep_fs)

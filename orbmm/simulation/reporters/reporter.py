@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 from orbmm.errors import RunError
+from orbmm.files import cut_file, require_regular
 from orbmm.simulation.moment import Moment
 
 
@@ -23,13 +25,21 @@ class Reporter(Protocol):
         ...
 
 
-def cut_back(path: Path, size: int) -> None:
-    """Drop everything after the first `size` bytes: entries written after the checkpoint, also a torn last one.
+def cut_back(sizes: Mapping[Path, int]) -> None:
+    """Drop what was written to files after a checkpoint, also a torn last entry. sizes: bytes that each file keeps.
 
-    Raises RunError if the file is gone or shorter than that.
+    Raises what `check_sizes` raises, before any file is cut.
     """
-    if not path.is_file():
-        raise RunError(f"{path} is missing; the run cannot go on without it")
-    if path.stat().st_size < size:
-        raise RunError(f"{path} holds {path.stat().st_size} bytes, but {size} when the checkpoint was written: damaged")
-    os.truncate(path, size)
+    check_sizes(sizes)
+    for path, size in sizes.items():
+        cut_file(path, size)
+
+
+def check_sizes(sizes: Mapping[Path, int]) -> None:
+    """Raise RunError if a file is missing or shorter than it was, UnsafeFile if it is a link or no regular file."""
+    for path, size in sizes.items():
+        if not os.path.lexists(path):
+            raise RunError(f"{path} is missing; the run cannot go on without it")
+        found = require_regular(path)
+        if found < size:
+            raise RunError(f"{path} holds {found} bytes, but {size} when the checkpoint was written: damaged")

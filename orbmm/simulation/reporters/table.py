@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from orbmm.files import open_regular
 from orbmm.simulation.moment import Moment
 
 COLUMNS = (
@@ -33,7 +34,8 @@ class TableWriter:
         self._volume = volume
         if not append:
             columns = [*COLUMNS, *([VOLUME_COLUMN] if volume else []), LAST_COLUMN]
-            path.write_text(",".join(columns) + "\n", encoding="utf-8")
+            with open_regular(path, "wb") as stream:
+                stream.write((",".join(columns) + "\n").encode())
 
     def report(self, moment: Moment) -> None:
         """Write the row of this moment, whose potential energy must be known."""
@@ -43,5 +45,5 @@ class TableWriter:
         row.append(f"{moment.temperature:.3f}")
         if self._volume and moment.box is not None:
             row.append(f"{abs(np.linalg.det(moment.box)):.6f}")
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(",".join([*row, f"{moment.speed:.5g}"]) + "\n")
+        with open_regular(self.path, "ab") as stream:
+            stream.write((",".join([*row, f"{moment.speed:.5g}"]) + "\n").encode())

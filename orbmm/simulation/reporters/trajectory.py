@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,9 @@ import numpy as np
 from openmm import Vec3, app
 
 from orbmm.errors import RunError
+from orbmm.files import open_regular, require_regular
+from orbmm.run_files.xtc import HEADER_BYTES, measure_frame
 from orbmm.simulation.moment import Moment
-
-_XTC_HEADER = 92  # bytes: magic, atoms, step, time, box; atoms, precision, range, small index, packed length
-_XTC_UNCOMPRESSED = 9  # so few atoms are written as plain numbers
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class XtcWriter:
 
     def report(self, moment: Moment) -> None:
         """Append one frame; the file is closed after each, so that a kill can tear only the last."""
-        end = self.path.stat().st_size if self.path.exists() else 0
+        end = require_regular(self.path) if os.path.lexists(self.path) else 0
         try:
             self._file.writeModel(moment.positions[self._atoms], periodicBoxVectors=_list_vectors(moment.box))
         except (RuntimeError, ValueError) as error:
@@ -71,12 +71,12 @@ class DcdWriter:
         if frames:
             self._correct_header(frames)
         else:
-            with path.open("wb") as stream:
+            with open_regular(path, "wb") as stream:
                 self._open_file(stream, append=False)
 
     def report(self, moment: Moment) -> None:
         """Append one frame; the file is closed after each, so that a kill can tear only the last."""
-        with self.path.open("r+b") as stream:
+        with open_regular(self.path, "r+b") as stream:
             self._open_file(stream, append=True).writeModel(
                 moment.positions[self._atoms], periodicBoxVectors=_list_vectors(moment.box)
             )
@@ -86,24 +86,18 @@ class DcdWriter:
 
     def _correct_header(self, frames: int) -> None:
         """Tell a file that was cut back how many frames it holds; the format counts them at byte 8."""
-        with self.path.open("r+b") as stream:
+        with open_regular(self.path, "r+b") as stream:
             stream.seek(8)
             stream.write(struct.pack("<i", frames))
 
 
 def _ends_with_whole_frame(path: Path, start: int) -> bool:
-    """Whether one whole XTC frame, by the length in its own header, lies between `start` and the end of the file."""
-    with path.open("rb") as stream:
+    """Tell whether one whole XTC frame lies between `start` and the end of the file."""
+    with open_regular(path, "rb") as stream:
         stream.seek(start)
-        header = stream.read(_XTC_HEADER)
+        header = stream.read(HEADER_BYTES)
         length = stream.seek(0, io.SEEK_END) - start
-    if len(header) < _XTC_HEADER:
-        return False
-    (atoms,) = struct.unpack_from(">i", header, 4)
-    if atoms <= _XTC_UNCOMPRESSED:
-        return length == 56 + 12 * atoms
-    (packed,) = struct.unpack_from(">i", header, _XTC_HEADER - 4)
-    return length == _XTC_HEADER + (packed + 3) // 4 * 4
+    return measure_frame(header) == length
 
 
 def _list_vectors(box: np.ndarray | None) -> list[Vec3] | None:

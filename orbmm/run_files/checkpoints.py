@@ -1,0 +1,135 @@
+"""The folders in `checkpoints/` of a run: their names, their order and the index in each.
+
+A folder is a checkpoint only if it has the name of one and holds nothing else. Whatever a user puts beside them stays
+and changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import stat
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from orbmm.files import read_file, sync_folder, write_new
+
+PRODUCTION, EQUILIBRATION = "production", "equilibration"
+"""The two phases of a run, whose steps are counted apart."""
+
+STATE_FILE, BINARY_FILE, INDEX_FILE = "state.xml", "context.chk", "checkpoint.json"
+_FILES = {STATE_FILE, BINARY_FILE, INDEX_FILE}
+_WORDS = {"step": PRODUCTION, "equilibration": EQUILIBRATION}
+_NAME = re.compile(r"(step|equilibration)-([0-9]{12,15})")
+_UNFINISHED = re.compile(r"\.unfinished-[0-9a-f]{12}")
+LARGEST_INDEX_BYTES = 100_000
+LARGEST_FILE_BYTES = 2**32
+
+
+@dataclass(frozen=True)
+class CheckpointFolder:
+    """A folder that has the name and the files of a checkpoint; step: of the phase."""
+
+    path: Path
+    phase: str
+    step: int
+
+
+@dataclass(frozen=True)
+class CheckpointIndex:
+    """What checkpoint.json says, with the right types but not yet compared with the run.
+
+    stage: number of the stage, None in runs from before there were stages
+    sizes: of the files that this phase writes, when the checkpoint was written [bytes]
+    """
+
+    step: int
+    stage: int | None
+    sizes: Mapping[str, int]
+
+
+def name_step(phase: str, step: int) -> str:
+    """Return the name of what belongs to one step of a phase."""
+    return f"{'step' if phase == PRODUCTION else phase}-{step:012d}"
+
+
+def list_checkpoints(folder: Path) -> list[CheckpointFolder]:
+    """Return the checkpoints in a folder, the earliest first; those of production come after all others."""
+    if not folder.is_dir():
+        return []
+    found = []
+    for path in folder.iterdir():
+        name = _NAME.fullmatch(path.name)
+        if name is not None and _holds_only_own_files(path):
+            found.append(CheckpointFolder(path, _WORDS[name[1]], int(name[2])))
+    return sorted(found, key=lambda each: (each.phase == PRODUCTION, each.step))
+
+
+def write_checkpoint_folder(folder: Path, phase: str, index: CheckpointIndex, contents: Mapping[str, bytes]) -> None:
+    """Write a checkpoint into an existing folder: whole under its name, or not at all.
+
+    contents: of state.xml and context.chk
+    Raises FileExistsError where something else has that name; OSError as `open` does.
+    """
+    target = folder / name_step(phase, index.step)
+    if target.is_symlink() or (target.exists() and not _holds_only_own_files(target)):
+        raise FileExistsError(17, "something that is no checkpoint has this name; move it away", str(target))
+    for path in folder.iterdir():
+        if _UNFINISHED.fullmatch(path.name) and _holds_only_own_files(path):
+            shutil.rmtree(path)  # of a process that was killed
+    unfinished = folder / f".unfinished-{uuid.uuid4().hex[:12]}"
+    unfinished.mkdir()
+    for name, content in contents.items():
+        write_new(unfinished / name, content)
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    text = json.dumps(
+        {"step": index.step, "stage": index.stage, "sha256": hashes, "sizes": dict(index.sizes)}, indent=1
+    )
+    write_new(unfinished / INDEX_FILE, text.encode())
+    sync_folder(unfinished)
+    if target.exists():
+        shutil.rmtree(target)
+    unfinished.rename(target)
+    sync_folder(folder)
+
+
+def read_index(checkpoint: CheckpointFolder) -> CheckpointIndex:
+    """Read checkpoint.json and compare the other files with the hashes in it.
+
+    Raises ValueError for a damaged checkpoint, UnsafeFile for a file that is too large or no regular file, OSError as
+    `open` does.
+    """
+    try:
+        index = json.loads(read_file(checkpoint.path / INDEX_FILE, LARGEST_INDEX_BYTES))
+    except RecursionError as error:
+        raise ValueError("its index is nested too deeply") from error
+    hashes = index.get("sha256") if isinstance(index, dict) else None
+    if not isinstance(hashes, dict) or hashes.keys() != {STATE_FILE, BINARY_FILE}:
+        raise ValueError(f"its index names other files than {STATE_FILE} and {BINARY_FILE}")
+    for name, expected in hashes.items():
+        if hashlib.sha256(read_file(checkpoint.path / name, LARGEST_FILE_BYTES)).hexdigest() != expected:
+            raise ValueError(f"{name} has changed since it was written")
+    step, stage, sizes = index.get("step"), index.get("stage"), index.get("sizes")
+    if not _is_count(step) or step != checkpoint.step:
+        raise ValueError("its index is of another step than its name")
+    if stage is not None and not _is_count(stage):
+        raise ValueError("its stage is no number")
+    if not isinstance(sizes, dict) or not all(_is_count(size) for size in sizes.values()):
+        raise ValueError("its sizes are no numbers of bytes")
+    return CheckpointIndex(checkpoint.step, stage, sizes)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _holds_only_own_files(path: Path) -> bool:
+    """Tell whether a path is a real folder with no other names in it than those of a checkpoint's files."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode) and {entry.name for entry in path.iterdir()} <= _FILES
+    except OSError:  # it vanished, or may not be read: then it is not touched either
+        return False

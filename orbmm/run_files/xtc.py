@@ -1,0 +1,28 @@
+"""The length of a frame in Gromacs' XTC format, from the header that each frame begins with."""
+
+from __future__ import annotations
+
+import struct
+
+HEADER_BYTES = 92  # magic, atoms, step, time, box; atoms, precision, range, small index, packed length
+SHORT_HEADER_BYTES = 56  # of so few atoms that their coordinates are not packed
+_MAGIC = 1995
+_FEW_ATOMS = 9
+
+
+def measure_frame(header: bytes) -> int | None:
+    """Return the bytes of the frame that begins with this header; None where no XTC frame can begin so.
+
+    header: the first HEADER_BYTES of the frame, or fewer at the end of a file
+    """
+    if len(header) < SHORT_HEADER_BYTES:
+        return None
+    magic, atoms = struct.unpack_from(">2i", header)
+    if magic != _MAGIC or atoms < 0:
+        return None
+    if atoms <= _FEW_ATOMS:
+        return SHORT_HEADER_BYTES + 12 * atoms
+    if len(header) < HEADER_BYTES:
+        return None
+    (packed,) = struct.unpack_from(">i", header, HEADER_BYTES - 4)
+    return HEADER_BYTES + (packed + 3) // 4 * 4 if packed >= 0 else None
