@@ -99,8 +99,10 @@ def check_writable(folder: Path) -> None:
         folder = folder.parent
     if not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-    with tempfile.TemporaryFile(dir=folder):
-        pass
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:  # which names the temporary file
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def hash_file(path: Path) -> str:
