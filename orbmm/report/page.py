@@ -54,7 +54,7 @@ def build_page(recording: Recording, analysis: Analysis, settings_text: str = ""
         f"<h1>{escape(name)}</h1>",
         _write_verdict(analysis),
         _write_findings(analysis),
-        _write_views(build_views(recording.all_atoms, analysis.results)),
+        write_views(build_views(recording.all_atoms, analysis.results)),
         "<h2>Observables</h2><div class='grid'>",
         *(_write_result(result) for result in analysis.results.values()),
         "</div>",
@@ -83,7 +83,8 @@ def _write_findings(analysis: Analysis) -> str:
     )
 
 
-def _write_views(views: Mapping[str, View]) -> str:
+def write_views(views: Mapping[str, View]) -> str:
+    """Return the viewer and a canvas for each view; nothing is loaded from elsewhere."""
     if not views:
         return ""
     parts = [
