@@ -76,12 +76,13 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
         write_system("water", tmp_path / "file" / "water")
 
 
-def test_a_wheel_alone_offers_every_system(tmp_path: Path, repository: Path) -> None:
+def test_a_wheel_alone_offers_every_system_and_its_types(tmp_path: Path, repository: Path) -> None:
     pytest.importorskip("hatchling", reason="builds the wheel")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=repository, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    assert (tmp_path / "installed" / "orbmm" / "py.typed").is_file()
     command = "import orbmm, sys; from orbmm.cli.main import main; sys.stderr.write(orbmm.__file__); main()"
     for name in NAMES:
         answer = subprocess.run(
