@@ -113,9 +113,9 @@ class _Tally:
         found = find_pairs(places[self.hydrogens], places[self.polar], box, _REACH_NM)
         nearer = (found.lengths < _NEARER * own[found.first]) & (self.polar[found.second] != self.owner[found.first])
         wanted: dict[int, tuple[float, int]] = {}
-        for row in np.flatnonzero(nearer):
-            choice = (float(found.lengths[row]), int(self.polar[found.second[row]]))
-            wanted[int(found.first[row])] = min(choice, wanted.get(int(found.first[row]), choice))
+        for pair in np.flatnonzero(nearer):
+            choice = (float(found.lengths[pair]), int(self.polar[found.second[pair]]))
+            wanted[int(found.first[pair])] = min(choice, wanted.get(int(found.first[pair]), choice))
         self.pending = {
             row: waiting for row, waiting in self.pending.items() if wanted.get(row, (0.0, -1))[1] == waiting[0]
         }

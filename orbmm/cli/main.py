@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -23,7 +24,7 @@ from orbmm.cli.resume import resume
 from orbmm.cli.run import run
 
 # In the order of a day's work. Command files import nothing heavy before they run, so that help appears at once.
-PANELS = {
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Look around": (models, doctor, benchmark, estimate),
     "Simulate": (new, prepare, run, resume),
     "Look at the result": (analyze, report),

@@ -51,9 +51,9 @@ def prepare_frame(frame: Frame, architecture: Architecture, max_neighbors: int) 
         senders=edges.senders,
         receivers=edges.receivers,
         vectors=edges.vectors(positions, cell).float(),
-        forces=torch.from_numpy(frame.forces).float(),
+        forces=torch.from_numpy(frame.labels.forces).float(),
         peptide=torch.from_numpy(frame.peptide),
-        energy=frame.energy,
+        energy=frame.labels.energy,
     )
 
 
