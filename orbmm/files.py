@@ -1,6 +1,7 @@
 """Read and write single files safely: whole or not at all, never through a link, never more than is expected.
 
-Everything that orbmm writes goes through this file, or through a library that was given a partial file of `replace_file`.
+Everything that orbmm writes goes through this file, or through a library that was given a partial file of
+`replace_file`.
 """
 
 from __future__ import annotations

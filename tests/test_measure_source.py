@@ -63,7 +63,10 @@ def test_a_closure_follows_imports_inside_functions_but_none_for_type_checking(
 
 
 def test_a_trace_counts_functions_once_in_every_thread_and_no_class_bodies(script: ModuleType, package: Path) -> None:
-    source = "def f():\n    class A:\n        pass\n    return [g() for _ in range(3)]\n\ndef g():\n    return 1\n\ndef h():\n    pass\n"
+    source = (
+        "def f():\n    class A:\n        pass\n    return [g() for _ in range(3)]\n"
+        "\ndef g():\n    return 1\n\ndef h():\n    pass\n"
+    )
     inside, outside = {}, {}
     exec(compile(source, str(package / "traced.py"), "exec"), inside)  # noqa: S102
     exec(compile(source, str(package.parent / "other.py"), "exec"), outside)  # noqa: S102

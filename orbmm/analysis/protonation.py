@@ -24,9 +24,11 @@ TITRATABLE = {
 _REACH_NM, _NEARER = 0.16, 0.85
 _SPECIES = {0: "oxide", 1: "hydroxide", 2: "water", 3: "hydronium"}
 _METHOD = (
-    "Each of {protons} hydrogens belongs at the start to the atom that the topology bonds it to, else to the nearest; it hops when another N, O or S "
+    "Each of {protons} hydrogens belongs at the start to the atom that the topology bonds it to, "
+    "else to the nearest; it hops when another N, O or S "
     "is nearer than 0.85 times the distance to its owner, and stays there for at least {persistence:g} ps. {groups} "
-    "titratable groups (side chains of ASP, GLU, HIS, LYS, CYS, TYR). The oxygen on the metal is the nearest within reach."
+    "titratable groups (side chains of ASP, GLU, HIS, LYS, CYS, TYR). The oxygen on the metal "
+    "is the nearest within reach."
 )
 
 
@@ -34,8 +36,8 @@ def follow_protons(frames: Frames, persistence_ps: float = 0.05) -> Result:
     """Protons of titratable groups, charged waters, the oxygen on the metal and proton hops along time.
 
     frames: a trajectory, in memory or on disk. `hops` are rows of: time [ps], hydrogen, from and to. `protons` (F, G)
-    are the protons on each group of `groups`. With a metal, `metal_protons` is the number on the oxygen that is bound to
-    it, -1 while none is, and `metal_oxygen` names that oxygen and what it is at the start and at the end.
+    are the protons on each group of `groups`. With a metal, `metal_protons` is the number on the oxygen that is bound
+    to it, -1 while none is, and `metal_oxygen` names that oxygen and what it is at the start and at the end.
     Raises NothingToMeasure without a hydrogen on N, O or S.
     """
     topology = frames.topology

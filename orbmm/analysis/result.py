@@ -127,8 +127,8 @@ class Result:
             f"<td>{escape(row.text)}</td><td style='text-align: left'>{escape(row.unit)}</td></tr>"
             for row in self.rows()
         )
-        caption = f"<b>{escape(self.name.replace('_', ' '))}</b>"
-        return f"<table><caption>{caption}</caption>{rows}</table><p>{escape(self.method)} {self.frames} frames or rows.</p>"
+        caption = f"<caption><b>{escape(self.name.replace('_', ' '))}</b></caption>"
+        return f"<table>{caption}{rows}</table><p>{escape(self.method)} {self.frames} frames or rows.</p>"
 
     def summarise(self) -> dict[str, Any]:
         """Method, frames, numbers with units and texts, ready for JSON (a number that is not finite becomes null)."""

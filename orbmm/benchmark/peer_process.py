@@ -1,4 +1,4 @@
-"""Measures orb-models in its own environment: `PEER-PYTHON peer_process.py REQUEST.json FOLDER`; needs nothing of orbmm.
+"""Measures orb-models in its own environment: `PEER-PYTHON peer_process.py REQUEST.json FOLDER`; without orbmm.
 
 Writes weights.ckpt (random numbers, as orb-models initialises itself), forces.npy and answer.json to the folder.
 The graph is orb-models' own without its half-supercell shortcut, which loses edges in 0.5.5.

@@ -70,15 +70,15 @@ def join_graphs(graphs: Sequence[LabelledGraph], generator: torch.Generator | No
         graph=AtomGraph(
             atomic_numbers=torch.cat([graph.atomic_numbers for graph in graphs]),
             positions=torch.zeros(atoms, 3),
-            senders=torch.cat([graph.senders + start for graph, start in zip(graphs, starts)]),
-            receivers=torch.cat([graph.receivers + start for graph, start in zip(graphs, starts)]),
-            vectors=torch.cat([graph.vectors @ turn for graph, turn in zip(graphs, turns)]),
+            senders=torch.cat([graph.senders + start for graph, start in zip(graphs, starts, strict=True)]),
+            receivers=torch.cat([graph.receivers + start for graph, start in zip(graphs, starts, strict=True)]),
+            vectors=torch.cat([graph.vectors @ turn for graph, turn in zip(graphs, turns, strict=True)]),
             system=torch.repeat_interleave(torch.arange(len(graphs)), counts),
             counts=counts,
             volumes=torch.ones(len(graphs)),
         ),
         energies=torch.tensor([graph.energy for graph in graphs], dtype=torch.float64),
-        forces=torch.cat([graph.forces @ turn for graph, turn in zip(graphs, turns)]),
+        forces=torch.cat([graph.forces @ turn for graph, turn in zip(graphs, turns, strict=True)]),
         peptide=torch.cat([graph.peptide for graph in graphs]),
     )
 

@@ -85,7 +85,7 @@ def read_frames(path: str | Path) -> list[Frame]:
 def _unpack(archive: np.lib.npyio.NpzFile) -> Iterator[Frame]:
     arrays = {name: archive[name] for name in archive.files}
     ends = np.cumsum(arrays["sizes"])
-    for index, (size, end) in enumerate(zip(arrays["sizes"], ends)):
+    for index, (size, end) in enumerate(zip(arrays["sizes"], ends, strict=True)):
         atoms = slice(end - size, end)
         cell = arrays["cells"][index]
         yield Frame(

@@ -87,7 +87,11 @@ def test_a_wheel_alone_offers_every_system_and_its_types(tmp_path: Path, reposit
     for name in NAMES:
         answer = subprocess.run(
             [sys.executable, "-c", command, "new", name],
-            cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")}, text=True, capture_output=True, check=True,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(tmp_path / "installed")},
+            text=True,
+            capture_output=True,
+            check=True,
+        )
         assert answer.stderr == str(tmp_path / "installed" / "orbmm" / "__init__.py")
         assert read_folder(tmp_path / name) == read_folder(repository / "systems" / name)
