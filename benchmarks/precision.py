@@ -1,10 +1,10 @@
-"""What each precision costs and saves: errors of forces and energy against float64, speed and memory, on one peptide box.
+"""Measure what each precision costs: errors of forces and energy against float64, speed and memory, on a peptide box.
 
     python benchmarks/precision.py --to benchmarks/results/precision.json
     python benchmarks/precision.py --structure prepared/trp-cage/trp-cage.pdb --model orb-v3-direct-inf-omat
 
-By default capped alanine in water, and both published kinds with random weights unless --weights names a checkpoint. Each
-precision in a process of its own, conservative models in fast memory. Prints a Markdown table.
+By default capped alanine in water, and both published kinds with random weights unless --weights names a checkpoint.
+Each precision in a process of its own, conservative models in fast memory. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def compare(model: str, atoms: Atoms, arguments: argparse.Namespace, folder: Pat
 
 
 HEADER = (
-    "| model | precision | force error, largest [meV/Å] | RMS [meV/Å] | energy error [meV/atom] | evaluations/s | memory [MB] |\n"
+    "| model | precision | force error, largest [meV/Å] | RMS [meV/Å] | energy error [meV/atom] "
+    "| evaluations/s | memory [MB] |\n"
     "|---|---|---|---|---|---|---|"
 )
 ERRORS = ("largest_difference_mev_per_angstrom", "rms_difference_mev_per_angstrom", "energy_error_mev_per_atom")

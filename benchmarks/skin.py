@@ -2,9 +2,9 @@
 
     python benchmarks/skin.py --to benchmarks/results/skin.json
 
-The path is real dynamics of the model named, 0.5 fs a step, by default of capped alanine in water. Freed memory is kept as
-in `orbmm run`. Times are CPU time of one thread, which does not change much when other programs share the cores. A step's
-share is graph / (graph + network). Prints a Markdown table.
+The path is real dynamics of the model named, 0.5 fs a step, by default of capped alanine in water. Freed memory is kept
+as in `orbmm run`. Times are CPU time of one thread, which does not change much when other programs share the cores. A
+step's share is graph / (graph + network). Prints a Markdown table.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Read and write single files safely: whole or not at all, never through a link, never more than is expected.
 
-Everything that orbmm writes goes through this file, or through a library that was given a partial file of `replace_file`.
+Everything that orbmm writes goes through this file, or through a library that was given a partial file of
+`replace_file`.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from orbmm.errors import UnsafeFile
 
-_FLAGS = {
+Mode = Literal["rb", "r+b", "ab", "a+b", "wb", "xb"]
+
+_FLAGS: dict[Mode, int] = {
     "rb": os.O_RDONLY,
     "r+b": os.O_RDWR,
     "ab": os.O_WRONLY | os.O_APPEND | os.O_CREAT,
@@ -27,7 +30,7 @@ _FLAGS = {
 _PARTIAL = ".partial"
 
 
-def open_regular(path: Path, mode: str) -> BinaryIO:
+def open_regular(path: Path, mode: Mode) -> BinaryIO:
     """Open a regular file that has no other name, without following a link or waiting for a pipe.
 
     mode: rb, r+b, ab, a+b, wb or xb, as of `open`

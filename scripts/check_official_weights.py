@@ -5,8 +5,8 @@
     python scripts/check_official_weights.py orb-v3-direct-inf-omat --json report.json
     python scripts/check_official_weights.py --state-dict-from-orb-models      # without a network: random weights
 
-The two PDB files are in openmm-ml, test/data/toluene and test/data/alanine-dipeptide; the energies expected for them are
-those of openmm-ml's own tests. orb-models is compared with where it can be imported (pip install orb-models).
+The two PDB files are in openmm-ml, test/data/toluene and test/data/alanine-dipeptide; the energies expected for them
+are those of openmm-ml's own tests. orb-models is compared with where it can be imported (pip install orb-models).
 Ends with 0 when every check passed, else with 1; a reference energy that was not compared, for its structure was not
 given, has not passed, unless --without-references is given.
 """
@@ -84,7 +84,7 @@ STRUCTURE_OPTIONS = {
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the table; passed is None where the check was left out, difference and allowed where none has numbers."""
+    """One line of the table; passed is None for a check that was left out, the others where it has no numbers."""
 
     model: str
     what: str
@@ -185,7 +185,7 @@ def official_precision() -> Iterator[None]:
 
 
 def write_random_weights(record: CheckpointRecord, path: Path) -> Path:
-    """What an official file of that model holds, at random: a state dict of orb-models with statistics off their defaults."""
+    """What an official file of that model holds, at random: a state dict with statistics off their defaults."""
     from orb_models.forcefield import pretrained
 
     build = getattr(pretrained, f"orb_v3_{record.kind}_architecture")

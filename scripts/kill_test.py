@@ -2,10 +2,11 @@
 
     python scripts/kill_test.py --kills 50 --signal KILL --work kills --json benchmarks/results/kills.json
 
-The run relaxes, heats and produces in two stages. Each attempt is a child process that gets its signal after a random time, also while it loads, relaxes or writes; every
-second signal waits after that for the next checkpoint, to meet it half written. A run
-that comes to its end is compared (frames and confidence byte by byte, rows but for their speed, final positions and
-velocities to the last bit), and another one begins, until the wanted number of signals has been sent. One thread and the Reference
+The run relaxes, heats and produces in two stages. Each attempt is a child process that gets its signal after a random
+time, also while it loads, relaxes or writes; every second signal waits after that for the next checkpoint, to meet it
+half written. A run that comes to its end is compared (frames and confidence byte by byte, rows but for their speed,
+final positions and velocities to the last bit), and another one begins, until the wanted number of signals has been
+sent. One thread and the Reference
 platform: then the network's forces repeat exactly. Prints JSON; exit code 1 where anything differs.
 """
 
@@ -155,7 +156,9 @@ def list_differences(folder: Path, whole: Path) -> list[str]:
     for name in ("energies.csv", "equilibration.csv"):
         if read_rows(folder, name) != read_rows(whole, name):
             found.append(f"{name} differs")
-    for name, one, other in zip(("positions", "velocities"), read_final_state(folder), read_final_state(whole)):
+    for name, one, other in zip(
+        ("positions", "velocities"), read_final_state(folder), read_final_state(whole), strict=True
+    ):
         if not np.array_equal(one, other):
             found.append(f"the final {name} differ by up to {np.abs(one - other).max():.2g}")
     return found

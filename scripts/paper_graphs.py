@@ -1,10 +1,10 @@
-"""Time to build the graph by search method and size, as in Figure 6 of the Orb-v3 paper (arXiv 2504.06231), on this machine.
+"""Time to build the graph by search method and size, as in Figure 6 of the Orb-v3 paper (arXiv 2504.06231).
 
     python scripts/paper_graphs.py --to runs/paper-graphs
     python scripts/paper_graphs.py --measured benchmarks/results/searches.json --to runs/paper-graphs
 
-benchmarks/searches.py measures, or has measured. graphs.json keeps its rows with the machine that they were measured on;
-graphs.png and graphs.svg show them.
+benchmarks/searches.py measures, or has measured. graphs.json keeps its rows with the machine that they were measured
+on; graphs.png and graphs.svg show them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What all tests share: structure files beside the repository, and a ledger of what was really exercised.
 
 The ledger counts passed tests that were parametrised with the plain name of a force kind or of a neighbour search, and
-prints the counts. A run without one of the names that ORBMM_EXPECT_FORCE_KINDS and ORBMM_EXPECT_SEARCHES list (separated
-by commas) fails: a test that quietly skips everywhere proves nothing.
+prints the counts. A run without one of the names that ORBMM_EXPECT_FORCE_KINDS and ORBMM_EXPECT_SEARCHES list
+(separated by commas) fails: a test that quietly skips everywhere proves nothing.
 """
 
 from __future__ import annotations

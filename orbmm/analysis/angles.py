@@ -18,7 +18,8 @@ BENT_DEGREES = 40.0
 _ANGLES_PER_CHUNK = 2_000_000
 _METHOD = (
     "The {angles} angles between bonds of the topology (none to metals) and nearest periodic images (mdtraj), against "
-    "those in {reference}: bent when off by more than {bent:g} degrees. Every angle vibrates, by some 3 to 8 degrees at "
+    "those in {reference}: bent when off by more than {bent:g} degrees. "
+    "Every angle vibrates, by some 3 to 8 degrees at "
     "300 K, and the start is one moment of that; what grows along time or lies far beyond is a change."
 )
 

@@ -17,7 +17,7 @@ _HYDROGENS = ("H", "D", "VS")
 
 
 def find_binding_site(start: md.Trajectory, selection: str | None = None) -> NDArray[np.int64]:
-    """Heavy atoms of the solute's residues that have one within 5 Å of a metal; with a selection, those of its residues.
+    """Heavy atoms of the solute's residues with one within 5 Å of a metal; with a selection, those of its residues.
 
     start: one frame of all atoms. selection: in mdtraj's language, such as "resSeq 94 96 119" or "resname LIG".
     Empty without a selection and without a metal.
@@ -47,7 +47,8 @@ def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
         atoms = topology.select(selection)
     except (ValueError, SyntaxError, TypeError, AttributeError, NameError) as error:
         raise AnalysisError(
-            f"the selection '{selection}' cannot be read{quote_reason(error)}; write it as mdtraj does, such as 'resSeq 94 96'"
+            f"the selection '{selection}' cannot be read{quote_reason(error)}; "
+            "write it as mdtraj does, such as 'resSeq 94 96'"
         ) from error
     if len(atoms) == 0:
         raise AnalysisError(f"the selection '{selection}' matches no atom of the topology; give another")

@@ -17,8 +17,10 @@ FORMS, BREAKS = 0.5, 0.6  # times the sum of van der Waals radii
 _UP, _DOWN, _FORGOTTEN = 0.6, 0.4, 0.01
 _BONDING = frozenset(["H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I"])
 _METHOD = (
-    "Two atoms touch from when they come nearer than {forms:g} times the sum of their van der Waals radii until they are "
-    "beyond {breaks:g} times it. The exponential average of that over {persistence:g} ps makes a bond above 0.6 and ends "
+    "Two atoms touch from when they come nearer than "
+    "{forms:g} times the sum of their van der Waals radii until they are "
+    "beyond {breaks:g} times it. The exponential average of that over "
+    "{persistence:g} ps makes a bond above 0.6 and ends "
     "it below 0.4, so that a vibration is no event; bonds of the first frame are those of the topology and those that "
     "touch. Bonds to metals are left to the metal site."
 )

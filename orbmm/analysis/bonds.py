@@ -24,7 +24,8 @@ _NON_METALS = frozenset(["H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl"
 
 _METHOD = (
     "Lengths of the {bonds} bonds of the topology (none to metals) between nearest periodic images (mdtraj), against "
-    "those in {reference}: broken beyond {broken:g} times, stretched beyond {stretched:g} times. A hydrogen that left N, O "
+    "those in {reference}: broken beyond {broken:g} times, "
+    "stretched beyond {stretched:g} times. A hydrogen that left N, O "
     "or S and is within 1.3 angstrom of another of them is transferred: chemistry, and no broken bond. "
     "An XTC file rounds coordinates to 0.01 angstrom.{unbonded}"
 )

@@ -16,14 +16,16 @@ _BOND_NM, _TOUCH_NM = 0.15, 0.16
 _LEAST_ANGLE = 150.0
 _STATES = {2: "carbon dioxide", 3: "carbonate or bicarbonate"}
 _METHOD = (
-    "A carbon whose only heavy neighbours within 1.6 angstrom are two oxygens nearer than 1.5 angstrom at an angle above "
-    "150 degrees is carbon dioxide; it is carbonate or bicarbonate with three oxygens within 1.6 angstrom. Followed here: "
+    "A carbon whose only heavy neighbours within 1.6 angstrom are two oxygens "
+    "nearer than 1.5 angstrom at an angle above "
+    "150 degrees is carbon dioxide; it is carbonate or bicarbonate with three "
+    "oxygens within 1.6 angstrom. Followed here: "
     "{name}, one of {molecules}."
 )
 
 
 def follow_carbon_dioxide(frames: Frames) -> Result:
-    """Oxygens on the carbon of CO2 along time, its O-C-O angle, and its distances to other oxygens and to the metal [Å].
+    """Oxygens on the carbon of CO2 along time, its O-C-O angle, its distances to other oxygens and to the metal [Å].
 
     frames: a trajectory, in memory or on disk; the first molecule of the first frame is followed.
     Raises NothingToMeasure without CO2.

@@ -17,7 +17,8 @@ LEAST_KNOWN = 10
 _STRETCHES = 200  # of time that the maps are averaged over: they must not grow with the run
 _METHOD = (
     "Expected error of an atom's force, as mean absolute error of a component, from the confidence head: probabilities "
-    "of {bins} bins from {low:g} to {high:g} eV/angstrom. Errors beyond {high:g} were left out when the head was trained, "
+    "of {bins} bins from {low:g} to {high:g} eV/angstrom. Errors beyond {high:g} were left out "
+    "when the head was trained, "
     "so neither its last bin nor an expected error near {high:g} says how much larger the true error is. An atom is "
     "doubtful when its mean expected error from {start:g} ps on lies in the upper half of the scale."
 )
@@ -27,10 +28,10 @@ def measure_confidence(file: ConfidenceFile, topology: md.Topology, discard_ps: 
     """Expected force error [eV/Å] of all atoms, solute and water along time, of each atom and residue, and least known.
 
     file: the records of a run. topology: of the same N atoms. discard_ps: start that means leave out.
-    Values: columns `all_atoms`, `solute` (what is not water) and `water`; `atom_error` (N,) and `atom_last_bin` (N,), the share of
-    records in the last bin; `residue_error` (R,) with `residue_names` of what is not water; `bin_shares` (S, B) and
-    `residue_map` (S, R), averages over S <= 200 stretches of the run that begin at `stretch_start`; `least_known`, rows
-    of: atom, mean expected error, share of records in the last bin.
+    Values: columns `all_atoms`, `solute` (what is not water) and `water`; `atom_error` (N,) and `atom_last_bin` (N,),
+    the share of records in the last bin; `residue_error` (R,) with `residue_names` of what is not water; `bin_shares`
+    (S, B) and `residue_map` (S, R), averages over S <= 200 stretches of the run that begin at `stretch_start`;
+    `least_known`, rows of: atom, mean expected error, share of records in the last bin.
     Raises AnalysisError for other atoms than the topology's or damaged records, NothingToMeasure when nothing is kept.
     """
     if topology.n_atoms != file.atoms:

@@ -21,8 +21,8 @@ _ATOMS_PER_CHUNK = 2_000_000
 class ConfidenceFile:
     """The records of a run, read anew as often as asked.
 
-    path: the data. atoms: N. edges: (B + 1,) of the bins [eV/Å], ascending. most_bytes: how much counts of a file that the
-    run still writes, whose torn last record is passed over; None for a run at rest.
+    path: the data. atoms: N. edges: (B + 1,) of the bins [eV/Å], ascending. most_bytes: how much counts of a file that
+    the run still writes, whose torn last record is passed over; None for a run at rest.
     """
 
     path: Path

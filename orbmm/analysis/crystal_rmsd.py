@@ -23,8 +23,10 @@ _PLAIN_NAMES = {
 }
 """What force fields call a residue by its protons, and the name in the Protein Data Bank."""
 _METHOD = (
-    "Root-mean-square deviation of the solute from the crystal structure {name} after optimal superposition on the same "
-    "atoms (mdtraj), molecules made whole across the periodic box: {parts}, all with equal weight. {matched} of {heavy} "
+    "Root-mean-square deviation of the solute from the crystal structure {name} "
+    "after optimal superposition on the same "
+    "atoms (mdtraj), molecules made whole across the periodic box: {parts}, all with equal weight. "
+    "{matched} of {heavy} "
     "heavy atoms of the solute were found in the crystal structure by residue name, number and atom name{first}; the "
     "others are left out. Of atoms with two locations the first one counts."
 )

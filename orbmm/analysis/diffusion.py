@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
@@ -94,7 +95,7 @@ def _read_interval(frames: Frames, atoms: NDArray[np.int64], discard_ps: float) 
     return interval, len(times)
 
 
-def _read_boxes(chunk) -> NDArray[np.float64]:
+def _read_boxes(chunk: md.Trajectory) -> NDArray[np.float64]:
     if chunk.unitcell_vectors is None:
         raise NothingToMeasure("no diffusion: the trajectory has no box")
     return np.asarray(chunk.unitcell_vectors.astype(float))

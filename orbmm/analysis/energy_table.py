@@ -36,8 +36,8 @@ class EnergyTable:
         keep = self.time_ps >= time_ps
         if np.count_nonzero(keep) < 2:
             raise AnalysisError(
-                f"energies.csv has {np.count_nonzero(keep)} of {len(keep)} rows from {time_ps:g} ps on, too few to average; "
-                "discard less, or let the run go on"
+                f"energies.csv has {np.count_nonzero(keep)} of {len(keep)} rows from {time_ps:g} ps on, "
+                "too few to average; discard less, or let the run go on"
             )
         return EnergyTable(*(getattr(self, name)[keep] for name in _COLUMNS))
 

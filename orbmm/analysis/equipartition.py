@@ -16,7 +16,8 @@ from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
 _METHOD = (
     "Temperature of the atoms of each element from their velocities, 3 degrees of freedom an atom and masses of the "
-    "elements (or as the run shifted them to hydrogens), in the {snapshots} checkpoints at {times} ps: energies.csv and trajectories hold no velocities, and a run "
+    "elements (or as the run shifted them to hydrogens), in the {snapshots} checkpoints at {times} ps: "
+    "energies.csv and trajectories hold no velocities, and a run "
     "keeps its last checkpoints only. The chance is that of a share of the kinetic energy at least as far off on its "
     "side, twice; in a bath of any temperature the share follows a beta distribution. Checkpoints near each other are "
     "no independent samples, which makes chances look smaller than they are."
@@ -29,8 +30,8 @@ def measure_equipartition(
     """Temperature of each element [K], how widely it fluctuates, and the chance of what was found.
 
     checkpoints: folder of a run. topology: of the same atoms. discard_ps: earlier checkpoints are left out; so is the
-    one at step 0, whose velocities were drawn and not simulated. hydrogen_amu: mass that hydrogens were given at the cost
-    of the atoms that they are bonded to; None when they have their own.
+    one at step 0, whose velocities were drawn and not simulated. hydrogen_amu: mass that hydrogens were given at the
+    cost of the atoms that they are bonded to; None when they have their own.
     Raises NothingToMeasure without two elements or without a checkpoint to look at, AnalysisError for other atoms or a
     damaged file.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import mdtraj as md
 import numpy as np
@@ -50,7 +50,7 @@ class _Kept:
     def __init__(self, frames: Frames, solute: NDArray[np.int64], inner: NDArray[np.int64], discard_ps: float) -> None:
         self.frames, self.solute, self.inner, self.discard_ps = frames, solute, inner, discard_ps
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[md.Trajectory]:
         for chunk in read_chunks(self.frames, self.solute):
             kept = chunk[read_times(chunk) >= self.discard_ps]
             if kept.n_frames:
@@ -68,7 +68,7 @@ def _choose_atoms(topology: md.Topology, solute: NDArray[np.int64]) -> NDArray[n
 
 def _accumulate(kept: _Kept) -> tuple[NDArray[np.float64], int]:
     """Mean square deviation (A,) [nm^2] of each atom from its mean place, and the number of frames."""
-    first, total, used = None, 0.0, 0
+    first, total, used = None, np.zeros((len(kept.inner), 3)), 0
     for chunk in kept:
         first = chunk[0] if first is None else first
         laid = chunk.superpose(first)
@@ -76,7 +76,7 @@ def _accumulate(kept: _Kept) -> tuple[NDArray[np.float64], int]:
     if first is None:
         raise AnalysisError(f"no frame is left for the fluctuation from {kept.discard_ps:g} ps on; discard less")
     mean = md.Trajectory((total / used)[None], first.topology)
-    total, square = 0.0, 0.0
+    total, square = np.zeros_like(total), np.zeros_like(total)
     for chunk in kept:
         shift = chunk.superpose(mean).xyz.astype(float) - mean.xyz[0]
         total, square = total + shift.sum(axis=0), square + (shift**2).sum(axis=0)

@@ -140,7 +140,7 @@ def read_times(chunk: md.Trajectory) -> NDArray[np.float64]:
 
 
 def read_boxes(chunk: md.Trajectory) -> list[NDArray[np.float64] | None]:
-    """The box of each frame, (3, 3) rows [nm], None without one; asked for once, as mdtraj makes all of them each time."""
+    """The box of each frame, (3, 3) rows [nm], None without one; mdtraj makes all of them each time it is asked."""
     vectors = chunk.unitcell_vectors
     return [None] * chunk.n_frames if vectors is None else list(vectors.astype(float))
 

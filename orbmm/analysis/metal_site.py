@@ -23,7 +23,8 @@ REACH_NM = {
 """For each metal: an atom becomes a ligand when nearer than the first distance, and is one until beyond the second."""
 _DONORS = ("N", "O", "S", "Cl")
 _METHOD = (
-    "Ligands of {metal}: N, O, S or Cl from when they come nearer than {near:g} angstrom until they are beyond {far:g}. "
+    "Ligands of {metal}: N, O, S or Cl from when they come nearer than {near:g} angstrom "
+    "until they are beyond {far:g}. "
     "Tetrahedral order 1 - 3/8 sum (cos + 1/3)^2 of the four nearest that are ever ligands (Chau and Hardwick 1998): 1 "
     "in a tetrahedron.{others}"
 )
@@ -38,8 +39,8 @@ def measure_metal_site(frames: Frames, metal: int | None = None) -> Result:
     """Coordination number, distances [Å], angles and tetrahedral order of a metal site along time, and ligand exchange.
 
     frames: a trajectory, in memory or on disk; it is read twice. metal: atom index; absent, the first metal.
-    Values: a column `distance_LIGAND` for each atom that is ever a ligand, `ligands_start` and `ligands_end`, their mean
-    angles (L, L) at the metal [degrees], and `exchanges`, rows of time [ps], "gained" or "lost", and the ligand.
+    Values: a column `distance_LIGAND` for each atom that is ever a ligand, `ligands_start` and `ligands_end`, their
+    mean angles (L, L) at the metal [degrees], and `exchanges`, rows of time [ps], "gained" or "lost", and the ligand.
     Raises NothingToMeasure when there is no metal.
     """
     metals = find_metals(frames.topology)
@@ -96,7 +97,7 @@ def _follow_shell(frames: Frames, metal: int, donors: NDArray[np.int64], reach: 
 
 @dataclass(frozen=True)
 class _Geometry:
-    """distances: (F, L) [nm]; cosines: (L, L) mean cosine at the metal; order: (F,), NaN with fewer than four ligands."""
+    """distances: (F, L) [nm]; cosines: (L, L) mean cosine at the metal; order: (F,), NaN below four ligands."""
 
     distances: NDArray[np.float64]
     angles: NDArray[np.float64]

@@ -24,9 +24,11 @@ TITRATABLE = {
 _REACH_NM, _NEARER = 0.16, 0.85
 _SPECIES = {0: "oxide", 1: "hydroxide", 2: "water", 3: "hydronium"}
 _METHOD = (
-    "Each of {protons} hydrogens belongs at the start to the atom that the topology bonds it to, else to the nearest; it hops when another N, O or S "
+    "Each of {protons} hydrogens belongs at the start to the atom that the topology bonds it to, "
+    "else to the nearest; it hops when another N, O or S "
     "is nearer than 0.85 times the distance to its owner, and stays there for at least {persistence:g} ps. {groups} "
-    "titratable groups (side chains of ASP, GLU, HIS, LYS, CYS, TYR). The oxygen on the metal is the nearest within reach."
+    "titratable groups (side chains of ASP, GLU, HIS, LYS, CYS, TYR). The oxygen on the metal "
+    "is the nearest within reach."
 )
 
 
@@ -34,8 +36,8 @@ def follow_protons(frames: Frames, persistence_ps: float = 0.05) -> Result:
     """Protons of titratable groups, charged waters, the oxygen on the metal and proton hops along time.
 
     frames: a trajectory, in memory or on disk. `hops` are rows of: time [ps], hydrogen, from and to. `protons` (F, G)
-    are the protons on each group of `groups`. With a metal, `metal_protons` is the number on the oxygen that is bound to
-    it, -1 while none is, and `metal_oxygen` names that oxygen and what it is at the start and at the end.
+    are the protons on each group of `groups`. With a metal, `metal_protons` is the number on the oxygen that is bound
+    to it, -1 while none is, and `metal_oxygen` names that oxygen and what it is at the start and at the end.
     Raises NothingToMeasure without a hydrogen on N, O or S.
     """
     topology = frames.topology
@@ -113,9 +115,9 @@ class _Tally:
         found = find_pairs(places[self.hydrogens], places[self.polar], box, _REACH_NM)
         nearer = (found.lengths < _NEARER * own[found.first]) & (self.polar[found.second] != self.owner[found.first])
         wanted: dict[int, tuple[float, int]] = {}
-        for row in np.flatnonzero(nearer):
-            choice = (float(found.lengths[row]), int(self.polar[found.second[row]]))
-            wanted[int(found.first[row])] = min(choice, wanted.get(int(found.first[row]), choice))
+        for pair in np.flatnonzero(nearer):
+            choice = (float(found.lengths[pair]), int(self.polar[found.second[pair]]))
+            wanted[int(found.first[pair])] = min(choice, wanted.get(int(found.first[pair]), choice))
         self.pending = {
             row: waiting for row, waiting in self.pending.items() if wanted.get(row, (0.0, -1))[1] == waiting[0]
         }

@@ -8,14 +8,18 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.errors import AnalysisError
+from orbmm.errors import AnalysisError, MissingDependency
 from orbmm.outputs import OutputFolder
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class NothingToMeasure(AnalysisError):
@@ -23,8 +27,23 @@ class NothingToMeasure(AnalysisError):
 
 
 @dataclass(frozen=True)
+class Row:
+    """One number of a result. error: its standard error in the same unit; None where it has none or an unknown one."""
+
+    quantity: str
+    value: float
+    error: float | None
+    unit: str
+
+    @property
+    def text(self) -> str:
+        """Return the value, with its error where it has one."""
+        return f"{self.value:.5g}" if self.error is None else f"{self.value:.5g} ± {self.error:.2g}"
+
+
+@dataclass(frozen=True, repr=False)
 class Result:
-    """One observable.
+    """One observable; in a notebook it shows its numbers as a table, and `print` writes the same as text.
 
     axis: the value that the columns run along ("time", "radius").
     values: by shape, () a number, (F,) like the axis a column, anything else a further array.
@@ -59,6 +78,60 @@ class Result:
         names = [self.axis, *(name for name in self.values if name != self.axis)]
         return {name: self.values[name] for name in names if self.values[name].shape == length}
 
+    def rows(self) -> list[Row]:
+        """Return the numbers in words, each with its error and unit, for a table."""
+        numbers = self.numbers
+        errors = {name: value for name, value in numbers.items() if name.endswith("_error")}
+        return [
+            Row(
+                name.replace("_", " "),
+                value,
+                error if math.isfinite(error := errors.get(f"{name}_error", math.nan)) else None,
+                self.units[name].replace("angstrom", "Å"),
+            )
+            for name, value in numbers.items()
+            if name not in errors
+        ]
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Return the columns as lists of plain numbers, by name, the axis first."""
+        return {name: column.tolist() for name, column in self.columns.items()}
+
+    def to_dataframe(self) -> DataFrame:
+        """Return the columns as a table of pandas; its `attrs` hold the name, the method and the units.
+
+        Raises MissingDependency where pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise MissingDependency(
+                "to_dataframe needs the package pandas: pip install pandas, or use to_dict()"
+            ) from error
+        table = pandas.DataFrame(self.columns)
+        table.attrs = {"name": self.name, "method": self.method, "units": {name: self.units[name] for name in table}}
+        return table
+
+    def __repr__(self) -> str:
+        return f"<Result {self.name}: {len(self.rows())} numbers, {len(self.columns)} columns, {self.frames} frames>"
+
+    def __str__(self) -> str:
+        """Return the numbers as a table of text under the name, and the method."""
+        rows = [(row.quantity, row.text, row.unit) for row in self.rows()]
+        wide = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+        lines = [f"  {name:<{wide[0]}}  {text:>{wide[1]}}  {unit}".rstrip() for name, text, unit in rows]
+        return "\n".join([self.name.replace("_", " "), *lines, f"{self.method} {self.frames} frames or rows."])
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook; `orbmm.report.show_result` adds the figure."""
+        rows = "".join(
+            f"<tr><td style='text-align: left'>{escape(row.quantity)}</td>"
+            f"<td>{escape(row.text)}</td><td style='text-align: left'>{escape(row.unit)}</td></tr>"
+            for row in self.rows()
+        )
+        caption = f"<caption><b>{escape(self.name.replace('_', ' '))}</b></caption>"
+        return f"<table>{caption}{rows}</table><p>{escape(self.method)} {self.frames} frames or rows.</p>"
+
     def summarise(self) -> dict[str, Any]:
         """Method, frames, numbers with units and texts, ready for JSON (a number that is not finite becomes null)."""
         numbers = {
@@ -82,7 +155,7 @@ class Result:
         writer.writerow([f"{name} [{self.units[name]}]" if self.units[name] else name for name in self.columns])
         writer.writerows(zip(*(column.tolist() for column in self.columns.values()), strict=True))
         about = {"method": self.method, "axis": self.axis, "units": dict(self.units), "frames": self.frames}
-        np.savez_compressed(archive, allow_pickle=False, about=json.dumps(about), **self.values)
+        np.savez_compressed(archive, about=json.dumps(about), **self.values)
         return {f"{self.name}.csv": table.getvalue().encode(), f"{self.name}.npz": archive.getvalue()}
 
 

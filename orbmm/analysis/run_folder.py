@@ -59,8 +59,9 @@ class Recording:
 
 
 def read_run_folder(folder: Path, growing: bool = False) -> Recording:
-    """A run as `orbmm run` leaves it. growing: it still goes on; the frames there are now count, a torn last one does not.
+    """A run as `orbmm run` leaves it.
 
+    growing: it still goes on; the frames there are now count, a torn last one does not.
     Raises AnalysisError for a folder or file that is missing, empty or damaged, SettingsError for its settings.
     """
     if not folder.is_dir():

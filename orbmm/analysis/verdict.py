@@ -21,7 +21,8 @@ class Limits:
     broken_bonds: covalent bonds that were broken in any frame.
     stretched_fraction: part of all bonds and frames that is stretched (see `bonds`).
     rmsd_angstrom: largest deviation of the backbone, or of the heavy atoms where there is no backbone.
-    bent_share: frames of the last quarter in which some angle between bonds is bent (see `angles`); more is a lasting change.
+    bent_share: frames of the last quarter in which some angle between bonds is bent (see `angles`); more is a lasting
+    change.
     drift_mev_per_atom_ps: of the potential energy; two standard errors are allowed on top.
     doubtful_share: atoms of which the model expects a force error in the upper half of its scale (see `confidence`).
     equipartition_chance: least chance of the temperatures of the elements, were all as hot as the bath.
@@ -137,7 +138,7 @@ def _check_bonds(result: Result, limits: Limits) -> list[Check]:
 
 
 def _check_angles(result: Result, limits: Limits) -> list[Check]:
-    """An angle that stays bent, such as a water folded up: a place where the model has a minimum that nature has not."""
+    """An angle that stays bent, such as a water folded up: a minimum of the model that nature has not."""
     bent = result.values["bent"]
     late = bent[-max(1, len(bent) // 4) :]
     degrees = result.number("bent_degrees")

@@ -24,7 +24,8 @@ _MOST_WATERS = 12
 SHUTTLE = ("HIS", 64)
 """The residue that takes the proton in carbonic anhydrase II."""
 _METHOD = (
-    "Shortest chain of waters from the oxygen on {metal} (the nearest within reach) to {group}, with at most 3.5 angstrom "
+    "Shortest chain of waters from the oxygen on {metal} (the nearest within reach) "
+    "to {group}, with at most 3.5 angstrom "
     "between neighbouring oxygens, or oxygen and the group's {atoms}; of chains of as many waters, the one whose steps "
     "add up to least. Hydrogens are not looked at, so the wire need not point one way."
 )

@@ -53,9 +53,9 @@ def load_atoms(path: Path) -> Atoms:
 def read_cases(path: Path | None = None, structures: Path | None = None) -> tuple[Case, ...]:
     """The cases of a TOML file, by default those of the package.
 
-    structures: folder of structure files, by default that of the TOML file, and PREPARED for the cases of the package; a file
-    may also lie there in a folder of its own name, as `orbmm prepare` writes it. Raises SettingsError for a TOML file
-    that is absent, none, or holds anything but [[case]] tables with a name and either water_atoms or structure.
+    structures: folder of structure files, by default that of the TOML file, and PREPARED for the cases of the package;
+    a file may also lie there in a folder of its own name, as `orbmm prepare` writes it. Raises SettingsError for a TOML
+    file that is absent, none, or holds anything but [[case]] tables with a name and either water_atoms or structure.
     """
     source = resources.files("orbmm.benchmark") / "cases.toml" if path is None else path
     try:

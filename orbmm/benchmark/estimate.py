@@ -156,8 +156,10 @@ def _read_boxes(path: Path, way: Way) -> list[Measured]:
 
 
 def _is_way(row: Row, way: Way) -> bool:
-    """Whether a row tells what this way costs: weights do not count, kind and size of the network do. Rows of compiled and
-    recorded networks and of Triton kernels are left aside: an estimate is of the plain way."""
+    """Whether a row tells what this way costs: weights do not count, kind and size of the network do.
+
+    Rows of compiled and recorded networks and of Triton kernels are left aside: an estimate is of the plain way.
+    """
     if row.get("compile") or row.get("cuda_graphs") or row.get("kernels") == "triton":
         return False
     theirs, ours = find_record(row["model"]), find_record(way.model)

@@ -1,4 +1,4 @@
-"""Measures orb-models in its own environment: `PEER-PYTHON peer_process.py REQUEST.json FOLDER`; needs nothing of orbmm.
+"""Measures orb-models in its own environment: `PEER-PYTHON peer_process.py REQUEST.json FOLDER`; without orbmm.
 
 Writes weights.ckpt (random numbers, as orb-models initialises itself), forces.npy and answer.json to the folder.
 The graph is orb-models' own without its half-supercell shortcut, which loses edges in 0.5.5.
@@ -27,7 +27,7 @@ MakeGraph = Callable[[Any], Any]
 """From ASE's atoms to the official graph."""
 
 
-def build_old(request: dict[str, Any]) -> tuple[torch.nn.Module, MakeGraph]:
+def build_old(request: dict[str, Any]) -> tuple[Any, MakeGraph]:
     """Network and graphs of orb-models 0.5."""
     from orb_models.forcefield import pretrained
     from orb_models.forcefield.atomic_system import SystemConfig, ase_atoms_to_atom_graphs
@@ -42,7 +42,7 @@ def build_old(request: dict[str, Any]) -> tuple[torch.nn.Module, MakeGraph]:
     return model, make_graph
 
 
-def build_new(request: dict[str, Any]) -> tuple[torch.nn.Module, MakeGraph]:
+def build_new(request: dict[str, Any]) -> tuple[Any, MakeGraph]:
     """Network and graphs of orb-models 0.6 and 0.7; the repulsion of conservative v3 models is a mean over atoms there
     because their loaders say so."""
     from orb_models.forcefield import pretrained
@@ -60,7 +60,7 @@ def build_new(request: dict[str, Any]) -> tuple[torch.nn.Module, MakeGraph]:
     return model, make_graph
 
 
-def build_model(request: dict[str, Any]) -> tuple[torch.nn.Module, MakeGraph]:
+def build_model(request: dict[str, Any]) -> tuple[Any, MakeGraph]:
     """The official network with random weights, in float32, and what makes its graphs."""
     torch.manual_seed(SEED)
     old = find_spec("orb_models.forcefield.atomic_system") is not None

@@ -124,9 +124,9 @@ def time_integrator(settings: Settings, steps: int) -> dict[str, float]:
     dynamics = StageSystem(system, start, settings.run.seed, settings.run.platform).open(planned, 0)
     dynamics.context.setPositions(start.positions)
     dynamics.advance(10)
-    start = Clocks.read()
+    begin = Clocks.read()
     dynamics.advance(steps)
-    return Clocks.read().since(start, steps)
+    return Clocks.read().since(begin, steps)
 
 
 def measure_runner(steps: int, atoms: int = ATOMS) -> dict[str, dict[str, float]]:

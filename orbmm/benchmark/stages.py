@@ -28,11 +28,11 @@ def measure_stages(work: Callable[[], object], device: torch.device) -> dict[str
 
 
 def measure_step_stages(work: Callable[[], object], device: torch.device) -> dict[str, float]:
-    """Share of each named part in the time from the start of the work to its end, and of the rest; {} where none is named.
+    """Share of each named part in the time from the start of the work to its end, and of the rest; {} without a name.
 
-    work: steps of OpenMM, and a wait for the last of them. The rest is what OpenMM does itself and what takes coordinates
-    to the network and forces back, with the graph where that is not named; on a GPU, all time in which no named
-    part has a kernel at work. The profiler itself makes a small network's parts and the rest somewhat longer.
+    work: steps of OpenMM, and a wait for the last of them. The rest is what OpenMM does itself and what takes
+    coordinates to the network and forces back, with the graph where that is not named; on a GPU, all time in which no
+    named part has a kernel at work. The profiler itself makes a small network's parts and the rest somewhat longer.
     """
     spent, whole = _time_parts(work, device)
     if not spent:

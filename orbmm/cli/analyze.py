@@ -137,11 +137,7 @@ def _tabulate(analysis: Analysis) -> Table:
         table.add_column(heading, justify="right" if heading == "value" else "left")
     for name, result in analysis.results.items():
         label = name.replace("_", " ")
-        for quantity, value in result.numbers.items():
-            if quantity.endswith("_error"):
-                continue
-            error = result.numbers.get(f"{quantity}_error")
-            text = f"{value:.5g}" if error is None else f"{value:.5g} ± {error:.2g}"
-            table.add_row(label, quantity.replace("_", " "), text, result.units[quantity].replace("angstrom", "Å"))
+        for row in result.rows():
+            table.add_row(label, row.quantity, row.text, row.unit)
             label = ""
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ from orbmm.cli.doctor import doctor
 from orbmm.cli.estimate import estimate
 from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.cli.models import models
+from orbmm.cli.new import new
 from orbmm.cli.one_line_errors import OneLineErrors
 from orbmm.cli.prepare import prepare
 from orbmm.cli.report import report
@@ -23,9 +25,9 @@ from orbmm.cli.run import run
 from orbmm.cli.screen import PlainFormatter
 
 # In the order of a day's work. Command files import nothing heavy before they run, so that help appears at once.
-PANELS = {
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     "Look around": (models, doctor, benchmark, estimate),
-    "Simulate": (prepare, run, resume),
+    "Simulate": (new, prepare, run, resume),
     "Look at the result": (analyze, report),
 }
 
@@ -57,7 +59,7 @@ def _start(
 ) -> None:
     """Molecular dynamics of proteins with the Orb-v3 potential in OpenMM.
 
-    Start with `orbmm run systems/alanine-dipeptide/system.toml`, or see `orbmm models` and `orbmm doctor`.
+    Start with `orbmm new alanine-dipeptide`, or see `orbmm models` and `orbmm doctor`.
     """
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())

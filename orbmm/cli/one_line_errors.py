@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import typer
 from typer.core import TyperGroup
@@ -12,24 +13,28 @@ from orbmm.errors import OrbmmError, SettingsError, name_nearest
 from orbmm.plain_text import make_line
 
 # Newer typers bring a click of their own, older ones use the package: this is the class of whichever is there.
-_UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
+if TYPE_CHECKING:
+    from typer._click.core import Command, Context
+    from typer._click.exceptions import UsageError
+else:
+    UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
 
 
 class OneLineErrors(TyperGroup):
     """Prints an OrbmmError or a wrong call as one line on stderr and exits with its code; all else keeps its traceback."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Read the options that stand before the command."""
         with _explain_usage(ctx):
             return super().parse_args(ctx, args)
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple:
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
         """Find the command. Raises SettingsError, with the nearest name, if there is none."""
         if args[0] not in self.commands:
             raise SettingsError(f"unknown command '{args[0]}'; {name_nearest(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: Context) -> object:
         """Run the command that was asked for."""
         try:
             with _explain_usage(ctx):
@@ -42,17 +47,17 @@ class OneLineErrors(TyperGroup):
 
 
 @contextmanager
-def _explain_usage(ctx: typer.Context) -> Iterator[None]:
+def _explain_usage(ctx: Context) -> Iterator[None]:
     """End with exit code 2 and one line, in place of typer's usage, hint and box."""
     try:
         yield
-    except _UsageError as error:
+    except UsageError as error:
         command = error.ctx.command_path if error.ctx else _name_command(ctx)
         message = " ".join(error.format_message().split()).rstrip(".")
         typer.echo(f"error: {make_line(message)}; see {command} --help", err=True)
         raise typer.Exit(2) from error
 
 
-def _name_command(ctx: typer.Context) -> str:
+def _name_command(ctx: Context) -> str:
     """What was called, where the error itself does not know: it rose before the command had a context."""
     return f"{ctx.command_path} {ctx.invoked_subcommand or ''}".rstrip()

@@ -1,4 +1,4 @@
-"""Which neighbour searches work here: each must find the edges that brute force finds, on the GPU where there is one."""
+"""Which neighbour searches work here: each must find the edges that brute force finds, on a GPU where there is one."""
 
 from __future__ import annotations
 

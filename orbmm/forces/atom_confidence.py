@@ -27,7 +27,7 @@ class AtomConfidence:
 
 
 def judge_atoms(probabilities: np.ndarray, bin_edges: np.ndarray) -> AtomConfidence:
-    """Probabilities (N, B) of bins with these edges (B + 1,) [eV/Å] -> the most probable, and the mean of their centres.
+    """Probabilities (N, B) of bins with edges (B + 1,) [eV/Å] -> the most probable, and the mean of their centres.
 
     Errors beyond the last edge were left out in training: the last bin does not mean "or worse".
     """

@@ -65,7 +65,8 @@ def relax_box(
 ) -> Relaxation:
     """Minimise, then run the dynamics that settings ask for; positions and box of the modeller become those of its end.
 
-    Repeats bitwise on one thread, which settings have unless they say otherwise. Molecules end up whole, wrapped into the box.
+    Repeats bitwise on one thread, which settings have unless they say otherwise. Molecules end up whole, wrapped into
+    the box.
 
     Raises PreparationError if the box is beyond repair.
     """

@@ -93,7 +93,8 @@ def _warn_of_guessed_elements(file: StructureFile, topology: app.Topology) -> It
             single.append(f"{label_residue(residue)} as {element.symbol if element else 'none'}")
     which = f" ({', '.join(join_few(single))})" if single else ""
     yield (
-        f"{len(guessed)} {'atom has' if len(guessed) == 1 else 'atoms have'} no element in columns 77-78 of the file: guessed from their names{which}; "
+        f"{len(guessed)} {'atom has' if len(guessed) == 1 else 'atoms have'} no element in columns 77-78 of the file: "
+        f"guessed from their names{which}; "
         "write the elements there if that is wrong"
     )
 

@@ -97,7 +97,7 @@ def build_page(recording: Recording, analysis: Analysis, settings_text: str = ""
         f"<h1>{escape(name)}</h1>",
         _write_verdict(analysis),
         _write_findings(analysis),
-        _write_views(build_views(recording.all_atoms, analysis.results)),
+        write_views(build_views(recording.all_atoms, analysis.results)),
         "<h2>Observables</h2><div class='grid'>",
         *(_write_result(result) for result in analysis.results.values()),
         "</div>",
@@ -131,7 +131,8 @@ def _write_findings(analysis: Analysis) -> str:
     )
 
 
-def _write_views(views: Mapping[str, View]) -> str:
+def write_views(views: Mapping[str, View]) -> str:
+    """Return the viewer and a canvas for each view; nothing is loaded from elsewhere."""
     if not views:
         return ""
     parts = ["<div class='grid'>"]
@@ -163,12 +164,7 @@ def _write_policy() -> str:
 def _write_result(result: Result) -> str:
     title = result.name.replace("_", " ")
     picture = base64.b64encode(format_figure(draw_figure(result), "svg")).decode("ascii")
-    rows = []
-    for quantity, value in result.numbers.items():
-        if not quantity.endswith("_error"):
-            error = result.numbers.get(f"{quantity}_error")
-            text = f"{value:.5g}" if error is None else f"{value:.5g} ± {error:.2g}"
-            rows.append([quantity.replace("_", " "), text, result.units[quantity].replace("angstrom", "Å")])
+    rows = [[row.quantity, row.text, row.unit] for row in result.rows()]
     return (
         f"<section><h3>{escape(title)}</h3><figure><img alt='{escape(title)}' src='data:image/svg+xml;base64,{picture}'>"
         f"<figcaption>{escape(result.method)} {result.frames} frames or rows.</figcaption></figure>"

@@ -91,8 +91,8 @@ def _name_residues(panel: Axes, result: Result) -> None:
     """Names of a few residues, or numbers of some of many."""
     names = result.values["residue_names"][:, 0].tolist()
     if len(names) > _FEW_RESIDUES:
-        chosen = MaxNLocator(6, integer=True).tick_values(0, len(names) - 1).astype(int)
-        chosen = [place for place in chosen.tolist() if 0 <= place < len(names)]
+        ticks = map(int, MaxNLocator(6, integer=True).tick_values(0, len(names) - 1))
+        chosen = [place for place in ticks if 0 <= place < len(names)]
         names = [str(result.values["residue_numbers"][place]) for place in chosen]
     else:
         chosen = list(range(len(names)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -115,7 +116,7 @@ def draw_bond_events(result: Result) -> Figure:
     return figure
 
 
-def _step(panel: Axes, result: Result, name: str, look: Mapping[str, object], words: str = "") -> None:
+def _step(panel: Axes, result: Result, name: str, look: Mapping[str, Any], words: str = "") -> None:
     time = result.values["time"]
     panel.step(time, result.values[name], where="mid", linewidth=1.4, label=words, **mark_points(time), **look)
     panel.yaxis.set_major_locator(MaxNLocator(5, integer=True))

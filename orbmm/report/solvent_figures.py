@@ -59,7 +59,7 @@ def _draw_distribution(result: Result, distance: str, counted: str) -> Figure:
 
 
 def draw_hydrogen_bonds(result: Result) -> Figure:
-    """Numbers of hydrogen bonds of each kind that occurs, or of all when none does, along time, against the first frame."""
+    """Hydrogen bonds of each kind that occurs, or of all when none does, along time, against the first frame."""
     figure, (panel,) = make_panels()
     time = result.values["time"]
     occurring = [name for name in _BONDED if result.values[name].any()] or list(_BONDED)

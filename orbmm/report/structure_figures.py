@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -42,7 +43,7 @@ def draw_fluctuation(result: Result) -> Figure:
     """Fluctuation of each residue, beside the crystal's where there is one."""
     figure, (panel,) = make_panels()
     residue = result.values["residue"]
-    marker = {"marker": "o", "markersize": 3} if len(residue) < 60 else {}
+    marker: dict[str, Any] = {"marker": "o", "markersize": 3} if len(residue) < 60 else {}
     panel.plot(residue, result.values["rmsf"], linewidth=1.2, label="simulation", **DARK, **marker)
     if "crystal" in result.values:
         panel.plot(residue, result.values["crystal"], linewidth=1.2, label="crystal's B-factors", **LIGHT)

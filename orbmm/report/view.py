@@ -124,7 +124,7 @@ def _color_fluctuation(result: Result, topology: md.Topology) -> Coloring:
     share = dict(zip(result.values["name"].tolist(), shares, strict=True))
     palette = colormaps[COLOR_MAP]
     names = [f"{atom.residue.name}{atom.residue.resSeq}" for atom in topology.atoms]
-    colors = [to_hex(palette(share[name])) if name in share else _GREY for name in names]
+    colors = [to_hex(palette(float(share[name]))) if name in share else _GREY for name in names]
     legend = f"RMS fluctuation of the residue, 0 to {largest:.2f} Å; grey: not measured"
     return {"name": "fluctuation", "colors": colors, "legend": legend, "scale": _SCALE}
 

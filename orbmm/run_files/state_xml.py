@@ -51,10 +51,12 @@ def read_state(path: Path) -> SavedState:
     UnsafeFile for a file of more than 1 GiB or no regular file; OSError as `open` does.
     """
     content = read_file(path, LARGEST_BYTES)
-    parser = ElementTree.XMLParser(target=_StateReader())
+    reader = _StateReader()
+    parser = ElementTree.XMLParser(target=reader)
     try:
         parser.feed(content)
-        return parser.close()
+        parser.close()
+        return reader.collect()
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise StructureError(
             f"{path} is not the XML of an OpenMM State ({error}); give a file that simulation.saveState wrote"
@@ -88,7 +90,8 @@ class _StateReader:
     def end(self, tag: str) -> None:
         self._depth -= 1
 
-    def close(self) -> SavedState:
+    def collect(self) -> SavedState:
+        """Return what was read; the parser has come to the end of the file."""
         box = self._take("PeriodicBoxVectors")
         if box is not None and box.shape != (3, 3):
             raise ValueError(f"its box has {len(box)} vectors, expected 3")

@@ -34,10 +34,12 @@ def plan_stages(settings: Settings) -> tuple[PlannedStage, ...]:
     """All stages of a run in their order."""
     stages = settings.stages
     phases = [PRODUCTION if stage.kind == "produce" else EQUILIBRATION for stage in stages]
-    totals = {phase: sum(stage.steps for stage, its in zip(stages, phases) if its == phase) for phase in phases}
+    totals = {
+        phase: sum(stage.steps for stage, its in zip(stages, phases, strict=True) if its == phase) for phase in phases
+    }
     taken = dict.fromkeys(phases, 0)
     planned = []
-    for number, (stage, phase) in enumerate(zip(stages, phases)):
+    for number, (stage, phase) in enumerate(zip(stages, phases, strict=True)):
         first = taken[phase]
         taken[phase] = first + stage.steps
         planned.append(PlannedStage(number, stage, phase, first, taken[phase], totals[phase]))

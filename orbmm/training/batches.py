@@ -51,9 +51,9 @@ def prepare_frame(frame: Frame, architecture: Architecture, max_neighbors: int) 
         senders=edges.senders,
         receivers=edges.receivers,
         vectors=edges.vectors(positions, cell).float(),
-        forces=torch.from_numpy(frame.forces).float(),
+        forces=torch.from_numpy(frame.labels.forces).float(),
         peptide=torch.from_numpy(frame.peptide),
-        energy=frame.energy,
+        energy=frame.labels.energy,
     )
 
 
@@ -70,15 +70,15 @@ def join_graphs(graphs: Sequence[LabelledGraph], generator: torch.Generator | No
         graph=AtomGraph(
             atomic_numbers=torch.cat([graph.atomic_numbers for graph in graphs]),
             positions=torch.zeros(atoms, 3),
-            senders=torch.cat([graph.senders + start for graph, start in zip(graphs, starts)]),
-            receivers=torch.cat([graph.receivers + start for graph, start in zip(graphs, starts)]),
-            vectors=torch.cat([graph.vectors @ turn for graph, turn in zip(graphs, turns)]),
+            senders=torch.cat([graph.senders + start for graph, start in zip(graphs, starts, strict=True)]),
+            receivers=torch.cat([graph.receivers + start for graph, start in zip(graphs, starts, strict=True)]),
+            vectors=torch.cat([graph.vectors @ turn for graph, turn in zip(graphs, turns, strict=True)]),
             system=torch.repeat_interleave(torch.arange(len(graphs)), counts),
             counts=counts,
             volumes=torch.ones(len(graphs)),
         ),
         energies=torch.tensor([graph.energy for graph in graphs], dtype=torch.float64),
-        forces=torch.cat([graph.forces @ turn for graph, turn in zip(graphs, turns)]),
+        forces=torch.cat([graph.forces @ turn for graph, turn in zip(graphs, turns, strict=True)]),
         peptide=torch.cat([graph.peptide for graph in graphs]),
     )
 

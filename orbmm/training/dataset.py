@@ -5,10 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from orbmm.files import replace_file
+
+
+@dataclass(frozen=True)
+class Labels:
+    """energy: [eV], forces: (N, 3) [eV/Å]."""
+
+    energy: float
+    forces: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,13 @@ class Frame:
         """True when energy and forces are known."""
         return self.energy is not None and self.forces is not None
 
+    @property
+    def labels(self) -> Labels:
+        """Energy and forces. Raises ValueError where they are not known."""
+        if self.energy is None or self.forces is None:
+            raise ValueError(f"a frame of {self.group} has no energy or no forces: label it first")
+        return Labels(self.energy, self.forces)
+
 
 def write_frames(path: str | Path, frames: Sequence[Frame]) -> None:
     """Write frames, labelled or not, as one compressed archive; the file appears whole or not at all."""
@@ -43,7 +59,7 @@ def write_frames(path: str | Path, frames: Sequence[Frame]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     labelled = [frame.is_labelled for frame in frames]
     nothing = np.zeros((3, 3))
-    arrays = {
+    arrays: dict[str, Any] = {
         "sizes": np.array([len(frame.atomic_numbers) for frame in frames], dtype=np.int64),
         "atomic_numbers": np.concatenate([frame.atomic_numbers for frame in frames]).astype(np.uint8),
         "positions": np.concatenate([frame.positions for frame in frames]),
@@ -69,7 +85,7 @@ def read_frames(path: str | Path) -> list[Frame]:
 def _unpack(archive: np.lib.npyio.NpzFile) -> Iterator[Frame]:
     arrays = {name: archive[name] for name in archive.files}
     ends = np.cumsum(arrays["sizes"])
-    for index, (size, end) in enumerate(zip(arrays["sizes"], ends)):
+    for index, (size, end) in enumerate(zip(arrays["sizes"], ends, strict=True)):
         atoms = slice(end - size, end)
         cell = arrays["cells"][index]
         yield Frame(

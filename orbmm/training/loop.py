@@ -139,7 +139,7 @@ def _update_average(average: Orb, network: Orb, step: int) -> None:
     """Follow the network closely at first, so that the random start is soon forgotten."""
     decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
     with torch.no_grad():
-        for mean, weight in zip(average.parameters(), network.parameters()):
+        for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
             mean.lerp_(weight, 1.0 - decay)
 
 

@@ -33,14 +33,14 @@ class LossWeights:
 def weigh_errors(prediction: Prediction, batch: Batch, weights: LossWeights, energy_ramp: float) -> Tensor:
     """Huber loss of forces and energy per atom; energy_ramp in [0, 1] brings the energy in."""
     errors = F.huber_loss(
-        prediction.forces / weights.force_scale,
+        _require(prediction.forces, "forces") / weights.force_scale,
         batch.forces / weights.force_scale,
         reduction="none",
         delta=weights.huber_delta,
     )
     share = torch.where(batch.peptide, weights.peptide, 1.0)[:, None]
     forces = (errors * share).sum() / (3 * share.sum())
-    per_atom = (prediction.energy - batch.energies) / batch.graph.counts / ENERGY_SCALE
+    per_atom = (_require(prediction.energy, "energy") - batch.energies) / batch.graph.counts / ENERGY_SCALE
     energy = F.huber_loss(per_atom, torch.zeros_like(per_atom), delta=1.0).float()
     return forces + weights.energy * energy_ramp * energy
 
@@ -50,8 +50,14 @@ def judge_confidence(network: Orb, nodes_confidence: Tensor, prediction: Predict
 
     nodes_confidence: (N, bins) probabilities. Errors beyond the last edge do not count, as in the published models.
     """
-    edges = network.heads["confidence"].bin_edges
-    error = (prediction.forces.detach() - batch.forces).abs().mean(dim=-1)  # (N,)
+    edges = network.get_buffer("heads.confidence.bin_edges")
+    error = (_require(prediction.forces, "forces").detach() - batch.forces).abs().mean(dim=-1)  # (N,)
     counted = error < edges[-1]
     bins = torch.bucketize(error[counted], edges[1:-1])
     return F.nll_loss(torch.log(nodes_confidence[counted] + 1e-9), bins) if counted.any() else error.sum() * 0.0
+
+
+def _require(output: Tensor | None, name: str) -> Tensor:
+    if output is None:
+        raise ValueError(f"the network gave no {name}: ask for it among the outputs")
+    return output

@@ -29,7 +29,7 @@ class MixedOptimizer:
 
     def step(self) -> None:
         """Change the weights, move on in the schedule, forget the gradients."""
-        for part, schedule in zip(self.parts, self.schedules):
+        for part, schedule in zip(self.parts, self.schedules, strict=True):
             part.step()
             schedule.step()
             part.zero_grad(set_to_none=True)
@@ -43,9 +43,9 @@ class MixedOptimizer:
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from what state_dict returned; the shape of the schedule stays as it was made here."""
-        for part, saved in zip(self.parts, state["parts"]):
+        for part, saved in zip(self.parts, state["parts"], strict=True):
             part.load_state_dict(saved)
-        for schedule, saved in zip(self.schedules, state["schedules"]):
+        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
             schedule.load_state_dict({**saved, "lr_lambdas": [None] * len(saved["lr_lambdas"])})
 
 

@@ -31,7 +31,7 @@ def fit_reference_energies(frames: Sequence[Frame]) -> tuple[np.ndarray, float, 
 
 def force_scale(frames: Sequence[Frame]) -> float:
     """Root mean square force component [eV/Å]."""
-    return float(np.sqrt(np.concatenate([frame.forces.ravel() ** 2 for frame in frames]).mean()))
+    return float(np.sqrt(np.concatenate([frame.labels.forces.ravel() ** 2 for frame in frames]).mean()))
 
 
 def set_statistics(network: Orb, frames: Sequence[Frame], energy_deviation: float = 0.1) -> None:
@@ -41,11 +41,10 @@ def set_statistics(network: Orb, frames: Sequence[Frame], energy_deviation: floa
     for forces, which are gradients through it.
     """
     reference, mean, _ = fit_reference_energies(frames)
-    energy = network.heads["energy"]
-    energy.reference.linear.get_buffer("weight").copy_(torch.from_numpy(reference))
-    energy.normalizer.bn.running_mean.fill_(mean)
-    energy.normalizer.bn.running_var.fill_(energy_deviation**2)
+    network.get_buffer("heads.energy.reference.linear.weight").copy_(torch.from_numpy(reference))
+    network.get_buffer("heads.energy.normalizer.bn.running_mean").fill_(mean)
+    network.get_buffer("heads.energy.normalizer.bn.running_var").fill_(energy_deviation**2)
     if isinstance(network, DirectOrb):
-        network.heads["forces"].normalizer.bn.running_var.fill_(force_scale(frames) ** 2)
-    bins = network.heads["confidence"].bin_edges
+        network.get_buffer("heads.forces.normalizer.bn.running_var").fill_(force_scale(frames) ** 2)
+    bins = network.get_buffer("heads.confidence.bin_edges")
     bins.copy_(torch.linspace(0.0, MAX_CONFIDENCE_ERROR, len(bins)))

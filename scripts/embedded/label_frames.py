@@ -61,7 +61,11 @@ def label_file(source: Path, target: Path, workers: int) -> None:
     paths = [folder / f"{index:05d}.npz" for index in range(len(chunks))]
     began = time.monotonic()
     with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(label_chunk, chunk, path) for chunk, path in zip(chunks, paths) if not path.exists()]
+        jobs = [
+            pool.submit(label_chunk, chunk, path)
+            for chunk, path in zip(chunks, paths, strict=True)
+            if not path.exists()
+        ]
         dropped = 0
         for number, job in enumerate(jobs, start=1):
             dropped += job.result()

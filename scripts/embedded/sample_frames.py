@@ -2,7 +2,8 @@
 
     python scripts/embedded/sample_frames.py training.npz --plan training
     python scripts/embedded/sample_frames.py held_out.npz --plan held-out
-    python scripts/embedded/sample_frames.py own.npz --plan own --weights training/orb-mini-conservative-inf-xtb.safetensors
+    python scripts/embedded/sample_frames.py own.npz --plan own \\
+        --weights training/orb-mini-conservative-inf-xtb.safetensors
 
 Periodic boxes of water and of a capped peptide in water, the peptide in small drops, and peptides alone. Every second
 frame is displaced at random: the classical and the quantum-chemical surfaces differ, and noise covers the gap. With
@@ -98,7 +99,7 @@ def plan_distorted() -> list[Trajectory]:
 
 
 def plan_folded() -> list[Trajectory]:
-    """Waters bent, folded and opened as no classical water ever is: a network that never saw them invents a minimum there."""
+    """Waters bent, folded and opened as no classical water is; a network that saw none invents a minimum there."""
     drops = [
         Trajectory(f"drop-folded-{index}", "ALA", 5 + index % 8, False, 20, (300, 400)[index % 2], folded=0.3)
         for index in range(12)
@@ -173,7 +174,7 @@ def sample(trajectory: Trajectory, seed: int, weights: Path | None = None, model
 def _fold_waters(
     topology: app.Topology, positions: np.ndarray, share: float, generator: np.random.Generator
 ) -> np.ndarray:
-    """Positions (n, 3) [Å] with the second hydrogen of some waters turned about the oxygen, in the water's own plane."""
+    """Positions (n, 3) [Å] with the second hydrogen of some waters turned about the oxygen, in the water's plane."""
     waters = [[atom.index for atom in residue.atoms()] for residue in topology.residues() if residue.name == "HOH"]
     for oxygen, first, second in waters:
         if generator.random() > share:
@@ -201,7 +202,7 @@ def _place_and_start(trajectory: Trajectory, seed: int) -> app.Simulation:
 
 
 def _solvate(trajectory: Trajectory, seed: int) -> app.Modeller:
-    """A peptide with exactly the wanted waters, in its periodic box or in a larger one that only served to place them."""
+    """A peptide with exactly the wanted waters, in its periodic box or in a larger one that served to place them."""
     if trajectory.residue:
         modeller = build_capped_peptide(trajectory.residue, seed=seed)
     else:

@@ -1,4 +1,4 @@
-"""Label frames with another network, a teacher, instead of quantum chemistry: thirty times cheaper, and as good as it is.
+"""Label frames with another network, a teacher, in place of quantum chemistry: thirty times cheaper, as good as it is.
 
     python scripts/embedded/teach_frames.py orb-mini-conservative-inf-xtb frames.npz taught.npz
 
@@ -22,7 +22,7 @@ from orbmm.training.dataset import Frame, read_frames, write_frames
 
 
 def teach(teacher: Potential, frame: Frame) -> Frame | None:
-    """The frame with the teacher's energy [eV] and forces [eV/Å]; None for atoms on top of each other or wild forces."""
+    """The frame with the teacher's energy [eV] and forces [eV/Å]; None for overlapping atoms or wild forces."""
     try:
         prediction = teacher.predict(frame.atomic_numbers, frame.positions, frame.cell)
     except StructureError:

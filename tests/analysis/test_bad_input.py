@@ -1,4 +1,4 @@
-"""Whatever is wrong with its input, `orbmm analyze` ends with exit code 2 and one sentence, also on the C side of readers."""
+"""Whatever is wrong with its input, `orbmm analyze` ends with exit code 2 and one sentence, in readers in C too."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ WRONG: dict[str, tuple[Callable[[Files], object], str]] = {
     "empty": (lambda files: files["trajectory"].write_bytes(b""), "no such trajectory, or an empty file"),
     "not a trajectory": (lambda files: files["trajectory"].write_text("words\n"), "cannot be read as a trajectory"),
     "torn": (lambda files: cut_file(files["trajectory"], 50), "torn after frame 7; keep the 7 whole frames"),
-    "other atoms": (lambda files: make_box(10).save_pdb(str(files["topology"])), "has 82 atoms a frame, but the topology 52"),
+    "other atoms": (
+        lambda files: make_box(10).save_pdb(str(files["topology"])),
+        "has 82 atoms a frame, but the topology 52",
+    ),
     "no box": (drop_box, "moving.dcd: the box is missing, though the topology has one; write frames with a box"),
     "not finite": (spoil_frame, "moving.dcd: frame 4 has coordinates that are not finite"),
 }  # fmt: skip

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from orbmm.analysis import Result, read_result
-from orbmm.errors import AnalysisError
+from orbmm.errors import AnalysisError, MissingDependency
 
 
 def make_result() -> Result:
@@ -67,3 +68,47 @@ def test_another_file_is_no_result(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", a=np.zeros(2))
     with pytest.raises(AnalysisError, match="not a result of orbmm analyze"):
         read_result(tmp_path / "other.npz")
+
+
+def test_numbers_are_shown_with_their_unit_and_a_known_error() -> None:
+    values = {"time": np.zeros(1), "mean": np.array(300.12345), "mean_error": np.array(2.345), "peak": np.array(2.8)}
+    units = {"time": "ps", "mean": "K", "mean_error": "K", "peak": "angstrom"}
+    result = Result("bath_check", "By <hand>.", "time", values, units, 1)
+    assert [(row.quantity, row.text, row.unit) for row in result.rows()] == [
+        ("mean", "300.12 ± 2.3", "K"),
+        ("peak", "2.8", "Å"),
+    ]
+    lines = ["bath check", "  mean  300.12 ± 2.3  K", "  peak           2.8  Å", "By <hand>. 1 frames or rows."]
+    assert str(result).splitlines() == lines
+    html = result._repr_html_()
+    assert ">300.12 ± 2.3</td>" in html and "By &lt;hand&gt;." in html and "<hand>" not in html
+
+
+def test_an_error_that_is_not_known_is_not_shown() -> None:
+    (row,) = make_result().rows()
+    assert (row.text, row.error) == ("2", None)
+    assert "nan" not in str(make_result()) + make_result()._repr_html_()
+
+
+def test_a_result_without_numbers_still_shows_itself() -> None:
+    result = Result("empty", "Nothing.", "time", {"time": np.zeros(2)}, {"time": "ps"}, 2)
+    assert str(result) == "empty\nNothing. 2 frames or rows."
+    assert repr(result) == "<Result empty: 0 numbers, 1 columns, 2 frames>"
+
+
+def test_the_columns_are_handed_on_as_plain_lists() -> None:
+    assert make_result().to_dict() == {"time": [0.0, 0.5, 1.0], "height": [1.5, 2.5, np.pi]}
+
+
+def test_the_columns_become_a_table_of_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    table = make_result().to_dataframe()
+    assert isinstance(table, pandas.DataFrame) and list(table) == ["time", "height"]
+    assert table["height"].tolist() == [1.5, 2.5, np.pi]
+    assert table.attrs["units"] == {"time": "ps", "height": "angstrom"}
+
+
+def test_without_pandas_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingDependency, match=r"pip install pandas, or use to_dict\(\)"):
+        make_result().to_dataframe()

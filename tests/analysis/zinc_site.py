@@ -1,4 +1,4 @@
-"""A zinc site made by hand: three ammonias and a water in a tetrahedron, a second water, a glutamate's carboxylate, CO2."""
+"""A zinc site made by hand: three ammonias and a water in a tetrahedron, a second water, a carboxylate, CO2."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_one_folder_holds_every_structure_of_the_package(
 def test_a_missing_structure_says_where_it_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     dipeptide, anhydrase = choose_cases(read_cases(), list(PROTEINS))
-    with pytest.raises(SettingsError, match="orbmm prepare systems/carbonic-anhydrase-ii/system.toml"):
+    with pytest.raises(SettingsError, match="`orbmm new carbonic-anhydrase-ii` and `orbmm prepare carb"):
         build_atoms(anhydrase)
     with pytest.raises(SettingsError, match="alanine-dipeptide-explicit.pdb of github.com/openmm/openmm-ml"):
         build_atoms(dipeptide)

@@ -1,4 +1,4 @@
-"""Search methods and skins are timed row by row, what did not run is told, and the picture shows what the JSON holds."""
+"""Search methods and skins are timed row by row, what did not run is named, the picture shows what the JSON holds."""
 
 from __future__ import annotations
 

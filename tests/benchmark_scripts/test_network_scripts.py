@@ -1,4 +1,4 @@
-"""Precisions, ways of working, large boxes, estimates and the figure of speed: each script measures what its rows say."""
+"""Precisions, ways of working, large boxes, estimates, the figure of speed: each script measures what its rows say."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from orbmm.cli import main as command_line
 from orbmm.errors import ModelError, OrbmmError, UnstableRun
 
-COMMANDS = ("models", "doctor", "benchmark", "prepare", "run", "resume", "analyze")
+COMMANDS = ("new", "models", "doctor", "benchmark", "prepare", "run", "resume", "analyze")
 
 
 def run_with(monkeypatch: pytest.MonkeyPatch, error: BaseException, *options: str) -> Result:

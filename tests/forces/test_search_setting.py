@@ -1,4 +1,4 @@
-"""Which search finds the neighbours is a setting like others: it reaches the graph, changes nothing, and is refused early."""
+"""Which search finds the neighbours is a setting like others: it reaches the graph and changes no edge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forces with the pairs of earlier steps at hand are those of a network that never saw another step, to the last bit."""
+"""Forces with the pairs of earlier steps are those of a network that never saw another step, to the last bit."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 
 import nbformat
@@ -35,9 +36,10 @@ def test_the_trajectory_notebook_draws_its_figures(
 ) -> None:
     run = write_run_folder(tmp_path / "run", make_trajectory(Jiggle(frames=80)))
     outputs = [output for cell in execute(notebook, run, monkeypatch).cells for output in cell.get("outputs", [])]
-    pictures = [output.data["image/png"] for output in outputs if "image/png" in output.get("data", {})]
-    assert len(pictures) == 3
-    assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in pictures)
+    shown = [output.data["text/html"] for output in outputs if "text/html" in output.get("data", {})]
+    pictures = re.findall(r"src='data:image/svg\+xml;base64,([^']+)'", "".join(shown))
+    assert len(pictures) == 3 and all(b"<svg" in base64.b64decode(picture) for picture in pictures)
+    assert "<td>" in shown[1] and shown[0].startswith("<iframe")  # numbers under a figure; the structure
     text = "".join(output.get("text", "") for output in outputs)
     assert "stable: temperature 30" in text and "Traceback" not in text
 

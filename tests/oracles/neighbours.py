@@ -40,7 +40,7 @@ def list_edges(
 def _list_shifts(
     separations: NDArray[np.float64], cell: NDArray[np.float64] | None, cutoff: float
 ) -> list[tuple[int, ...]]:
-    """Every shift that could bring two atoms within the cutoff: |shift| <= (cutoff + separation) / smallest singular value."""
+    """Every shift that brings two atoms within the cutoff: |shift| <= (cutoff + separation) / least singular value."""
     if cell is None:
         return [(0, 0, 0)]
     longest = np.sqrt((separations**2).sum(axis=2)).max()

@@ -1,4 +1,4 @@
-"""scripts/slurm/run.sh hands a run from job to job until it is complete. Only sbatch itself is replaced: it needs a cluster."""
+"""scripts/slurm/run.sh hands a run from job to job until it is complete. Only sbatch is replaced: it needs a queue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def submit(repository: Path, tmp_path: Path, water_box: Path) -> Path:
     """A folder with a system of a few waters and an sbatch that only notes what it is asked."""
     (tmp_path / "system.toml").write_text(
         f'[system]\nname = "water"\nstructure = "{water_box}"\n[model]\ndevice = "cpu"\n'
-        '[run]\nminimize = false\nlength_ps = 0.002\nplatform = "Reference"\nframe_every_fs = 1.0\ntable_every_fs = 1.0\n'
+        '[run]\nminimize = false\nlength_ps = 0.002\nplatform = "Reference"\n'
+        "frame_every_fs = 1.0\ntable_every_fs = 1.0\n"
     )
     sbatch = tmp_path / "bin" / "sbatch"
     sbatch.parent.mkdir()
