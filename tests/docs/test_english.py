@@ -70,7 +70,9 @@ def list_coinages(text: str) -> list[str]:
     text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     return [
         match[0]
-        for match in COINAGES.finditer(re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)))
+        for match in COINAGES.finditer(
+            re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+        )
     ]
 
 
@@ -94,7 +96,7 @@ def test_no_sentence_is_longer_than_thirty_words(repository: Path) -> None:
 
 
 def test_a_long_sentence_is_noticed_and_tables_and_code_are_not() -> None:
-    long = " ".join(["word"] * (MOST_WORDS + 1))
+    long = " ".join(["Word"] * (MOST_WORDS + 1))
     assert list_long_sentences(f"Short one. {long}. Short.\n") == [f"{long}."]
     assert list_long_sentences(f"- {long}\n- short\n") == [long]
     assert list_long_sentences(f"| {long} |\n\n```bash\n{long}\n```\n\n`{long}` is one word.\n") == []

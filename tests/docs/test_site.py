@@ -38,5 +38,5 @@ def test_a_broken_link_is_noticed(target: str, broken: list[str], tmp_path: Path
 
 def test_the_site_loads_nothing_from_the_network(repository: Path) -> None:
     settings = (repository / "mkdocs.yml").read_text(encoding="utf-8")
-    assert re.search(r"^  font: false$", settings, flags=re.MULTILINE)
+    assert re.search(r"^  font: false\b", settings, flags=re.MULTILINE)
     assert not re.search(r"extra_(javascript|css):\s*\n\s*- *http", settings)
