@@ -72,10 +72,10 @@ def compose_settings_page() -> str:
     parts = [SETTINGS_HEAD]
     for title, table in list_tables():
         rows = [format_key(table, field) for field in dataclasses.fields(table)]
-        parts.append(f"\n## {title}\n\n{format_table(('key', 'default', 'unit', 'allowed', 'meaning'), rows)}")
+        parts.append(f"\n## {title}\n\n{format_table(('key', 'meaning', 'default', 'unit', 'allowed'), rows)}")
     fields = {field.name: field for field in dataclasses.fields(ModelSettings)}
     keywords = [format_key(ModelSettings, fields[name], python=True) for name in CREATE_SYSTEM_OPTIONS]
-    parts.append(f"{KEYWORDS_HEAD}\n{format_table(('keyword', 'default', 'unit', 'allowed', 'meaning'), keywords)}")
+    parts.append(f"{KEYWORDS_HEAD}\n{format_table(('keyword', 'meaning', 'default', 'unit', 'allowed'), keywords)}")
     return "".join(parts)
 
 
@@ -89,12 +89,12 @@ def list_tables() -> Iterator[tuple[str, type]]:
 
 
 def format_key(table: type, field: dataclasses.Field, *, python: bool = False) -> tuple[str, ...]:
-    """Return the cells of one key: name, default, unit, what is allowed, and its sentence without the unit."""
+    """Return the cells of one key: name, its sentence without the unit, default, unit, and what is allowed."""
     sentence = field.metadata["sentence"]
     unit = UNIT.search(sentence)
     meaning = UNIT.sub("", sentence)
     allowed = describe_limits(field.metadata["limits"], value_type(table, field.name))
-    return f"`{field.name}`", describe_default(field, python=python), unit[1] if unit else "", allowed, meaning
+    return f"`{field.name}`", meaning, describe_default(field, python=python), unit[1] if unit else "", allowed
 
 
 def describe_default(field: dataclasses.Field, *, python: bool) -> str:
@@ -135,7 +135,8 @@ def format_options(command: Any) -> str:
     rows = []
     for option in command.params:
         names = " ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts] if name.startswith("-"))
-        default = "" if option.default in (None, False, [], ()) or callable(option.default) else f"`{option.default}`"
+        shown = option.opts[0] if option.default is True else option.default
+        default = f"`{shown}`" if shown is not False and isinstance(shown, str | int | float | Path) else ""
         rows.append((names or f"`{option.name.upper()}`", default, tidy(option.help)))
     return format_table(("option", "default", "meaning"), rows) if rows else "It takes no options.\n"
 

@@ -55,13 +55,8 @@ def test_a_unit_leaves_the_sentence_and_a_table_name_stays(script: ModuleType) -
     (field,) = dataclasses.fields(Table)
     field.type = float
     Table.__annotations__["length_ps"] = float
-    assert script.format_key(Table, field) == (
-        "`length_ps`",
-        "`2.0`",
-        "ps",
-        "above 0, at most 9",
-        "Length; absent: that of [run].",
-    )
+    expected = ("`length_ps`", "Length; absent: that of [run].", "`2.0`", "ps", "above 0, at most 9")
+    assert script.format_key(Table, field) == expected
 
 
 def test_an_angle_bracket_in_a_sentence_is_shown(script: ModuleType) -> None:
