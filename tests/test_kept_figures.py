@@ -1,4 +1,4 @@
-"""What README and the model card say of the embedded networks is what was measured on the weights that ship."""
+"""README, the page of validation and the model card give the figures measured on the weights that ship."""
 
 from __future__ import annotations
 
@@ -72,12 +72,19 @@ def test_twenty_picoseconds_were_stable_at_300_kelvin(model: str, card: str, rep
     assert kept["results"]["bonds"]["numbers"]["broken_ever"]["value"] == 0
 
 
-def test_readme_tells_the_same(repository: Path) -> None:
-    readme = (repository / "README.md").read_text(encoding="utf-8")
+def test_the_page_of_validation_gives_the_same_figures(repository: Path) -> None:
+    page = (repository / "docs" / "validation.md").read_text(encoding="utf-8")
     boxes = read_kept(repository, f"errors-{CONSERVATIVE}")["groups"]["held-box-ala"]
-    row = read_row(readme, "embedded conservative network, frames of boxes")
+    row = read_row(page, "embedded conservative network, frames of boxes")
     assert f"{boxes['water_mae_meV_A']:.0f} meV/Å on water, {boxes['peptide_mae_meV_A']:.0f} on the peptide" in row
     assert f"{boxes['energy_mae_meV_atom']:.1f} meV/atom" in row
     drift = read_kept(repository, "drift")
-    row = read_row(readme, f"embedded conservative network, {drift['length_ps']:.0f} ps without a thermostat")
+    row = read_row(page, f"embedded conservative network, {drift['length_ps']:.0f} ps without a thermostat")
     assert f"{drift['drift_meV_atom_ps']:.3f} meV/atom/ps" in row
+
+
+def test_readme_gives_the_same_temperature(repository: Path) -> None:
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    temperature = read_kept(repository, f"dynamics-{CONSERVATIVE}")["results"]["temperature"]["numbers"]
+    mean, error = (temperature[name]["value"] for name in ("mean", "mean_error"))
+    assert f"{mean:.0f} ± {error:.0f} K" in read_row(readme, "example network, 20 ps")

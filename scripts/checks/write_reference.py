@@ -1,0 +1,158 @@
+"""Write docs/settings.md and docs/command-line.md from the code that they describe.
+
+python scripts/checks/write_reference.py            # writes both pages
+A test fails while a page differs from what this script writes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from orbmm.cli.main import PANELS, build_app
+from orbmm.forces.openmmml_plugin import CREATE_SYSTEM_OPTIONS
+from orbmm.settings import ModelSettings, RestraintSettings, Settings
+from orbmm.settings.field import Limits, entry_class, value_type
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+UNIT = re.compile(r" \[(?!run\]|guard\]|model\]|stage\]|analysis\])([\w./^]+)\](?=[.;,]|$)")
+
+SETTINGS_HEAD = """\
+# Settings
+
+**What can I write in a `system.toml`?** Every table and every key is listed here. Only `[system]` with its `name` is required.
+Unknown keys and impossible values are errors that name the nearest valid one.
+
+A value on the command line replaces the one in the file: see [Command line](command-line.md).
+
+*This page is generated from the code by `python scripts/checks/write_reference.py`.*
+"""
+KEYWORDS_HEAD = """
+## Keywords of createSystem
+
+`MLPotential(name).createSystem(topology, ...)` and `createMixedSystem` take these keywords. They have the meaning of the same
+keys in `[model]`. A file of weights belongs to `MLPotential(name, weights="file.ckpt")` itself.
+"""
+COMMANDS_HEAD = """\
+# Command line
+
+**Which commands and options are there?** This page shows the text of `orbmm COMMAND --help`.
+
+| exit code | meaning |
+|---|---|
+| 0 | the command did what it should |
+| 2 | bad input: one line says what was expected |
+| 3 | the run became unstable, or the analysis judged it not stable |
+
+`orbmm --debug COMMAND` shows the traceback of an error.
+
+*This page is generated from the code by `python scripts/checks/write_reference.py`.*
+"""
+
+
+def main() -> None:
+    """Write both pages."""
+    for name, text in compose_pages().items():
+        (REPOSITORY / "docs" / name).write_text(text, encoding="utf-8")
+
+
+def compose_pages() -> dict[str, str]:
+    """Return the text of each generated page by its file name in docs/."""
+    return {"settings.md": compose_settings_page(), "command-line.md": compose_command_page()}
+
+
+def compose_settings_page() -> str:
+    """Return docs/settings.md: one table of keys for each table of a system.toml, then createSystem's keywords."""
+    parts = [SETTINGS_HEAD]
+    for title, table in list_tables():
+        rows = [format_key(table, field) for field in dataclasses.fields(table)]
+        parts.append(f"\n## {title}\n\n{format_table(('key', 'meaning', 'default', 'unit', 'allowed'), rows)}")
+    fields = {field.name: field for field in dataclasses.fields(ModelSettings)}
+    keywords = [format_key(ModelSettings, fields[name], python=True) for name in CREATE_SYSTEM_OPTIONS]
+    parts.append(f"{KEYWORDS_HEAD}\n{format_table(('keyword', 'meaning', 'default', 'unit', 'allowed'), keywords)}")
+    return "".join(parts)
+
+
+def list_tables() -> Iterator[tuple[str, type]]:
+    """Yield the heading and the dataclass of each table that a system.toml may hold."""
+    for field in dataclasses.fields(Settings):
+        hint = value_type(Settings, field.name)
+        entry = entry_class(hint)
+        yield (f"[{field.name}]", hint) if entry is None else (f"[[{field.name}]]", entry)
+    yield "[[stage.restraint]]", RestraintSettings
+
+
+def format_key(table: type, field: dataclasses.Field, *, python: bool = False) -> tuple[str, ...]:
+    """Return the cells of one key: name, its sentence without the unit, default, unit, and what is allowed."""
+    sentence = field.metadata["sentence"]
+    unit = UNIT.search(sentence)
+    meaning = UNIT.sub("", sentence)
+    allowed = describe_limits(field.metadata["limits"], value_type(table, field.name))
+    return f"`{field.name}`", meaning, describe_default(field, python=python), unit[1] if unit else "", allowed
+
+
+def describe_default(field: dataclasses.Field, *, python: bool) -> str:
+    """Return the default as it would be written in TOML or Python; 'absent' where the key has no value."""
+    if field.default_factory is not dataclasses.MISSING:
+        return "`{}`"
+    if field.default is dataclasses.MISSING:
+        return "**required**"
+    if field.default is None:
+        return "`None`" if python else "absent"
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    return f"`{value!r}`" if python else f"`{json.dumps(value)}`"
+
+
+def describe_limits(limits: Limits, kind: Any) -> str:
+    """Return what a value may be: its choices, its bounds, or else its type in words."""
+    if limits.choices:
+        return ", ".join(f"`{choice}`" for choice in limits.choices)
+    bounds = {"above": limits.above, "at least": limits.at_least, "at most": limits.at_most}
+    words = [f"{word} {bound:.10g}" for word, bound in bounds.items() if bound is not None]
+    return ", ".join(words) or {bool: "true, false", str: "text", Path: "path"}.get(kind, "")
+
+
+def compose_command_page() -> str:
+    """Return docs/command-line.md: each command with its help, arguments and options."""
+    commands = typer.main.get_command(build_app()).commands
+    parts = [COMMANDS_HEAD]
+    for panel, functions in PANELS.items():
+        parts.append(f"\n## {panel}\n")
+        for function in functions:
+            name = function.__name__.replace("_", "-")
+            parts.append(f"\n### orbmm {name}\n\n{tidy(commands[name].help)}\n\n{format_options(commands[name])}")
+    return "".join(parts)
+
+
+def format_options(command: Any) -> str:
+    """Return the table of a command's arguments and options."""
+    rows = []
+    for option in command.params:
+        names = " ".join(f"`{name}`" for name in [*option.opts, *option.secondary_opts] if name.startswith("-"))
+        shown = option.opts[0] if option.default is True else option.default
+        default = f"`{shown}`" if shown is not False and isinstance(shown, str | int | float | Path) else ""
+        rows.append((names or f"`{option.name.upper()}`", default, tidy(option.help)))
+    return format_table(("option", "default", "meaning"), rows) if rows else "It takes no options.\n"
+
+
+def tidy(text: str | None) -> str:
+    """Return help text with single spaces and its paragraphs apart."""
+    paragraphs = re.split(r"\n\s*\n", (text or "").strip())
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+def format_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table; bars and angle brackets inside a cell are escaped."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    cells = [[cell.replace("|", r"\|").replace("<", "&lt;").replace("\n\n", " ") for cell in line] for line in lines]
+    return "".join(f"| {' | '.join(line)} |\n".replace("|  |", "| |") for line in cells)
+
+
+if __name__ == "__main__":
+    main()
