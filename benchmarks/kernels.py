@@ -20,9 +20,9 @@ from orbmm.benchmark.cases import build_water
 from orbmm.benchmark.measure import Stopwatch
 from orbmm.graph.edges import find_edges
 from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks
+from orbmm.model.inference.kernels.choose import choose_kernels
+from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.workspace import Workspace
-from orbmm.model.kernels.choose import choose_kernels
-from orbmm.model.kernels.protocol import Kernels
 
 CUTOFF_ANGSTROM, MOST_NEIGHBORS = 6.0, 120
 HIDDEN, FEATURES = 1024, 256

@@ -20,7 +20,7 @@ from orbmm.benchmark.cases import build_water
 from orbmm.benchmark.job import Job
 from orbmm.benchmark.machine import read_peak_memory_mb
 from orbmm.benchmark.measure import find_weights
-from orbmm.model.execution import Execution
+from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import load_model
 from orbmm.settings.model import MEMORY_MODES, PRECISIONS

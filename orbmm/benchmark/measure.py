@@ -25,11 +25,11 @@ from orbmm.errors import OrbmmError
 from orbmm.forces.system import create_system
 from orbmm.graph.edges import find_edges
 from orbmm.model.assemble import make_network
-from orbmm.model.device import find_device
-from orbmm.model.execution import Execution
+from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
+from orbmm.model.precision import find_device
 from orbmm.settings.model import ModelSettings
 from orbmm.simulation.platform import create_context
 

@@ -15,7 +15,7 @@ from orbmm.benchmark.run import Plan, Row, compare_forces, list_ways, measure_ap
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.errors import ModelError, OrbmmError, SettingsError, name_nearest
-from orbmm.model.device import find_device
+from orbmm.model.precision import find_device
 
 PEERS = ("orb-models",)
 

@@ -116,11 +116,10 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
 
 def _refuse_what_is_absent(plan: Plan) -> None:
     """Raise for what this machine cannot do at all, before a case is skipped for it."""
-    from orbmm.model.device import find_device
-    from orbmm.model.execution import Execution
+    from orbmm.model.inference.execution import Execution
     from orbmm.model.inference.memory import MemoryUse
     from orbmm.model.load import check_execution
-    from orbmm.model.precision import find_precision
+    from orbmm.model.precision import find_device, find_precision
 
     for memory in plan.memories:
         use = MemoryUse(plan.edges_per_block, memory)

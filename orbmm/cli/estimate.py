@@ -29,8 +29,8 @@ def estimate(
     """Predict steps per second, ns/day and peak memory from what an edge costs; says what would fit."""
     from orbmm.benchmark.estimate import choose, iterate_estimates, list_ways
     from orbmm.checkpoints.catalog import find_record
-    from orbmm.model.device import find_device
     from orbmm.model.inference.memory import read_free_bytes
+    from orbmm.model.precision import find_device
     from orbmm.settings import override_settings, read_settings
 
     settings = override_settings(read_settings(system), {"model": {"device": device, "precision": precision}})

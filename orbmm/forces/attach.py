@@ -19,11 +19,10 @@ from orbmm.forces.molecules import mark_molecules
 from orbmm.forces.python_force import create_python_force
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
-from orbmm.model.device import find_device
-from orbmm.model.execution import Execution
+from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import check_execution
-from orbmm.model.precision import find_precision
+from orbmm.model.precision import find_device, find_precision
 from orbmm.settings.model import ModelSettings
 
 _LOG = logging.getLogger(__name__)

@@ -12,11 +12,11 @@ from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.store import find_by_hash, locate_weights, state_of_weights
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator import Evaluator
-from orbmm.model.device import find_device
-from orbmm.model.execution import Execution
+from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
+from orbmm.model.precision import find_device
 
 _LOCK = threading.RLock()
 

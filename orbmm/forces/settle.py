@@ -8,9 +8,8 @@ import sys
 
 from orbmm.checkpoints.catalog import find_record
 from orbmm.model.compiled import find_compiler, has_python_headers
-from orbmm.model.device import find_device
 from orbmm.model.inference.memory import MemoryUse
-from orbmm.model.precision import find_precision
+from orbmm.model.precision import find_device, find_precision
 from orbmm.settings.model import ModelSettings
 
 _LOG = logging.getLogger(__name__)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -17,9 +19,20 @@ class Versions:
     torch: str | None
 
 
+def list_installed(names: Iterable[str]) -> dict[str, str]:
+    """Return the version of each named distribution that is installed, without importing it; others are left out."""
+    versions = {}
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
 def read_versions() -> Versions:
-    """What is installed here; nothing is imported for it."""
-    return Versions(*(_read_version(name) for name in ("openmm", "openmmml", "openmmtorch", "torch")))
+    """Return the versions installed here; nothing is imported."""
+    names = ("openmm", "openmmml", "openmmtorch", "torch")
+    installed = list_installed(names)
+    return Versions(*(installed.get(name) for name in names))
 
 
 def find_bad_pairs(versions: Versions) -> tuple[str, ...]:
@@ -52,10 +65,3 @@ def is_at_least(version: str | None, major: int, minor: int) -> bool:
     """Whether a version is this one or newer; a pre-release counts as its release, an absent one as older."""
     found = re.match(r"(\d+)\.(\d+)", version or "")
     return found is not None and (int(found[1]), int(found[2])) >= (major, minor)
-
-
-def _read_version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

@@ -11,7 +11,7 @@ from torch import Tensor
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.checkpoints.state_dict import audit_state_dict
 from orbmm.errors import CheckpointError
-from orbmm.model.orb import ConservativeOrb, DirectOrb, Orb
+from orbmm.model.network.orb import ConservativeOrb, DirectOrb, Orb
 
 OPTIONAL_HEADS = ("confidence", "stress")
 """Outputs that dynamics at constant volume does not use: a file without them still runs, with a warning."""

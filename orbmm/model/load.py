@@ -13,13 +13,12 @@ from orbmm.checkpoints.store import locate_weights
 from orbmm.graph.search.choose import check_search
 from orbmm.model.assemble import assemble_network
 from orbmm.model.compiled import check_compilable, compile_network
-from orbmm.model.device import find_device
-from orbmm.model.execution import Execution
 from orbmm.model.inference.engine import Engine
+from orbmm.model.inference.execution import Execution
+from orbmm.model.inference.kernels.choose import choose_kernels
 from orbmm.model.inference.replay import Replay, check_recordable
-from orbmm.model.kernels.choose import choose_kernels
 from orbmm.model.potential import Potential
-from orbmm.model.precision import Precision, find_precision
+from orbmm.model.precision import Precision, find_device, find_precision
 
 
 def check_execution(execution: Execution, precision: Precision, device: torch.device) -> None:

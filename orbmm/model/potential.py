@@ -14,10 +14,10 @@ from torch.profiler import record_function
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.errors import ModelError, StructureError, name_nearest
 from orbmm.graph.edges import EdgeList, find_edges
-from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.composition import Composition, compose
 from orbmm.model.inference.engine import Predictor
-from orbmm.model.orb import OUTPUTS, Orb, Prediction
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.orb import OUTPUTS, Orb, Prediction
 from orbmm.model.precision import Precision
 
 ENERGY_AND_FORCES = frozenset({"energy", "forces"})

@@ -72,7 +72,7 @@ class NetworkForces:
         from orbmm.checkpoints.catalog import find_record
         from orbmm.checkpoints.store import locate_weights
         from orbmm.forces.kinds import choose_force_kind, list_force_kinds
-        from orbmm.model.device import find_device
+        from orbmm.model.precision import find_device
 
         return ForceIdentity(
             kind=choose_force_kind(model.force, list_force_kinds()).name,

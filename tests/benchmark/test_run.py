@@ -31,7 +31,7 @@ from orbmm.benchmark.stages import measure_stages, measure_step_stages
 from orbmm.cli.host_memory import KEEP_BYTES
 from orbmm.cli.main import build_app
 from orbmm.errors import ModelError, SettingsError
-from orbmm.model.execution import Execution
+from orbmm.model.inference.execution import Execution
 from orbmm.model.load import load_model
 
 SMALL = Case("water-30", water_atoms=30)

@@ -12,9 +12,9 @@ from oracles.structures import MAKERS
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import MissingDependency, ModelError
 from orbmm.model.compiled import compile_network, find_compiler
-from orbmm.model.execution import Execution
+from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
-from orbmm.model.orb import Prediction
+from orbmm.model.network.orb import Prediction
 from orbmm.model.potential import ENERGY_AND_FORCES, Potential
 
 # Sums in another order, in float64: energies of some eV, forces of some eV/Å.

@@ -11,8 +11,8 @@ from oracles.random_weights import make_random_potential
 from oracles.structures import MAKERS
 
 from orbmm.errors import ModelError
-from orbmm.model.execution import Execution
 from orbmm.model.inference.engine import Engine
+from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import load_model
 from orbmm.model.potential import NumpyPrediction, Potential

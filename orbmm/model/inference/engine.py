@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from orbmm.errors import ModelError
-from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks, cut_into_fixed_blocks
 from orbmm.model.inference.free_memory import read_free_bytes
+from orbmm.model.inference.kernels.choose import choose_kernels
 from orbmm.model.inference.memory import Keep, MemoryUse
 from orbmm.model.inference.network_pass import NetworkPass
-from orbmm.model.kernels.choose import choose_kernels
-from orbmm.model.orb import ConservativeOrb, DirectOrb, Orb, Prediction
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.orb import ConservativeOrb, DirectOrb, Orb, Prediction
 from orbmm.model.precision import Precision
 
 

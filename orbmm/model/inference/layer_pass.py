@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from orbmm.model.inference.edge_blocks import EdgeBlock
+from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.memory import Keep
 from orbmm.model.inference.perceptron_pass import Activations, PerceptronPass
 from orbmm.model.inference.workspace import FreshMemory, Workspace
-from orbmm.model.kernels.protocol import Kernels
-from orbmm.model.network import InteractionLayer
+from orbmm.model.network.network import InteractionLayer
 from orbmm.model.precision import Precision
 
 

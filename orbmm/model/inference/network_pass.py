@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
-from orbmm.model.atom_graph import AtomGraph
-from orbmm.model.envelope import evaluate_envelope
 from orbmm.model.inference.edge_blocks import EdgeBlock
+from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.layer_pass import (
     LayerPass,
     LayerSlopes,
@@ -24,8 +23,9 @@ from orbmm.model.inference.layer_pass import (
 from orbmm.model.inference.memory import Keep
 from orbmm.model.inference.perceptron_pass import Activations, PerceptronPass
 from orbmm.model.inference.workspace import FreshMemory, Workspace
-from orbmm.model.kernels.protocol import Kernels
-from orbmm.model.network import EDGE_ENVELOPE_POWER, InteractionLayer, OrbNetwork
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.network import EDGE_ENVELOPE_POWER, InteractionLayer, OrbNetwork
+from orbmm.model.network.radial import evaluate_envelope
 from orbmm.model.precision import Precision
 
 

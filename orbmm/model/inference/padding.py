@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from orbmm.model.atom_graph import AtomGraph
+from orbmm.model.network.atom_graph import AtomGraph
 
 FEWEST_EDGES = 1_024
 RUNGS_PER_DOUBLING = 16  # beyond the first rung at most 1/16 of the edges are padding, half of that on average

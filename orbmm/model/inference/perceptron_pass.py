@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.memory import Keep
 from orbmm.model.inference.workspace import FreshMemory, Workspace
-from orbmm.model.kernels.protocol import Kernels
-from orbmm.model.perceptron import NormalizedPerceptron
+from orbmm.model.network.perceptron import NormalizedPerceptron
 from orbmm.model.precision import Precision
 
 

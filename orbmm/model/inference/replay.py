@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from orbmm.errors import DeviceError, ModelError
-from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.padding import climb_ladder, pad_edges
-from orbmm.model.orb import Prediction
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.orb import Prediction
 
 MOST_RECORDINGS = 4  # the one that was not used for longest goes
 WARM_UPS = 2  # what is made at a first use, of kernels and of libraries, must not be made while recording

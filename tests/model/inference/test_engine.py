@@ -16,10 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import ModelError
 from orbmm.graph.edges import EdgeList
-from orbmm.model.atom_graph import sum_by_index
 from orbmm.model.inference import engine as inference_engine
 from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.memory import Keep, MemoryUse, divide_memory
+from orbmm.model.network.atom_graph import sum_by_index
 from orbmm.model.potential import NumpyPrediction, Potential
 
 # The full-size network, and the small ones with a single hidden layer.

@@ -12,13 +12,13 @@ from oracles.structures import MAKERS
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from orbmm.errors import DeviceError, ModelError
-from orbmm.model.atom_graph import AtomGraph
-from orbmm.model.execution import Execution
 from orbmm.model.inference.engine import Engine
+from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.inference.padding import climb_ladder, pad_edges
 from orbmm.model.inference.replay import MOST_RECORDINGS, Replay
 from orbmm.model.load import load_model
+from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.potential import Potential
 
 MODELS = (

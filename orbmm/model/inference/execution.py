@@ -13,7 +13,7 @@ class Execution:
     """Time against memory, and whose code does the work; results differ by rounding at most.
 
     memory: how memory is traded for time
-    kernels: "auto", "torch" or "triton"; see orbmm.model.kernels.choose
+    kernels: "auto", "torch" or "triton"; see orbmm.model.inference.kernels.choose
     compile: translate the network to machine code at its first evaluation; see orbmm.model.compiled
     cuda_graphs: record the work of a GPU once and repeat it; see orbmm.model.inference.replay
     search: how neighbours are searched, with the same result; see orbmm.graph.search.choose

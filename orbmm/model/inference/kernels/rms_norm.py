@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from orbmm.model.kernels.accumulate import accumulate_in
+from orbmm.model.inference.kernels.protocol import accumulate_in
 
 
 def launch(output: Tensor, scale: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from orbmm.checkpoints.architecture import Oddities
-from orbmm.model.atom_graph import AtomGraph
-from orbmm.model.derivative import differentiate
-from orbmm.model.envelope import evaluate_envelope
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.derivative import differentiate
+from orbmm.model.network.radial import evaluate_envelope
 
 # Ziegler, Biersack, Littmark, The Stopping and Range of Ions in Solids (1985); rounded as in the published models.
 SCREENING_WEIGHTS = (0.1818, 0.5099, 0.2802, 0.02817)
@@ -26,7 +26,7 @@ ENVELOPE_POWER = 6
 @cache
 def read_covalent_radii() -> tuple[float, ...]:
     """Covalent radii [Å] by atomic number, from Cordero et al., Dalton Trans. 2832 (2008); see the table's note."""
-    table = tomllib.loads(files("orbmm.model").joinpath("covalent_radii.toml").read_text())
+    table = tomllib.loads(files("orbmm.model.network").joinpath("covalent_radii.toml").read_text())
     return tuple(table["radii_angstrom"])
 
 

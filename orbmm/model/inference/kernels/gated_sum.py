@@ -7,7 +7,7 @@ import triton.language as tl
 from torch import Tensor
 
 from orbmm.model.inference.edge_blocks import EdgeBlock, Grouping
-from orbmm.model.kernels.accumulate import accumulate_in
+from orbmm.model.inference.kernels.protocol import accumulate_in
 
 ROWS, WIDTH = 16, 128  # edges at a time, and columns of a program
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from orbmm.model.atom_graph import AtomGraph
+from orbmm.model.network.atom_graph import AtomGraph
 
 
 def subtract_mean_force(forces: Tensor, graph: AtomGraph) -> Tensor:

@@ -11,12 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from orbmm.checkpoints.architecture import Architecture
-from orbmm.model.angular import count_harmonics, evaluate_harmonics
-from orbmm.model.atom_graph import AtomGraph
-from orbmm.model.conditioning import ChargeSpinConditioner
-from orbmm.model.envelope import evaluate_envelope
-from orbmm.model.perceptron import NormalizedPerceptron
-from orbmm.model.radial import BesselBasis
+from orbmm.model.network.angular import count_harmonics, evaluate_harmonics
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.conditioning import ChargeSpinConditioner
+from orbmm.model.network.perceptron import NormalizedPerceptron
+from orbmm.model.network.radial import BesselBasis, evaluate_envelope
 
 EDGE_ENVELOPE_POWER = 4
 ELEMENT_SLOTS = 119  # rows of the embedding table: atomic numbers 0 ... 118, the first unused

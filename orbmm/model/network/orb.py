@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from orbmm.checkpoints.architecture import Architecture, Oddities
 from orbmm.errors import ModelError
-from orbmm.model.atom_graph import AtomGraph
-from orbmm.model.derivative import differentiate
-from orbmm.model.heads import ConfidenceHead, EnergyHead, ForceHead, StressHead
-from orbmm.model.net_force import remove_net_torque, subtract_mean_force
-from orbmm.model.network import OrbNetwork
-from orbmm.model.repulsion import PairRepulsion
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.derivative import differentiate
+from orbmm.model.network.heads import ConfidenceHead, EnergyHead, ForceHead, StressHead
+from orbmm.model.network.net_force import remove_net_torque, subtract_mean_force
+from orbmm.model.network.network import OrbNetwork
+from orbmm.model.network.repulsion import PairRepulsion
 
 OUTPUTS = frozenset({"energy", "forces", "stress", "confidence"})
 

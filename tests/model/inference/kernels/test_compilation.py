@@ -29,7 +29,7 @@ def describe(name: str, real: str):  # type: ignore[no-untyped-def]
     """A kernel, the types of its arguments in order, and its constants."""
     import triton.language as tl
 
-    from orbmm.model.kernels import gated_sum, gather_add_silu, rms_norm
+    from orbmm.model.inference.kernels import gated_sum, gather_add_silu, rms_norm
 
     fixed = {"COLUMNS": 256, "REAL": tl.float64 if real == "*fp64" else tl.float32}
     index = "*i64"

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from orbmm.checkpoints.architecture import Architecture
-from orbmm.model.atom_graph import AtomGraph
-from orbmm.model.perceptron import Perceptron
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.perceptron import Perceptron
 
 REFERENCE_ELEMENTS = 118
 

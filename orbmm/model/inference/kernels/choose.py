@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import torch
 
 from orbmm.errors import MissingDependency, ModelError, name_nearest
-from orbmm.model.kernels.plain import PlainKernels
-from orbmm.model.kernels.protocol import Kernels
+from orbmm.model.inference.kernels.plain import PlainKernels
+from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.settings.model import KERNELS
 
 
@@ -27,6 +27,6 @@ def choose_kernels(name: str, device: torch.device) -> Kernels:
         raise ModelError(f'kernels \'triton\' need a CUDA device, got {device}: choose kernels = "torch" or "auto"')
     if find_spec("triton") is None:
         raise MissingDependency('kernels = "triton" needs the package triton: install it, or choose kernels = "torch"')
-    from orbmm.model.kernels.fused import TritonKernels
+    from orbmm.model.inference.kernels.fused import TritonKernels
 
     return TritonKernels()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+import torch
 from torch import Tensor
 
 from orbmm.model.inference.edge_blocks import EdgeBlock, Grouping
 from orbmm.model.inference.workspace import Workspace
+
+if TYPE_CHECKING:
+    import triton.language as tl
 
 
 class Kernels(Protocol):
@@ -38,3 +42,10 @@ class Kernels(Protocol):
 
     def pull_back_norm(self, slope: Tensor, output: Tensor, scale: Tensor) -> Tensor:
         """The derivative of `normalize` by output (C, D), from that by its result (C, D)."""
+
+
+def accumulate_in(values: Tensor) -> tl.dtype:
+    """Return the float type that a Triton kernel computes in: float64 for float64 values, float32 for all others."""
+    import triton.language as tl  # absent on machines that use only the plain kernels
+
+    return tl.float64 if values.dtype == torch.float64 else tl.float32

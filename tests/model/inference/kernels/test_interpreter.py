@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from orbmm.errors import ModelError
-from orbmm.model.kernels.choose import choose_kernels
-from orbmm.model.kernels.plain import PlainKernels
+from orbmm.model.inference.kernels.choose import choose_kernels
+from orbmm.model.inference.kernels.plain import PlainKernels
 
 CPU = torch.device("cpu")
 

@@ -12,8 +12,8 @@ from oracles.structures import MAKERS, Structure
 from oracles.zbl import COVALENT_RADII, evaluate_molecule, evaluate_pair
 
 from orbmm.checkpoints.architecture import Architecture, Oddities
-from orbmm.model.atom_graph import AtomGraph
-from orbmm.model.repulsion import PairRepulsion, read_covalent_radii
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.repulsion import PairRepulsion, read_covalent_radii
 
 PUBLISHED = Oddities()
 SMALL = Architecture(latent_dim=16, mlp_hidden_dim=16, head_hidden_dim=16, layers=1)

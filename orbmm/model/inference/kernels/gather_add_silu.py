@@ -6,7 +6,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from orbmm.model.kernels.accumulate import accumulate_in
+from orbmm.model.inference.kernels.protocol import accumulate_in
 
 WIDTH = 1024  # columns of a program
 
