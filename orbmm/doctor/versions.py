@@ -50,8 +50,6 @@ def _check_required(name: str) -> Finding:
 
 def _check_optional(name: str, use: str) -> Finding:
     found = list_installed([name]).get(name)
-    return (
-        Finding(name, State.LIMITED, f"not installed; would add {use}")
-        if found is None
-        else Finding(name, State.GOOD, found)
-    )
+    if found is None:
+        return Finding(name, State.LIMITED, f"not installed; would add {use}")
+    return Finding(name, State.GOOD, found)

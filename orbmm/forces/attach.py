@@ -71,7 +71,7 @@ def describe_force(
     execution = Execution(memory, model.kernels, bool(model.compile), model.cuda_graphs, model.search)
     check_execution(execution, find_precision(model.precision), device)
     if model.cuda_graphs and record.kind == "direct" and record.oddities.removes_net_torque and not periodic:
-        raise ModelError(f"{record.name} without a box cannot be recorded: leave cuda_graphs out")
+        raise ModelError(f"{record.name} without a box cannot be recorded: remove cuda_graphs")
     return ForceDescription(
         model=record.name,
         weights_sha256=locate_weights(record, model.weights).sha256,

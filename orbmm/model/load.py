@@ -1,4 +1,4 @@
-"""Load a model by name."""
+"""Load a model by its name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orbmm.model.precision import Precision, find_device, find_precision
 
 
 def check_execution(execution: Execution, precision: Precision, device: torch.device) -> None:
-    """Refuse what this machine lacks before anything is loaded: kernels, a search, a device that records, a compiler.
+    """Check, before anything is loaded, that this machine has the kernels, the search, a recording device and a compiler.
 
     Raises ModelError, GraphError, DeviceError or MissingDependency.
     """
@@ -43,10 +43,10 @@ def load_model(
 ) -> Potential:
     """Load a model of the catalogue.
 
-    name: see orbmm.list_models(); weights: a local checkpoint file instead of the published one
-    device: None or "auto", "cpu", "cuda", "cuda:N"; precision: see orbmm.model.precision.list_precisions
-    execution: memory, kernels, compilation, CUDA graphs and search; None for what suits device and free memory
-    Raises ModelError, CheckpointError or DeviceError, each with what to do.
+    name: see orbmm.list_models(); weights: a local weights file instead of the published one
+    device: None or "auto", "cpu", "cuda", "cuda:N"; precision: see orbmm.model.precision
+    execution: memory, kernels, compilation, CUDA graphs and search; None for the defaults
+    Raises ModelError, CheckpointError or DeviceError.
     """
     record, execution = find_record(name), execution or Execution()
     arithmetic = find_precision(precision)

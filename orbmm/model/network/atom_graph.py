@@ -1,4 +1,4 @@
-"""What the network is given: atoms and their edges, for one system or several at once."""
+"""The input of the network: atoms and their edges, for one system or several at once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AtomGraph:
-    """One or several (B) systems with N atoms and E edges in all, on one device and of one float type.
+    """One or several (B) systems with N atoms and E edges in total, on one device and in one float type.
 
     atomic_numbers: (N,) int64
-    positions: (N, 3) [Å], used for the torque of direct forces alone
+    positions: (N, 3) [Å], used only to remove the net torque of direct forces
     senders, receivers: (E,) int64
     vectors: (E, 3) [Å], from sender to receiver, lattice shifts included
-    system: (N,) int64, which system an atom belongs to; counts: (B,) int64, atoms of each
+    system: (N,) int64, the system of each atom; counts: (B,) int64, the number of atoms in each system
     volumes: (B,) [Å^3], None without periodic boundaries
-    charges, multiplicities: (B,), None for networks that take none
+    charges [e], multiplicities: (B,), None for networks that do not take them
     """
 
     atomic_numbers: Tensor
@@ -32,7 +32,7 @@ class AtomGraph:
     multiplicities: Tensor | None = None
 
     def take_edges(self, chosen: Tensor) -> AtomGraph:
-        """The graph with only the edges at the indices chosen, (E',) int64."""
+        """Return the graph with only the edges at these indices. chosen: (E',) int64."""
         ends = (self.senders.index_select(0, chosen), self.receivers.index_select(0, chosen))
         return replace(self, senders=ends[0], receivers=ends[1], vectors=self.vectors.index_select(0, chosen))
 
@@ -43,7 +43,7 @@ class AtomGraph:
         return sum_by_index(values, self.system, len(self.counts))
 
     def mean_atoms(self, values: Tensor) -> Tensor:
-        """Mean of (N, ...) over the atoms of each system, (B, ...)."""
+        """Average (N, ...) over the atoms of each system, (B, ...)."""
         counts = self.counts.to(values.dtype).reshape(-1, *[1] * (values.dim() - 1))
         return self.sum_atoms(values) / counts
 
@@ -55,19 +55,21 @@ class AtomGraph:
         """Sum (E, ...) over the edges that an atom receives, (N, ...)."""
         return sum_by_index(values, self.receivers, len(self.atomic_numbers))
 
-    def forces_from_slope(self, slope: Tensor) -> Tensor:
-        """Forces (N, 3) from dE/dvectors (E, 3): a vector grows when its receiver moves along it or its sender back."""
-        return self.sum_senders(slope) - self.sum_receivers(slope)
+    def forces_from_gradient(self, gradient: Tensor) -> Tensor:
+        """Return the forces (N, 3) from dE/dvectors (E, 3); each vector is receiver minus sender."""
+        return self.sum_senders(gradient) - self.sum_receivers(gradient)
 
-    def virial_from_slope(self, slope: Tensor) -> Tensor:
-        """dE/dstrain (B, 3, 3) from dE/dvectors (E, 3): a strain e turns each vector r into r + r e."""
-        return self.sum_atoms(self.sum_senders(self.vectors[:, :, None] * slope[:, None, :]))
+    def virial_from_gradient(self, gradient: Tensor) -> Tensor:
+        """Return dE/dstrain (B, 3, 3) from dE/dvectors (E, 3); a strain e turns each vector r into r + r e."""
+        return self.sum_atoms(self.sum_senders(self.vectors[:, :, None] * gradient[:, None, :]))
 
 
 def sum_by_index(values: Tensor, index: Tensor, count: int) -> Tensor:
-    """Sum the rows of values (E, ...) that share an index, (count, ...); in the same order each time, but for compiled code on
-    a GPU, which adds as it comes."""
+    """Sum the rows of values (E, ...) that share an index; returns (count, ...).
+
+    The order of the sum is always the same, except in compiled code on a GPU.
+    """
     totals = values.new_zeros((count, *values.shape[1:]))
-    if values.is_cuda:  # index_add adds there in the order of a race; this sorts first
+    if values.is_cuda:  # on a GPU index_add adds in a random order; index_put sorts first
         return totals.index_put((index,), values, accumulate=True)
     return totals.index_add(0, index, values)

@@ -1,4 +1,4 @@
-"""Total charge and spin multiplicity as a vector that every layer sees."""
+"""Total charge and spin multiplicity as a vector that is added in every layer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class WaveEmbedding(nn.Module):
         self.W = nn.Parameter(torch.zeros(width // 2))
 
     def forward(self, values: Tensor) -> Tensor:
-        """values: (B,); returns (B, width)."""
+        """Return the embedding (B, width) of values (B,)."""
         phase = 2.0 * math.pi * values[:, None] * self.W
         return torch.cat([torch.sin(phase), torch.cos(phase)], dim=-1)  # (B, width)
 
 
 class ChargeSpinConditioner(nn.Module):
-    """Half of the vector says the charge, the other half the multiplicity; multiplicity 0 means unknown and gives zeros."""
+    """Embed the charge in one half of a vector and the multiplicity in the other; multiplicity 0 means unknown, zeros."""
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
@@ -30,6 +30,6 @@ class ChargeSpinConditioner(nn.Module):
         self.spin_embedding = WaveEmbedding(latent_dim // 2)
 
     def forward(self, charges: Tensor, multiplicities: Tensor) -> Tensor:
-        """charges, multiplicities: (B,); returns (B, latent_dim)."""
+        """Return (B, latent_dim) for charges [e] and multiplicities, (B,) each."""
         spin = self.spin_embedding(multiplicities) * (multiplicities != 0)[:, None]
         return torch.cat([self.charge_embedding(charges), spin], dim=-1)  # (B, D)

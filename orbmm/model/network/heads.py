@@ -1,4 +1,4 @@
-"""Heads: from node features to energy, forces, stress and confidence, in physical units."""
+"""Heads that turn node features into energy, forces, stress and confidence, in physical units."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REFERENCE_ELEMENTS = 118
 
 
 class RunningStatistics(nn.Module):
-    """Mean and variance gathered in training."""
+    """Mean and variance collected during training."""
 
     running_mean: Tensor
     running_var: Tensor
@@ -25,19 +25,19 @@ class RunningStatistics(nn.Module):
 
 
 class Normalizer(nn.Module):
-    """Turns a head's normalised output into physical units."""
+    """Convert the normalised output of a head to physical units."""
 
     def __init__(self) -> None:
         super().__init__()
         self.bn = RunningStatistics()
 
     def denormalize(self, values: Tensor) -> Tensor:
-        """values: any shape, in units of the standard deviation; returns them in physical units."""
+        """Return values of any shape, given in standard deviations, in physical units."""
         return values * torch.sqrt(self.bn.running_var) + self.bn.running_mean
 
 
 class ReferenceEnergy(nn.Module):
-    """One energy per element [eV], added to what the network says."""
+    """One energy per element [eV], added to the output of the network."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,13 +45,13 @@ class ReferenceEnergy(nn.Module):
         self.linear.register_buffer("weight", torch.zeros(REFERENCE_ELEMENTS))
 
     def forward(self, graph: AtomGraph) -> Tensor:
-        """Sum over atoms of each system, (B,) [eV], in float64: totals reach 1e7 eV, where float32 is spaced by 1 eV."""
+        """Sum over the atoms of each system, (B,) [eV]. In float64: totals reach 1e7 eV, where float32 steps are 1 eV."""
         weight = self.linear.get_buffer("weight").to(torch.float64)
         return graph.sum_atoms(weight[graph.atomic_numbers])
 
 
 class EnergyHead(nn.Module):
-    """Energy from the mean of the node features: there are no energies per atom."""
+    """Predict the energy from the mean of the node features; there are no energies per atom."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -60,9 +60,10 @@ class EnergyHead(nn.Module):
         self.reference = ReferenceEnergy()
 
     def forward(self, nodes: Tensor, graph: AtomGraph) -> Tensor:
-        """nodes: (N, D); returns (B,) float64 [eV] without the reference energies.
+        """Return the energy (B,) [eV] in float64, without the reference energies. nodes: (N, D).
 
-        The last steps are in float64: multiplied by the number of atoms, float32 would lose what dynamics conserves.
+        The last steps are in float64, because the value is multiplied by the number of atoms: in float32, rounding would
+        exceed the energy drift of a simulation.
         """
         normalized = self.mlp(graph.mean_atoms(nodes)).squeeze(-1).to(torch.float64)  # (B,)
         per_atom = self.normalizer.denormalize(normalized)  # (B,)
@@ -70,7 +71,7 @@ class EnergyHead(nn.Module):
 
 
 class ForceHead(nn.Module):
-    """Forces straight from the node features, not as a gradient."""
+    """Predict forces directly from the node features, not as a gradient."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -78,12 +79,12 @@ class ForceHead(nn.Module):
         self.mlp = _make_mlp(architecture, outputs=3)
 
     def forward(self, nodes: Tensor) -> Tensor:
-        """nodes: (N, D); returns (N, 3) [eV/Å]."""
+        """Return the forces (N, 3) [eV/Å]. nodes: (N, D)."""
         return self.normalizer.denormalize(self.mlp(nodes))
 
 
 class StressHead(nn.Module):
-    """Stress from the mean of the node features; diagonal and off-diagonal parts have statistics of their own."""
+    """Predict the stress from the mean of the node features; diagonal and off-diagonal parts have separate statistics."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -92,14 +93,14 @@ class StressHead(nn.Module):
         self.mlp = _make_mlp(architecture, outputs=6)
 
     def forward(self, nodes: Tensor, graph: AtomGraph) -> Tensor:
-        """nodes: (N, D); returns (B, 6) [eV/Å^3], Voigt order xx yy zz yz xz xy."""
+        """Return the stress (B, 6) [eV/Å^3], Voigt order xx yy zz yz xz xy. nodes: (N, D)."""
         stress = self.mlp(graph.mean_atoms(nodes))  # (B, 6)
         diagonal = self.diag_normalizer.denormalize(stress[:, :3])
         return torch.cat([diagonal, self.offdiag_normalizer.denormalize(stress[:, 3:])], dim=-1)
 
 
 class ConfidenceHead(nn.Module):
-    """Probabilities of bins of the expected error of an atom's force; edges of the bins in bin_edges [eV/Å]."""
+    """Predict the expected force error of each atom as probabilities of bins; bin_edges [eV/Å] holds the bin limits."""
 
     bin_edges: Tensor
 
@@ -109,7 +110,7 @@ class ConfidenceHead(nn.Module):
         self.register_buffer("bin_edges", torch.zeros(architecture.confidence_bins + 1))
 
     def forward(self, nodes: Tensor) -> Tensor:
-        """nodes: (N, D); returns (N, bins), rows summing to 1."""
+        """Return probabilities (N, bins); each row sums to 1. nodes: (N, D)."""
         return torch.softmax(self.mlp(nodes), dim=-1)
 
 

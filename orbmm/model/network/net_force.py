@@ -1,4 +1,4 @@
-"""Direct forces without net force, and without net torque where nothing is periodic."""
+"""Remove the net force of direct forces, and their net torque for systems without a cell."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from orbmm.model.network.atom_graph import AtomGraph
 
 
 def subtract_mean_force(forces: Tensor, graph: AtomGraph) -> Tensor:
-    """Shift the forces (N, 3) of every system so that they sum to zero."""
+    """Shift the forces (N, 3) [eV/Å] of every system so that they sum to zero."""
     return forces - graph.mean_atoms(forces)[graph.system]
 
 
 def remove_net_torque(forces: Tensor, graph: AtomGraph) -> Tensor:
-    """Change forces (N, 3) as little as possible, in the sense of least squares, so that no torque is left.
+    """Remove the net torque from forces (N, 3) [eV/Å] with the smallest possible change (least squares).
 
-    The change of an atom at r from the centre is r x m with one vector m per system. Its torque,
-    sum r x (r x m) = (sum r r^T - sum r^2 1) m, must cancel the one that is there. A line of atoms leaves m along the
-    line free: the pseudo-inverse takes it as zero.
+    The change of an atom at r from the centre is r x m, with one vector m per system. Its torque,
+    sum r x (r x m) = (sum r r^T - sum r^2 1) m, must cancel the net torque. If all atoms lie on a line, m along the line
+    is undetermined; the pseudo-inverse sets it to zero.
     """
     arms = graph.positions - graph.mean_atoms(graph.positions)[graph.system]  # (N, 3)
     torque = graph.sum_atoms(torch.linalg.cross(arms, forces))  # (B, 3)

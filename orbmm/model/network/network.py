@@ -2,6 +2,8 @@
 
 Source: Rhodes et al., Orb-v3: atomistic simulation at scale, arXiv 2504.06231, and the official state dict, whose keys
 are the attribute names here (gnn_stacks.0._edge_mlp.mlp.NN-0.weight and so on).
+A run does not execute this file: orbmm.model.inference computes the same function and its gradient by hand, with less work
+and memory. tests/model/inference/test_engine.py holds the two against each other.
 """
 
 from __future__ import annotations
@@ -29,12 +31,12 @@ class AtomEmbedding(nn.Module):
         self.embeddings = nn.Embedding(ELEMENT_SLOTS, latent_dim)
 
     def forward(self, atomic_numbers: Tensor) -> Tensor:
-        """atomic_numbers: (N,) int64; returns (N, D)."""
+        """Return the vectors (N, D) of atomic_numbers (N,) int64."""
         return self.embeddings(atomic_numbers)
 
 
 class Encoder(nn.Module):
-    """Bring elements and edge shapes to the width of the network."""
+    """Two perceptrons that turn element vectors and edge functions into node and edge features of width D."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -45,7 +47,7 @@ class Encoder(nn.Module):
 
 
 class InteractionLayer(nn.Module):
-    """Update edges from their atoms, then atoms from their edges, both as residuals."""
+    """Update edges from their atoms, then atoms from their edges; both updates are residual."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -60,7 +62,10 @@ class InteractionLayer(nn.Module):
     def forward(
         self, nodes: Tensor, edges: Tensor, graph: AtomGraph, envelope: Tensor, condition: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """nodes: (N, D), edges: (E, D), envelope: (E, 1), condition: (N, D) or None; returns new nodes and edges."""
+        """Return the updated nodes (N, D) and edges (E, D).
+
+        nodes: (N, D); edges: (E, D); envelope: (E, 1); condition: (N, D) or None
+        """
         if condition is not None:
             nodes = nodes + self._cond_node_proj(condition)
         receive_gate = torch.sigmoid(self._receive_attn(edges)) * envelope  # (E, 1)
@@ -73,7 +78,7 @@ class InteractionLayer(nn.Module):
 
 
 class OrbNetwork(nn.Module):
-    """From an atom graph to one feature vector per atom."""
+    """Compute one feature vector per atom from an atom graph."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -86,7 +91,7 @@ class OrbNetwork(nn.Module):
         self.gnn_stacks = nn.ModuleList(InteractionLayer(architecture) for _ in range(architecture.layers))
 
     def forward(self, graph: AtomGraph, vectors: Tensor) -> Tensor:
-        """vectors: (E, 3) [Å] from sender to receiver; returns node features (N, D)."""
+        """Return the node features (N, D). vectors: (E, 3) [Å], from sender to receiver."""
         lengths = torch.linalg.vector_norm(vectors, dim=-1)  # (E,)
         envelope = evaluate_envelope(lengths / self.architecture.cutoff_angstrom, EDGE_ENVELOPE_POWER)[
             :, None

@@ -1,4 +1,4 @@
-"""The two kinds of Orb-v3: forces predicted directly, and forces as the gradient of the energy."""
+"""The two kinds of Orb-v3: direct (forces are predicted) and conservative (forces are the gradient of the energy)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OUTPUTS = frozenset({"energy", "forces", "stress", "confidence"})
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was asked for, on the device of the graph; the rest is None.
+    """The requested outputs, on the device of the graph; all others are None.
 
     energy: (B,) float64 [eV], reference energies included
     forces: (N, 3) [eV/Å]
@@ -38,7 +38,7 @@ class Prediction:
 
 
 class Orb(nn.Module):
-    """Network, energy head, confidence head and pair repulsion: what both kinds share."""
+    """The parts that both kinds share: network, energy head, confidence head and pair repulsion."""
 
     def __init__(self, architecture: Architecture, oddities: Oddities) -> None:
         super().__init__()
@@ -52,18 +52,18 @@ class Orb(nn.Module):
 
     @property
     def available_outputs(self) -> frozenset[str]:
-        """The outputs that this network has heads for."""
+        """Return the names of the outputs that this network has heads for."""
         outputs = {"energy", "forces"} | set(self.heads)
         return frozenset(outputs)
 
     def forward(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
-        """Predict the outputs named, a subset of available_outputs; stress needs graph.volumes."""
+        """Predict the named outputs, a subset of available_outputs; stress needs graph.volumes."""
         raise NotImplementedError
 
     def compile_network(self) -> None:
-        """Translate the costly part to machine code at its first use, which takes a minute or more.
+        """Compile the expensive part with torch.compile at its first use, which takes a minute or more.
 
-        On a CPU this needs a C++ compiler. Energies differ from the plain ones by rounding.
+        On a CPU this needs a C++ compiler. Energies differ from those without compilation by rounding.
         """
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class Orb(nn.Module):
 
 
 class DirectOrb(Orb):
-    """Forces and stress come from heads of their own; the repulsion's are added as its exact gradient."""
+    """Predict forces and stress with separate heads; those of the pair repulsion are added as its exact gradient."""
 
     def __init__(self, architecture: Architecture, oddities: Oddities) -> None:
         super().__init__(architecture, oddities)
@@ -89,15 +89,15 @@ class DirectOrb(Orb):
         return self.read_out(self.model(graph, graph.vectors), graph, bonds, outputs)
 
     def read_out(self, nodes: Tensor, graph: AtomGraph, bonds: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
-        """The outputs from the node features (N, D). bonds: the graph with at least the edges that repel."""
-        repulsion, slope = self.repulsion.energy_and_pair_slope(bonds)
+        """Return the outputs from node features (N, D). bonds: the graph with at least the edges that repel."""
+        repulsion, gradient = self.repulsion.energy_and_pair_gradient(bonds)
         energy = forces = stress = None
         if "energy" in outputs:
             energy = self._total_energy(self.heads["energy"](nodes, graph) + repulsion, graph)
         if "forces" in outputs:
-            forces = self._own_forces(nodes, graph) + bonds.forces_from_slope(slope)
+            forces = self._own_forces(nodes, graph) + bonds.forces_from_gradient(gradient)
         if "stress" in outputs:
-            stress = self.heads["stress"](nodes, graph) + _stress_from_slope(slope, bonds)
+            stress = self.heads["stress"](nodes, graph) + _stress_from_gradient(gradient, bonds)
         return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
 
     def compile_network(self) -> None:
@@ -114,70 +114,76 @@ class DirectOrb(Orb):
 
 
 class ConservativeOrb(Orb):
-    """Forces and stress are exact derivatives of the energy.
+    """Compute forces and stress as exact derivatives of the energy.
 
-    Positions and strain enter through the edge vectors alone, so one gradient by these gives both.
+    Positions and strain enter only through the edge vectors, so one gradient with respect to these gives both.
     """
 
     _is_compiled = False
 
     @property
     def available_outputs(self) -> frozenset[str]:
-        """The outputs that this network can give; stress needs no head."""
+        """Return the names of the outputs; stress needs no head."""
         return super().available_outputs | {"stress"}
 
     def forward(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
-        """See Orb.forward. While the network trains, energy and forces stay differentiable by its weights."""
+        """See Orb.forward. In training mode, energy and forces stay differentiable with respect to the weights."""
         forces = stress = None
-        if outputs.isdisjoint({"forces", "stress"}) and not self._is_compiled:  # one translation, one energy
+        if (
+            outputs.isdisjoint({"forces", "stress"}) and not self._is_compiled
+        ):  # compiled: one code path, so that the energy never depends on the outputs
             nodes, interaction = self._interaction(graph, graph.vectors)
         else:
-            nodes, interaction, slope = self._interaction_and_slope(graph)
-            forces = graph.forces_from_slope(slope) if "forces" in outputs else None
-            stress = _stress_from_slope(slope, graph) if "stress" in outputs else None
+            nodes, interaction, gradient = self._interaction_and_gradient(graph)
+            forces = graph.forces_from_gradient(gradient) if "forces" in outputs else None
+            stress = _stress_from_gradient(gradient, graph) if "stress" in outputs else None
         energy = self._total_energy(interaction, graph) if "energy" in outputs else None
         return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
 
     def read_out(
-        self, nodes: Tensor, slope: Tensor | None, graph: AtomGraph, bonds: AtomGraph, outputs: AbstractSet[str]
+        self, nodes: Tensor, gradient: Tensor | None, graph: AtomGraph, bonds: AtomGraph, outputs: AbstractSet[str]
     ) -> Prediction:
-        """The outputs from the node features (N, D) and, where forces or stress are among them, the derivative of the
-        energy without repulsion by the edge vectors (E, 3). bonds: the graph with at least the edges that repel."""
-        repulsion, repulsion_slope = self.repulsion.energy_and_slope(bonds)
+        """Return the outputs from node features and the gradient.
+
+        nodes: (N, D); bonds: the graph with at least the edges that repel
+        gradient: (E, 3) [eV/Å], of the energy without repulsion with respect to the edge vectors; None for outputs
+            without forces and stress
+        """
+        repulsion, repulsion_gradient = self.repulsion.energy_and_gradient(bonds)
         energy = forces = stress = None
         if "energy" in outputs:
             energy = self._total_energy(self.heads["energy"](nodes, graph) + repulsion, graph)
-        if slope is not None and "forces" in outputs:
-            forces = graph.forces_from_slope(slope) + bonds.forces_from_slope(repulsion_slope)
-        if slope is not None and "stress" in outputs:
-            stress = _stress_from_slope(slope, graph) + _stress_from_slope(repulsion_slope, bonds)
+        if gradient is not None and "forces" in outputs:
+            forces = graph.forces_from_gradient(gradient) + bonds.forces_from_gradient(repulsion_gradient)
+        if gradient is not None and "stress" in outputs:
+            stress = _stress_from_gradient(gradient, graph) + _stress_from_gradient(repulsion_gradient, bonds)
         return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
 
     def compile_network(self) -> None:
         """See Orb.compile_network."""
         self._is_compiled = True
-        self._interaction_and_slope = torch.compile(self._interaction_and_slope, dynamic=True)  # type: ignore[method-assign]
+        self._interaction_and_gradient = torch.compile(self._interaction_and_gradient, dynamic=True)  # type: ignore[method-assign]
 
     def _interaction(self, graph: AtomGraph, vectors: Tensor) -> tuple[Tensor, Tensor]:
         nodes = self.model(graph, vectors)
         return nodes, self.heads["energy"](nodes, graph) + self.repulsion(graph, vectors)  # (N, D), (B,)
 
-    def _interaction_and_slope(self, graph: AtomGraph) -> tuple[Tensor, Tensor, Tensor]:
+    def _interaction_and_gradient(self, graph: AtomGraph) -> tuple[Tensor, Tensor, Tensor]:
         def interact(vectors: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
             nodes, interaction = self._interaction(graph, vectors)
             return interaction.sum(), (nodes, interaction)
 
-        slope, (nodes, interaction) = differentiate(interact, graph.vectors, keep_graph=self.training)
-        return nodes, interaction, slope
+        gradient, (nodes, interaction) = differentiate(interact, graph.vectors, keep_graph=self.training)
+        return nodes, interaction, gradient
 
 
-def _stress_from_slope(slope: Tensor, graph: AtomGraph) -> Tensor:
+def _stress_from_gradient(gradient: Tensor, graph: AtomGraph) -> Tensor:
     if graph.volumes is None:
         raise ModelError("stress needs a cell: a molecule in vacuum has no volume")
-    return to_voigt(graph.virial_from_slope(slope)) / graph.volumes[:, None]  # (B, 6)
+    return to_voigt(graph.virial_from_gradient(gradient)) / graph.volumes[:, None]  # (B, 6)
 
 
 def to_voigt(tensor: Tensor) -> Tensor:
-    """Symmetric (B, 3, 3) to (B, 6), order xx yy zz yz xz xy."""
-    places = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
-    return torch.stack([0.5 * (tensor[:, i, j] + tensor[:, j, i]) for i, j in places], dim=1)
+    """Return symmetric tensors (B, 3, 3) as (B, 6), order xx yy zz yz xz xy."""
+    components = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+    return torch.stack([0.5 * (tensor[:, i, j] + tensor[:, j, i]) for i, j in components], dim=1)

@@ -1,4 +1,4 @@
-"""The multilayer perceptron that every part of the network is made of."""
+"""The multilayer perceptron used in every part of the network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Perceptron(nn.Sequential):
-    """Linear layers NN-0, NN-1, ... with SiLU between them; the names are those of the official state dict."""
+    """Linear layers NN-0, NN-1, ... with SiLU between them; the names are those in the official state dict."""
 
     def __init__(self, inputs: int, hidden: int, depth: int, outputs: int) -> None:
         widths = [inputs, *[hidden] * depth, outputs]
@@ -22,23 +22,23 @@ class Perceptron(nn.Sequential):
         super().__init__(layers)
 
     def forward(self, features: Tensor) -> Tensor:
-        """features: (..., inputs); returns (..., outputs)."""
+        """Return (..., outputs) for features (..., inputs)."""
         return self.finish(self.first(features))
 
     def finish(self, first: Tensor) -> Tensor:
-        """Go on after the first linear layer; first: (..., hidden)."""
+        """Apply everything after the first linear layer. first: (..., hidden); returns (..., outputs)."""
         for layer in list(self)[1:]:
             first = layer(F.silu(first))
         return first
 
     @property
     def first(self) -> nn.Linear:
-        """The first linear layer."""
+        """Return the first linear layer."""
         return self.linear_layers[0]
 
     @property
     def linear_layers(self) -> list[nn.Linear]:
-        """All of them, first to last."""
+        """Return all linear layers, first to last."""
         return [cast(nn.Linear, layer) for layer in self]
 
 
@@ -51,14 +51,14 @@ class NormalizedPerceptron(nn.Module):
         self.layer_norm = nn.RMSNorm(outputs)
 
     def forward(self, features: Tensor) -> Tensor:
-        """features: (..., inputs); returns (..., outputs)."""
+        """Return (..., outputs) for features (..., inputs)."""
         return self.layer_norm(self.mlp(features))
 
     def forward_edges(self, edges: Tensor, nodes: Tensor, senders: Tensor, receivers: Tensor) -> Tensor:
-        """Apply the perceptron to [edge, sender, receiver] without ever writing that concatenation.
+        """Apply the perceptron to [edge, sender, receiver] without storing that concatenation.
 
-        edges: (E, D), nodes: (N, D), senders and receivers: (E,); returns (E, outputs).
-        The first matrix acts on the three parts separately, on the nodes once per node instead of once per edge.
+        edges: (E, D); nodes: (N, D); senders, receivers: (E,); returns (E, outputs)
+        The first matrix acts on the three parts separately: for the nodes once per node instead of once per edge.
         """
         first = self.mlp.first
         width = edges.shape[1]
@@ -70,8 +70,8 @@ class NormalizedPerceptron(nn.Module):
 
 
 def gather(values: Tensor, index: Tensor) -> Tensor:
-    """The rows of values (N, D) at index (E,): (E, D).
+    """Return the rows of values (N, D) at index (E,), as (E, D).
 
-    The gradient of index_select is the cheaper one, but the compiler of torch 2.9 stumbles over it.
+    index_select has the cheaper gradient, but the compiler of torch 2.9 fails on it.
     """
     return values[index] if torch.compiler.is_compiling() else values.index_select(0, index)

@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 
 class BesselBasis(nn.Module):
-    """Expand lengths in sqrt(2 / r_max) sin(n pi r / r_max) / r, n = 1 ... count.
+    """Expand lengths in the functions sqrt(2 / r_max) sin(n pi r / r_max) / r, n = 1 ... count.
 
     Source: Gasteiger, Groß, Günnemann, Directional Message Passing, ICLR 2020, equation 7.
-    The three buffers carry the names of the official state dict.
+    The three buffers have the names of the official state dict.
     """
 
     bessel_weights: Tensor
@@ -27,15 +27,15 @@ class BesselBasis(nn.Module):
         self.register_buffer("prefactor", torch.tensor(math.sqrt(2.0 / cutoff_angstrom), dtype=torch.float64))
 
     def forward(self, lengths: Tensor) -> Tensor:
-        """lengths: (E,) [Å], none zero; returns (E, count)."""
+        """Return the functions (E, count) of lengths (E,) [Å], which must not be zero."""
         lengths = lengths[:, None]
         return self.prefactor * torch.sin(self.bessel_weights * lengths) / lengths  # (E, count)
 
 
 def evaluate_envelope(ratio: Tensor, power: int) -> Tensor:
-    """Envelope of r / r_max with vanishing first and second derivative at 1; exactly zero from there on.
+    """Return the envelope of r / r_max: first and second derivative vanish at 1, and it is exactly zero from 1 on.
 
-    ratio: any shape; returns the same shape. Network edges use power 4, the pair repulsion power 6.
+    ratio: any shape; returns the same shape. Network edges use power 4, the pair repulsion uses power 6.
     Source: Gasteiger, Groß, Günnemann, Directional Message Passing, ICLR 2020, equation 8.
     """
     p = float(power)

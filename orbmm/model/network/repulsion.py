@@ -1,4 +1,4 @@
-"""Ziegler-Biersack-Littmark repulsion between close nuclei, cut off at the sum of covalent radii."""
+"""Ziegler-Biersack-Littmark (ZBL) repulsion between close nuclei, cut off at the sum of covalent radii."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ ENVELOPE_POWER = 6
 
 @cache
 def read_covalent_radii() -> tuple[float, ...]:
-    """Covalent radii [Å] by atomic number, from Cordero et al., Dalton Trans. 2832 (2008); see the table's note."""
+    """Return covalent radii [Å] by atomic number, from Cordero et al., Dalton Trans. 2832 (2008); see the table's note."""
     table = tomllib.loads(files("orbmm.model.network").joinpath("covalent_radii.toml").read_text())
     return tuple(table["radii_angstrom"])
 
 
 class PairRepulsion(nn.Module):
-    """Energy of every edge; forces and stress follow from its derivative with respect to the edge vectors."""
+    """Compute the energy of every edge; forces and stress follow from its gradient with respect to the edge vectors."""
 
     weights: Tensor
     exponents: Tensor
@@ -46,42 +46,44 @@ class PairRepulsion(nn.Module):
         self.register_buffer("radii", torch.tensor(read_covalent_radii(), dtype=torch.float64), persistent=False)
 
     def forward(self, graph: AtomGraph, vectors: Tensor) -> Tensor:
-        """vectors: (E, 3) [Å]; returns the energy of each system, (B,) [eV], summed or averaged over its atoms."""
+        """Return the energy of each system (B,) [eV], summed or averaged over its atoms. vectors: (E, 3) [Å]."""
         return self.sum_or_mean(graph, self.edge_energies(graph, vectors))
 
     def take_close_edges(self, graph: AtomGraph) -> AtomGraph:
-        """The graph with only those edges, bonds and little more, whose energy is not exactly zero."""
+        """Return the graph with only the edges whose energy is not exactly zero: bonds and little more."""
         lengths = torch.linalg.vector_norm(graph.vectors, dim=-1)  # (E,)
         return graph.take_edges((lengths < self._sum_radii(graph)).nonzero().squeeze(1))
 
-    def energy_and_slope(self, graph: AtomGraph) -> tuple[Tensor, Tensor]:
-        """The energy of each system (B,) [eV], and the derivative of their sum by every edge vector (E, 3) [eV/Å]."""
+    def energy_and_gradient(self, graph: AtomGraph) -> tuple[Tensor, Tensor]:
+        """Return the energy of each system (B,) [eV], and the gradient (E, 3) [eV/Å] of their sum by the edge vectors."""
 
         def repel(vectors: Tensor) -> tuple[Tensor, Tensor]:
             energies = self(graph, vectors)  # (B,)
             return energies.sum(), energies
 
-        slope, energies = differentiate(repel, graph.vectors)
-        return energies, slope
+        gradient, energies = differentiate(repel, graph.vectors)
+        return energies, gradient
 
-    def energy_and_pair_slope(self, graph: AtomGraph) -> tuple[Tensor, Tensor]:
-        """The same, but with the derivative of the sum over all pairs even where the energy is a mean over atoms: direct
-        models add the forces of the pairs."""
+    def energy_and_pair_gradient(self, graph: AtomGraph) -> tuple[Tensor, Tensor]:
+        """Return the energy of each system (B,) [eV], and the gradient (E, 3) [eV/Å] of the sum over all pairs.
+
+        The gradient is that of the sum even where the energy is a mean over atoms: direct models add the pair forces.
+        """
 
         def repel(vectors: Tensor) -> tuple[Tensor, Tensor]:
             edges = self.edge_energies(graph, vectors)  # (E,)
             return edges.sum(), edges
 
-        slope, edges = differentiate(repel, graph.vectors)
-        return self.sum_or_mean(graph, edges), slope
+        gradient, edges = differentiate(repel, graph.vectors)
+        return self.sum_or_mean(graph, edges), gradient
 
     def sum_or_mean(self, graph: AtomGraph, edge_energies: Tensor) -> Tensor:
-        """Edge energies (E,) to the energy of each system (B,), as the model's oddity has it."""
+        """Sum or average edge energies (E,) to the energy of each system (B,), as zbl_aggregation says."""
         atoms = graph.sum_senders(edge_energies)  # (N,)
         return graph.sum_atoms(atoms) if self.aggregation == "sum" else graph.mean_atoms(atoms)
 
     def edge_energies(self, graph: AtomGraph, vectors: Tensor) -> Tensor:
-        """Half the pair energy for each directed edge, (E,) [eV]."""
+        """Return half the pair energy for each directed edge, (E,) [eV]. vectors: (E, 3) [Å]."""
         senders, receivers = self._shift_numbers(graph)
         lengths = torch.linalg.vector_norm(vectors, dim=-1)  # (E,)
         charges_s, charges_r = senders.to(lengths.dtype), receivers.to(lengths.dtype)
@@ -91,11 +93,11 @@ class PairRepulsion(nn.Module):
         return 0.5 * coulomb * decay * evaluate_envelope(lengths / self._sum_radii(graph), ENVELOPE_POWER)
 
     def _sum_radii(self, graph: AtomGraph) -> Tensor:
-        """Where the repulsion of each edge ends, (E,) [Å]."""
+        """Return the distance where the repulsion of each edge ends, (E,) [Å]."""
         senders, receivers = self._shift_numbers(graph)
         return self.radii[senders] + self.radii[receivers]
 
     def _shift_numbers(self, graph: AtomGraph) -> tuple[Tensor, Tensor]:
-        """Atomic numbers of senders and receivers as the published weights take them, (E,) each."""
+        """Return the atomic numbers of senders and receivers, (E,) each, shifted as the published weights expect."""
         numbers = graph.atomic_numbers + self.number_offset  # (N,)
         return numbers[graph.senders], numbers[graph.receivers]

@@ -142,7 +142,7 @@ def test_no_tensor_of_all_edges_is_wider_than_their_features(name: str) -> None:
     assert watch.width == architecture.mlp_hidden_dim
 
 
-def test_energy_alone_takes_no_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_energy_alone_runs_no_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     potential, structure = make_random_potential("orb-mini-conservative-inf-xtb"), MAKERS["molecule"]()
     composition = potential.compose(structure.atomic_numbers)
     positions = torch.from_numpy(structure.positions)

@@ -91,7 +91,7 @@ def test_the_covalent_radii_are_those_of_ase() -> None:
     np.testing.assert_array_equal(read_covalent_radii(), data.covalent_radii)
 
 
-def test_forces_of_a_direct_model_gain_the_exact_slope_of_the_repulsion() -> None:
+def test_forces_of_a_direct_model_gain_the_exact_gradient_of_the_repulsion() -> None:
     """Two direct models that differ in nothing but the repulsion: their forces differ by its central differences."""
     structure = MAKERS["molecule"]()
     ones, zeros = (

@@ -1,1 +1,1 @@
-"""The few steps of a layer that a GPU does better in one kernel, each with its twin in plain PyTorch."""
+"""The steps of a layer that can be one GPU kernel, each in Triton and in plain PyTorch."""

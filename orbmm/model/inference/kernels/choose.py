@@ -1,4 +1,4 @@
-"""Which kernels carry out the network."""
+"""Choose the kernels that compute the network."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from orbmm.settings.model import KERNELS
 
 
 def choose_kernels(name: str, device: torch.device) -> Kernels:
-    """The kernels of that name; "auto" takes PyTorch's own everywhere: no GPU has been measured yet.
+    """Return the kernels of this name; "auto" is PyTorch everywhere, as no GPU has been measured yet.
 
-    Triton is imported only when it is asked for. Raises ModelError for an unknown name and for Triton on a CPU, unless
-    TRITON_INTERPRET=1 says that its interpreter shall run it (for tests); MissingDependency where it is not installed.
+    Triton is imported only when it is requested. Raises ModelError for an unknown name and for Triton on a CPU, unless
+    TRITON_INTERPRET=1 selects its interpreter (for tests); raises MissingDependency if Triton is not installed.
     """
     if name not in KERNELS:
         raise ModelError(f"unknown kernels '{name}': {name_nearest(name, KERNELS)}")

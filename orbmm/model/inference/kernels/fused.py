@@ -1,4 +1,4 @@
-"""The steps as Triton kernels; imported only where they are asked for."""
+"""The steps as Triton kernels; imported only when they are requested."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orbmm.model.inference.workspace import Workspace
 
 
 class TritonKernels:
-    """See Kernels. float16 and bfloat16 values are summed in float32; float64 stays float64."""
+    """See Kernels. float16 and bfloat16 values are summed in float32, float64 values in float64."""
 
     def gather_add_silu(
         self, first: Tensor, parts: tuple[Tensor, Tensor], block: EdgeBlock, space: Workspace, active: Tensor | None
@@ -20,14 +20,14 @@ class TritonKernels:
     def add_sums(self, totals: Tensor, values: Tensor, grouping: Grouping, weights: Tensor | None = None) -> None:
         gated_sum.launch_sums(totals, values.contiguous(), grouping, weights)
 
-    def pull_back_sums(
-        self, slopes: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, by_edges: Tensor
+    def backward_sums(
+        self, gradients: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, grad_edges: Tensor
     ) -> tuple[Tensor, Tensor]:
-        received, sent = (slope.contiguous() for slope in slopes)  # they are cut from one array, (N, 3 D)
-        return gated_sum.launch_pull_back((received, sent), message, gates.contiguous(), block, by_edges)
+        received, sent = (gradient.contiguous() for gradient in gradients)  # both are slices of one array, (N, 3 D)
+        return gated_sum.launch_backward((received, sent), message, gates.contiguous(), block, grad_edges)
 
     def normalize(self, output: Tensor, scale: Tensor) -> Tensor:
         return rms_norm.launch(output.contiguous(), scale)
 
-    def pull_back_norm(self, slope: Tensor, output: Tensor, scale: Tensor) -> Tensor:
-        return rms_norm.launch_pull_back(slope.contiguous(), output.contiguous(), scale)
+    def backward_norm(self, gradient: Tensor, output: Tensor, scale: Tensor) -> Tensor:
+        return rms_norm.launch_backward(gradient.contiguous(), output.contiguous(), scale)

@@ -1,4 +1,4 @@
-"""Sums over the edges of each atom, gates multiplied on the way, and their way back; one program for each atom, no atomics."""
+"""Gated segment sums over the edges of each atom, and their backward pass; one program per atom, no atomic adds."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def launch_sums(totals: Tensor, values: Tensor, grouping: Grouping, weights: Ten
     _sum_kernel[(segments, triton.cdiv(width, columns))](totals, values, gates, *where, *sizes)
 
 
-def launch_pull_back(
-    slopes: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, by_edges: Tensor
+def launch_backward(
+    gradients: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, grad_edges: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """See Kernels.pull_back_sums; all rows contiguous."""
+    """See Kernels.backward_sums; all rows must be contiguous."""
     edges, width = message.shape
-    by_message, by_gates = message.new_empty(edges, width), gates.new_empty(edges, 2)
+    grad_message, grad_gates = message.new_empty(edges, width), gates.new_empty(edges, 2)
     if edges:
         columns = triton.next_power_of_2(width)
-        given = (*slopes, message, gates, block.receivers, block.senders, by_edges)
-        _pull_back_kernel[(edges,)](*given, by_message, by_gates, width, columns, accumulate_in(message))
-    return by_message, by_gates
+        given = (*gradients, message, gates, block.receivers, block.senders, grad_edges)
+        _backward_kernel[(edges,)](*given, grad_message, grad_gates, width, columns, accumulate_in(message))
+    return grad_message, grad_gates
 
 
 @triton.jit
@@ -57,34 +57,36 @@ def _sum_kernel(
     inside = column < width
     begin, end = tl.load(starts + segment), tl.load(starts + segment + 1)
     total = tl.zeros((COLUMNS,), dtype=REAL)
-    row = begin  # range() over what was loaded is beyond the interpreter
+    row = begin  # the interpreter of Triton has no range() over loaded values
     while row < end:
-        places = row + tl.arange(0, ROWS)
-        present = places < end
-        edge = tl.load(order + places, mask=present, other=0)  # (ROWS,)
+        slots = row + tl.arange(0, ROWS)
+        present = slots < end
+        edge = tl.load(order + slots, mask=present, other=0)  # (ROWS,)
         mask = present[:, None] & inside[None, :]
         tile = tl.load(values + edge[:, None] * width + column[None, :], mask=mask, other=0.0).to(REAL)
         if WEIGHTED:
             tile *= tl.load(weights + edge * weight_stride, mask=present, other=0.0).to(REAL)[:, None]
         total += tl.sum(tile, axis=0)
         row += ROWS
-    target = totals + tl.load(atoms + segment) * width + column  # each atom in one segment: nothing collides
+    target = (
+        totals + tl.load(atoms + segment) * width + column
+    )  # each atom in one segment: no two programs write the same row
     tl.store(
         target, (tl.load(target, mask=inside, other=0.0).to(REAL) + total).to(totals.dtype.element_ty), mask=inside
     )
 
 
 @triton.jit
-def _pull_back_kernel(
-    by_received: tl.tensor,
-    by_sent: tl.tensor,
+def _backward_kernel(
+    grad_received: tl.tensor,
+    grad_sent: tl.tensor,
     message: tl.tensor,
     gates: tl.tensor,
     receivers: tl.tensor,
     senders: tl.tensor,
-    by_edges: tl.tensor,
-    by_message: tl.tensor,
-    by_gates: tl.tensor,
+    grad_edges: tl.tensor,
+    grad_message: tl.tensor,
+    grad_gates: tl.tensor,
     width: tl.tensor,
     COLUMNS: tl.constexpr,
     REAL: tl.constexpr,
@@ -92,12 +94,12 @@ def _pull_back_kernel(
     edge = tl.program_id(0).to(tl.int64)
     column = tl.arange(0, COLUMNS)
     inside = column < width
-    place = edge * width + column
-    told = tl.load(message + place, mask=inside, other=0.0).to(REAL)
-    at_receiver = tl.load(by_received + tl.load(receivers + edge) * width + column, mask=inside, other=0.0).to(REAL)
-    at_sender = tl.load(by_sent + tl.load(senders + edge) * width + column, mask=inside, other=0.0).to(REAL)
+    offset = edge * width + column
+    message_row = tl.load(message + offset, mask=inside, other=0.0).to(REAL)
+    at_receiver = tl.load(grad_received + tl.load(receivers + edge) * width + column, mask=inside, other=0.0).to(REAL)
+    at_sender = tl.load(grad_sent + tl.load(senders + edge) * width + column, mask=inside, other=0.0).to(REAL)
     receive, send = tl.load(gates + 2 * edge).to(REAL), tl.load(gates + 2 * edge + 1).to(REAL)
-    slope = tl.load(by_edges + place, mask=inside, other=0.0).to(REAL) + at_receiver * receive + at_sender * send
-    tl.store(by_message + place, slope.to(by_message.dtype.element_ty), mask=inside)
-    tl.store(by_gates + 2 * edge, tl.sum(told * at_receiver, axis=0).to(by_gates.dtype.element_ty))
-    tl.store(by_gates + 2 * edge + 1, tl.sum(told * at_sender, axis=0).to(by_gates.dtype.element_ty))
+    gradient = tl.load(grad_edges + offset, mask=inside, other=0.0).to(REAL) + at_receiver * receive + at_sender * send
+    tl.store(grad_message + offset, gradient.to(grad_message.dtype.element_ty), mask=inside)
+    tl.store(grad_gates + 2 * edge, tl.sum(message_row * at_receiver, axis=0).to(grad_gates.dtype.element_ty))
+    tl.store(grad_gates + 2 * edge + 1, tl.sum(message_row * at_sender, axis=0).to(grad_gates.dtype.element_ty))

@@ -1,4 +1,4 @@
-"""first += senders' part + receivers' part, and its SiLU, in one pass over the hidden values of a block."""
+"""Compute first += part of the senders + part of the receivers, and SiLU, in one pass over a block."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def _kernel(
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     inside = column < width
     sender, receiver = tl.load(senders + edge), tl.load(receivers + edge)
-    place = edge * width + column
-    total = tl.load(first + place, mask=inside, other=0.0).to(REAL)
+    offset = edge * width + column
+    total = tl.load(first + offset, mask=inside, other=0.0).to(REAL)
     total += tl.load(for_senders + sender * width + column, mask=inside, other=0.0).to(REAL)
     total += tl.load(for_receivers + receiver * width + column, mask=inside, other=0.0).to(REAL)
     stored = total.to(first.dtype.element_ty)
     if KEEPS or not ACTIVATES:
-        tl.store(first + place, stored, mask=inside)
+        tl.store(first + offset, stored, mask=inside)
     if ACTIVATES:
-        rounded = stored.to(REAL)  # the way back starts from what is stored
-        tl.store(out + place, (rounded / (1.0 + tl.exp(-rounded))).to(out.dtype.element_ty), mask=inside)
+        rounded = stored.to(REAL)  # the backward pass starts from the stored, rounded value
+        tl.store(out + offset, (rounded / (1.0 + tl.exp(-rounded))).to(out.dtype.element_ty), mask=inside)

@@ -1,4 +1,4 @@
-"""The steps in plain PyTorch: what runs on a CPU, and what the kernels of a GPU are compared with."""
+"""The steps in plain PyTorch: used on a CPU, and as reference for the GPU kernels."""
 
 from __future__ import annotations
 
@@ -29,31 +29,33 @@ class PlainKernels:
         """See Kernels.add_sums."""
         grouping.add_to(totals, values, weights)
 
-    def pull_back_sums(
-        self, slopes: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, by_edges: Tensor
+    def backward_sums(
+        self, gradients: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, grad_edges: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """See Kernels.pull_back_sums."""
-        at_receivers = slopes[0].index_select(0, block.receivers)  # (C, D)
-        at_senders = slopes[1].index_select(0, block.senders)  # (C, D)
-        by_gates = torch.stack(
+        """See Kernels.backward_sums."""
+        at_receivers = gradients[0].index_select(0, block.receivers)  # (C, D)
+        at_senders = gradients[1].index_select(0, block.senders)  # (C, D)
+        grad_gates = torch.stack(
             [(message * at_receivers).sum(dim=1), (message * at_senders).sum(dim=1)], dim=1
         )  # (C, 2)
-        by_message = torch.addcmul(by_edges, at_receivers, gates[:, :1]).addcmul_(at_senders, gates[:, 1:])  # (C, D)
-        return by_message, by_gates
+        grad_message = torch.addcmul(grad_edges, at_receivers, gates[:, :1]).addcmul_(
+            at_senders, gates[:, 1:]
+        )  # (C, D)
+        return grad_message, grad_gates
 
     def normalize(self, output: Tensor, scale: Tensor) -> Tensor:
         """See Kernels.normalize."""
         return output * _invert_size(output) * scale  # (C, D)
 
-    def pull_back_norm(self, slope: Tensor, output: Tensor, scale: Tensor) -> Tensor:
-        """See Kernels.pull_back_norm."""
+    def backward_norm(self, gradient: Tensor, output: Tensor, scale: Tensor) -> Tensor:
+        """See Kernels.backward_norm."""
         inverse = _invert_size(output)  # (C, 1)
-        scaled = slope * scale  # (C, D)
+        scaled = gradient * scale  # (C, D)
         along = (scaled * output).mean(dim=1, keepdim=True) * inverse.square()  # (C, 1)
         return torch.addcmul(scaled, output, along, value=-1.0).mul_(inverse)
 
 
 def _invert_size(output: Tensor) -> Tensor:
-    """One over the root mean square of each row, (C, 1), as torch.nn.RMSNorm takes it."""
+    """Return one over the root mean square of each row, (C, 1), with the epsilon of torch.nn.RMSNorm."""
     squares = torch.linalg.vector_norm(output, dim=1, keepdim=True).square() / output.shape[1]  # (C, 1)
     return torch.rsqrt(squares + torch.finfo(output.dtype).eps)

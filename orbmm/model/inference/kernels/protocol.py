@@ -1,4 +1,4 @@
-"""What a set of kernels gives: the steps of a layer that wait for memory, not for arithmetic."""
+"""The interface of a set of kernels: the steps of a layer that are limited by memory, not by arithmetic."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
 
 
 class Kernels(Protocol):
-    """The steps, on a block of C edges between N atoms; the same input gives the same numbers, to the last bit."""
+    """The steps on a block of C edges between N atoms; the same input always gives the same bits."""
 
     def gather_add_silu(
         self, first: Tensor, parts: tuple[Tensor, Tensor], block: EdgeBlock, space: Workspace, active: Tensor | None
     ) -> None:
-        """Add to the first hidden values (C, H) what their senders and receivers contribute; then their SiLU.
+        """Add the parts of senders and receivers to the first hidden values (C, H), then apply SiLU.
 
         parts: (N, H) each, of senders and receivers
-        active: (C, H), where the SiLU goes; `first` itself to overwrite it, None for no SiLU
+        active: (C, H), receives SiLU; `first` itself to overwrite it, None for no SiLU
         """
 
     def add_sums(self, totals: Tensor, values: Tensor, grouping: Grouping, weights: Tensor | None = None) -> None:
         """Add the rows of values (C, W), each times its weight (C,), to the rows of totals (N, W) of their atoms."""
 
-    def pull_back_sums(
-        self, slopes: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, by_edges: Tensor
+    def backward_sums(
+        self, gradients: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, grad_edges: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The derivative of the two gated sums by messages (C, D), by_edges (C, D) added, and by gates (C, 2).
+        """Return the gradients of the two gated sums by messages (C, D), plus grad_edges, and by gates (C, 2).
 
-        slopes: (N, D) each, by what atoms received and sent; message: (C, D); gates: (C, 2)
+        gradients: (N, D) each, by the received and sent sums; message, grad_edges: (C, D); gates: (C, 2)
         """
 
     def normalize(self, output: Tensor, scale: Tensor) -> Tensor:
         """Scale rows (C, D) to unit root mean square, times the learned weight (D,)."""
 
-    def pull_back_norm(self, slope: Tensor, output: Tensor, scale: Tensor) -> Tensor:
-        """The derivative of `normalize` by output (C, D), from that by its result (C, D)."""
+    def backward_norm(self, gradient: Tensor, output: Tensor, scale: Tensor) -> Tensor:
+        """Return the gradient of `normalize` by output (C, D). gradient: (C, D), by its result."""
 
 
 def accumulate_in(values: Tensor) -> tl.dtype:

@@ -1,4 +1,4 @@
-"""Rows scaled to unit root mean square, and the way back: one program for each row."""
+"""Scale rows to unit root mean square, and the backward pass; one program per row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orbmm.model.inference.kernels.protocol import accumulate_in
 
 
 def launch(output: Tensor, scale: Tensor) -> Tensor:
-    """output (C, D), contiguous, over the root mean square of its row, times scale (D,)."""
+    """Return output (C, D), contiguous, divided by the root mean square of each row, times scale (D,)."""
     result = torch.empty_like(output)
     rows = len(output)
     if rows:
@@ -19,17 +19,17 @@ def launch(output: Tensor, scale: Tensor) -> Tensor:
     return result
 
 
-def launch_pull_back(slope: Tensor, output: Tensor, scale: Tensor) -> Tensor:
-    """The derivative by output (C, D), from that by its normalised rows (C, D)."""
+def launch_backward(gradient: Tensor, output: Tensor, scale: Tensor) -> Tensor:
+    """Return the gradient by output (C, D). gradient: (C, D), by the normalised rows."""
     result = torch.empty_like(output)
     rows = len(output)
     if rows:
-        _pull_back_kernel[(rows,)](slope, output, scale, result, *_list_sizes(output))
+        _backward_kernel[(rows,)](gradient, output, scale, result, *_list_sizes(output))
     return result
 
 
 def _list_sizes(output: Tensor) -> tuple[int, float, int, tl.dtype]:
-    """What both kernels are told of the rows: width, what keeps zero from dividing, columns, and the type of the sums."""
+    """Return the kernel arguments: width, epsilon, block width, accumulation type."""
     width = output.shape[1]
     return width, torch.finfo(output.dtype).eps, triton.next_power_of_2(width), accumulate_in(output)
 
@@ -51,16 +51,16 @@ def _kernel(
 ) -> None:
     column = tl.arange(0, COLUMNS)
     inside = column < width
-    place = tl.program_id(0).to(tl.int64) * width + column
-    row = tl.load(output + place, mask=inside, other=0.0).to(REAL)
+    offset = tl.program_id(0).to(tl.int64) * width + column
+    row = tl.load(output + offset, mask=inside, other=0.0).to(REAL)
     inverse = _invert_size(row, width, epsilon)
     scaled = row * inverse * tl.load(scale + column, mask=inside, other=0.0).to(REAL)
-    tl.store(result + place, scaled.to(result.dtype.element_ty), mask=inside)
+    tl.store(result + offset, scaled.to(result.dtype.element_ty), mask=inside)
 
 
 @triton.jit
-def _pull_back_kernel(
-    slope: tl.tensor,
+def _backward_kernel(
+    gradient: tl.tensor,
     output: tl.tensor,
     scale: tl.tensor,
     result: tl.tensor,
@@ -71,10 +71,10 @@ def _pull_back_kernel(
 ) -> None:
     column = tl.arange(0, COLUMNS)
     inside = column < width
-    place = tl.program_id(0).to(tl.int64) * width + column
-    row = tl.load(output + place, mask=inside, other=0.0).to(REAL)
+    offset = tl.program_id(0).to(tl.int64) * width + column
+    row = tl.load(output + offset, mask=inside, other=0.0).to(REAL)
     inverse = _invert_size(row, width, epsilon)
-    scaled = tl.load(slope + place, mask=inside, other=0.0).to(REAL)
+    scaled = tl.load(gradient + offset, mask=inside, other=0.0).to(REAL)
     scaled *= tl.load(scale + column, mask=inside, other=0.0).to(REAL)
     along = tl.sum(scaled * row, axis=0) / width * inverse * inverse
-    tl.store(result + place, ((scaled - row * along) * inverse).to(result.dtype.element_ty), mask=inside)
+    tl.store(result + offset, ((scaled - row * along) * inverse).to(result.dtype.element_ty), mask=inside)

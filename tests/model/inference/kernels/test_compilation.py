@@ -44,7 +44,7 @@ def describe(name: str, real: str):  # type: ignore[no-untyped-def]
             [real, real, real, index, index, index, "i32", "i32"],
             {"WEIGHTED": True, "ROWS": gated_sum.ROWS, **fixed},
         ),
-        "gated_sum back": (gated_sum._pull_back_kernel, [real] * 4 + [index] * 2 + [real] * 3 + ["i32"], fixed),
+        "gated_sum back": (gated_sum._backward_kernel, [real] * 4 + [index] * 2 + [real] * 3 + ["i32"], fixed),
         "rms_norm": (rms_norm._kernel, [real, real, real, "i32", "fp32"], fixed),
-        "rms_norm back": (rms_norm._pull_back_kernel, [real] * 4 + ["i32", "fp32"], fixed),
+        "rms_norm back": (rms_norm._backward_kernel, [real] * 4 + ["i32", "fp32"], fixed),
     }[name]

@@ -100,21 +100,21 @@ def test_gated_sum(fused: Kernels, device: torch.device, edges: int, weighted: b
 @pytest.mark.parametrize("edges", EDGES)
 def test_the_way_back_through_gated_sums(fused: Kernels, device: torch.device, edges: int, dtype: torch.dtype) -> None:
     block = make_block(edges, device)
-    slopes = draw(device, ATOMS, 3 * WIDTH, dtype=dtype).split(WIDTH, dim=1)[1:]
-    message, by_edges = (draw(device, edges, WIDTH, dtype=dtype, seed=seed) for seed in (3, 4))
-    given = (slopes, message, draw(device, edges, 2, dtype=dtype), block, by_edges)
-    for got, expected in zip(fused.pull_back_sums(*given), PlainKernels().pull_back_sums(*given), strict=True):
+    gradients = draw(device, ATOMS, 3 * WIDTH, dtype=dtype).split(WIDTH, dim=1)[1:]
+    message, grad_edges = (draw(device, edges, WIDTH, dtype=dtype, seed=seed) for seed in (3, 4))
+    given = (gradients, message, draw(device, edges, 2, dtype=dtype), block, grad_edges)
+    for got, expected in zip(fused.backward_sums(*given), PlainKernels().backward_sums(*given), strict=True):
         assert_close(got, expected)
 
 
 @pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
 @pytest.mark.parametrize("edges", EDGES)
 def test_rms_norm_and_its_way_back(fused: Kernels, device: torch.device, edges: int, dtype: torch.dtype) -> None:
-    output, slope = (draw(device, edges, WIDTH, dtype=dtype, seed=seed) for seed in (5, 6))
+    output, gradient = (draw(device, edges, WIDTH, dtype=dtype, seed=seed) for seed in (5, 6))
     scale = draw(device, WIDTH, dtype=dtype)
     plain = PlainKernels()
     assert_close(fused.normalize(output, scale), plain.normalize(output, scale))
-    assert_close(fused.pull_back_norm(slope, output, scale), plain.pull_back_norm(slope, output, scale))
+    assert_close(fused.backward_norm(gradient, output, scale), plain.backward_norm(gradient, output, scale))
 
 
 @pytest.mark.parametrize("mode", ["fast", "lean"])
