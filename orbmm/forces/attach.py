@@ -20,7 +20,6 @@ from orbmm.forces.python_force import create_python_force
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
 from orbmm.model.inference.execution import Execution
-from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import check_execution
 from orbmm.model.precision import find_device, find_precision
 from orbmm.settings.model import ModelSettings
@@ -67,8 +66,7 @@ def describe_force(
     numbers = read_atomic_numbers(topology, chosen)
     compose(record, numbers, torch.device("cpu"), model.charge, model.multiplicity)
     device = find_device(model.device)  # what is absent is refused here, before anything is downloaded
-    memory = MemoryUse(model.edges_per_block, model.memory)
-    execution = Execution(memory, model.kernels, bool(model.compile), model.cuda_graphs, model.search)
+    execution = Execution.from_settings(model)
     check_execution(execution, find_precision(model.precision), device)
     if model.cuda_graphs and record.kind == "direct" and record.oddities.removes_net_torque and not periodic:
         raise ModelError(f"{record.name} without a box cannot be recorded: remove cuda_graphs")
@@ -82,12 +80,7 @@ def describe_force(
         periodic=periodic,
         charge=model.charge,
         multiplicity=model.multiplicity,
-        compile=bool(model.compile),
-        memory=model.memory,
-        edges_per_block=model.edges_per_block,
-        kernels=model.kernels,
-        cuda_graphs=model.cuda_graphs,
-        search=model.search,
+        execution=execution,
     )
 
 

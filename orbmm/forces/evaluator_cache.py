@@ -13,7 +13,6 @@ from orbmm.checkpoints.store import find_by_hash, locate_weights, state_of_weigh
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator import Evaluator
 from orbmm.model.inference.execution import Execution
-from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
 from orbmm.model.precision import find_device
@@ -46,10 +45,8 @@ def count_networks() -> int:
 def _build_evaluator(text: str, positions_device: str) -> Evaluator:
     description = ForceDescription.from_json(text)
     device = _choose_device(description.device, positions_device)
-    memory = MemoryUse(description.edges_per_block, description.memory)
-    execution = Execution(memory, description.kernels, description.compile, description.cuda_graphs, description.search)
     weights = (description.model, description.weights_sha256)
-    return Evaluator(_load_potential(*weights, device, description.precision, execution), description)
+    return Evaluator(_load_potential(*weights, device, description.precision, description.execution), description)
 
 
 def _choose_device(wanted: str, positions_device: str) -> str:

@@ -6,6 +6,7 @@ before openmm-ml itself, so the classes do not inherit from openmm-ml's.
 
 from __future__ import annotations
 
+import dataclasses
 import numbers
 import os
 from collections.abc import Iterable, Mapping
@@ -13,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orbmm.errors import ModelError, name_nearest
+from orbmm.settings.model import ModelSettings
 
 if TYPE_CHECKING:
     from openmm import System, app
 
-CREATE_SYSTEM_OPTIONS = (
-    "device", "precision", "force", "compile", "memory", "edges_per_block", "kernels", "cuda_graphs", "search",
-    "charge", "multiplicity"
-)  # fmt: skip
-"""What createSystem and createMixedSystem take of ours; `weights` belongs to MLPotential itself."""
+CREATE_SYSTEM_OPTIONS = tuple(
+    field.name for field in dataclasses.fields(ModelSettings) if field.name not in ("name", "weights")
+)
+"""The keywords of createSystem and createMixedSystem; name and weights are given to MLPotential itself."""
 
 _EMBEDDING_OPTIONS = ("linkAtomDistances",)
 """What openmm-ml's mechanical embedding reads and then hands on to us as well."""
@@ -64,7 +65,6 @@ class OrbPotential:
         attach_force raises.
         """
         from orbmm.forces.attach import attach_force
-        from orbmm.settings.model import ModelSettings
 
         model = ModelSettings(name=self.name, weights=self.weights, **read_options(args))
         attach_force(system, topology, model, atoms, forceGroup)

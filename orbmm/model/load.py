@@ -54,7 +54,7 @@ def load_model(
     check_execution(execution, arithmetic, place)
     file = locate_weights(record, None if weights is None else Path(weights))
     network = assemble_network(record, read_state_dict(file.path)).to(place, arithmetic.dtype)
-    engine = Engine(network, arithmetic, execution.memory, place, execution.kernels)
+    engine = Engine(network, arithmetic, execution.memory_use, place, execution.kernels)
     predictor = Replay(engine, record.architecture.cutoff_angstrom, place) if execution.cuda_graphs else engine
     potential = Potential(record, network, file.sha256, place, arithmetic, execution.search, predictor)
     return compile_network(potential) if execution.compile else potential

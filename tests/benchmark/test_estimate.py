@@ -98,7 +98,7 @@ def test_the_second_box_is_large_where_that_is_quick(
     )
     calibrate(dataclasses.replace(WAY, edges_per_block=512), "cpu", 1)
     assert sizes == atoms
-    assert [job.edges_per_block for job in asked] == [512, 512]
+    assert [job.execution.edges_per_block for job in asked] == [512, 512]
 
 
 def test_a_run_that_would_be_compiled_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:

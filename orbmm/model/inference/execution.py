@@ -1,33 +1,48 @@
-"""How a network is carried out, beside its precision: what it costs, not what it gives."""
+"""How a network is computed, besides its precision: the choices that change its cost but not its results."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 
 from orbmm.errors import ModelError
 from orbmm.model.inference.memory import MemoryUse
+from orbmm.settings.model import ModelSettings
 
 
 @dataclass(frozen=True)
 class Execution:
-    """Time against memory, and whose code does the work; results differ by rounding at most.
+    """Memory, kernels, compilation, recording and neighbour search; results differ by rounding at most.
 
-    memory: how memory is traded for time
-    kernels: "auto", "torch" or "triton"; see orbmm.model.inference.kernels.choose
-    compile: translate the network to machine code at its first evaluation; see orbmm.model.compiled
+    Each field has the name and the values of a field of ModelSettings.
+    memory, edges_per_block: see orbmm.model.inference.memory.MemoryUse
+    kernels: see orbmm.model.inference.kernels.choose
+    compile: compile the network at its first evaluation; see orbmm.model.compiled
     cuda_graphs: record the work of a GPU once and repeat it; see orbmm.model.inference.replay
-    search: how neighbours are searched, with the same result; see orbmm.graph.search.choose
+    search: the neighbour search, which does not change the edges; see orbmm.graph.search.choose
     Raises ModelError for choices that exclude each other.
     """
 
-    memory: MemoryUse = field(default_factory=MemoryUse)
+    memory: str = "auto"
+    edges_per_block: int | None = None
     kernels: str = "auto"
     compile: bool = False
     cuda_graphs: bool = False
     search: str = "auto"
 
+    @classmethod
+    def from_settings(cls, model: ModelSettings) -> Execution:
+        """Return what the settings say; compile = None, which means undecided, becomes False."""
+        values = {field.name: getattr(model, field.name) for field in dataclasses.fields(cls)}
+        return cls(**{**values, "compile": bool(model.compile)})
+
+    @property
+    def memory_use(self) -> MemoryUse:
+        """Return the two settings of memory as the engine takes them."""
+        return MemoryUse(self.edges_per_block, self.memory)
+
     def __post_init__(self) -> None:
-        if self.compile and self.memory != MemoryUse():
+        if self.compile and self.memory_use != MemoryUse():
             raise ModelError(
                 "a compiled network works on all edges at once: choose compile, or memory and edges_per_block, but not both"
             )
