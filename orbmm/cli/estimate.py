@@ -111,11 +111,11 @@ def _name_settings(one: Estimate, *, in_blocks: bool = False) -> str:
 
 def describe_compiling(model: ModelSettings, atoms: int, steps: int) -> str | None:
     """What the figures leave out where a run of so many steps would be compiled; None where it would not."""
-    from orbmm.forces.settle import decide_compile
+    from orbmm.forces.resolve import resolve_compile
 
     if model.compile:
         return "figures and advice are for plain execution, and [model] says compile = true: take one or the other"
-    if not decide_compile(model, atoms, steps):
+    if not resolve_compile(model, atoms, steps):
         return None
     return (
         f"the figures are for plain execution; a run of {steps} steps would be compiled, "

@@ -17,7 +17,7 @@ _OUT_OF_MEMORY = (
 
 
 def read_sentence(error: Exception) -> str:
-    """Return the sentence that was raised inside a force, from the exception that OpenMM made of it (any force kind)."""
+    """Return the sentence that was raised inside a force of any kind, from the exception that OpenMM made of it."""
     text = str(error)
     found = _INSIDE_TORCHSCRIPT.search(text)
     return found["sentence"] if found else text

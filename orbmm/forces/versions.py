@@ -1,4 +1,4 @@
-"""The installed versions that force kinds depend on, and the pairs of them that are known to fail."""
+"""Read the installed versions, and find the pairs of them that are known to fail."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def read_versions() -> Versions:
 
 
 def find_bad_pairs(versions: Versions) -> tuple[str, ...]:
-    """One sentence for each pair of installed versions that is known to crash or to give wrong numbers."""
+    """Return one sentence for each pair of versions that is known to crash or to give wrong numbers."""
     return tuple(text for text in (find_torch_force_crash(versions), find_worker_thread(versions)) if text)
 
 
 def find_torch_force_crash(versions: Versions) -> str | None:
-    """The pair that ends the process when it reads a System with a TorchForce (OpenMM 8.6.0, 8.6.1: measured)."""
+    """Return a sentence on the pair that crashes on a System with a TorchForce (tested: OpenMM 8.6.0, 8.6.1)."""
     torchforce = versions.openmmtorch
     if torchforce is None or is_at_least(torchforce, 1, 6) or not is_at_least(versions.openmm, 8, 6):
         return None
@@ -52,7 +52,7 @@ def find_torch_force_crash(versions: Versions) -> str | None:
 
 
 def find_worker_thread(versions: Versions) -> str | None:
-    """The OpenMM that calls a PythonForce on a thread of its own on the CUDA platform (its pull request 5412)."""
+    """Return a sentence on the OpenMM that calls a PythonForce on a worker thread (its pull request 5412)."""
     if not is_at_least(versions.openmm, 8, 5) or is_at_least(versions.openmm, 8, 6):
         return None
     return (
@@ -62,6 +62,6 @@ def find_worker_thread(versions: Versions) -> str | None:
 
 
 def is_at_least(version: str | None, major: int, minor: int) -> bool:
-    """Whether a version is this one or newer; a pre-release counts as its release, an absent one as older."""
+    """Return True if a version is this one or newer; a pre-release counts as its release, None as older."""
     found = re.match(r"(\d+)\.(\d+)", version or "")
     return found is not None and (int(found[1]), int(found[2])) >= (major, minor)

@@ -22,7 +22,7 @@ from orbmm.model.precision import Precision, find_device, find_precision
 
 
 def check_execution(execution: Execution, precision: Precision, device: torch.device) -> None:
-    """Check, before anything is loaded, that this machine has the kernels, the search, a recording device and a compiler.
+    """Check, before anything is loaded, that this machine can use the chosen kernels, search, recording and compiler.
 
     Raises ModelError, GraphError, DeviceError or MissingDependency.
     """

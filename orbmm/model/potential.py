@@ -134,7 +134,7 @@ class Potential:
     def make_graph(
         self, composition: Composition, positions: Tensor, cell: Tensor | None, edges: EdgeList
     ) -> AtomGraph:
-        """Return the graph of one structure; vectors are computed in the float type of the positions, then rounded once.
+        """Return the graph of one structure; vectors are computed in the type of the positions, then rounded once.
 
         positions: (N, 3) [Å]; cell: (3, 3) [Å] or None
         """

@@ -18,8 +18,8 @@ class Precision:
 
     dtype: of geometry, node and edge features, normalisation, sums and heads
     allows_tf32: a GPU with TF32 may round the operands to its 10 bits
-    operands: the type to which the operands of the perceptrons' products are rounded, None for no rounding; products are
-        accumulated in float32
+    operands: the type to which the operands of the perceptrons' products are rounded, None for no rounding; products
+        are accumulated in float32
     """
 
     name: str
@@ -48,8 +48,8 @@ class Precision:
     def stored_operands(self, device: torch.device) -> torch.dtype:
         """Return the float type in which operands are stored.
 
-        CPUs multiply bfloat16 but not float16: there float16 operands are rounded and stored in float32, which gives the
-        same numbers at the speed of float32.
+        CPUs multiply bfloat16 but not float16: there float16 operands are rounded and stored in float32, which gives
+        the same numbers at the speed of float32.
         """
         if self.operands is None or (self.operands == torch.float16 and device.type == "cpu"):
             return self.dtype

@@ -56,10 +56,10 @@ class NetworkForces:
     """The network that the settings name. Imports wait until they are used, so that reading a run needs no torch."""
 
     def settle(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
-        """See orbmm.forces.settle."""
-        from orbmm.forces.settle import settle_model
+        """See orbmm.forces.resolve."""
+        from orbmm.forces.resolve import resolve_model
 
-        return settle_model(model, atoms, steps)
+        return resolve_model(model, atoms, steps)
 
     def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
         """The System of orbmm.forces."""

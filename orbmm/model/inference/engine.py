@@ -68,7 +68,7 @@ class Engine:
             return self._predict(graph, graph, blocks, outputs, keep)
 
     def asks_host(self, graph: AtomGraph) -> bool:
-        """Return True if the network needs a value on the host: removing the net torque without a cell inverts a matrix."""
+        """Return True if the network needs a value on the host, to remove the net torque of a system without a cell."""
         network = self._network
         return isinstance(network, DirectOrb) and network.oddities.removes_net_torque and graph.volumes is None
 

@@ -1,4 +1,4 @@
-"""How a network is computed, besides its precision: the choices that change its cost but not its results."""
+"""The choices that change the cost of a network but not its results."""
 
 from __future__ import annotations
 

@@ -56,14 +56,14 @@ class LayerPass:
         return nodes if condition is None or self._condition is None else nodes + self._condition(condition)
 
     def split_nodes(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what senders and receivers add to the first hidden values of their edges, bias included: (N, H) each."""
+        """Return the parts of senders and receivers in the first hidden values of their edges, with bias: (N, H) each."""
         operand = self.precision.round_operand(nodes)
         return torch.addmm(self.edge_mlp.first_bias, operand, self._for_senders), operand @ self._for_receivers
 
     def activate_edges(
         self, edges: Tensor, parts: tuple[Tensor, Tensor], block: EdgeBlock, space: Workspace, memory: FreshMemory
     ) -> tuple[Tensor, Tensor]:
-        """Return the first hidden values of a block before and after SiLU, (C, H) each; the former allocated in `memory`."""
+        """Return the first hidden values of a block before SiLU (allocated in `memory`) and after it, (C, H) each."""
         first = self.edge_mlp.start(edges, memory)
         active = space.take("active", len(first), first.shape[1], first.dtype)
         self.kernels.gather_add_silu(first, parts, block, space, active)

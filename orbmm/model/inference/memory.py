@@ -21,7 +21,7 @@ AUTO_SHARE_KEPT = 1 / 2  # of the free memory
 
 
 class Keep(Enum):
-    """Which activations of a perceptron are kept for the backward pass; the others are recomputed."""
+    """The activations of a perceptron that are kept for the backward pass; the others are recomputed."""
 
     NOTHING = "nothing"
     MOST = "all but the first hidden values"
@@ -30,7 +30,7 @@ class Keep(Enum):
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """How much memory a network may use to be faster; results change by rounding at most.
+    """The memory that a network may use to be faster; results change by rounding at most.
 
     edges_per_block: edges that are computed together, None for a number that suits the device; changes the rounding
     mode: for conservative models, whose backward pass needs the activations of the forward pass again:
@@ -48,7 +48,7 @@ class MemoryUse:
             raise ModelError(f"unknown memory mode '{self.mode}': {name_nearest(self.mode, MEMORY_MODES)}")
 
     def choose_block(self, architecture: Architecture, device: torch.device) -> int:
-        """Return the edges of a block: edges_per_block, or what fits the cache of a CPU or a share of a GPU's free memory."""
+        """Return the edges of a block: as set, or what fits the cache of a CPU or a share of a GPU's free memory."""
         if self.edges_per_block is not None:
             return self.edges_per_block
         if device.type == "cpu":

@@ -17,8 +17,8 @@ def evaluate_harmonics(directions: Tensor, max_degree: int) -> Tensor:
     """Evaluate all harmonics of degree <= max_degree on unit vectors.
 
     directions: (E, 3), unit vectors; returns (E, (max_degree + 1)^2). max_degree: 0 to 3
-    y is the polar axis. Within a degree the order is m = -l ... l, with x as the "sine" axis and z as the "cosine" axis.
-    The squares of one degree sum to 2l + 1 ("component" normalisation of e3nn).
+    y is the polar axis. Within a degree the order is m = -l ... l, with x as the "sine" axis and z as the "cosine"
+    axis. The squares of one degree sum to 2l + 1 ("component" normalisation of e3nn).
     """
     x, y, z = directions.unbind(dim=-1)
     degrees = (_degree_0, _degree_1, _degree_2, _degree_3)[: max_degree + 1]

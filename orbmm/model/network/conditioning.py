@@ -22,7 +22,7 @@ class WaveEmbedding(nn.Module):
 
 
 class ChargeSpinConditioner(nn.Module):
-    """Embed the charge in one half of a vector and the multiplicity in the other; multiplicity 0 means unknown, zeros."""
+    """Embed charge and multiplicity, each in half of a vector; multiplicity 0 means unknown and gives zeros."""
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()

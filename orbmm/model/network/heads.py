@@ -45,7 +45,7 @@ class ReferenceEnergy(nn.Module):
         self.linear.register_buffer("weight", torch.zeros(REFERENCE_ELEMENTS))
 
     def forward(self, graph: AtomGraph) -> Tensor:
-        """Sum over the atoms of each system, (B,) [eV]. In float64: totals reach 1e7 eV, where float32 steps are 1 eV."""
+        """Sum over the atoms of each system, (B,) [eV], in float64: at 1e7 eV the steps of float32 are 1 eV."""
         weight = self.linear.get_buffer("weight").to(torch.float64)
         return graph.sum_atoms(weight[graph.atomic_numbers])
 
@@ -62,8 +62,8 @@ class EnergyHead(nn.Module):
     def forward(self, nodes: Tensor, graph: AtomGraph) -> Tensor:
         """Return the energy (B,) [eV] in float64, without the reference energies. nodes: (N, D).
 
-        The last steps are in float64, because the value is multiplied by the number of atoms: in float32, rounding would
-        exceed the energy drift of a simulation.
+        The last steps are in float64, because the value is multiplied by the number of atoms: in float32, rounding
+        would exceed the energy drift of a simulation.
         """
         normalized = self.mlp(graph.mean_atoms(nodes)).squeeze(-1).to(torch.float64)  # (B,)
         per_atom = self.normalizer.denormalize(normalized)  # (B,)
@@ -84,7 +84,7 @@ class ForceHead(nn.Module):
 
 
 class StressHead(nn.Module):
-    """Predict the stress from the mean of the node features; diagonal and off-diagonal parts have separate statistics."""
+    """Predict the stress from the mean node features; diagonal and off-diagonal parts have separate statistics."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()

@@ -17,8 +17,8 @@ def remove_net_torque(forces: Tensor, graph: AtomGraph) -> Tensor:
     """Remove the net torque from forces (N, 3) [eV/Å] with the smallest possible change (least squares).
 
     The change of an atom at r from the centre is r x m, with one vector m per system. Its torque,
-    sum r x (r x m) = (sum r r^T - sum r^2 1) m, must cancel the net torque. If all atoms lie on a line, m along the line
-    is undetermined; the pseudo-inverse sets it to zero.
+    sum r x (r x m) = (sum r r^T - sum r^2 1) m, must cancel the net torque. If all atoms lie on a line, m along the
+    line is undetermined; the pseudo-inverse sets it to zero.
     """
     arms = graph.positions - graph.mean_atoms(graph.positions)[graph.system]  # (N, 3)
     torque = graph.sum_atoms(torch.linalg.cross(arms, forces))  # (B, 3)

@@ -2,8 +2,8 @@
 
 Source: Rhodes et al., Orb-v3: atomistic simulation at scale, arXiv 2504.06231, and the official state dict, whose keys
 are the attribute names here (gnn_stacks.0._edge_mlp.mlp.NN-0.weight and so on).
-A run does not execute this file: orbmm.model.inference computes the same function and its gradient by hand, with less work
-and memory. tests/model/inference/test_engine.py holds the two against each other.
+A run does not execute this file: orbmm.model.inference computes the same function and its gradient by hand, with less
+work and memory. tests/model/inference/test_engine.py holds the two against each other.
 """
 
 from __future__ import annotations

@@ -162,7 +162,8 @@ class ConservativeOrb(Orb):
     def compile_network(self) -> None:
         """See Orb.compile_network."""
         self._is_compiled = True
-        self._interaction_and_gradient = torch.compile(self._interaction_and_gradient, dynamic=True)  # type: ignore[method-assign]
+        compiled = torch.compile(self._interaction_and_gradient, dynamic=True)
+        self._interaction_and_gradient = compiled  # type: ignore[method-assign]
 
     def _interaction(self, graph: AtomGraph, vectors: Tensor) -> tuple[Tensor, Tensor]:
         nodes = self.model(graph, vectors)

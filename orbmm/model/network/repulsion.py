@@ -25,7 +25,7 @@ ENVELOPE_POWER = 6
 
 @cache
 def read_covalent_radii() -> tuple[float, ...]:
-    """Return covalent radii [Å] by atomic number, from Cordero et al., Dalton Trans. 2832 (2008); see the table's note."""
+    """Return covalent radii [Å] by atomic number, from Cordero et al., Dalton Trans. 2832 (2008); see the table."""
     table = tomllib.loads(files("orbmm.model.network").joinpath("covalent_radii.toml").read_text())
     return tuple(table["radii_angstrom"])
 
@@ -55,7 +55,7 @@ class PairRepulsion(nn.Module):
         return graph.take_edges((lengths < self._sum_radii(graph)).nonzero().squeeze(1))
 
     def energy_and_gradient(self, graph: AtomGraph) -> tuple[Tensor, Tensor]:
-        """Return the energy of each system (B,) [eV], and the gradient (E, 3) [eV/Å] of their sum by the edge vectors."""
+        """Return the energy of each system (B,) [eV], and the gradient of their sum by the edge vectors (E, 3) [eV/Å]."""
 
         def repel(vectors: Tensor) -> tuple[Tensor, Tensor]:
             energies = self(graph, vectors)  # (B,)

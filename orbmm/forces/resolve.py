@@ -1,4 +1,4 @@
-"""What settings of a model leave open is decided once for a run, and stands in its settings from then on."""
+"""Resolve the model settings that were left open, once per run; the choice is saved in settings.toml."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from orbmm.settings.model import ModelSettings
 _LOG = logging.getLogger(__name__)
 
 STEPS_WORTH_COMPILING = 5_000
-"""Some minutes of the smallest box."""
+"""About some minutes of the smallest box."""
 
 ATOMS_WORTH_COMPILING = 3_000
-"""Compiled code works on all edges at once, and so its memory grows with the box; larger ones were not measured."""
+"""Compiled code computes all edges at once, so its memory grows with the box; larger boxes were not measured."""
 
 
-def settle_model(model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
-    """The settings with compilation and, on a GPU, the size of a block decided for a run of so many atoms and steps.
+def resolve_model(model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
+    """Return the settings with compilation and, on a GPU, edges_per_block resolved for this number of atoms and steps.
 
-    Both change the rounding, and a GPU's free memory is another each time: a resumed run must not decide anew.
+    Both change the rounding, and the free memory of a GPU varies, so a resumed run must not resolve them again.
     """
-    compiled = decide_compile(model, atoms, steps)
-    block = model.edges_per_block if compiled else _decide_block(model)
+    compiled = resolve_compile(model, atoms, steps)
+    block = model.edges_per_block if compiled else _resolve_block(model)
     return dataclasses.replace(model, compile=compiled, edges_per_block=block)
 
 
-def _decide_block(model: ModelSettings) -> int | None:
+def _resolve_block(model: ModelSettings) -> int | None:
     device = find_device(model.device)
     if model.edges_per_block is not None or device.type == "cpu":
         return model.edges_per_block
     return MemoryUse().choose_block(find_record(model.name).architecture, device)
 
 
-def decide_compile(model: ModelSettings, atoms: int, steps: int) -> bool:
-    """What the settings say, or, where they leave it open, whether compiling pays in a run of so many steps.
+def resolve_compile(model: ModelSettings, atoms: int, steps: int) -> bool:
+    """Return whether to compile: what the settings say, or if they leave it open, whether it makes the run shorter.
 
-    It does for the small networks of the package on a CPU, in runs that win back the minute which translation takes; see
-    docs/performance.md. A run where it would, but for a compiler, is told so.
+    It does so for the embedded networks on a CPU, in runs long enough to save more than the minute that compilation
+    takes; see docs/performance.md. Logs one line if only a compiler or Python's headers are missing.
     """
     if model.compile is not None:
         return model.compile
-    if sys.platform != "linux" or not _is_worth_it(model, atoms, steps):  # elsewhere torch's compiler was not tried
+    if sys.platform != "linux" or not _is_worth_it(model, atoms, steps):  # torch's compiler: tested on Linux only
         return False
     if find_compiler() is None or not has_python_headers():
         _LOG.info(
@@ -54,17 +54,17 @@ def decide_compile(model: ModelSettings, atoms: int, steps: int) -> bool:
             model.name,
         )
         return False
-    _LOG.info("compile = true: in %d steps %s gains more than translation takes", steps, model.name)
+    _LOG.info("compile = true: in %d steps %s gains more time than compilation takes", steps, model.name)
     return True
 
 
 def _is_worth_it(model: ModelSettings, atoms: int, steps: int) -> bool:
-    """By network, device and length, and only where nothing was asked for that a compiled network does not do."""
-    asks_for_more = (
+    """Decide by network, device and length; False if a setting was chosen that a compiled network does not support."""
+    has_other_choice = (
         model.kernels == "triton" or model.cuda_graphs or model.memory != "auto" or model.edges_per_block is not None
     )
     return (
-        not asks_for_more
+        not has_other_choice
         and find_precision(model.precision).operands is None
         and find_record(model.name).file is not None
         and steps >= STEPS_WORTH_COMPILING
