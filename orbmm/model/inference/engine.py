@@ -32,7 +32,7 @@ class Predictor(Protocol):
 class Engine:
     """Compute the predictions of a network.
 
-    Weights are copied when the engine is made, except those of the heads, which are read at each call.
+    Weights are read when the engine is made, except those of the heads, which are read at each call.
     Nothing is kept between predictions, so threads may share an engine.
     """
 

@@ -20,7 +20,7 @@ class Execution:
     compile: compile the network at its first evaluation; see orbmm.model.compiled
     cuda_graphs: record the work of a GPU once and repeat it; see orbmm.model.inference.replay
     search: the neighbour search, which does not change the edges; see orbmm.graph.search.choose
-    Raises ModelError for choices that exclude each other.
+    Raises ModelError for an invalid use of memory, and for choices that exclude each other.
     """
 
     memory: str = "auto"
@@ -42,7 +42,8 @@ class Execution:
         return MemoryUse(self.edges_per_block, self.memory)
 
     def __post_init__(self) -> None:
-        if self.compile and self.memory_use != MemoryUse():
+        memory = self.memory_use  # raises for invalid values
+        if self.compile and memory != MemoryUse():
             raise ModelError(
                 "a compiled network works on all edges at once: choose compile, or memory and edges_per_block, but not both"
             )

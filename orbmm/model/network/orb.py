@@ -129,9 +129,8 @@ class ConservativeOrb(Orb):
     def forward(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
         """See Orb.forward. In training mode, energy and forces stay differentiable with respect to the weights."""
         forces = stress = None
-        if (
-            outputs.isdisjoint({"forces", "stress"}) and not self._is_compiled
-        ):  # compiled: one code path, so that the energy never depends on the outputs
+        # A compiled network has only one code path, so that its energy does not depend on the outputs.
+        if outputs.isdisjoint({"forces", "stress"}) and not self._is_compiled:
             nodes, interaction = self._interaction(graph, graph.vectors)
         else:
             nodes, interaction, gradient = self._interaction_and_gradient(graph)
