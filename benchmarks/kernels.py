@@ -20,9 +20,9 @@ from orbmm.benchmark.cases import build_water
 from orbmm.benchmark.measure import Stopwatch
 from orbmm.graph.edges import find_edges
 from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks
+from orbmm.model.inference.kernels.choose import choose_kernels
+from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.workspace import Workspace
-from orbmm.model.kernels.choose import choose_kernels
-from orbmm.model.kernels.protocol import Kernels
 
 CUTOFF_ANGSTROM, MOST_NEIGHBORS = 6.0, 120
 HIDDEN, FEATURES = 1024, 256
@@ -50,7 +50,7 @@ def make_steps(block: EdgeBlock, atoms: int, dtype: torch.dtype, device: torch.d
         draw(edges, HIDDEN, dtype=dtype),
         (draw(atoms, HIDDEN, dtype=dtype), draw(atoms, HIDDEN, dtype=dtype)),
     )
-    features, slope, scale = draw(edges, FEATURES), draw(edges, FEATURES), draw(FEATURES)
+    features, gradient, scale = draw(edges, FEATURES), draw(edges, FEATURES), draw(FEATURES)
     totals, nodes, gates = draw(atoms, FEATURES), (draw(atoms, FEATURES), draw(atoms, FEATURES)), draw(edges, 2)
     wide, narrow = first.nbytes, features.nbytes
     return {
@@ -59,9 +59,12 @@ def make_steps(block: EdgeBlock, atoms: int, dtype: torch.dtype, device: torch.d
             lambda kernels: kernels.add_sums(totals, features, block.by_receiver, gates[:, 0]),
             narrow,
         ),
-        "its way back": (lambda kernels: kernels.pull_back_sums(nodes, features, gates, block, slope), 5 * narrow),
+        "its backward pass": (
+            lambda kernels: kernels.backward_sums(nodes, features, gates, block, gradient),
+            5 * narrow,
+        ),
         "RMSNorm": (lambda kernels: kernels.normalize(features, scale), 2 * narrow),
-        "its way back (RMSNorm)": (lambda kernels: kernels.pull_back_norm(slope, features, scale), 3 * narrow),
+        "its backward pass (RMSNorm)": (lambda kernels: kernels.backward_norm(gradient, features, scale), 3 * narrow),
     }
 
 

@@ -20,8 +20,7 @@ from orbmm.benchmark.cases import build_water
 from orbmm.benchmark.job import Job
 from orbmm.benchmark.machine import read_peak_memory_mb
 from orbmm.benchmark.measure import find_weights
-from orbmm.model.execution import Execution
-from orbmm.model.inference.memory import MemoryUse
+from orbmm.model.inference.execution import Execution
 from orbmm.model.load import load_model
 from orbmm.settings.model import MEMORY_MODES, PRECISIONS
 
@@ -31,7 +30,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         job = Job("", arguments.model, "random", arguments.precision, arguments.device, arguments.threads, 1, 0, "")
         weights = find_weights(job, Path(folder))
-        execution = Execution(MemoryUse(mode=arguments.memory))
+        execution = Execution(memory=arguments.memory)
         potential = load_model(arguments.model, weights, arguments.device, arguments.precision, execution)
     water = build_water(arguments.atoms // 3)
     composition = potential.compose(water.atomic_numbers)

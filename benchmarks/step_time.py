@@ -24,7 +24,7 @@ from results_file import describe_run, write_results
 
 from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.errors import OrbmmError
-from orbmm.model.execution import Execution
+from orbmm.model.inference.execution import Execution
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
 

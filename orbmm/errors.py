@@ -1,4 +1,4 @@
-"""Everything that orbmm raises on purpose; each error says what, got, expected and what to do."""
+"""The errors of orbmm; each message says what was wrong, the value, what was expected, and what to do."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
-LONGEST_REASON = 120  # characters; a grammar of mdtraj has thousands
+LONGEST_REASON = 120  # characters; the grammar that mdtraj prints has thousands
 
 
 class OrbmmError(Exception):
-    """Root of all errors a caller can act on; the command line prints them as one line."""
+    """Base of all errors that a caller can act on; the command line prints them as one line."""
 
     exit_code = 2
 
@@ -20,7 +20,7 @@ class ModelError(OrbmmError):
 
 
 class CheckpointError(OrbmmError):
-    """A weights file that is absent, torn, altered or of another architecture."""
+    """A weights file that is absent, incomplete, changed or of another architecture."""
 
 
 class DownloadError(OrbmmError):
@@ -32,11 +32,11 @@ class DeviceError(OrbmmError):
 
 
 class StructureError(OrbmmError):
-    """Coordinates, cell or elements that no model can work with."""
+    """Coordinates, a cell or elements that a model cannot use."""
 
 
 class GraphError(OrbmmError):
-    """A neighbour search that cannot be carried out completely."""
+    """A neighbour search that cannot find all neighbours."""
 
 
 class SettingsError(OrbmmError):
@@ -44,7 +44,7 @@ class SettingsError(OrbmmError):
 
 
 class PreparationError(OrbmmError):
-    """A structure file that cannot be made into a simulation box."""
+    """A structure file that cannot be turned into a simulation box."""
 
 
 class ForceError(OrbmmError):
@@ -52,37 +52,37 @@ class ForceError(OrbmmError):
 
 
 class RunError(OrbmmError):
-    """A run folder that is missing, taken, damaged or does not fit the settings."""
+    """A run folder that is missing, in use, damaged or does not match the settings."""
 
 
 class DiskFull(RunError):
-    """No room for what a run writes."""
+    """Not enough disk space for the files of a run."""
 
     exit_code = 3
 
 
 class OutOfMemory(OrbmmError):
-    """No memory for an evaluation of the network."""
+    """Not enough memory for an evaluation of the network."""
 
     exit_code = 3
 
 
 class UnstableRun(OrbmmError):
-    """Dynamics that went wrong and were stopped."""
+    """A simulation that became unstable and was stopped."""
 
     exit_code = 3
 
 
 class AnalysisError(OrbmmError):
-    """A trajectory that cannot be analysed as asked."""
+    """A trajectory that cannot be analysed as requested."""
 
 
 class MissingDependency(OrbmmError):
-    """An optional package that the asked-for feature needs."""
+    """An optional package that the requested feature needs."""
 
 
 class UnsafeFile(OrbmmError):
-    """A file that is not read or written: a link, no regular file, or larger than such a file can be.
+    """A file that orbmm refuses to read or write: a link, not a regular file, or too large for its kind.
 
     path: of the file; fault: what is wrong with it, as in "is a link"
     """
@@ -106,13 +106,13 @@ class OutputError(OrbmmError):
 
 
 def name_nearest(name: str, known: Iterable[str]) -> str:
-    """The tail of an error about an unknown name: the nearest known one, or all of them."""
+    """Return the end of an error message on an unknown name: the nearest known name, or all of them."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
 
 
 def quote_reason(said: object) -> str:
-    """What another library says was wrong (its error, or the text), in brackets after a space; nothing where it says none or goes on and on."""
+    """Return another library's error message as ' (message)', or '' if it is empty or longer than LONGEST_REASON."""
     reason = (str(said).splitlines() or [""])[0].strip()
     return f" ({reason})" if 0 < len(reason) <= LONGEST_REASON else ""

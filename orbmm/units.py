@@ -1,4 +1,4 @@
-"""Every conversion factor between the torch rooms (Å, eV) and the OpenMM rooms (nm, kJ/mol), from openmm.unit."""
+"""Conversion factors between the units of torch rooms (Å, eV) and OpenMM rooms (nm, kJ/mol), from openmm.unit."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from orbmm.benchmark.machine import describe_machine
 from orbmm.benchmark.report import HEADER, format_row
 from orbmm.benchmark.run import Plan, Row, run_plan
 from orbmm.errors import OrbmmError
-from orbmm.model.device import find_device
+from orbmm.model.precision import find_device
 from orbmm.report.style import LINES, make_panels, name_axes
 
 MODELS = tuple(f"orb-v3-{kind}-{neighbors}-omat" for kind in ("direct", "conservative") for neighbors in ("20", "inf"))

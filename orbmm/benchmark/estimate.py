@@ -19,6 +19,7 @@ from orbmm.benchmark.measure import FS_PER_NS, SECONDS_PER_DAY
 from orbmm.benchmark.run import Row, measure_apart
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.errors import SettingsError
+from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import FEWEST_EDGES_PER_BLOCK, MemoryUse
 
 CALIBRATION_ATOMS = (150, 300)  # of water: two boxes tell what an edge costs and what comes on top
@@ -118,8 +119,7 @@ def _measure(way: Way, device: str, threads: int, atoms: int, folder: Path) -> M
         evaluations=QUICK_EVALUATIONS if atoms == QUICK_ATOMS else 1,
         steps=0,
         force="",
-        memory=way.memory,
-        edges_per_block=way.edges_per_block,
+        execution=Execution(memory=way.memory, edges_per_block=way.edges_per_block),
     )
     answer = measure_apart(job, folder, CALIBRATION_LIMIT_S)
     if "skipped" in answer:

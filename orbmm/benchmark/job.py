@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from orbmm.model.inference.execution import Execution
 
 PROFILED_STEPS = 10  # at most, after those that are timed: about as many as lie between two searches of neighbours
 
@@ -17,7 +19,7 @@ class Job:
 
     atoms: file of `Atoms.save`; weights: a weights file, "" for the catalogue's own, "random" for random numbers
     force: a force kind of OpenMM, or "" for no OpenMM at all; evaluations, steps: how many are timed, 0 evaluations for
-        forces alone; memory, kernels, compile, cuda_graphs, edges_per_block: as in ModelSettings
+        forces alone; execution: how the network is computed
     """
 
     atoms: str
@@ -29,11 +31,7 @@ class Job:
     evaluations: int
     steps: int
     force: str
-    memory: str = "auto"
-    kernels: str = "auto"
-    compile: bool = False
-    cuda_graphs: bool = False
-    edges_per_block: int | None = None
+    execution: Execution = field(default_factory=Execution)
 
     def write(self, path: Path) -> None:
         """Write it for the process that reads it."""
@@ -42,7 +40,8 @@ class Job:
 
 def read_job(path: Path) -> Job:
     """What Job.write wrote."""
-    return Job(**json.loads(path.read_text(encoding="utf-8")))
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    return Job(**{**entries, "execution": Execution(**entries["execution"])})
 
 
 Answer = dict[str, Any]

@@ -6,12 +6,12 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from orbmm.forces.versions import list_installed
 from orbmm.model.inference.free_memory import read_free_bytes
 
 PACKAGES = ("orbmm", "torch", "openmm", "openmmml", "openmmtorch", "nvalchemi-toolkit-ops", "numpy", "scipy")
@@ -30,7 +30,7 @@ def describe_machine() -> dict[str, Any]:
         "gpu": gpu,
         "system": platform.platform(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **_list_versions()},
+        "versions": {"python": platform.python_version(), **list_installed(PACKAGES)},
     }
 
 
@@ -55,11 +55,6 @@ def read_peak_memory_mb(device: torch.device) -> dict[str, float]:
     if device.type == "cuda":
         peaks["device_mb"] = torch.cuda.max_memory_allocated(device) / BYTES_PER_MB
     return peaks
-
-
-def _list_versions() -> dict[str, str]:
-    installed = {distribution.name.lower() for distribution in metadata.distributions()}
-    return {name: metadata.version(name) for name in PACKAGES if name in installed}
 
 
 def _read_kilobytes(field: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import statistics
 import sys
@@ -25,11 +26,9 @@ from orbmm.errors import OrbmmError
 from orbmm.forces.system import create_system
 from orbmm.graph.edges import find_edges
 from orbmm.model.assemble import make_network
-from orbmm.model.device import find_device
-from orbmm.model.execution import Execution
-from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
+from orbmm.model.precision import find_device
 from orbmm.settings.model import ModelSettings
 from orbmm.simulation.platform import create_context
 
@@ -46,8 +45,7 @@ def measure(job: Job, folder: Path) -> Answer:
     torch.set_num_threads(job.threads)
     atoms = load_atoms(Path(job.atoms))
     weights = find_weights(job, folder)
-    execution = Execution(MemoryUse(job.edges_per_block, job.memory), job.kernels, job.compile, job.cuda_graphs)
-    potential = load_model(job.model, weights, job.device, job.precision, execution)
+    potential = load_model(job.model, weights, job.device, job.precision, job.execution)
     answer = _time_evaluations(potential, atoms, job, folder)
     device = potential.device
     del potential  # with the memory that it holds, as far as recordings go
@@ -167,13 +165,9 @@ def _choose_settings(job: Job, weights: Path | None) -> ModelSettings:
         job.precision,
         job.device,
         job.force,
-        compile=job.compile,
-        memory=job.memory,
-        edges_per_block=job.edges_per_block,
-        kernels=job.kernels,
-        cuda_graphs=job.cuda_graphs,
         charge=charge,
         multiplicity=multiplicity,
+        **dataclasses.asdict(job.execution),
     )
 
 

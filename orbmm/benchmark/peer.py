@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import tempfile
@@ -15,7 +16,8 @@ from orbmm.benchmark.run import Plan, Row, compare_forces, list_ways, measure_ap
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.errors import ModelError, OrbmmError, SettingsError, name_nearest
-from orbmm.model.device import find_device
+from orbmm.model.inference.execution import Execution
+from orbmm.model.precision import find_device
 
 PEERS = ("orb-models",)
 
@@ -69,7 +71,8 @@ class _Comparison:
         peer = self._measure_peer()
         exact = self._measure_own("float64", "lean", 0) if "skipped" not in peer else {}
         for precision, memory in ways:
-            row = {"precision": precision, "memory": memory, **self.plan.execution, "atoms": len(atoms.atomic_numbers)}
+            execution = dataclasses.asdict(self.plan.execute_in(memory))
+            row = {"precision": precision, **execution, "atoms": len(atoms.atomic_numbers)}
             own = self._measure_own(precision, memory, self.plan.evaluations) if "skipped" not in peer else peer
             yield row | (own if "skipped" in own else own | {"peer": peer} | self._compare(own, peer, exact))
 
@@ -99,10 +102,8 @@ class _Comparison:
         folder.mkdir(exist_ok=True)
         weights, atoms = str(self.folder / "peer" / "weights.ckpt"), str(self.folder / "atoms.npz")
         threads = self.plan.threads
-        execution = self.plan.execution if evaluations else {}
-        job = Job(
-            atoms, self.record.name, weights, precision, self._device, threads, evaluations, 0, "", memory, **execution
-        )
+        execution = self.plan.execute_in(memory) if evaluations else Execution(memory)
+        job = Job(atoms, self.record.name, weights, precision, self._device, threads, evaluations, 0, "", execution)
         return measure_apart(job, folder, self.plan.limit_s)
 
     def _compare(self, own: Answer, peer: Answer, exact: Answer) -> Answer:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from orbmm.benchmark.job import PROFILED_STEPS, Answer, Job
 from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.store import state_of_weights
 from orbmm.errors import SettingsError
+from orbmm.model.inference.execution import Execution
 
 WARM_UP_CALLS = 3  # an evaluation, one for the shares of the stages, and a step
 KEEP_BYTES = str(2**30)
@@ -32,8 +34,9 @@ class Plan:
     """What to measure.
 
     weights: a file, "random", or "" for the catalogue's own; forces: kinds of OpenMM forces, () for none
-    limit_s: a case that would take longer is skipped [s]; memories: modes of memory, which only conservative models heed
-    kernels, compile, cuda_graphs, edges_per_block: as in ModelSettings
+    limit_s: a case that would take longer is skipped [s]
+    memories: modes of memory to measure, which only conservative models use; they replace that of the execution
+    execution: how networks are computed
     """
 
     cases: tuple[Case, ...]
@@ -47,20 +50,11 @@ class Plan:
     steps: int
     limit_s: float
     memories: tuple[str, ...] = ("auto",)
-    kernels: str = "auto"
-    compile: bool = False
-    cuda_graphs: bool = False
-    edges_per_block: int | None = None
+    execution: Execution = field(default_factory=Execution)
 
-    @property
-    def execution(self) -> dict[str, Any]:
-        """How networks are carried out, by the names of a Job's fields."""
-        return {
-            "kernels": self.kernels,
-            "compile": self.compile,
-            "cuda_graphs": self.cuda_graphs,
-            "edges_per_block": self.edges_per_block,
-        }
+    def execute_in(self, memory: str) -> Execution:
+        """Return the execution with another mode of memory."""
+        return dataclasses.replace(self.execution, memory=memory)
 
 
 Row = dict[str, Any]
@@ -98,7 +92,8 @@ def _list_combinations(plan: Plan) -> Iterator[Row]:
     for model in plan.models:
         for precision, memory in list_ways(plan, model):
             for force in plan.forces or ("",):
-                yield {"model": model, "precision": precision, "memory": memory, "force": force, **plan.execution}
+                execution = dataclasses.asdict(plan.execute_in(memory))
+                yield {"model": model, "precision": precision, "force": force, **execution}
 
 
 def list_ways(plan: Plan, model: str) -> Iterator[tuple[str, str]]:
@@ -144,8 +139,7 @@ def _measure(plan: Plan, row: Row, folder: Path) -> Answer:
         plan.evaluations,
         plan.steps,
         row["force"],
-        row["memory"],
-        **plan.execution,
+        plan.execute_in(row["memory"]),
     )
     return measure_apart(job, folder, plan.limit_s)
 

@@ -67,6 +67,7 @@ def benchmark(
     from orbmm.benchmark.cases import choose_cases, read_cases
     from orbmm.benchmark.run import Plan
     from orbmm.checkpoints.catalog import default_model, find_record
+    from orbmm.model.inference.execution import Execution
     from orbmm.model.inference.memory import MemoryUse
     from orbmm.model.precision import find_precision
 
@@ -85,11 +86,8 @@ def benchmark(
         evaluations=evaluations,
         steps=steps or DEFAULT_STEPS,
         limit_s=limit_s,
-        kernels=kernels,
-        compile=compile,
-        cuda_graphs=cuda_graphs,
-        edges_per_block=edges_per_block,
         memories=tuple(MemoryUse(mode=mode).mode for mode in memory or ["auto"]),
+        execution=Execution(edges_per_block=edges_per_block, kernels=kernels, compile=compile, cuda_graphs=cuda_graphs),
     )
     _measure(plan, against, peer_python, output)
 
@@ -119,17 +117,12 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
 
 def _refuse_what_is_absent(plan: Plan) -> None:
     """Raise for what this machine cannot do at all, before a case is skipped for it."""
-    from orbmm.model.device import find_device
-    from orbmm.model.execution import Execution
-    from orbmm.model.inference.memory import MemoryUse
     from orbmm.model.load import check_execution
-    from orbmm.model.precision import find_precision
+    from orbmm.model.precision import find_device, find_precision
 
     for memory in plan.memories:
-        use = MemoryUse(plan.edges_per_block, memory)
-        execution = Execution(use, plan.kernels, plan.compile, plan.cuda_graphs)
         for precision in plan.precisions:
-            check_execution(execution, find_precision(precision), find_device(plan.device))
+            check_execution(plan.execute_in(memory), find_precision(precision), find_device(plan.device))
 
 
 def _refuse_beside_peer(against: str | None, weights: Path | None, force: Names, steps: int | None) -> None:

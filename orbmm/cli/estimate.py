@@ -31,8 +31,8 @@ def estimate(
     """Predict steps per second, ns/day and peak memory from what an edge costs; says what would fit."""
     from orbmm.benchmark.estimate import choose, iterate_estimates, list_ways
     from orbmm.checkpoints.catalog import find_record
-    from orbmm.model.device import find_device
     from orbmm.model.inference.memory import read_free_bytes
+    from orbmm.model.precision import find_device
     from orbmm.settings import override_settings, read_settings
 
     settings = override_settings(read_settings(system), {"model": {"device": device, "precision": precision}})
@@ -113,11 +113,11 @@ def _name_settings(one: Estimate, *, in_blocks: bool = False) -> str:
 
 def describe_compiling(model: ModelSettings, atoms: int, steps: int) -> str | None:
     """What the figures leave out where a run of so many steps would be compiled; None where it would not."""
-    from orbmm.forces.settle import decide_compile
+    from orbmm.forces.resolve import resolve_compile
 
     if model.compile:
         return "figures and advice are for plain execution, and [model] says compile = true: take one or the other"
-    if not decide_compile(model, atoms, steps):
+    if not resolve_compile(model, atoms, steps):
         return None
     return (
         f"the figures are for plain execution; a run of {steps} steps would be compiled, "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
 from orbmm import __version__
 from orbmm.doctor.finding import Finding, State
+from orbmm.forces.versions import find_bad_pairs, list_installed, read_versions
 
 REQUIRED = ("torch", "openmm", "openmmml", "mdtraj", "pdbfixer", "numpy", "scipy")
 # distribution: what it would add
@@ -30,8 +30,6 @@ def check_versions() -> list[Finding]:
 
 def check_version_pairs() -> list[Finding]:
     """One finding for each installed pair of versions that is known to crash or to give wrong numbers."""
-    from orbmm.forces.versions import find_bad_pairs, read_versions
-
     sentences = find_bad_pairs(read_versions())
     return [Finding("pair", State.LIMITED, sentence) for sentence in sentences] or [
         Finding("pairs", State.GOOD, "none installed")
@@ -40,18 +38,18 @@ def check_version_pairs() -> list[Finding]:
 
 def _check_required(name: str) -> Finding:
     advice = f"pip install --force-reinstall {name}"
-    try:
-        found = version(name)
-        import_module(name)
-    except PackageNotFoundError:
+    found = list_installed([name]).get(name)
+    if found is None:
         return Finding(name, State.BROKEN, "not installed", f"pip install {name}")
+    try:
+        import_module(name)
     except (ImportError, OSError) as error:
         return Finding(name, State.BROKEN, f"{found} does not import: {error}", advice)
     return Finding(name, State.GOOD, found)
 
 
 def _check_optional(name: str, use: str) -> Finding:
-    try:
-        return Finding(name, State.GOOD, version(name))
-    except PackageNotFoundError:
+    found = list_installed([name]).get(name)
+    if found is None:
         return Finding(name, State.LIMITED, f"not installed; would add {use}")
+    return Finding(name, State.GOOD, found)

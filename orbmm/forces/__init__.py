@@ -1,1 +1,1 @@
-"""The network as a force of OpenMM: the only working room that knows both torch and OpenMM."""
+"""The network as a force of OpenMM; this room imports both torch and OpenMM and converts between their units."""

@@ -1,4 +1,4 @@
-"""What a model thinks of its own forces, atom by atom, as plain numbers."""
+"""The confidence of a model in its own forces, for each atom."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ NO_BIN = 255
 
 @dataclass(frozen=True)
 class AtomConfidence:
-    """bins: (N,) most probable bin of the force error; errors: (N,) expected force error [eV/Å]
+    """The confidence of each atom.
 
+    bins: (N,), most probable bin of the force error; errors: (N,), expected force error [eV/Å]
     Atoms that the network does not act on have bin 255 and error NaN.
     """
 
@@ -22,14 +23,15 @@ class AtomConfidence:
 
     @property
     def mean_error(self) -> float:
-        """Mean expected error of the atoms that the network acts on [eV/Å]."""
+        """Return the mean expected error of the atoms that the network acts on [eV/Å]."""
         return float(np.nanmean(self.errors))
 
 
 def judge_atoms(probabilities: np.ndarray, bin_edges: np.ndarray) -> AtomConfidence:
-    """Probabilities (N, B) of bins with edges (B + 1,) [eV/Å] -> the most probable, and the mean of their centres.
+    """Return the most probable bin, and the expected error as the mean of the bin centres.
 
-    Errors beyond the last edge were left out in training: the last bin does not mean "or worse".
+    probabilities: (N, B); bin_edges: (B + 1,) [eV/Å]
+    Errors beyond the last edge were excluded from training, so the last bin does not mean "or larger".
     """
     centres = 0.5 * (bin_edges[1:] + bin_edges[:-1])
     return AtomConfidence(np.argmax(probabilities, axis=1).astype(np.uint8), probabilities @ centres)

@@ -1,4 +1,4 @@
-"""A network becomes a Force of a System: describe it, check it, choose the force kind, add it."""
+"""Attach a network to a System: describe it, check it, choose the force kind, add the force."""
 
 from __future__ import annotations
 
@@ -19,11 +19,9 @@ from orbmm.forces.molecules import mark_molecules
 from orbmm.forces.python_force import create_python_force
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
-from orbmm.model.device import find_device
-from orbmm.model.execution import Execution
-from orbmm.model.inference.memory import MemoryUse
+from orbmm.model.inference.execution import Execution
 from orbmm.model.load import check_execution
-from orbmm.model.precision import find_precision
+from orbmm.model.precision import find_device, find_precision
 from orbmm.settings.model import ModelSettings
 
 _LOG = logging.getLogger(__name__)
@@ -36,10 +34,12 @@ def attach_force(
     atoms: Iterable[int] | None = None,
     force_group: int = 0,
 ) -> ForceKind:
-    """Add the forces of a network to a System, and log one line with the force kind and why it was taken.
+    """Add the forces of a network to a System, and log one line with the force kind and the reason for it.
 
-    atoms: the atoms that the network acts on, None for all of the topology. The force is periodic if the topology has
-    a box or a force of the System uses one. Bonds of zero strength beside it tell OpenMM what a molecule is. Loads the network, so that bad input raises here and not at the first step.
+    atoms: the atoms that the network acts on, None for all atoms of the topology
+    The force is periodic if the topology has a box or a force of the System uses one. Bonds of zero strength are added
+    too, so that OpenMM knows the molecules. The network is loaded here, so that invalid input raises before the first
+    step.
     Raises ModelError, CheckpointError, DeviceError, StructureError, SettingsError or ForceError.
     """
     kind = choose_force_kind(model.force, list_force_kinds())
@@ -52,7 +52,7 @@ def attach_force(
     mark_molecules(system, topology, description.atoms)
     _LOG.info("%s acts through %s (%s): %s", description.model, kind.name, model.force, kind.reason)
     if model.compile:
-        _LOG.info("%s is translated to machine code at the first step: that takes a minute or more", description.model)
+        _LOG.info("%s is compiled at the first step, which takes a minute or more", description.model)
     hazard = find_worker_thread(read_versions())
     if hazard and kind.name == "PythonForce" and evaluator.device.type == "cuda":
         _LOG.warning("%s", hazard)
@@ -62,17 +62,16 @@ def attach_force(
 def describe_force(
     topology: app.Topology, model: ModelSettings, atoms: Iterable[int] | None, periodic: bool
 ) -> ForceDescription:
-    """The description of a network on a topology; weights are found, or fetched once everything else was checked."""
+    """Return the description of a network on a topology; missing weights are downloaded after all other checks."""
     record = find_record(model.name)
     chosen = None if atoms is None else tuple(int(index) for index in atoms)
     numbers = read_atomic_numbers(topology, chosen)
     compose(record, numbers, torch.device("cpu"), model.charge, model.multiplicity)
-    device = find_device(model.device)  # what is absent is refused here, before anything is downloaded
-    memory = MemoryUse(model.edges_per_block, model.memory)
-    execution = Execution(memory, model.kernels, bool(model.compile), model.cuda_graphs, model.search)
+    device = find_device(model.device)  # an absent device is refused here, before anything is downloaded
+    execution = Execution.from_settings(model)
     check_execution(execution, find_precision(model.precision), device)
     if model.cuda_graphs and record.kind == "direct" and record.oddities.removes_net_torque and not periodic:
-        raise ModelError(f"{record.name} without a box cannot be recorded: leave cuda_graphs out")
+        raise ModelError(f"{record.name} without a box cannot be recorded: remove cuda_graphs")
     return ForceDescription(
         model=record.name,
         weights_sha256=locate_weights(record, model.weights).sha256,
@@ -83,26 +82,21 @@ def describe_force(
         periodic=periodic,
         charge=model.charge,
         multiplicity=model.multiplicity,
-        compile=bool(model.compile),
-        memory=model.memory,
-        edges_per_block=model.edges_per_block,
-        kernels=model.kernels,
-        cuda_graphs=model.cuda_graphs,
-        search=model.search,
+        execution=execution,
     )
 
 
 def read_atomic_numbers(topology: app.Topology, atoms: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The atomic numbers of the chosen atoms (None: of all), in that order.
+    """Return the atomic numbers of the chosen atoms (None: all), in that order.
 
-    Raises StructureError for no atom at all, one that is chosen twice or does not exist, and one without an element.
+    Raises StructureError for an empty choice, and for an atom that is chosen twice, does not exist or has no element.
     """
     listed = list(topology.atoms())
     chosen = tuple(range(len(listed))) if atoms is None else atoms
     if not chosen:
-        raise StructureError("no atoms were given to the network: it needs at least one")
+        raise StructureError("the network got no atoms: it needs at least one")
     if len(set(chosen)) < len(chosen):
-        raise StructureError("some atoms were given to the network twice: list each index once")
+        raise StructureError("some atoms are listed twice for the network: list each index once")
     outside = [index for index in chosen if not 0 <= index < len(listed)]
     if outside:
         raise StructureError(f"atom {outside[0]} does not exist: the topology has atoms 0 to {len(listed) - 1}")
@@ -113,7 +107,7 @@ def read_atomic_numbers(topology: app.Topology, atoms: tuple[int, ...] | None) -
 
 
 def _choose_creator(kind: str) -> Callable[[ForceDescription], openmm.Force]:
-    """The function that makes a force of this kind; openmmtorch is imported only where it is used."""
+    """Return the function that creates a force of this kind; openmmtorch is imported only if it is used."""
     if kind == "TorchForce":
         from orbmm.forces.torch_force import create_torch_force
 

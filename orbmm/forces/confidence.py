@@ -1,4 +1,4 @@
-"""The confidence head beside a simulation: coordinates in, expected force errors out."""
+"""Compute the confidence of a network during a simulation: expected force errors at given positions."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from orbmm.units import ANGSTROM_PER_NM
 
 
 class ConfidenceMeter:
-    """Asks a network that is in use for its confidence, at the price of one evaluation without forces.
+    """Computes the confidence of a network that is already loaded; it costs one evaluation without forces.
 
     bin_edges: (B + 1,) [eV/Å]
     """
 
     def __init__(self, description: str) -> None:
-        """description: that of a force. Raises ForceError where its model has no confidence head."""
+        """Find the network of a force by its description (JSON). Raises ForceError if it has no confidence head."""
         described = ForceDescription.from_json(description)
         self._potential = find_potential(description)
         if not has_confidence(self._potential):
-            raise ForceError(f"{described.model} has no confidence head; leave its confidence away")
+            raise ForceError(f"{described.model} has no confidence head; remove the confidence output")
         self._composition = self._potential.compose(described.atomic_numbers, described.charge, described.multiplicity)
         self._periodic = described.periodic
         self._atoms = None if described.atoms is None else list(described.atoms)
@@ -38,12 +38,12 @@ class ConfidenceMeter:
         self.bin_edges = edges.to("cpu", torch.float64).numpy()
 
     def measure(self, positions: np.ndarray, box: np.ndarray | None) -> AtomConfidence:
-        """The confidence at positions (N, 3) [nm], wrapped or not, in a box (3, 3) rows [nm] or None."""
+        """Return the confidence at positions (N, 3) [nm], wrapped or not, in a box (3, 3) rows [nm] or None."""
         chosen = positions if self._atoms is None else positions[self._atoms]
-        places = self._to_angstrom(chosen)
+        coordinates = self._to_angstrom(chosen)
         cell = self._to_angstrom(box) if self._periodic and box is not None else None
         try:
-            prediction = self._potential.evaluate(self._composition, places, cell, frozenset({"confidence"}))
+            prediction = self._potential.evaluate(self._composition, coordinates, cell, frozenset({"confidence"}))
         except torch.OutOfMemoryError as error:
             raise OutOfMemory(f"out of memory for the confidence of {len(positions)} atoms: {error}") from error
         if prediction.confidence is None:
@@ -52,31 +52,31 @@ class ConfidenceMeter:
         return judged if self._atoms is None else _spread(judged, self._atoms, len(positions))
 
     def _to_angstrom(self, values: np.ndarray) -> Tensor:
-        values = np.array(values, dtype=np.float64)  # a copy: torch warns of arrays that must not be written
+        values = np.array(values, dtype=np.float64)  # a copy: torch warns about read-only arrays
         return torch.from_numpy(values).to(self._potential.device) * ANGSTROM_PER_NM
 
 
 def open_confidence(
     topology: app.Topology, model: ModelSettings, atoms: Iterable[int] | None = None
 ) -> ConfidenceMeter | None:
-    """The confidence of a network on these atoms of a topology (None: all); None for a model without that head."""
+    """Return the meter of a network on these atoms of a topology (None: all); None for a model without that head."""
     periodic = topology.getPeriodicBoxVectors() is not None
     description = describe_force(topology, model, atoms, periodic).to_json()
     return ConfidenceMeter(description) if has_confidence(find_potential(description)) else None
 
 
 def has_confidence(potential: Potential) -> bool:
-    """Whether a network has a confidence head."""
+    """Return True if a network has a confidence head."""
     return "confidence" in potential.network.available_outputs
 
 
 def find_potential(description: str) -> Potential:
-    """The network of a force, shared with the force itself."""
+    """Return the network of a force by its description; it is shared with the force."""
     return find_evaluator(description, torch.device("cpu")).potential
 
 
 def _spread(judged: AtomConfidence, atoms: list[int], particles: int) -> AtomConfidence:
-    """The same for all particles of a System of which the network sees some."""
+    """Extend the confidence to all particles of a System, if the network acts only on some atoms."""
     bins, errors = np.full(particles, NO_BIN, dtype=np.uint8), np.full(particles, np.nan)
     bins[atoms], errors[atoms] = judged.bins, judged.errors
     return AtomConfidence(bins, errors)

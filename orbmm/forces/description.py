@@ -1,32 +1,35 @@
-"""What a serialised System keeps of us: which network acts on which atoms, as a short JSON text and no network."""
+"""The description that a serialised System holds: which network acts on which atoms, as short JSON, without weights."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from orbmm.errors import ForceError, name_nearest
-from orbmm.settings.model import KERNELS, MEMORY_MODES, PRECISIONS, SEARCHES
+from orbmm.errors import ForceError, SettingsError, name_nearest
+from orbmm.model.inference.execution import Execution
+from orbmm.settings.model import ModelSettings
 
 FORMAT = 5
-"""Raised whenever a reader of the old text would misunderstand the new one."""
+"""Raise it whenever a reader of the old text would misunderstand the new one."""
+
+_EXECUTION = tuple(each.name for each in dataclasses.fields(Execution))
+_SETTINGS = ("precision", "device", "charge", "multiplicity", *_EXECUTION)
 
 
 @dataclass(frozen=True)
 class ForceDescription:
-    """All that energy and forces depend on, beside coordinates and box.
+    """Everything that energy and forces depend on, besides coordinates and box.
 
-    model: name in the catalogue, weights_sha256: 64 hexadecimal digits of the weights file
+    model: name in the catalogue; weights_sha256: 64 hexadecimal digits of the weights file
     precision, device: as in ModelSettings; "auto" follows OpenMM's GPU, else takes any GPU, else the CPU
-    atomic_numbers: of the atoms that the network sees, in its order
+    atomic_numbers: of the atoms that the network acts on, in its order
     atoms: their indices in the System, None for all atoms
-    periodic: whether the box counts
-    charge, multiplicity: of the atoms that the network sees; None where the model takes none
-    compile: whether the network is translated to machine code, which changes the rounding
-    memory, edges_per_block, kernels, cuda_graphs, search: as in ModelSettings
+    periodic: True if the force uses the box
+    charge, multiplicity: of the atoms that the network acts on; None if the model does not take them
+    execution: how the network is computed, which may change the rounding
     """
 
     model: str
@@ -38,42 +41,40 @@ class ForceDescription:
     periodic: bool
     charge: int | None = None
     multiplicity: int | None = None
-    compile: bool = False
-    memory: str = "auto"
-    edges_per_block: int | None = None
-    kernels: str = "auto"
-    cuda_graphs: bool = False
-    search: str = "auto"
+    execution: Execution = field(default_factory=Execution)
 
     def __post_init__(self) -> None:
-        for name, fits in _check_values(self).items():
-            if not fits:
+        for name, is_valid in _check_values(self).items():
+            if not is_valid:
                 raise ForceError(f"the description of a force has {name} = {_shorten(getattr(self, name))}: not valid")
 
     def to_json(self) -> str:
-        """The text that from_json reads back to an equal description."""
-        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, separators=(",", ":"), sort_keys=True)
+        """Return the text that from_json reads; the fields of the execution stand among the others."""
+        entries = dataclasses.asdict(self)
+        entries |= entries.pop("execution")
+        return json.dumps({"format": FORMAT, **entries}, separators=(",", ":"), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> ForceDescription:
-        """The description that a text of to_json holds.
+        """Return the description in a text of to_json.
 
         Raises ForceError for a text of another format, with an unknown or missing key, or an impossible value.
         """
         entries = _read_entries(text)
-        _check_keys(entries, {field.name for field in dataclasses.fields(cls)})
+        _check_keys(entries, {*_SETTINGS, *(each.name for each in dataclasses.fields(cls))} - {"execution"})
         for name in ("atomic_numbers", "atoms"):
             if isinstance(entries[name], list):
                 entries[name] = tuple(entries[name])
-        return cls(**entries)
+        execution = Execution.from_settings(_check_settings(entries))
+        return cls(**{name: value for name, value in entries.items() if name not in _EXECUTION}, execution=execution)
 
 
 def _read_entries(text: str) -> dict[str, Any]:
-    """The entries of the JSON text, without its format number."""
+    """Return the entries of the JSON text, without its format number."""
     try:
         entries = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ForceError(f"the description of a force is no JSON text ({error}): {_shorten(text)}") from error
+        raise ForceError(f"the description of a force is not JSON ({error}): {_shorten(text)}") from error
     if not isinstance(entries, dict):
         raise ForceError(f"the description of a force must be a JSON object, got {_shorten(text)}")
     stored = entries.pop("format", None)
@@ -94,27 +95,23 @@ def _check_keys(entries: dict[str, Any], known: set[str]) -> None:
         raise ForceError(f"the description of a force lacks {', '.join(missing)}: create the System again")
 
 
+def _check_settings(entries: dict[str, Any]) -> ModelSettings:
+    """Return those entries that are settings of a model, checked as in a settings file."""
+    try:
+        return ModelSettings(**{name: entries[name] for name in _SETTINGS})
+    except SettingsError as error:
+        raise ForceError(f"the description of a force is not valid: {error}") from error
+
+
 def _check_values(description: ForceDescription) -> dict[str, bool]:
-    """For each field, whether its value is possible."""
-    atoms, numbers, multiplicity = description.atoms, description.atomic_numbers, description.multiplicity
-    edges = description.edges_per_block
+    """Return for each field that is not a setting whether its value is possible."""
+    atoms, numbers, hash_ = description.atoms, description.atomic_numbers, description.weights_sha256
     return {
         "model": isinstance(description.model, str),
-        "weights_sha256": isinstance(description.weights_sha256, str)
-        and re.fullmatch("[0-9a-f]{64}", description.weights_sha256) is not None,
-        "precision": description.precision in PRECISIONS,
-        "device": isinstance(description.device, str),
+        "weights_sha256": isinstance(hash_, str) and re.fullmatch("[0-9a-f]{64}", hash_) is not None,
         "atomic_numbers": _are_counts(numbers) and len(numbers) > 0 and min(numbers) >= 1,
         "atoms": atoms is None or (_are_counts(atoms) and len(atoms) == len(set(atoms)) == len(numbers)),
         "periodic": isinstance(description.periodic, bool),
-        "compile": isinstance(description.compile, bool),
-        "memory": description.memory in MEMORY_MODES,
-        "kernels": description.kernels in KERNELS,
-        "search": description.search in SEARCHES,
-        "cuda_graphs": isinstance(description.cuda_graphs, bool),
-        "edges_per_block": edges is None or (type(edges) is int and edges >= 1),
-        "charge": description.charge is None or type(description.charge) is int,
-        "multiplicity": multiplicity is None or (type(multiplicity) is int and multiplicity >= 1),
     }
 
 

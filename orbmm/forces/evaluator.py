@@ -1,4 +1,4 @@
-"""The one border between the unit worlds: nm and box in, kJ/mol and kJ/mol/nm out, Å and eV in between."""
+"""Evaluate a network in the units of OpenMM: positions [nm] in, energy [kJ/mol] and forces [kJ/mol/nm] out."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch.profiler import record_function
 from orbmm.errors import ModelError, StructureError
 from orbmm.forces.description import ForceDescription
 from orbmm.graph.verlet import VerletList
-from orbmm.model.orb import Prediction
+from orbmm.model.network.orb import Prediction
 from orbmm.model.potential import Potential
 from orbmm.units import ANGSTROM_PER_NM, KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_MOL_PER_EV
 
-SKIN_ANGSTROM = 0.7  # measured by benchmarks/skin.py: 0.5 to 1.0 cost the same, and pairs take memory
+SKIN_ANGSTROM = 0.7  # by benchmarks/skin.py: 0.5 to 1.0 cost the same, and more pairs take more memory
 
 
 class Evaluator:
-    """A network made ready for the atoms of one force.
+    """A network prepared for the atoms of one force.
 
-    Between two evaluations it keeps pairs of atoms that were close, to search less often; what it answers depends on the
-    coordinates and the box of the moment alone, to the last bit, so contexts and threads may share it.
-    potential: the network itself; periodic: whether it needs a box; device: where the network runs
+    Between two evaluations it keeps pairs of close atoms, to search less often. The results depend only on the current
+    coordinates and box, to the last bit, so contexts and threads may share an evaluator.
+    potential: the network; periodic: True if it needs a box; device: where the network runs
     """
 
     def __init__(self, potential: Potential, description: ForceDescription) -> None:
@@ -40,11 +40,11 @@ class Evaluator:
             self._atoms = torch.tensor(description.atoms, dtype=torch.int64, device=self.device)  # (A,)
 
     def evaluate(self, positions_nm: Tensor, box_nm: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Energy and forces of OpenMM's coordinates; atoms outside the subset feel nothing.
+        """Return energy and forces at OpenMM's coordinates; atoms outside the subset get zero force.
 
         positions_nm: (N, 3) [nm] of all particles of the System, wrapped or not; box_nm: (3, 3) rows [nm], or None
         Returns the energy () [kJ/mol] in float64 and the forces (N, 3) [kJ/mol/nm] in the type of the positions,
-        contiguous (openmm-torch reads them through a bare pointer), both on the device of the positions.
+        contiguous (openmm-torch reads them through a raw pointer), both on the device of the positions.
         Raises StructureError for coordinates, boxes or numbers of particles that do not fit.
         """
         positions = positions_nm.detach().to(self.device, torch.float64) * ANGSTROM_PER_NM  # (N, 3)
@@ -59,7 +59,7 @@ class Evaluator:
         return energy.to(positions_nm.device), forces.to(positions_nm.device, positions_nm.dtype).contiguous()
 
     def _predict(self, positions: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Energy () [eV] and forces (A, 3) [eV/Å] in float64 of positions (A, 3) [Å]."""
+        """Return energy () [eV] and forces (A, 3) [eV/Å] in float64 at positions (A, 3) [Å]."""
         try:
             with record_function("orbmm: graph"):
                 edges = self._neighbors.find_edges(positions, cell)
@@ -71,7 +71,7 @@ class Evaluator:
             raise StructureError(f"{error} (atoms counted among the {self._count} that the network sees)") from error
 
     def _read_cell(self, box_nm: Tensor | None) -> Tensor | None:
-        """The cell (3, 3) [Å] of a periodic force, None for any other."""
+        """Return the cell (3, 3) [Å] of a periodic force, None for any other force."""
         if not self.periodic:
             return None
         if box_nm is None:
@@ -90,14 +90,14 @@ class Evaluator:
 
 
 def _read_finite(prediction: Prediction) -> tuple[Tensor, Tensor]:
-    """Energy () [eV] and forces (A, 3) [eV/Å] in float64; a NaN or an infinity never reaches the integrator."""
+    """Return energy () [eV] and forces (A, 3) [eV/Å] in float64. Raises StructureError for NaN or infinity."""
     if prediction.energy is None or prediction.forces is None:
         raise ModelError("the network gave no energy or no forces, and OpenMM needs both")
     energy = prediction.energy.detach().to(torch.float64).reshape(())  # ()
     forces = prediction.forces.detach().to(torch.float64)  # (A, 3)
     if not bool(torch.isfinite(energy) & torch.isfinite(forces).all()):
         raise StructureError(
-            "the network gave NaN or infinity for this structure, which is far from anything it was trained on: "
+            "the network gave NaN or infinity for this structure, which is far from the training data: "
             "minimise it, take a smaller time step, or start from a better structure"
         )
     return energy, forces

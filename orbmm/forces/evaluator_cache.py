@@ -1,4 +1,4 @@
-"""Networks in use: a description is turned into an evaluator once, and contexts of one network share it."""
+"""Keep the networks in use: each description is turned into an evaluator once, and contexts share it."""
 
 from __future__ import annotations
 
@@ -12,33 +12,32 @@ from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.store import find_by_hash, locate_weights, state_of_weights
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator import Evaluator
-from orbmm.model.device import find_device
-from orbmm.model.execution import Execution
-from orbmm.model.inference.memory import MemoryUse
+from orbmm.model.inference.execution import Execution
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
+from orbmm.model.precision import find_device
 
 _LOCK = threading.RLock()
 
 
 def find_evaluator(description: str, positions_device: torch.device) -> Evaluator:
-    """The evaluator of a description (JSON text), loaded at the first call; any thread may ask.
+    """Return the evaluator of a description (JSON text), loaded at the first call; safe in any thread.
 
-    positions_device: where OpenMM has its coordinates; a description with device "auto" follows them to their GPU.
+    positions_device: the device of OpenMM's coordinates; a description with device "auto" uses their GPU
     """
     with _LOCK:
         return _build_evaluator(description, str(positions_device) if positions_device.type == "cuda" else "cpu")
 
 
 def forget_evaluators() -> None:
-    """Let go of all networks, so that their memory can be freed."""
+    """Drop all networks, so that their memory can be freed."""
     with _LOCK:
         _build_evaluator.cache_clear()
         _load_potential.cache_clear()
 
 
 def count_networks() -> int:
-    """How many networks are loaded."""
+    """Return the number of loaded networks."""
     return _load_potential.cache_info().currsize
 
 
@@ -46,14 +45,12 @@ def count_networks() -> int:
 def _build_evaluator(text: str, positions_device: str) -> Evaluator:
     description = ForceDescription.from_json(text)
     device = _choose_device(description.device, positions_device)
-    memory = MemoryUse(description.edges_per_block, description.memory)
-    execution = Execution(memory, description.kernels, description.compile, description.cuda_graphs, description.search)
     weights = (description.model, description.weights_sha256)
-    return Evaluator(_load_potential(*weights, device, description.precision, execution), description)
+    return Evaluator(_load_potential(*weights, device, description.precision, description.execution), description)
 
 
 def _choose_device(wanted: str, positions_device: str) -> str:
-    """The device with its number, so that "auto", "cuda" and "cuda:0" share one network."""
+    """Return the device with its number, so that "auto", "cuda" and "cuda:0" share one network."""
     if wanted == "auto" and positions_device != "cpu":
         return positions_device
     device = find_device(wanted)
@@ -66,9 +63,9 @@ def _load_potential(model: str, weights_sha256: str, device: str, precision: str
 
 
 def _find_weights(model: str, weights_sha256: str) -> Path | None:
-    """The weights file of this hash on this machine, or None where it is the catalogue's own; nothing is downloaded.
+    """Return the weights file with this hash, or None if it is that of the catalogue; nothing is downloaded.
 
-    Raises CheckpointError if no such file is here.
+    Raises CheckpointError if there is no such file on this machine.
     """
     record = find_record(model)
     if state_of_weights(record) != "to download" and locate_weights(record).sha256 == weights_sha256:

@@ -1,4 +1,4 @@
-"""The ways to hang a network into OpenMM: which of them can run here, and which one is taken."""
+"""The OpenMM force classes that can carry a network: which of them can run here, and which one is used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class ForceKind:
-    """One kind of force: its name, whether it can run with what is installed, and one sentence why."""
+    """One kind of force: its name, whether it can run with the installed versions, and the reason in one sentence."""
 
     name: str
     available: bool
@@ -21,9 +21,9 @@ class ForceKind:
 
 
 def list_force_kinds() -> tuple[ForceKind, ...]:
-    """All kinds in the order in which "auto" tries them, judged by what is installed here.
+    """Return all kinds in the order in which "auto" tries them, judged by the installed versions.
 
-    `orbmm doctor` prints them: `name`, `available`, `reason`; `versions.find_bad_pairs` has the pairs to warn about.
+    `orbmm doctor` prints them; `versions.find_bad_pairs` returns the pairs of versions to warn about.
     """
     from orbmm.forces.torch_plugin import load_torch_plugin
 
@@ -31,15 +31,15 @@ def list_force_kinds() -> tuple[ForceKind, ...]:
 
 
 def judge_force_kinds(versions: Versions, load_plugin: Callable[[], str | None]) -> tuple[ForceKind, ...]:
-    """All kinds, judged by the given versions.
+    """Return all kinds, judged by the given versions.
 
-    load_plugin: loads openmm-torch and says why that failed, or None; not called for versions that are refused.
+    load_plugin: loads openmm-torch and returns the reason for a failure, or None; not called for refused versions
     """
     return (_judge_torch_force(versions, load_plugin), _judge_python_torch_force(), _judge_python_force(versions))
 
 
 def choose_force_kind(wanted: str, kinds: tuple[ForceKind, ...]) -> ForceKind:
-    """The kind of this name, or for "auto" the first that can run.
+    """Return the kind of this name, or for "auto" the first that can run.
 
     Raises ForceError for an unknown name (with the nearest one) and for a kind that cannot run here (with its reason).
     """

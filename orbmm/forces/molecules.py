@@ -1,4 +1,4 @@
-"""Bonds of zero strength, by which OpenMM knows what a molecule is: a network has no bonds to go by."""
+"""Add bonds of zero strength, so that OpenMM knows the molecules although a network has no bonds."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ NAME = "MoleculesOfTheNetwork"
 
 
 def mark_molecules(system: openmm.System, topology: app.Topology, atoms: Iterable[int] | None = None) -> None:
-    """Add the topology's bonds among these atoms (None: all) to a System, as springs that pull with no force.
+    """Add the bonds of the topology among these atoms (None: all) to a System, with a force constant of zero.
 
-    Without them a barostat scales the distances within a molecule too, since each atom is a molecule of its own
-    (openmm-ml issue 91), and OpenMM wraps the atoms of a molecule one by one.
+    Without them OpenMM treats each atom as a molecule: a barostat then scales distances within molecules too (openmm-ml
+    issue 91), and the atoms of a molecule are wrapped one by one.
     """
-    particles = frozenset(range(system.getNumParticles()))  # a network on others says so when it is evaluated
+    particles = frozenset(range(system.getNumParticles()))  # an index beyond these raises when the network is evaluated
     chosen = particles if atoms is None else particles.intersection(atoms)
     force = openmm.HarmonicBondForce()
     force.setName(NAME)

@@ -1,11 +1,12 @@
-"""Our models in openmm-ml: MLPotential(name).createSystem(topology) and createMixedSystem.
+"""The models of orbmm in openmm-ml: MLPotential(name).createSystem(topology) and createMixedSystem.
 
-openmm-ml loads this module whenever it is imported, so nothing heavy is imported at its top; and it may be imported
-before openmm-ml itself, so the classes do not inherit from openmm-ml's.
+openmm-ml imports this module whenever it is imported itself, so this module imports nothing heavy. It may also be
+imported before openmm-ml, so its classes do not inherit from those of openmm-ml.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import numbers
 import os
 from collections.abc import Iterable, Mapping
@@ -13,28 +14,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orbmm.errors import ModelError, name_nearest
+from orbmm.settings.model import ModelSettings
 
 if TYPE_CHECKING:
     from openmm import System, app
 
-CREATE_SYSTEM_OPTIONS = (
-    "device", "precision", "force", "compile", "memory", "edges_per_block", "kernels", "cuda_graphs", "search",
-    "charge", "multiplicity"
-)  # fmt: skip
-"""What createSystem and createMixedSystem take of ours; `weights` belongs to MLPotential itself."""
+CREATE_SYSTEM_OPTIONS = tuple(
+    field.name for field in dataclasses.fields(ModelSettings) if field.name not in ("name", "weights")
+)
+"""The keywords of createSystem and createMixedSystem; name and weights are given to MLPotential itself."""
 
 _EMBEDDING_OPTIONS = ("linkAtomDistances",)
-"""What openmm-ml's mechanical embedding reads and then hands on to us as well."""
+"""Keywords of the mechanical embedding of openmm-ml, which it passes on to addForces."""
 
 _OPENMMML_OPTIONS = ("removeCMMotion", "removeConstraints", "forceGroup", "interpolate", "embedding", "returnInfo")
-"""What openmm-ml takes out before we are called: known here so that a misspelt one can be named."""
+"""Keywords that openmm-ml removes before it calls addForces; listed to suggest them for a misspelt one."""
 
 
 class OrbPotentialFactory:
-    """The one factory behind all entry points; the name says which model."""
+    """The factory behind all entry points; the name selects the model."""
 
     def createImpl(self, name: str, **args: Any) -> OrbPotential:
-        """The potential of a catalogue name; `weights` may name a local official checkpoint.
+        """Return the potential of a catalogue name; `weights` may be the path of a local weights file.
 
         Raises ModelError for an unknown name or keyword.
         """
@@ -47,7 +48,7 @@ class OrbPotentialFactory:
 
 
 class OrbPotential:
-    """One model, ready to be added to Systems."""
+    """One model that can be added to Systems."""
 
     def __init__(self, name: str, weights: str | os.PathLike[str] | None) -> None:
         from orbmm.checkpoints.catalog import find_record
@@ -60,26 +61,25 @@ class OrbPotential:
     ) -> None:
         """Add the network's forces on the given atoms (None: all) to a System.
 
-        Keywords: those of CREATE_SYSTEM_OPTIONS, as in ModelSettings. Raises ModelError for any other, and what
-        attach_force raises.
+        Keywords: CREATE_SYSTEM_OPTIONS, as in ModelSettings. Raises ModelError for any other keyword, and the errors of
+        attach_force.
         """
         from orbmm.forces.attach import attach_force
-        from orbmm.settings.model import ModelSettings
 
         model = ModelSettings(name=self.name, weights=self.weights, **read_options(args))
         attach_force(system, topology, model, atoms, forceGroup)
 
     def getSupportedEmbeddings(self) -> list[str]:
-        """No embedding of our own: openmm-ml's mechanical embedding serves."""
+        """Return no embedding; openmm-ml then uses its mechanical embedding."""
         return []
 
     def getMLLongRange(self) -> bool:
-        """False: edges end at the cutoff, and no electrostatics of the network's reaches into periodic images."""
+        """Return False: edges end at the cutoff, and the network has no long-range electrostatics."""
         return False
 
 
 def read_options(args: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of createSystem as fields of ModelSettings. Raises ModelError that names an unknown one."""
+    """Return the keywords of createSystem as fields of ModelSettings. Raises ModelError, which names an unknown one."""
     for keyword in args:
         if keyword == "weights":
             raise ModelError("createSystem was given 'weights', which belongs to MLPotential(name, weights=...)")
@@ -87,9 +87,9 @@ def read_options(args: Mapping[str, Any]) -> dict[str, Any]:
             nearest = name_nearest(keyword, CREATE_SYSTEM_OPTIONS + _OPENMMML_OPTIONS)
             raise ModelError(f"createSystem does not take '{keyword}': {nearest}")
     options = {name: args[name] for name in CREATE_SYSTEM_OPTIONS if name in args}
-    if "device" in options:  # openmm-ml's own models take a torch.device, or None
+    if "device" in options:  # the models of openmm-ml take a torch.device, or None
         options["device"] = "auto" if options["device"] is None else str(options["device"])
     for name in ("charge", "multiplicity"):
         if isinstance(options.get(name), numbers.Integral) and not isinstance(options[name], bool):
-            options[name] = int(options[name])  # NumPy's whole numbers too
+            options[name] = int(options[name])  # accept integers of NumPy
     return options

@@ -1,11 +1,11 @@
-"""Import this module before loading a serialised System of ours: it registers the operator that a TorchForce calls.
+"""Register the operator that a TorchForce calls; import this module before loading a System with a TorchForce.
 
-The TorchScript module inside a TorchForce is one call of `orbmm::energy_and_forces`; everything else (weights, graph,
-compiled code) lives behind that name. Doing so at import is this package's one piece of work at import: TorchScript
-looks the name up while a file is read, before anything of ours could be called. (A PythonForce needs no import.)
+The TorchScript module inside a TorchForce is one call of `orbmm::energy_and_forces`; weights, graph and compiled code
+are found by its arguments. This is the only work that the package does at import: TorchScript looks the name up while a
+file is read, before any function of orbmm can be called. A PythonForce needs no import.
 
-"CompositeImplicitAutograd" runs the body above autograd, so that a conservative network may differentiate in it; under
-`torch.library.custom_op` the body runs below autograd and torch.autograd.grad fails.
+"CompositeImplicitAutograd" runs the operator above autograd, so that a conservative network can differentiate inside it.
+Under `torch.library.custom_op` it would run below autograd, where torch.autograd.grad fails.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from orbmm.forces.versions import find_torch_force_crash, read_versions
 
 
 def energy_and_forces(description: str, positions_nm: Tensor, box_nm: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Energy () [kJ/mol] and forces (N, 3) [kJ/mol/nm] of positions (N, 3) [nm] and box (3, 3) rows [nm] or None."""
+    """Return energy () [kJ/mol] and forces (N, 3) [kJ/mol/nm]; positions (N, 3) [nm], box (3, 3) rows [nm] or None."""
     return find_evaluator(description, positions_nm.device).evaluate(positions_nm, box_nm)
 
 
@@ -30,7 +30,7 @@ if not hasattr(torch.ops.orbmm, "energy_and_forces"):
     _LIBRARY.define("energy_and_forces(str description, Tensor positions_nm, Tensor? box_nm) -> (Tensor, Tensor)")
     _LIBRARY.impl("energy_and_forces", energy_and_forces, "CompositeImplicitAutograd")
 
-list_force_kinds()  # loads openmm-torch where it can run, so that OpenMM knows how to read a TorchForce
+list_force_kinds()  # loads openmm-torch if it can run, so that OpenMM can read a TorchForce
 _CRASH = find_torch_force_crash(read_versions())
 if _CRASH is not None:
     logging.getLogger(__name__).warning("%s", _CRASH)

@@ -1,4 +1,4 @@
-"""PythonForce of OpenMM (8.5 and newer): the same evaluator, reached through NumPy."""
+"""Create the PythonForce of OpenMM (8.5 and newer), which calls the evaluator through NumPy."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class PythonForceComputation:
-    """What OpenMM calls at every step, and pickles into a System's XML: nothing but the description's text.
+    """The function that OpenMM calls at every step and pickles into the XML of a System; it holds only the description.
 
-    The text is first read when a Context asks for forces: OpenMM would crash on an error while it unpickles.
+    The text is first read when a Context requests forces, because OpenMM crashes on an error while it unpickles.
     """
 
     description: str
 
     def __call__(self, state: openmm.State) -> tuple[float, numpy.ndarray]:
-        """Energy [kJ/mol] and forces (N, 3) [kJ/mol/nm] of a State."""
+        """Return energy [kJ/mol] and forces (N, 3) [kJ/mol/nm] of a State."""
         evaluator = find_evaluator(self.description, _CPU)
         if evaluator.device.type == "cuda":
             refuse_worker_thread()
@@ -41,7 +41,7 @@ class PythonForceComputation:
 
 
 def create_python_force(description: ForceDescription) -> openmm.Force:
-    """A PythonForce that computes what is described; serialised, it holds the description and no network."""
+    """Create a PythonForce from a description; serialised, it holds the description and no network."""
     force = openmm.PythonForce(PythonForceComputation(description.to_json()))
     force.setUsesPeriodicBoundaryConditions(description.periodic)
     return force
@@ -50,9 +50,8 @@ def create_python_force(description: ForceDescription) -> openmm.Force:
 def refuse_worker_thread() -> None:
     """Raise ForceError on a thread that Python did not start.
 
-    OpenMM <= 8.5.2 calls a PythonForce on a thread of its own, on its GPU platforms, where PyTorch on the same GPU gave
-    NaN coordinates (switched off in OpenMM pull request 5412). A force does not learn its platform, but the thread
-    tells.
+    On its GPU platforms OpenMM <= 8.5.2 calls a PythonForce on a worker thread, where PyTorch on the same GPU gave NaN
+    coordinates (changed in OpenMM pull request 5412). A force cannot read its platform, but it can check its thread.
     """
     if isinstance(threading.current_thread(), threading._DummyThread):
         raise ForceError(

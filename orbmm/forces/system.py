@@ -1,4 +1,4 @@
-"""A System whose only forces are those of the network."""
+"""Create a System whose only forces are those of the network."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from orbmm.settings.model import ModelSettings
 
 
 def create_system(topology: app.Topology, model: ModelSettings) -> openmm.System:
-    """A System with the masses and the box of a topology, the network's forces and a CMMotionRemover.
+    """Create a System with the masses and the box of a topology, the network's forces and a CMMotionRemover.
 
-    No bond is constrained: the network's bonds are as flexible as real ones. Raises what attach_force raises.
+    No bond is constrained, because the network describes bond vibrations. Raises the errors of attach_force.
     """
     system = openmm.System()
     box = topology.getPeriodicBoxVectors()

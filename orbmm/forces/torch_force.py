@@ -1,4 +1,4 @@
-"""TorchForce of openmm-torch: a TorchScript module of one line that calls our operator."""
+"""Create the TorchForce of openmm-torch: a TorchScript module of one line that calls the operator of orbmm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orbmm.forces.description import ForceDescription
 
 
 class _OpenModule(torch.nn.Module):
-    """For a System without a box."""
+    """The module for a System without a box."""
 
     def __init__(self, description: str) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class _OpenModule(torch.nn.Module):
 
 
 class _PeriodicModule(torch.nn.Module):
-    """For a System with a box: openmm-torch then hands the box vectors over too."""
+    """The module for a System with a box; openmm-torch then passes the box vectors too."""
 
     def __init__(self, description: str) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class _PeriodicModule(torch.nn.Module):
 
 
 def create_torch_force(description: ForceDescription) -> Force:
-    """A TorchForce that computes what is described; serialised, it holds the description and no network."""
+    """Create a TorchForce from a description; serialised, it holds the description and no network."""
     from openmmtorch import TorchForce
 
     module = (_PeriodicModule if description.periodic else _OpenModule)(description.to_json())

@@ -1,4 +1,4 @@
-"""openmm-torch made ready, whichever of torch and openmm was imported first."""
+"""Load openmm-torch, whether torch or openmm was imported first."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import openmm
 import torch  # noqa: F401  (openmm-torch finds the CUDA libraries only once torch has loaded them)
 
 _FAILED_LIBRARY = re.compile(r"Error loading library (?P<path>.+?OpenMMTorch(?P<platform>[A-Z]\w*)\.\w+): ")
-"""How OpenMM reports a plugin of openmm-torch that did not load."""
+"""OpenMM's report of a plugin of openmm-torch that did not load."""
 
 
 @cache
 def load_torch_plugin() -> str | None:
-    """Load openmm-torch and its kernels; returns one line on why that failed, or None.
+    """Load openmm-torch and its kernels; return one line with the reason for a failure, or None.
 
-    OpenMM loads all plugins when it is imported. If that was before torch, those of openmm-torch did not find torch's
-    libraries, and a Context would lack their kernels: they are loaded again here, for the platforms that are present.
+    OpenMM loads all plugins when it is imported. If torch was not imported before, the plugins of openmm-torch did not
+    find the libraries of torch, and a Context lacks their kernels. They are loaded again here, for the present
+    platforms.
     """
     try:
         with _without_simtk_warning():
@@ -40,7 +41,7 @@ def load_torch_plugin() -> str | None:
 
 @contextmanager
 def _without_simtk_warning() -> Iterator[None]:
-    """Hold back the one line that openmm-torch 1.5 logs about its own use of an old name of OpenMM."""
+    """Suppress the one line that openmm-torch 1.5 logs about its use of an old name of OpenMM."""
 
     def is_other(record: logging.LogRecord) -> bool:
         return "simtk" not in record.getMessage()

@@ -1,8 +1,10 @@
-"""The installed versions that force kinds depend on, and the pairs of them that are known to fail."""
+"""Read the installed versions, and find the pairs of them that are known to fail."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -17,18 +19,29 @@ class Versions:
     torch: str | None
 
 
+def list_installed(names: Iterable[str]) -> dict[str, str]:
+    """Return the version of each named distribution that is installed, without importing it; others are left out."""
+    versions = {}
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
 def read_versions() -> Versions:
-    """What is installed here; nothing is imported for it."""
-    return Versions(*(_read_version(name) for name in ("openmm", "openmmml", "openmmtorch", "torch")))
+    """Return the versions installed here; nothing is imported."""
+    names = ("openmm", "openmmml", "openmmtorch", "torch")
+    installed = list_installed(names)
+    return Versions(*(installed.get(name) for name in names))
 
 
 def find_bad_pairs(versions: Versions) -> tuple[str, ...]:
-    """One sentence for each pair of installed versions that is known to crash or to give wrong numbers."""
+    """Return one sentence for each pair of versions that is known to crash or to give wrong numbers."""
     return tuple(text for text in (find_torch_force_crash(versions), find_worker_thread(versions)) if text)
 
 
 def find_torch_force_crash(versions: Versions) -> str | None:
-    """The pair that ends the process when it reads a System with a TorchForce (OpenMM 8.6.0, 8.6.1: measured)."""
+    """Return a sentence on the pair that crashes on a System with a TorchForce (tested: OpenMM 8.6.0, 8.6.1)."""
     torchforce = versions.openmmtorch
     if torchforce is None or is_at_least(torchforce, 1, 6) or not is_at_least(versions.openmm, 8, 6):
         return None
@@ -39,7 +52,7 @@ def find_torch_force_crash(versions: Versions) -> str | None:
 
 
 def find_worker_thread(versions: Versions) -> str | None:
-    """The OpenMM that calls a PythonForce on a thread of its own on the CUDA platform (its pull request 5412)."""
+    """Return a sentence on the OpenMM that calls a PythonForce on a worker thread (its pull request 5412)."""
     if not is_at_least(versions.openmm, 8, 5) or is_at_least(versions.openmm, 8, 6):
         return None
     return (
@@ -49,13 +62,6 @@ def find_worker_thread(versions: Versions) -> str | None:
 
 
 def is_at_least(version: str | None, major: int, minor: int) -> bool:
-    """Whether a version is this one or newer; a pre-release counts as its release, an absent one as older."""
+    """Return True if a version is this one or newer; a pre-release counts as its release, None as older."""
     found = re.match(r"(\d+)\.(\d+)", version or "")
     return found is not None and (int(found[1]), int(found[2])) >= (major, minor)
-
-
-def _read_version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

@@ -1,1 +1,1 @@
-"""The periodic neighbour graph: which atoms see which, through which image of the cell."""
+"""The periodic neighbour graph: pairs of atoms within a cutoff, each through one image of the cell."""

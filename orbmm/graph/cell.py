@@ -1,4 +1,4 @@
-"""The periodic cell: what makes one usable, wrapping into it, and how far its images reach."""
+"""The periodic cell: checks, wrapping of positions into it, and its images within a distance."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from orbmm.errors import StructureError
 
-THINNEST_ANGSTROM = 0.1  # between opposite faces; no crystal is as thin, and thinner cells need images by the thousand
-FLATTEST = 1e-6  # volume over the product of the edge lengths; three float32 vectors in one plane give about 1e-7
+THINNEST_ANGSTROM = 0.1  # between opposite faces; no crystal is as thin, and thinner cells need thousands of images
+FLATTEST = 1e-6  # volume / product of the edge lengths; three float32 vectors in one plane give about 1e-7
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,10 @@ class PeriodicCell:
 
 
 def check_cell(cell: Tensor, device: torch.device) -> PeriodicCell:
-    """The cell with its inverse and heights in float64.
+    """Check a cell and return it with its inverse and heights in float64.
 
-    cell: (3, 3) rows [Å]. Raises StructureError for a cell that is not three finite, right-handed vectors spanning a volume.
+    cell: (3, 3) rows [Å]; device: of the atoms
+    Raises StructureError unless the rows are three finite, right-handed vectors that span a volume.
     """
     rows = cell.detach().to("cpu", torch.float64)  # one transfer: all checks run on the host
     if rows.shape != (3, 3):
@@ -57,33 +58,34 @@ def check_cell(cell: Tensor, device: torch.device) -> PeriodicCell:
 
 
 def wrap(positions: Tensor, cell: PeriodicCell) -> tuple[Tensor, Tensor]:
-    """Positions moved into the cell, and the cells they were moved by.
+    """Move positions into the cell; return the wrapped positions and the number of cells they were moved by.
 
-    positions: (N, 3) [Å], float64, anywhere. Returns wrapped (N, 3) [Å] and images (N, 3), whole numbers in float64, with
-    positions = wrapped + images @ rows. Fractional coordinates of wrapped lie in [0, 1) within rounding.
+    positions: (N, 3) [Å], float64, inside or outside the cell
+    Returns wrapped (N, 3) [Å] and images (N, 3), whole numbers in float64, with positions = wrapped + images @ rows.
+    Fractional coordinates of wrapped are in [0, 1) within rounding.
     """
     images = (positions @ cell.inverse).floor()  # (N, 3)
     return positions - images @ cell.rows, images
 
 
 def count_images(cell: PeriodicCell, radius: float, spread: float) -> tuple[int, int, int]:
-    """How many cells to either side hold an atom within the radius, per axis.
+    """Return for each axis the number of cells to either side that can hold an atom within the radius.
 
     radius: [Å]; spread: largest difference of fractional coordinates between two atoms before images are added (1 for
-    wrapped atoms, 1/2 once the nearest image is taken). An edge's fractional component is at most radius / height.
+    wrapped atoms, 1/2 for the nearest image). The fractional component of an edge is at most radius / height.
     """
     first, second, third = (math.floor(radius / height + spread) for height in cell.heights)
     return first, second, third
 
 
 def list_images(counts: tuple[int, int, int], device: torch.device) -> Tensor:
-    """All image offsets up to the counts in both directions: (I, 3), whole numbers in float64, in lexicographic order."""
+    """Return all image offsets up to the counts: (I, 3), whole numbers in float64, in lexicographic order."""
     axes = [torch.arange(-count, count + 1, dtype=torch.float64, device=device) for count in counts]
     return torch.cartesian_prod(*axes)  # (I, 3)
 
 
 def number_images(shifts: Tensor, counts: tuple[int, int, int]) -> Tensor:
-    """The place of each shift in the list of images: (E,) int64; shifts: (E, 3) float64, none beyond the counts."""
+    """Return the index of each shift in the list of images: (E,) int64. shifts: (E, 3) float64, within the counts."""
     _, second, third = (2 * count + 1 for count in counts)
     strides = torch.tensor((second * third, third, 1), dtype=torch.float64, device=shifts.device)  # (3,)
     zero = (counts[0] * second + counts[1]) * third + counts[2]

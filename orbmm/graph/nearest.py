@@ -1,8 +1,8 @@
-"""From candidates to edges: exact distances, the cutoff, the K nearest per sender, one rule for ties.
+"""Select edges from candidate pairs: exact distances, the cutoff, the K nearest per sender, one rule for ties.
 
 Distances are computed in float64 and compared on a grid of 1e-6 Å. Rounding in float64 is a million times finer, so
-atoms that are equally far by symmetry stay tied whichever search found them and through whichever image they were given;
-distances that differ by more than the grid keep their order. Among ties the lower receiver comes first, then the
+atoms that are equally far by symmetry stay tied, whatever the search and whatever the image of the atoms passed in.
+Distances that differ by more than the grid keep their order. Among ties the lower receiver comes first, then the
 lexicographically lower shift of the wrapped atoms.
 """
 
@@ -21,17 +21,17 @@ from orbmm.graph.search.protocol import Candidates
 DISTANCE_GRID_ANGSTROM = 1e-6
 OVERLAP_ANGSTROM = 0.01
 KEY_BITS = 63  # of an int64, without its sign
-# Largest difference of fractional coordinates: 1 for wrapped atoms, the rest for rounding.
+# Largest difference of fractional coordinates: 1 for wrapped atoms, the rest is a margin for rounding.
 SPREAD = 1.5
 
 
 @dataclass(frozen=True)
 class ImageTable:
-    """The images of a cell that pairs can reach, numbered in lexicographic order of their shifts.
+    """The images of a cell within reach of a pair, numbered in lexicographic order of their shifts.
 
     counts: cells to either side, per axis
     shifts: (I, 3), whole numbers in float64
-    offsets: (I, 3) [Å], what each shift adds to the receiver
+    offsets: (I, 3) [Å], the displacement of the receiver by each shift
     """
 
     counts: tuple[int, int, int]
@@ -41,7 +41,7 @@ class ImageTable:
 
 @dataclass(frozen=True)
 class NumberedPairs:
-    """Directed pairs of atoms, (E,) int64 each; images: places in an ImageTable."""
+    """Directed pairs of atoms, (E,) int64 each; images: indices in an ImageTable."""
 
     senders: Tensor
     receivers: Tensor
@@ -51,12 +51,12 @@ class NumberedPairs:
         return self.senders.shape[0]
 
     def take(self, chosen: Tensor) -> NumberedPairs:
-        """The pairs at the indices chosen, (E',) int64."""
+        """Return the pairs at these indices. chosen: (E',) int64."""
         return NumberedPairs(*(each.index_select(0, chosen) for each in (self.senders, self.receivers, self.images)))
 
 
 def tabulate_images(cell: PeriodicCell | None, radius: float, device: torch.device) -> ImageTable:
-    """Every image through which two atoms can be nearer than the radius [Å]; without a cell, the zero shift alone."""
+    """List every image through which two atoms can be nearer than the radius [Å]; the zero shift without a cell."""
     counts = (0, 0, 0) if cell is None else count_images(cell, radius, SPREAD)
     shifts = list_images(counts, device)  # (I, 3)
     if cell is None:
@@ -67,27 +67,30 @@ def tabulate_images(cell: PeriodicCell | None, radius: float, device: torch.devi
 
 
 def number_pairs(candidates: Candidates, table: ImageTable) -> NumberedPairs:
-    """The candidates with their shifts as places in the table."""
+    """Return the candidates with their shifts as indices in the table."""
     return NumberedPairs(candidates.senders, candidates.receivers, number_images(candidates.shifts, table.counts))
 
 
 def select_nearest(
     pairs: NumberedPairs, positions: Tensor, table: ImageTable, cutoff_angstrom: float, max_neighbors: int | None
 ) -> NumberedPairs:
-    """The pairs below the cutoff, at most max_neighbors per sender, ordered by (sender, distance, receiver, shift).
+    """Return the pairs below the cutoff, at most max_neighbors per sender, by (sender, distance, receiver, shift).
 
-    positions: (N, 3) [Å] float64, wrapped. Raises StructureError when two atoms lie on top of each other.
+    positions: (N, 3) [Å] float64, wrapped. Raises StructureError if two atoms overlap.
     """
     limit = round(cutoff_angstrom / DISTANCE_GRID_ANGSTROM)
     step_bits, image_bits = limit.bit_length(), (len(table.shifts) - 1).bit_length()
     distances = measure_pairs(pairs, positions, table)  # (E,)
     _refuse_overlaps(pairs, distances)
     steps = (distances / DISTANCE_GRID_ANGSTROM).round_().long()  # (E,)
-    # No checked cell has a vector as short as the overlap distance: what is that near is the atom itself.
+    # A checked cell has no vector as short as the overlap distance, so only the atom itself can be that near.
     near = ((steps < limit) & (distances >= OVERLAP_ANGSTROM)).nonzero().squeeze(1)  # (E',)
     pairs, steps = pairs.take(near), steps.index_select(0, near)  # (E',)
 
-    # Two whole numbers hold what the order depends on.
+    # The order is that of two integers with packed bits, high to low (`_sort` joins them to one if 63 bits suffice):
+    #     first  = [ sender   | distance in steps of the grid: step_bits ]
+    #     second = [ receiver | index of the image:           image_bits ]
+    # So comparing first, then second, compares (sender, distance, receiver, shift).
     first, second = pairs.senders << step_bits | steps, pairs.receivers << image_bits | pairs.images  # (E',)
     atoms = len(positions)
     first, second = _sort(first, second, (atoms << step_bits).bit_length(), (atoms << image_bits).bit_length())
@@ -96,12 +99,12 @@ def select_nearest(
 
 
 def measure_pairs(pairs: NumberedPairs, positions: Tensor, table: ImageTable) -> Tensor:
-    """Distances of the pairs: (E,) [Å] float64, each from its own numbers alone, to the last bit.
+    """Return the distances of the pairs, (E,) [Å] float64; each depends only on its own pair, to the last bit.
 
-    positions: (N, 3) [Å] float64. No matrix product or norm: they may round by the place in the tensor.
+    positions: (N, 3) [Å] float64. No matrix product or norm is used: their rounding may depend on the row.
     """
     squared = torch.zeros_like(pairs.senders, dtype=torch.float64)  # (E,)
-    for axis in range(3):  # one component at a time: gathering numbers is faster than gathering rows
+    for axis in range(3):  # one component at a time: gathering single numbers is faster than gathering rows
         component = positions[:, axis].contiguous()  # (N,)
         lengths = component.index_select(0, pairs.receivers)  # (E,)
         lengths -= component.index_select(0, pairs.senders)
@@ -111,7 +114,7 @@ def measure_pairs(pairs: NumberedPairs, positions: Tensor, table: ImageTable) ->
 
 
 def _refuse_overlaps(pairs: NumberedPairs, distances: Tensor) -> None:
-    """StructureError if two different atoms, or their images, lie on top of each other."""
+    """Raise StructureError if two different atoms, or their images, overlap."""
     overlapping = (distances < OVERLAP_ANGSTROM) & (pairs.senders != pairs.receivers)  # (E,)
     if bool(overlapping.any()):
         at = int(overlapping.nonzero()[0, 0])
@@ -123,21 +126,21 @@ def _refuse_overlaps(pairs: NumberedPairs, distances: Tensor) -> None:
 
 
 def _sort(first: Tensor, second: Tensor, first_bits: int, second_bits: int) -> tuple[Tensor, Tensor]:
-    """Pairs of whole numbers in order: sorted as one number where the bits of both fit, else by two stable sorts."""
+    """Sort pairs of integers: packed in one integer if the bits of both fit, else by two stable sorts."""
     if first_bits + second_bits > KEY_BITS:
         second, order = second.sort()
         first, order = first.index_select(0, order).sort(stable=True)
         return first, second.index_select(0, order)
     keys = first << second_bits | second  # (E,)
-    # On a CPU NumPy sorts whole numbers with vector instructions, several times faster than torch.
+    # On a CPU NumPy sorts integers with vector instructions, several times faster than torch.
     keys = torch.from_numpy(np.sort(keys.numpy())) if keys.device.type == "cpu" else keys.sort().values
     return keys >> second_bits, keys & ((1 << second_bits) - 1)
 
 
 def _cap(pairs: NumberedPairs, max_neighbors: int) -> NumberedPairs:
-    """The first max_neighbors pairs of each sender; the pairs are sorted by sender."""
+    """Return the first max_neighbors pairs of each sender; the pairs must be sorted by sender."""
     senders = pairs.senders
-    # One too many: the pair max_neighbors places earlier has the same sender.
+    # A pair is surplus if the pair max_neighbors rows earlier has the same sender.
     surplus = senders[max_neighbors:] == senders[:-max_neighbors]  # (E - max_neighbors,)
     if not bool(surplus.any()):
         return pairs

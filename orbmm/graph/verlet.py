@@ -1,8 +1,8 @@
-"""Edges along a trajectory: pairs found with a skin are kept until an atom has moved half of it, or the box has changed.
+"""Edges along a trajectory: pairs found with a skin are kept until an atom moves half the skin or the box changes.
 
-What comes out is `find_edges` of the same coordinates, edge by edge and in the same order, whatever came before. For that
-the kept pairs are put to work on coordinates that are wrapped afresh: how many cells lie between an atom now and where it
-was when the pairs were found is counted anew at every step, so an atom may leave the cell or be moved to another image.
+The result equals `find_edges` of the same coordinates, edge by edge and in the same order, whatever was computed
+before. The kept pairs are applied to newly wrapped coordinates: at every step the number of cells between the position
+of an atom now and its position at the search is counted. So an atom may leave the cell or be moved to another image.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from orbmm.graph.search.choose import choose_search
 class _KeptPairs:
     """All pairs within cutoff + skin of one structure.
 
-    wrapped: (N, 3) [Å] float64, where the atoms were; rows: (3, 3) [Å], the cell as it was given, or None
-    pairs: their images are places in the table
+    wrapped: (N, 3) [Å] float64, positions at the search; rows: (3, 3) [Å], the cell that was passed in, or None
+    pairs: their images are indices in the table
     """
 
     wrapped: Tensor
@@ -50,10 +50,11 @@ class _KeptPairs:
 
 
 class VerletList:
-    """The edges of one set of atoms as it moves; searches only when an atom may have come within the cutoff unseen.
+    """The edges of moving atoms; a new search is made only when an unlisted pair may have come within the cutoff.
 
-    Any thread may ask, about any coordinates: an answer depends on its question alone, and what is kept is replaced as a
-    whole. Asked about two trajectories in turn, it searches every time.
+    The result depends only on the arguments, and the kept pairs are replaced as a whole, so threads may share a list.
+    If it is used for two trajectories in turn, it searches every time.
+    searches: the number of searches so far
     """
 
     def __init__(
@@ -68,9 +69,9 @@ class VerletList:
         self.searches = 0
 
     def find_edges(self, positions: Tensor, cell: Tensor | None) -> EdgeList:
-        """The edges that `orbmm.graph.edges.find_edges` gives, with its errors.
+        """Return the edges of `orbmm.graph.edges.find_edges`, and raise its errors.
 
-        positions: (N, 3) [Å], in the cell or anywhere; cell: (3, 3) rows [Å] or None.
+        positions: (N, 3) [Å], inside or outside the cell; cell: (3, 3) rows [Å] or None
         """
         kept = self._kept
         if kept is not None and _is_same_box(kept, positions, cell):
@@ -82,11 +83,11 @@ class VerletList:
         return self._search(check_positions(positions), cell)
 
     def _is_near(self, kept: _KeptPairs, given: Tensor, wrapped: Tensor, cells: Tensor | None) -> bool:
-        """Whether no atom has moved more than half the skin; decided on the device, one answer to the host."""
+        """Return True if no atom has moved more than half the skin; needs one transfer to the host."""
         moved = wrapped - kept.wrapped  # (N, 3)
         if cells is not None and kept.cell is not None:
             moved = moved + cells @ kept.cell.rows  # (N, 3)
-        # NaN compares as false, so coordinates that are no place go to the search, which names them.
+        # NaN compares as false, so invalid coordinates lead to a search, which reports them.
         still = moved.square().sum(dim=1) <= (self._skin / 2) ** 2  # (N,)
         return bool((still & (given.abs() < FARTHEST_ANGSTROM).all(dim=1)).all())
 
@@ -95,7 +96,7 @@ class VerletList:
         wrapped, images = _wrap(positions, checked)
         reach = self._cutoff + self._skin + SEARCH_MARGIN_ANGSTROM
         found = choose_search(self._method, positions)(wrapped, checked, reach)
-        # A pair that is still within the cutoff's reach has its shift in the table, wherever both were wrapped to.
+        # The table holds the shift of every pair that can come within the cutoff, for any image of both atoms.
         table = tabulate_images(checked, reach + self._skin, positions.device)
         pairs = number_pairs(found, table)
         distances = measure_pairs(pairs, wrapped, table)  # (E,)
@@ -108,14 +109,14 @@ class VerletList:
         return edges
 
     def _select(self, kept: _KeptPairs, wrapped: Tensor, images: Tensor | None, cells: Tensor | None) -> EdgeList:
-        """The edges among the kept pairs. cells: (N, 3), what _count_cells gives, None where no atom changed its image."""
+        """Return the edges among the kept pairs. cells: (N, 3), of _count_cells; None if no atom changed its image."""
         pairs = kept.pairs if cells is None else _renumber(kept, cells)
         nearest = select_nearest(pairs, wrapped, kept.table, self._cutoff, self._max_neighbors)
         return list_edges(nearest, kept.table, images)
 
 
 def _is_same_box(kept: _KeptPairs, positions: Tensor, cell: Tensor | None) -> bool:
-    """Whether the pairs were found for as many atoms on this device in the very same cell."""
+    """Return True if the pairs were found for the same number of atoms, device and cell."""
     if positions.shape != kept.wrapped.shape or positions.device != kept.wrapped.device:
         return False
     if cell is None or kept.rows is None:
@@ -128,17 +129,17 @@ def _wrap(positions: Tensor, cell: PeriodicCell | None) -> tuple[Tensor, Tensor 
 
 
 def _count_cells(kept: _KeptPairs, wrapped: Tensor) -> Tensor | None:
-    """Cells to add to each atom now to bring it next to where it was: (N, 3), whole numbers in float64.
+    """Return the cells that bring each atom next to its position at the search: (N, 3), whole numbers in float64.
 
-    Any count is right, as long as the atom so moved is within half the skin of where it was; this one is the nearest.
+    Any count is correct if it brings the atom within half the skin of that position; this one brings it nearest.
     """
     return None if kept.cell is None else ((kept.wrapped - wrapped) @ kept.cell.inverse).round()  # (N, 3)
 
 
 def _renumber(kept: _KeptPairs, cells: Tensor) -> NumberedPairs:
-    """The kept pairs, with the shifts that lead to the same images now.
+    """Return the kept pairs with the shifts that lead to the same images now.
 
-    The number of an image is linear in its shift, so whole numbers per atom are added instead of shifts per pair.
+    The index of an image is linear in its shift, so one integer per atom is added instead of a shift per pair.
     """
     origin = number_images(cells.new_zeros(1, 3), kept.table.counts)  # (1,)
     steps = number_images(cells, kept.table.counts) - origin  # (N,)

@@ -1,4 +1,4 @@
-"""From a catalogue record and a state dict to a network whose every number came from the file."""
+"""Build a network from a catalogue record and a state dict, so that every number comes from the file."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from torch import Tensor
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.checkpoints.state_dict import audit_state_dict, check_cutoff
 from orbmm.errors import CheckpointError
-from orbmm.model.orb import ConservativeOrb, DirectOrb, Orb
+from orbmm.model.network.orb import ConservativeOrb, DirectOrb, Orb
 
 OPTIONAL_HEADS = ("confidence", "stress")
-"""Outputs that dynamics at constant volume does not use: a file without them still runs, with a warning."""
+"""Outputs that dynamics at constant volume does not need; a file without them is loaded with a warning."""
 
 _log = logging.getLogger(__name__)
 
 
 def make_network(record: CheckpointRecord) -> Orb:
-    """The network of a record, randomly initialised; the caller's random state is left as it was."""
+    """Return the network of a record, randomly initialised; the random state of the caller does not change."""
     kind = DirectOrb if record.kind == "direct" else ConservativeOrb
     with torch.random.fork_rng(devices=[]):
         return kind(record.architecture, record.oddities)
 
 
 def assemble_network(record: CheckpointRecord, state_dict: Mapping[str, Tensor]) -> Orb:
-    """Build the network of a record and fill it from an official state dict, audited to the last tensor.
+    """Build the network of a record and fill it from an official state dict, of which every tensor is checked.
 
-    Returns it in evaluation mode, without gradients for its weights.
-    Raises CheckpointError for a tensor that is missing, of another shape or of unknown name.
+    Returns the network in evaluation mode, without gradients for its weights.
+    Raises CheckpointError for a tensor that is missing, has another shape or an unknown name.
     """
     network = make_network(record)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}

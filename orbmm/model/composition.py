@@ -1,4 +1,4 @@
-"""Which atoms a system has, checked once against what the model was trained on."""
+"""The atoms of a system, checked once against the elements that the model was trained on."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ LARGEST_ATOMIC_NUMBER = 118
 class Composition:
     """The atoms of one system and, where the model takes them, its total charge and spin multiplicity.
 
-    All tensors lie on the model's device, so that a step brings nothing there but coordinates.
+    All tensors are on the device of the model, so that a step transfers only coordinates.
 
     atomic_numbers: (N,) int64; system: (N,) int64, zeros; counts: (1,) int64, N
-    charges [e], multiplicities: (1,), None for models that take none
+    charges [e], multiplicities: (1,), None for models that do not take them
     """
 
     atomic_numbers: Tensor
@@ -40,9 +40,9 @@ def compose(
     charge: float | None = None,
     multiplicity: int | None = None,
 ) -> Composition:
-    """Check the atoms of a system against a model.
+    """Check the atoms, charge and multiplicity of a system against a model, and return them as tensors.
 
-    Raises StructureError for impossible or unknown elements, ModelError for a charge that is missing or not taken.
+    Raises StructureError for invalid or unknown elements, ModelError for a charge that is missing or not accepted.
     """
     try:
         numbers = np.asarray(torch.as_tensor(atomic_numbers).cpu())
@@ -88,8 +88,8 @@ def _check_charge(record: CheckpointRecord, charge: float | None, multiplicity: 
                 f"{record.name} needs {' and '.join(missing)}: give the total charge and the spin multiplicity"
             )
         if multiplicity is not None and (int(multiplicity) != multiplicity or multiplicity < 1):
-            raise ModelError(f"multiplicity must be a whole number from 1 on, got {multiplicity}")
+            raise ModelError(f"multiplicity must be a whole number, at least 1, got {multiplicity}")
         return
     extra = [name for name, value in given.items() if value is not None]
     if extra:
-        raise ModelError(f"{record.name} takes no {' and no '.join(extra)}: leave it out, or choose an omol model")
+        raise ModelError(f"{record.name} takes no {' and no '.join(extra)}: remove it, or choose an omol model")

@@ -1,4 +1,4 @@
-"""Load a model by name."""
+"""Load a model by its name."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from orbmm.checkpoints.store import locate_weights
 from orbmm.graph.search.choose import check_search
 from orbmm.model.assemble import assemble_network
 from orbmm.model.compiled import check_compilable, compile_network
-from orbmm.model.device import find_device
-from orbmm.model.execution import Execution
 from orbmm.model.inference.engine import Engine
+from orbmm.model.inference.execution import Execution
+from orbmm.model.inference.kernels.choose import choose_kernels
 from orbmm.model.inference.replay import Replay, check_recordable
-from orbmm.model.kernels.choose import choose_kernels
 from orbmm.model.potential import Potential
-from orbmm.model.precision import Precision, find_precision
+from orbmm.model.precision import Precision, find_device, find_precision
 
 
 def check_execution(execution: Execution, precision: Precision, device: torch.device) -> None:
-    """Refuse what this machine lacks before anything is loaded: kernels, a search, a device that records, a compiler.
+    """Check, before anything is loaded, that this machine can use the chosen kernels, search, recording and compiler.
 
     Raises ModelError, GraphError, DeviceError or MissingDependency.
     """
@@ -44,10 +43,10 @@ def load_model(
 ) -> Potential:
     """Load a model of the catalogue.
 
-    name: see orbmm.list_models(); weights: a local checkpoint file instead of the published one
-    device: None or "auto", "cpu", "cuda", "cuda:N"; precision: see orbmm.model.precision.list_precisions
-    execution: memory, kernels, compilation, CUDA graphs and search; None for what suits device and free memory
-    Raises ModelError, CheckpointError or DeviceError, each with what to do.
+    name: see orbmm.list_models(); weights: a local weights file instead of the published one
+    device: None or "auto", "cpu", "cuda", "cuda:N"; precision: see orbmm.model.precision
+    execution: memory, kernels, compilation, CUDA graphs and search; None for the defaults
+    Raises ModelError, CheckpointError or DeviceError.
     """
     record, execution = find_record(name), execution or Execution()
     arithmetic = find_precision(precision)
@@ -55,7 +54,7 @@ def load_model(
     check_execution(execution, arithmetic, place)
     file = locate_weights(record, None if weights is None else Path(weights))
     network = assemble_network(record, read_state_dict(file.path)).to(place, arithmetic.dtype)
-    engine = Engine(network, arithmetic, execution.memory, place, execution.kernels)
+    engine = Engine(network, arithmetic, execution.memory_use, place, execution.kernels)
     predictor = Replay(engine, record.architecture.cutoff_angstrom, place) if execution.cuda_graphs else engine
     potential = Potential(record, network, file.sha256, place, arithmetic, execution.search, predictor)
     return compile_network(potential) if execution.compile else potential

@@ -1,4 +1,4 @@
-"""A loaded model: structures in, energies and forces out, in Å and eV."""
+"""A loaded model: it predicts energies and forces of structures, in Å and eV."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch.profiler import record_function
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.errors import ModelError, StructureError, name_nearest
 from orbmm.graph.edges import EdgeList, find_edges
-from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.composition import Composition, compose
 from orbmm.model.inference.engine import Predictor
-from orbmm.model.orb import OUTPUTS, Orb, Prediction
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.orb import OUTPUTS, Orb, Prediction
 from orbmm.model.precision import Precision
 
 ENERGY_AND_FORCES = frozenset({"energy", "forces"})
@@ -25,7 +25,7 @@ ENERGY_AND_FORCES = frozenset({"energy", "forces"})
 
 @dataclass(frozen=True)
 class NumpyPrediction:
-    """What Potential.predict returns, in float64.
+    """The result of Potential.predict, in float64.
 
     energy: [eV]; forces: (N, 3) [eV/Å]; stress: (6,) [eV/Å^3], Voigt order xx yy zz yz xz xy, None without a cell or
     without a stress head; confidence: (N, 50), None for models without that head
@@ -39,9 +39,9 @@ class NumpyPrediction:
 
 @dataclass(frozen=True)
 class Potential:
-    """A network with its weights on a device, in a precision.
+    """A network with its weights on a device, in one precision.
 
-    engine: how it is carried out; None for the plain network, which is what the others are compared with
+    search: the neighbour search; engine: what computes the network, None for the plain network (the reference)
     """
 
     record: CheckpointRecord
@@ -54,7 +54,7 @@ class Potential:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Float type of the network."""
+        """Return the float type of the network."""
         return self.precision.dtype
 
     def compose(
@@ -76,8 +76,8 @@ class Potential:
         """Predict on the device, without a copy to the host.
 
         positions: (N, 3) [Å], wrapped or not; cell: (3, 3) [Å], rows are lattice vectors, or None
-        outputs: of energy, forces, stress (periodic only), confidence
-        Raises StructureError or GraphError for coordinates and cells that make no sense, ModelError for outputs.
+        outputs: any of energy, forces, stress (periodic only), confidence
+        Raises StructureError or GraphError for invalid coordinates or cells, ModelError for unknown outputs.
         """
         self._check_outputs(outputs, cell)
         if positions.shape != (len(composition.atomic_numbers), 3):
@@ -87,7 +87,7 @@ class Potential:
         return self.run(self.make_graph(composition, positions, cell, edges), outputs)
 
     def run(self, graph: AtomGraph, outputs: AbstractSet[str] = ENERGY_AND_FORCES) -> Prediction:
-        """Predict from a graph of make_graph; outputs are not checked."""
+        """Predict from a graph made by make_graph; outputs are not checked."""
         with torch.no_grad(), self.precision.in_force(self.device):
             if self.engine is not None:
                 return self.engine.predict(graph, outputs)
@@ -102,17 +102,17 @@ class Potential:
         charge: float | None = None,
         multiplicity: int | None = None,
     ) -> NumpyPrediction:
-        """Predict everything that the model gives for one structure.
+        """Predict all outputs of the model for one structure.
 
         atomic_numbers: (N,); positions: (N, 3) [Å]; cell: (3, 3) [Å], rows are lattice vectors, or None
-        charge [e], multiplicity: needed by omol models, refused by the others
-        Raises what compose and evaluate raise.
+        charge [e], multiplicity: required by omol models, refused by the others
+        Raises the errors of compose and evaluate.
         """
         composition = self.compose(atomic_numbers, charge, multiplicity)
         outputs = self.network.available_outputs - (frozenset({"stress"}) if cell is None else frozenset())
-        places = _read_numbers("positions", positions).to(self.device)
+        coordinates = _read_numbers("positions", positions).to(self.device)
         lattice = None if cell is None else _read_numbers("cell", cell).to(self.device)
-        result = self.evaluate(composition, places, lattice, outputs)
+        result = self.evaluate(composition, coordinates, lattice, outputs)
         if result.energy is None or result.forces is None:
             raise ModelError(f"{self.record.name} gave no energy or no forces")
         return NumpyPrediction(
@@ -123,7 +123,10 @@ class Potential:
         )
 
     def find_edges(self, positions: Tensor, cell: Tensor | None) -> EdgeList:
-        """The edges of a structure as this model wants them: its cutoff, its cap on neighbours."""
+        """Return the edges of a structure, with the cutoff and the maximum number of neighbours of this model.
+
+        positions: (N, 3) [Å]; cell: (3, 3) [Å] or None
+        """
         cutoff = self.record.architecture.cutoff_angstrom
         with record_function("orbmm: graph"):
             return find_edges(positions, cell, cutoff, self.record.max_neighbors, self.search)
@@ -131,7 +134,10 @@ class Potential:
     def make_graph(
         self, composition: Composition, positions: Tensor, cell: Tensor | None, edges: EdgeList
     ) -> AtomGraph:
-        """The graph of one structure; vectors are formed in the precision of the positions, then rounded once."""
+        """Return the graph of one structure; vectors are computed in the type of the positions, then rounded once.
+
+        positions: (N, 3) [Å]; cell: (3, 3) [Å] or None
+        """
         charges, multiplicities = composition.charges, composition.multiplicities
         return AtomGraph(
             atomic_numbers=composition.atomic_numbers,
@@ -158,7 +164,7 @@ class Potential:
 
 
 def _read_numbers(name: str, values: np.ndarray | Tensor) -> Tensor:
-    """In float64; StructureError for what are no real numbers in equal rows."""
+    """Return the values in float64. Raises StructureError unless they are real numbers in equal rows."""
     try:
         array = values if isinstance(values, Tensor) else np.asarray(values)
         numbers = torch.as_tensor(array)

@@ -1,4 +1,4 @@
-"""Arithmetic of a prediction, chosen by name and in force for that prediction alone."""
+"""The precision and the device of a prediction, each chosen by name; a precision acts only during a prediction."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from orbmm.errors import ModelError, name_nearest
+from orbmm.errors import DeviceError, ModelError, name_nearest
 
 
 @dataclass(frozen=True)
 class Precision:
-    """The float type of a prediction, and what the operands of its large matrix products are rounded to.
+    """The float type of a prediction, and the rounding of the operands of its large matrix products.
 
     dtype: of geometry, node and edge features, normalisation, sums and heads
-    allows_tf32: whether a GPU that has TF32 may round the operands to its 10 bits
-    operands: what operands of the perceptrons' products are rounded to before, None for no rounding; products are
-        accumulated in float32
+    allows_tf32: a GPU with TF32 may round the operands to its 10 bits
+    operands: the type to which the operands of the perceptrons' products are rounded, None for no rounding; products
+        are accumulated in float32
     """
 
     name: str
@@ -29,8 +29,10 @@ class Precision:
 
     @contextmanager
     def in_force(self, device: torch.device) -> Iterator[None]:
-        """Set the matrix precision for the block, with the caller's autocast left outside, and put back what was there: other
-        torch code keeps its settings, and what it sets changes no prediction."""
+        """Set torch's matrix precision and switch autocast off in a `with` block, and restore both afterwards.
+
+        Other torch code keeps its settings, and its settings do not change a prediction.
+        """
         wanted = "high" if self.allows_tf32 and device.type == "cuda" else "highest"
         before = torch.get_float32_matmul_precision()
         with torch.autocast(device.type, enabled=False):
@@ -44,17 +46,17 @@ class Precision:
                 torch.set_float32_matmul_precision(before)
 
     def stored_operands(self, device: torch.device) -> torch.dtype:
-        """The float type in which operands lie in memory.
+        """Return the float type in which operands are stored.
 
-        Processors multiply bfloat16 and not float16: there float16 operands are rounded, then carried in float32, which
-        gives the same numbers at the speed of float32.
+        CPUs multiply bfloat16 but not float16: there float16 operands are rounded and stored in float32, which gives
+        the same numbers at the speed of float32.
         """
         if self.operands is None or (self.operands == torch.float16 and device.type == "cpu"):
             return self.dtype
         return self.operands
 
     def round_operand(self, values: Tensor) -> Tensor:
-        """Values ready to be an operand: rounded, and in the type that stored_operands names."""
+        """Return the values rounded, in the type of stored_operands, ready to be an operand."""
         if self.operands is None:
             return values
         return values.to(self.operands).to(self.stored_operands(values.device))
@@ -72,13 +74,27 @@ _PRECISIONS = {
 }
 
 
-def list_precisions() -> tuple[str, ...]:
-    """Names that find_precision knows, the default first."""
-    return tuple(_PRECISIONS)
-
-
 def find_precision(name: str) -> Precision:
-    """The precision of that name; ModelError names the nearest one otherwise."""
+    """Return the precision of this name. Raises ModelError, which names the nearest one, for an unknown name."""
     if name not in _PRECISIONS:
         raise ModelError(f"unknown precision '{name}': {name_nearest(name, _PRECISIONS)}")
     return _PRECISIONS[name]
+
+
+def find_device(name: str | torch.device | None) -> torch.device:
+    """Return the torch device of this name; None and "auto" mean the first GPU if there is one, else the CPU.
+
+    Raises DeviceError for an absent device, so that a run never uses a slower one silently.
+    """
+    if name is None or name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"unknown device '{name}': expected auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise DeviceError(f"device '{name}' is not supported: expected auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise DeviceError(f"device '{name}' was requested but torch sees {found} CUDA devices: use device='cpu'")
+    return device

@@ -11,9 +11,8 @@ import openmm
 from openmm import unit
 
 from orbmm.errors import ForceError, OutOfMemory, UnstableRun
-from orbmm.forces.failure import read_sentence
+from orbmm.forces.failure import is_out_of_memory, read_sentence
 from orbmm.settings import Stage
-from orbmm.simulation.guard.memory import is_out_of_memory
 from orbmm.simulation.integrators import STEPS_BETWEEN_TEMPERATURES, bath_temperature, set_temperature
 from orbmm.simulation.moment import Moment
 from orbmm.simulation.phase_point import PhasePoint

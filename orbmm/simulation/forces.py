@@ -56,10 +56,10 @@ class NetworkForces:
     """The network that the settings name. Imports wait until they are used, so that reading a run needs no torch."""
 
     def settle(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
-        """See orbmm.forces.settle."""
-        from orbmm.forces.settle import settle_model
+        """See orbmm.forces.resolve."""
+        from orbmm.forces.resolve import resolve_model
 
-        return settle_model(model, atoms, steps)
+        return resolve_model(model, atoms, steps)
 
     def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
         """The System of orbmm.forces."""
@@ -72,7 +72,7 @@ class NetworkForces:
         from orbmm.checkpoints.catalog import find_record
         from orbmm.checkpoints.store import locate_weights
         from orbmm.forces.kinds import choose_force_kind, list_force_kinds
-        from orbmm.model.device import find_device
+        from orbmm.model.precision import find_device
 
         return ForceIdentity(
             kind=choose_force_kind(model.force, list_force_kinds()).name,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from importlib import metadata
 from platform import python_version
 from typing import Any
 
 import openmm
 
+from orbmm.forces.versions import list_installed
 from orbmm.settings import Settings
 from orbmm.simulation.forces import ForceIdentity
 from orbmm.simulation.thermometer import make_thermometer
@@ -28,15 +28,5 @@ def list_facts(settings: Settings, system: openmm.System, platform: str, identit
         "atoms": system.getNumParticles(),
         "degrees_of_freedom": make_thermometer(system).degrees_of_freedom,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": python_version(), **_list_versions()},
+        "versions": {"python": python_version(), **list_installed(_PACKAGES)},
     }
-
-
-def _list_versions() -> dict[str, str]:
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue  # a run from a source folder, or without TorchForce
-    return versions

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.graph.edges import find_edges
-from orbmm.model.atom_graph import AtomGraph
+from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.training.dataset import Frame
 
 

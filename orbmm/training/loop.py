@@ -17,7 +17,7 @@ from torch import Tensor
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.files import replace_file
 from orbmm.model.assemble import make_network
-from orbmm.model.orb import Orb
+from orbmm.model.network.orb import Orb
 from orbmm.training.batches import LabelledGraph, join_graphs, prepare_frame
 from orbmm.training.dataset import Frame
 from orbmm.training.losses import LossWeights, judge_confidence, weigh_errors

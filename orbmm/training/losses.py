@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from orbmm.model.orb import Orb, Prediction
+from orbmm.model.network.orb import Orb, Prediction
 from orbmm.training.batches import Batch
 
 ENERGY_SCALE = 0.010  # [eV/atom]: an energy error of this size counts like a force error of one standard deviation

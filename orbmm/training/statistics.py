@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from orbmm.model.heads import REFERENCE_ELEMENTS
-from orbmm.model.orb import DirectOrb, Orb
+from orbmm.model.network.heads import REFERENCE_ELEMENTS
+from orbmm.model.network.orb import DirectOrb, Orb
 from orbmm.training.dataset import Frame
 
 MAX_CONFIDENCE_ERROR = 0.3  # [eV/Å], upper edge of the last bin, as in the published models

@@ -98,13 +98,13 @@ def test_the_second_box_is_large_where_that_is_quick(
     )
     calibrate(dataclasses.replace(WAY, edges_per_block=512), "cpu", 1)
     assert sizes == atoms
-    assert [job.edges_per_block for job in asked] == [512, 512]
+    assert [job.execution.edges_per_block for job in asked] == [512, 512]
 
 
 def test_a_run_that_would_be_compiled_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ModelSettings(precision="float32-highest")
     for answer in (True, False):
-        monkeypatch.setattr("orbmm.forces.settle.decide_compile", lambda *_, answer=answer: answer)
+        monkeypatch.setattr("orbmm.forces.resolve.resolve_compile", lambda *_, answer=answer: answer)
         note = describe_compiling(model, 256, 20_000)
         assert (note is not None and "a run of 20000 steps would be compiled" in note) is answer
     asked = describe_compiling(dataclasses.replace(model, compile=True), 256, 10)
@@ -160,7 +160,7 @@ def run_estimate(repository: Path, *options: str) -> Result:
 def test_the_command_prints_a_table_and_what_to_set(
     compiled: bool, repository: Path, measured: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orbmm.forces.settle.decide_compile", lambda *_: compiled)
+    monkeypatch.setattr("orbmm.forces.resolve.resolve_compile", lambda *_: compiled)
     result = run_estimate(repository, "--from", str(measured))
     assert result.exit_code == 0, result.output
     first, header, row, conclusion, *notes = result.output.splitlines()

@@ -121,7 +121,7 @@ BAD = {
     "run block.toml": "edges_per_block",
     "run kernels.toml": "'triton' need a CUDA device, got cpu",
     "run kernel.toml": "'triton'",
-    "run graphs.toml": "CUDA graphs need a CUDA device, got cpu: leave cuda_graphs out",
+    "run graphs.toml": "CUDA graphs need a CUDA device, got cpu: remove cuda_graphs",
     "run gpu.toml": "cuda:9",
     "run charge.toml": "takes no charge",
     "run omol.toml": "needs charge and multiplicity",

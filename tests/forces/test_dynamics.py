@@ -65,7 +65,7 @@ def test_another_seed_gives_another_path(kind, run_langevin):
     assert np.abs(run_langevin(kind, 7) - run_langevin(kind, 8)).max() > 1000 * SAME_PATH
 
 
-def test_forces_are_the_slope_of_the_energy(kind, random_weights, make_water, compute):
+def test_forces_are_the_gradient_of_the_energy(kind, random_weights, make_water, compute):
     water = make_water("sheared")
     model = ModelSettings(CONSERVATIVE, random_weights(CONSERVATIVE), "float64", "cpu", kind)
     system = create_system(water.topology, model)

@@ -186,7 +186,7 @@ def test_a_cut_bond_is_capped_with_a_hydrogen_that_the_network_sees(potential, c
         ({"force": "PythonTorchForce"}, ForceError, "no release of openmmtorch has PythonTorchForce yet"),
         ({"charge": 1.5}, SettingsError, "charge is 1.5"),
         ({"charge": 0, "multiplicity": 1}, ModelError, "takes no charge and no multiplicity"),
-        ({"device": f"cuda:{torch.cuda.device_count()}"}, DeviceError, "was asked for"),
+        ({"device": f"cuda:{torch.cuda.device_count()}"}, DeviceError, "was requested"),
         ({"device": "gpu"}, DeviceError, "unknown device 'gpu'"),
     ],
 )

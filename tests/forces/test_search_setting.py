@@ -36,7 +36,7 @@ def test_every_search_gives_the_same_forces_in_openmm(search, make_water, comput
 
 def test_a_description_keeps_the_search_for_a_new_process(make_water):
     text = describe_force(make_water().topology, ModelSettings(device="cpu", search="cell_list"), None, True).to_json()
-    assert ForceDescription.from_json(text).search == "cell_list"
+    assert ForceDescription.from_json(text).execution.search == "cell_list"
     assert find_evaluator(text, torch.device("cpu")).potential.search == "cell_list"
 
 

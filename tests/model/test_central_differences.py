@@ -61,7 +61,7 @@ def draw_displacements(structure: Structure, count: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name", ["molecule", "two_atom_cell"])
-def test_conservative_forces_are_the_slope_of_the_energy(conservative: Potential, name: str) -> None:
+def test_conservative_forces_are_the_gradient_of_the_energy(conservative: Potential, name: str) -> None:
     structure = MAKERS[name]()
     forces = conservative.predict(structure.atomic_numbers, structure.positions, structure.cell).forces
     for displacement in draw_displacements(structure, count=3):
@@ -70,7 +70,7 @@ def test_conservative_forces_are_the_slope_of_the_energy(conservative: Potential
 
 
 @pytest.mark.parametrize("component", range(6), ids=["xx", "yy", "zz", "yz", "xz", "xy"])
-def test_conservative_stress_is_the_slope_of_the_energy_by_strain(conservative: Potential, component: int) -> None:
+def test_conservative_stress_is_the_derivative_of_the_energy_by_strain(conservative: Potential, component: int) -> None:
     structure = MAKERS["two_atom_cell"]()
     row, column = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))[component]
     strain = np.zeros((3, 3))
@@ -81,7 +81,7 @@ def test_conservative_stress_is_the_slope_of_the_energy_by_strain(conservative: 
     assert stress[component] == pytest.approx(expected, abs=CLOSE)
 
 
-def test_direct_forces_are_not_the_slope_of_the_energy() -> None:
+def test_direct_forces_are_not_the_gradient_of_the_energy() -> None:
     """The comparison above can fail: it does for a model whose forces are no gradient."""
     structure = MAKERS["molecule"]()
     direct = make_random_potential("orb-v3-direct-inf-omat")

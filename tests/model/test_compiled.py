@@ -12,9 +12,8 @@ from oracles.structures import MAKERS
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import MissingDependency, ModelError
 from orbmm.model.compiled import compile_network, find_compiler
-from orbmm.model.execution import Execution
-from orbmm.model.inference.memory import MemoryUse
-from orbmm.model.orb import Prediction
+from orbmm.model.inference.execution import Execution
+from orbmm.model.network.orb import Prediction
 from orbmm.model.potential import ENERGY_AND_FORCES, Potential
 
 # Sums in another order, in float64: energies of some eV, forces of some eV/Å.
@@ -60,7 +59,7 @@ def test_a_missing_compiler_is_named(monkeypatch, tmp_path):
         compile_network(make_two_layers("orb-mini-direct-inf-xtb"))
 
 
-@pytest.mark.parametrize("memory", [MemoryUse(mode="lean"), MemoryUse(edges_per_block=1000)])
+@pytest.mark.parametrize("memory", [{"memory": "lean"}, {"edges_per_block": 1000}])
 def test_blocks_and_lean_memory_are_not_asked_of_a_compiled_network(memory):
     with pytest.raises(ModelError, match="choose compile, or memory and edges_per_block, but not both"):
-        Execution(memory, compile=True)
+        Execution(**memory, compile=True)

@@ -14,7 +14,7 @@ from oracles.structures import MAKERS
 from orbmm.checkpoints.catalog import find_record
 from orbmm.model.assemble import make_network
 from orbmm.model.load import load_model
-from orbmm.model.precision import list_precisions
+from orbmm.settings.model import PRECISIONS
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def list_settings() -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize("precision", list_precisions())
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_loading_and_predicting_leave_global_settings_alone(
     unusual_settings: None, weights: Path, precision: str
 ) -> None:
@@ -66,7 +66,7 @@ def test_loading_and_predicting_leave_global_settings_alone(
     assert list_settings() == before
 
 
-@pytest.mark.parametrize("precision", list_precisions())
+@pytest.mark.parametrize("precision", PRECISIONS)
 def test_the_default_dtype_does_not_change_a_prediction(weights: Path, precision: str) -> None:
     structure = MAKERS["water_sheared"]()
 

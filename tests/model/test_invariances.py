@@ -12,7 +12,7 @@ from oracles.random_weights import make_random_potential
 from oracles.structures import MAKERS, Structure
 
 from orbmm.checkpoints.architecture import Architecture, Oddities
-from orbmm.model.atom_graph import AtomGraph
+from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.potential import NumpyPrediction, Potential
 
 # Only the width is reduced: five layers, all harmonics and the published cutoff are kept.

@@ -11,12 +11,13 @@ from oracles.random_weights import make_random_potential
 from oracles.structures import MAKERS
 
 from orbmm.errors import ModelError
-from orbmm.model.execution import Execution
 from orbmm.model.inference.engine import Engine
+from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import load_model
 from orbmm.model.potential import NumpyPrediction, Potential
-from orbmm.model.precision import find_precision, list_precisions
+from orbmm.model.precision import find_precision
+from orbmm.settings.model import PRECISIONS
 
 # Relative rounding of one operand: 2^-24, 2^-11 and 2^-8. Errors of some twenty products in a row add up at random, and
 # random weights pass each on unshrunk; eight times the rounding of one is what a network of this size then shows.
@@ -64,7 +65,7 @@ def test_an_overflow_in_float16_is_named() -> None:
     assert np.isfinite(predict(round_to("bfloat16", potential)).forces).all()
 
 
-@pytest.mark.parametrize("name", list_precisions())
+@pytest.mark.parametrize("name", PRECISIONS)
 def test_a_prediction_leaves_the_settings_of_torch_alone(name: str) -> None:
     before = torch.get_default_dtype(), torch.get_float32_matmul_precision()
     prediction = predict(round_to(name, make_random_potential("orb-mini-conservative-inf-xtb")))

@@ -16,7 +16,7 @@ from orbmm.cli.main import build_app
 from orbmm.errors import ForceError, OutOfMemory, UnstableRun
 from orbmm.forces import evaluator
 from orbmm.forces.confidence import ConfidenceMeter
-from orbmm.model.orb import Prediction
+from orbmm.model.network.orb import Prediction
 from orbmm.settings import Settings, override_settings, write_settings
 from orbmm.simulation.resume import resume_run
 from orbmm.simulation.run import start_run

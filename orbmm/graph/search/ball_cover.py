@@ -1,8 +1,8 @@
-"""cuML's random ball cover over the atoms and their images: on an NVIDIA GPU, an alternative to the cell list.
+"""The random ball cover of cuML over the atoms and their images: on an NVIDIA GPU, an alternative to the cell list.
 
-Ball cover answers "the k nearest", so k grows until every atom's k-th neighbour lies beyond the radius. cuML computes in
-float32 and takes no k above the square root of the number of points (its "number of landmark samples must be >= k").
-Written by cuML's documentation, and not run on a GPU yet.
+Ball cover returns the k nearest points, so k grows until the k-th neighbour of every atom is beyond the radius. cuML
+computes in float32, and k is limited to the square root of the number of points (its "number of landmark samples must
+be >= k"). Written from the documentation of cuML, and not run on a GPU yet.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ ROUNDING = 1e-6  # of the largest coordinate: eight times what float32 resolves 
 
 
 def check_ball_cover(device: torch.device) -> None:
-    """Raise MissingDependency without cuML, DeviceError away from a GPU."""
+    """Raise MissingDependency without cuML, DeviceError for a device that is not a GPU."""
     _import_cuml()
     if device.type != "cuda":
         raise DeviceError(f"ball_cover needs its atoms on a CUDA device, got {device}; choose kd_tree or brute_force")
 
 
 def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: float) -> Candidates:
-    """Candidates from the k nearest image atoms of each atom.
+    """Return candidates from the k nearest image atoms of each atom.
 
-    positions: (N, 3) [Å] float64 on a GPU; radius: [Å]. Raises MissingDependency without cuML, DeviceError away from a GPU,
-    GraphError where some atom has more neighbours than cuML can return.
+    positions: (N, 3) [Å] float64, on a GPU; radius: [Å]
+    Raises MissingDependency without cuML, DeviceError without a GPU, GraphError if an atom has more neighbours than cuML
+    can return.
     """
     check_ball_cover(positions.device)
     cuml_neighbors = _import_cuml()
@@ -57,7 +58,7 @@ def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: floa
 
 
 def _query(cuml_neighbors: Any, points: Tensor, queries: Tensor, neighbors: int) -> tuple[Tensor, Tensor]:
-    """Distances and indices of the nearest points of each query: (N, k), (N, k)."""
+    """Return distances and indices of the nearest points of each query: (N, k), (N, k)."""
     nearest = cuml_neighbors.NearestNeighbors(n_neighbors=neighbors, algorithm="rbc", metric="euclidean")
     nearest.fit(points)
     distances, found = nearest.kneighbors(queries)
@@ -65,7 +66,7 @@ def _query(cuml_neighbors: Any, points: Tensor, queries: Tensor, neighbors: int)
 
 
 def _gather(found: Tensor, is_near: Tensor, padded: PaddedAtoms) -> Candidates:
-    """Candidates of the table of found image atoms (N, k) where is_near (N, k) is true."""
+    """Return candidates from the table of found image atoms (N, k), where is_near (N, k) is true."""
     senders, slots = is_near.nonzero(as_tuple=True)  # (E,)
     images = found[senders, slots]  # (E,)
     return Candidates(senders, padded.atoms.index_select(0, images), padded.shifts.index_select(0, images))

@@ -13,13 +13,13 @@ from orbmm.graph.cell import PeriodicCell
 from orbmm.graph.search.protocol import Candidates
 
 MOLECULE_CAPACITY = 160  # neighbours per atom tried first without a cell; water has about 90 within 6 Å
-CROWDING = 1.5  # how much fuller than the average an atom's surroundings may be before the search repeats
+CROWDING = 1.5  # local density over average density that fits in the first table
 
 
 def search_cell_list(positions: Tensor, cell: PeriodicCell | None, radius: float) -> Candidates:
-    """Candidates from a table of neighbours per atom, made again with more room if any atom has more of them.
+    """Return candidates from a table of neighbours per atom, which is made again if an atom has more than fit.
 
-    positions: (N, 3) [Å] float64; radius: [Å]. Raises GraphError if the table overflows although it was made to measure.
+    positions: (N, 3) [Å] float64; radius: [Å]. Raises GraphError if the second table overflows too.
     """
     capacity = _estimate_capacity(len(positions), cell, radius)
     table, counts, shifts = _fill_table(positions, cell, radius, capacity)
@@ -37,7 +37,7 @@ def search_cell_list(positions: Tensor, cell: PeriodicCell | None, radius: float
 
 
 def _estimate_capacity(atoms: int, cell: PeriodicCell | None, radius: float) -> int:
-    """Room for the neighbours of one atom at the average density of the cell, and some more."""
+    """Return a number of neighbours of one atom that is rarely exceeded at the average density of the cell."""
     if cell is None:
         return MOLECULE_CAPACITY
     volume = 1.0 / abs(float(torch.linalg.det(cell.inverse)))
@@ -47,9 +47,9 @@ def _estimate_capacity(atoms: int, cell: PeriodicCell | None, radius: float) -> 
 def _fill_table(
     positions: Tensor, cell: PeriodicCell | None, radius: float, capacity: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Neighbours (N, capacity), how many there are (N,), and their shifts (N, capacity, 3), all int32.
+    """Return neighbours (N, capacity), their counts (N,), and their shifts (N, capacity, 3), all int32.
 
-    The count goes on where the table is full: a count above the capacity tells of the overflow.
+    Counting continues when the table is full: a count above the capacity means an overflow.
     """
     rows = None if cell is None else cell.rows[None]  # (1, 3, 3)
     periodic = None if cell is None else torch.ones(3, dtype=torch.bool, device=positions.device)

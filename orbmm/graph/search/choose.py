@@ -1,4 +1,4 @@
-"""The search methods by name, and which one `auto` takes."""
+"""The search methods by name, and the choice of `auto`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ METHODS = tuple(name for name in SEARCHES if name != "auto")
 #     30 atoms 1.4 / 1.4 / 2.1;    60 atoms 2.5 / 1.7 / 2.3;    2,250 atoms 117 / 38 / 36;    19,998 atoms 11,500 / 434 / 388
 # The cell list also compiles for 15 s when it first runs on a machine.
 FEW_ATOMS_CPU = 50
-# Not measured: on a GPU the pairs of so few atoms are one small block, while a cell list launches many kernels.
+# Not measured: on a GPU the pairs of this few atoms are one small block, while a cell list launches many kernels.
 FEW_ATOMS_GPU = 1_000
 
 log = logging.getLogger(__name__)
 
 
 def choose_search(method: str, positions: Tensor) -> Search:
-    """The search called `method`, or for "auto" the fastest for as many atoms; GraphError for an unknown name."""
+    """Return the search of this name, or for "auto" the fastest for this number of atoms.
+
+    Raises GraphError for an unknown name.
+    """
     if method == "auto":
         method = _choose_method(positions)
         log.debug("neighbour search for %d atoms on %s: %s", len(positions), positions.device.type, method)
@@ -49,7 +52,7 @@ def check_search(method: str, device: torch.device) -> None:
 
 
 def load_search(method: str) -> Search:
-    """The search called `method`; each is imported when it is first asked for. GraphError for an unknown name."""
+    """Import and return the search of this name. Raises GraphError for an unknown name."""
     if method == "brute_force":
         from orbmm.graph.search.brute_force import search_brute_force
 

@@ -1,4 +1,4 @@
-"""A k-d tree over the atoms and their images, by SciPy: on the CPU, for any number of atoms."""
+"""The k-d tree of SciPy over the atoms and their images: on the CPU, for any number of atoms."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from orbmm.graph.cell import PeriodicCell
 from orbmm.graph.search.padding import pad_with_images
 from orbmm.graph.search.protocol import Candidates
 
-LEAF = 32  # points compared one by one; the fastest of 8 to 64 for 250 and for 2,000 atoms
+LEAF = 32  # points in a leaf; the fastest of 8 to 64 for 250 and for 2,000 atoms
 
 
 def search_kd_tree(positions: Tensor, cell: PeriodicCell | None, radius: float) -> Candidates:
-    """Candidates from two trees, one of the atoms and one with their images; from a GPU the coordinates travel to the host.
+    """Return candidates from two trees, one of the atoms and one with images; GPU positions are copied to the host.
 
-    positions: (N, 3) [Å] float64; radius: [Å].
+    positions: (N, 3) [Å] float64; radius: [Å]
     """
     padded = pad_with_images(positions, cell, radius)
     senders_tree = cKDTree(positions.cpu().numpy(), balanced_tree=False, leafsize=LEAF)

@@ -1,4 +1,4 @@
-"""Explicit images around a cell, for searches that know no periodicity."""
+"""Add explicit images around a cell, for searches without periodic boundaries."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class PaddedAtoms:
     """The atoms of a cell together with all image atoms within a radius of it.
 
     positions: (M, 3) [Å] float64
-    atoms: (M,) int64, which atom each is an image of
-    shifts: (M, 3) whole numbers in float64, the cells it was moved by
+    atoms: (M,) int64, the atom of each image
+    shifts: (M, 3), whole numbers in float64, the cells that the image was moved by
     """
 
     positions: Tensor
@@ -27,10 +27,10 @@ class PaddedAtoms:
 
 
 def pad_with_images(positions: Tensor, cell: PeriodicCell | None, radius: float) -> PaddedAtoms:
-    """Every image atom that can lie within the radius of a wrapped atom.
+    """Return every image atom that can be within the radius of a wrapped atom.
 
-    An image is kept when each of its fractional coordinates lies within radius / height of the cell.
-    positions: (N, 3) [Å] float64, wrapped; radius: [Å].
+    An image is kept if each of its fractional coordinates is within radius / height of the cell.
+    positions: (N, 3) [Å] float64, wrapped; radius: [Å]
     """
     if cell is None:
         return PaddedAtoms(

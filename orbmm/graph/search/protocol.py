@@ -1,4 +1,4 @@
-"""What a neighbour search takes and gives."""
+"""The interface of a neighbour search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Candidates:
     """Directed pairs of atoms, each pair and image at most once, in any order.
 
     senders, receivers: (E,) int64
-    shifts: (E, 3) whole numbers in float64, cells to add to the receiver's position
+    shifts: (E, 3), whole numbers in float64, cells to add to the position of the receiver
     """
 
     senders: Tensor
@@ -25,15 +25,15 @@ class Candidates:
 
 
 class Search(Protocol):
-    """Finds every pair closer than a radius; pairs beyond it, and an atom with itself, may be among the candidates."""
+    """Find every pair closer than a radius; farther pairs, and an atom with itself, may be among the candidates."""
 
     def __call__(self, positions: Tensor, cell: PeriodicCell | None, radius: float) -> Candidates:
-        """Candidates for positions (N, 3) [Å] float64, wrapped where there is a cell, and a radius [Å]."""
+        """Return candidates for positions (N, 3) [Å] float64, wrapped if there is a cell, and a radius [Å]."""
         ...
 
 
 def join(parts: list[Candidates]) -> Candidates:
-    """Several sets of candidates as one."""
+    """Join several sets of candidates to one."""
     if len(parts) == 1:
         return parts[0]
     return Candidates(

@@ -1,1 +1,1 @@
-"""The network carried out for what molecular dynamics asks: fewer operations and fewer bytes, the same function."""
+"""The network for molecular dynamics: the same function as model.network, with fewer operations and less memory."""

@@ -1,4 +1,4 @@
-"""Edges cut into blocks, and how the values of a block are summed into atoms: in a fixed order, without atomic adds."""
+"""Cut edges into blocks, and sum the values of a block into atoms in a fixed order, without atomic adds."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ KEY_BITS = 63  # of an int64, without its sign
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which rows of a block belong to which atom.
+    """The rows of a block, grouped by atom.
 
-    order: (C,) rows of the block, those of one atom behind each other
-    starts: (A + 1,) where in the order each atom begins, and the end
+    order: (C,) rows of the block, those of one atom next to each other
+    starts: (A + 1,) index in `order` where each atom begins, and the end
     atoms: (A,) the atoms, each once
     """
 
@@ -34,12 +34,16 @@ class Grouping:
         sums = F.embedding_bag(
             self.order, values, self.starts, mode="sum", per_sample_weights=weights, include_last_offset=True
         )  # (A, W)
-        totals.index_add_(0, self.atoms, sums)  # each atom once: nothing collides
+        totals.index_add_(0, self.atoms, sums)  # each atom once: no two rows are added to the same place
 
 
 @dataclass(frozen=True)
 class EdgeBlock:
-    """Edges that are worked on together: rows is their place among all, senders and receivers (C,) are theirs."""
+    """C edges that are computed together.
+
+    rows: their range among all edges; senders, receivers: (C,)
+    by_sender, by_receiver: the edges grouped by either atom
+    """
 
     rows: slice
     senders: Tensor
@@ -52,9 +56,9 @@ class EdgeBlock:
 
 
 def cut_into_blocks(senders: Tensor, receivers: Tensor, atoms: int, edges_per_block: int) -> list[EdgeBlock]:
-    """Blocks of at most so many edges, in the order of the edges.
+    """Return blocks of at most edges_per_block edges, in the order of the edges.
 
-    senders, receivers: (E,) int64, of any order (edges that lie sorted by sender make fewer sums)
+    senders, receivers: (E,) int64, in any order (edges sorted by sender need fewer sums)
     """
     edges = len(senders)
     block = torch.arange(edges, device=senders.device) // edges_per_block  # (E,)
@@ -68,8 +72,10 @@ def cut_into_blocks(senders: Tensor, receivers: Tensor, atoms: int, edges_per_bl
 
 
 def cut_into_fixed_blocks(senders: Tensor, receivers: Tensor, atoms: int, edges_per_block: int) -> list[EdgeBlock]:
-    """The same blocks, with sums over the same edges in the same order, made without a look at any number: each
-    grouping lists every atom, with edges in the block or without. For many atoms in many blocks that is slow."""
+    """Return the same blocks, with sums in the same order, without reading any value back to the host.
+
+    Each grouping lists every atom, also those without edges in the block. For many atoms in many blocks that is slow.
+    """
     every = torch.arange(atoms, device=senders.device)
     limits = torch.arange(atoms + 1, device=senders.device)
     blocks = []
@@ -84,7 +90,7 @@ def cut_into_fixed_blocks(senders: Tensor, receivers: Tensor, atoms: int, edges_
 
 
 def _group(ends: Tensor, block: Tensor, atoms: int, edges_per_block: int) -> Iterator[Grouping]:
-    """One grouping for each block: a stable sort of all edges by block and atom, then a cut where either changes."""
+    """Yield one grouping for each block: sort all edges stably by block and atom, then cut where either changes."""
     edges = len(ends)
     if edges == 0:
         return
@@ -103,10 +109,10 @@ def _group(ends: Tensor, block: Tensor, atoms: int, edges_per_block: int) -> Ite
 
 
 def _sort_stably(keys: Tensor, limit: int) -> tuple[Tensor, Tensor]:
-    """Sorted keys (E,), below the limit, and where they were."""
+    """Return the sorted keys (E,), all below the limit, and their indices before the sort."""
     bits = len(keys).bit_length()
     if keys.device.type == "cpu" and limit.bit_length() + bits <= KEY_BITS:
-        # Key and place in one whole number: NumPy sorts those with vector instructions.
+        # Key and index packed in one integer: NumPy sorts integers with vector instructions.
         packed = torch.from_numpy(np.sort((keys << bits | torch.arange(len(keys))).numpy()))
         return packed >> bits, packed & ((1 << bits) - 1)
     keys, order = keys.sort(stable=True)

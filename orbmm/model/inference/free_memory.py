@@ -1,4 +1,4 @@
-"""How much memory may still be taken: of a GPU, or of the host within what a job may have."""
+"""Read how much memory is free: on a GPU, or on the host within the limits of the job."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ GROUPS = Path("/sys/fs/cgroup")
 
 
 def read_free_bytes(device: torch.device) -> int:
-    """Memory that is free now: of the GPU, of Linux with what it can let go of, or elsewhere all that the machine has.
+    """Return the memory that is free now [bytes].
 
-    On Linux a limit of the job or container (control groups of version 2) counts like the end of the machine.
+    On Linux this includes file caches that can be released, and respects a limit of the job or container (control
+    groups, version 2). On other systems without CUDA it is the total memory of the machine.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
@@ -28,7 +29,7 @@ def read_free_bytes(device: torch.device) -> int:
 
 
 def _list_group_room() -> Iterator[int]:
-    """What each limited group that this process belongs to has left, file pages it can let go of included."""
+    """Yield the free memory of each limited control group of this process, file caches included."""
     yield from (_read_room(group) for group in _list_groups() if _is_limited(group))
     yield 2**63  # no group limits anything
 

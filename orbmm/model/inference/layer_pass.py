@@ -1,4 +1,4 @@
-"""One interaction layer on edges in blocks, forwards and backwards."""
+"""One interaction layer on edges in blocks, forward and backward."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from orbmm.model.inference.edge_blocks import EdgeBlock
+from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.memory import Keep
 from orbmm.model.inference.perceptron_pass import Activations, PerceptronPass
 from orbmm.model.inference.workspace import FreshMemory, Workspace
-from orbmm.model.kernels.protocol import Kernels
-from orbmm.model.network import InteractionLayer
+from orbmm.model.network.network import InteractionLayer
 from orbmm.model.precision import Precision
 
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """What the way back through a layer needs.
+    """Values of the forward pass saved for the backward pass through a layer.
 
-    nodes: (N, D), edges: (E, D), as they entered the edge perceptron
+    nodes: (N, D), edges: (E, D), the inputs of the edge perceptron
     received, sent: (N, D), the sums of the messages
-    kept: activations of each block's edge perceptron, None where they are made again
+    kept: activations of the edge perceptron of each block, None where they are recomputed
     """
 
     nodes: Tensor
@@ -35,7 +35,7 @@ class LayerTrace:
 
 
 class LayerPass:
-    """An InteractionLayer for inference: the node parts of the first edge matrix act once per node."""
+    """An InteractionLayer for inference; the node parts of the first edge matrix are applied once per node."""
 
     def __init__(self, layer: InteractionLayer, precision: Precision, kernels: Kernels) -> None:
         matrix = layer._edge_mlp.mlp.first.weight.detach()  # (H, 3 D): edge, sender, receiver
@@ -52,62 +52,65 @@ class LayerPass:
         self._condition = layer._cond_node_proj if hasattr(layer, "_cond_node_proj") else None
 
     def condition(self, nodes: Tensor, condition: Tensor | None) -> Tensor:
-        """Nodes (N, D) with what charge and multiplicity add to them."""
+        """Add the contribution of charge and multiplicity to nodes (N, D)."""
         return nodes if condition is None or self._condition is None else nodes + self._condition(condition)
 
     def split_nodes(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """What senders and receivers add to the first hidden values of their edges, bias included: (N, H) each."""
+        """Return the parts of senders and receivers in the first hidden values of their edges, with bias: (N, H) each."""
         operand = self.precision.round_operand(nodes)
         return torch.addmm(self.edge_mlp.first_bias, operand, self._for_senders), operand @ self._for_receivers
 
     def activate_edges(
         self, edges: Tensor, parts: tuple[Tensor, Tensor], block: EdgeBlock, space: Workspace, memory: FreshMemory
     ) -> tuple[Tensor, Tensor]:
-        """The first hidden values of a block before and after their SiLU, (C, H) each; the former in that memory."""
+        """Return the first hidden values of a block before SiLU (allocated in `memory`) and after it, (C, H) each."""
         first = self.edge_mlp.start(edges, memory)
         active = space.take("active", len(first), first.shape[1], first.dtype)
         self.kernels.gather_add_silu(first, parts, block, space, active)
         return first, active
 
     def open_gates(self, edges: Tensor) -> Tensor:
-        """How far the receive and the send gate of each edge are open, without the envelope: (C, D) to (C, 2)."""
+        """Return the receive and send gates (C, 2) of edges (C, D), without the envelope."""
         return torch.sigmoid(torch.addmm(self._gate_bias, edges, self._gates))
 
     def update_nodes(self, nodes: Tensor, received: Tensor, sent: Tensor) -> Tensor:
-        """Nodes (N, D) after the layer."""
+        """Return the nodes (N, D) after the layer."""
         space = Workspace(nodes.device)
         first = self._start_nodes(nodes, received, sent, space)
         return nodes + self.node_mlp.normalize(self.node_mlp.finish(F.silu(first, inplace=True), space))
 
-    def pull_back_nodes(self, slope: Tensor, trace: LayerTrace) -> tuple[Tensor, Tensor, Tensor]:
-        """Derivatives by nodes, received and sent (N, D) of the node update alone, from that by its result (N, D)."""
-        space = Workspace(slope.device)
+    def backward_nodes(self, gradient: Tensor, trace: LayerTrace) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients by nodes, received and sent, (N, D) each, of the node update.
+
+        gradient: (N, D), by the result of the update
+        """
+        space = Workspace(gradient.device)
         first = self._start_nodes(trace.nodes, trace.received, trace.sent, space)
         active = F.silu(first)  # (N, H)
         kept = self.node_mlp.finish_and_keep(first, active, space, space)
-        inputs = self.node_mlp.pull_back_start(self.node_mlp.pull_back(slope, first, kept, space))  # (N, 3 D)
-        by_nodes, by_received, by_sent = inputs.split(slope.shape[1], dim=1)
-        return slope + by_nodes, by_received, by_sent
+        inputs = self.node_mlp.backward_start(self.node_mlp.backward(gradient, first, kept, space))  # (N, 3 D)
+        grad_nodes, grad_received, grad_sent = inputs.split(gradient.shape[1], dim=1)
+        return gradient + grad_nodes, grad_received, grad_sent
 
     def _start_nodes(self, nodes: Tensor, received: Tensor, sent: Tensor, space: Workspace) -> Tensor:
         first = self.node_mlp.start(torch.cat([nodes, received, sent], dim=1), space)  # (N, H)
         return first.add_(self.node_mlp.first_bias)
 
-    def pull_back_split(self, slopes: tuple[Tensor, Tensor]) -> Tensor:
-        """The derivative by the nodes (N, D), from those by what senders and receivers added, (N, H) each."""
-        by_senders, by_receivers = (self.precision.round_operand(slope) for slope in slopes)
-        result = by_senders @ self._for_senders.t() + by_receivers @ self._for_receivers.t()
+    def backward_split(self, gradients: tuple[Tensor, Tensor]) -> Tensor:
+        """Return the gradient by the nodes (N, D). gradients: by the results of split_nodes, (N, H) each."""
+        grad_senders, grad_receivers = (self.precision.round_operand(gradient) for gradient in gradients)
+        result = grad_senders @ self._for_senders.t() + grad_receivers @ self._for_receivers.t()
         return result.to(self.precision.dtype)
 
-    def pull_back_gates(self, slopes: Tensor, open_: Tensor) -> Tensor:
-        """The derivative by the edges (C, D), from that by the gates (C, 2) and how far these are open (C, 2)."""
-        return (slopes * open_ * (1.0 - open_)) @ self._gates.t()
+    def backward_gates(self, gradients: Tensor, open_: Tensor) -> Tensor:
+        """Return the gradient by the edges (C, D). gradients: by the gates (C, 2); open_: the gates (C, 2)."""
+        return (gradients * open_ * (1.0 - open_)) @ self._gates.t()
 
 
 def run_layer(
     layer: LayerPass, nodes: Tensor, edges: Tensor, envelope: Tensor, blocks: Sequence[EdgeBlock], last: bool
 ) -> Tensor:
-    """Nodes (N, D) after the layer; edges (E, D) become those after it, in place, unless it is the last.
+    """Return the nodes (N, D) after the layer; update edges (E, D) in place, unless it is the last layer.
 
     nodes: (N, D), condition included; envelope: (E,)
     """
@@ -129,7 +132,7 @@ def run_layer(
 def run_and_trace_layer(
     layer: LayerPass, nodes: Tensor, edges: Tensor, envelope: Tensor, blocks: Sequence[EdgeBlock], keep: Keep
 ) -> tuple[Tensor, Tensor, LayerTrace]:
-    """The same without changing anything in place: new nodes, new edges, and what the way back needs."""
+    """Return new nodes (N, D), new edges (E, D) and what the backward pass needs; nothing is changed in place."""
     parts = layer.split_nodes(nodes)
     received, sent, after = torch.zeros_like(nodes), torch.zeros_like(nodes), torch.empty_like(edges)
     space, memory = Workspace(nodes.device), FreshMemory(nodes.device)
@@ -152,14 +155,14 @@ def run_and_trace_layer(
 def _sum_messages(
     kernels: Kernels, message: Tensor, gates: Tensor, block: EdgeBlock, totals: tuple[Tensor, Tensor]
 ) -> None:
-    """Add messages (C, D) times their gates (C, 2) to what atoms have received and sent, (N, D) each."""
+    """Add messages (C, D) times their gates (C, 2) to the received and sent totals of the atoms, (N, D) each."""
     kernels.add_sums(totals[0], message, block.by_receiver, gates[:, 0])
     kernels.add_sums(totals[1], message, block.by_sender, gates[:, 1])
 
 
 @dataclass(frozen=True)
-class LayerSlopes:
-    """Derivatives by what enters or leaves a layer; those by edges and envelope are changed in place.
+class LayerGradients:
+    """Gradients by the inputs or outputs of a layer; those by edges and envelope are changed in place.
 
     nodes: (N, D), edges: (E, D), envelope: (E,)
     """
@@ -169,16 +172,23 @@ class LayerSlopes:
     envelope: Tensor
 
 
-def pull_back_layer(
-    layer: LayerPass, trace: LayerTrace, envelope: Tensor, blocks: Sequence[EdgeBlock], slopes: LayerSlopes, first: bool
+def backward_layer(
+    layer: LayerPass,
+    trace: LayerTrace,
+    envelope: Tensor,
+    blocks: Sequence[EdgeBlock],
+    gradients: LayerGradients,
+    first: bool,
 ) -> Tensor:
-    """Derivative by the nodes before the layer (N, D), from the slopes behind it; for the first layer, whose nodes
-    depend on no position, it is not formed, and zeros come back. slopes.edges becomes that before the layer.
+    """Return the gradient by the nodes before the layer (N, D), and change gradients.edges to that before the layer.
+
+    gradients: by the outputs of the layer
+    first: the first layer, whose input nodes do not depend on positions; zeros are returned
     """
-    by_nodes, by_received, by_sent = layer.pull_back_nodes(slopes.nodes, trace)
+    grad_nodes, grad_received, grad_sent = layer.backward_nodes(gradients.nodes, trace)
     parts = layer.split_nodes(trace.nodes)
-    by_parts = tuple(torch.zeros(part.shape, dtype=by_nodes.dtype, device=part.device) for part in parts)
-    space = Workspace(by_nodes.device)
+    grad_parts = tuple(torch.zeros(part.shape, dtype=grad_nodes.dtype, device=part.device) for part in parts)
+    space = Workspace(grad_nodes.device)
     for block, kept in zip(blocks, trace.kept, strict=True):
         mine = trace.edges[block.rows]  # (C, D)
         if kept is None:
@@ -191,16 +201,16 @@ def pull_back_layer(
             hidden = kept.first  # (C, H)
         message = layer.edge_mlp.normalize(kept.output)  # (C, D)
         open_, cut = layer.open_gates(mine), envelope[block.rows, None]  # (C, 2), (C, 1)
-        by_edges = slopes.edges[block.rows]  # (C, D), a view: the residual passes it on
-        by_message, by_gates = layer.kernels.pull_back_sums(
-            (by_received, by_sent), message, open_ * cut, block, by_edges
+        grad_edges = gradients.edges[block.rows]  # (C, D), a view: the residual connection adds to it
+        grad_message, grad_gates = layer.kernels.backward_sums(
+            (grad_received, grad_sent), message, open_ * cut, block, grad_edges
         )  # (C, D), (C, 2)
-        by_hidden = layer.edge_mlp.pull_back(by_message, hidden, kept, space)  # (C, H)
-        by_edges += layer.edge_mlp.pull_back_start(by_hidden)
-        by_edges += layer.pull_back_gates(by_gates * cut, open_)
-        slopes.envelope[block.rows] += (by_gates * open_).sum(dim=1)
+        grad_hidden = layer.edge_mlp.backward(grad_message, hidden, kept, space)  # (C, H)
+        grad_edges += layer.edge_mlp.backward_start(grad_hidden)
+        grad_edges += layer.backward_gates(grad_gates * cut, open_)
+        gradients.envelope[block.rows] += (grad_gates * open_).sum(dim=1)
         if not first:
-            by_hidden = by_hidden.to(by_nodes.dtype)
-            layer.kernels.add_sums(by_parts[0], by_hidden, block.by_sender)
-            layer.kernels.add_sums(by_parts[1], by_hidden, block.by_receiver)
-    return torch.zeros_like(by_nodes) if first else by_nodes + layer.pull_back_split((by_parts[0], by_parts[1]))
+            grad_hidden = grad_hidden.to(grad_nodes.dtype)
+            layer.kernels.add_sums(grad_parts[0], grad_hidden, block.by_sender)
+            layer.kernels.add_sums(grad_parts[1], grad_hidden, block.by_receiver)
+    return torch.zeros_like(grad_nodes) if first else grad_nodes + layer.backward_split((grad_parts[0], grad_parts[1]))

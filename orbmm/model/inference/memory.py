@@ -1,4 +1,4 @@
-"""How much is worked on, and how much is remembered, at once."""
+"""Choose how many edges a block has, and what is kept for the backward pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orbmm.errors import ModelError, name_nearest
 from orbmm.model.inference.free_memory import read_free_bytes
 from orbmm.settings.model import MEMORY_MODES
 
-# A block's widest array should stay in a processor's cache: 8 MB in float32.
+# The widest array of a block should fit in the cache of a processor: 8 MB in float32.
 CPU_NUMBERS_PER_BLOCK = 2**21
 GPU_SHARE_PER_BLOCK = 1 / 16  # of the free memory
 FEWEST_EDGES_PER_BLOCK, MOST_EDGES_PER_BLOCK = 1_024, 262_144
@@ -21,7 +21,7 @@ AUTO_SHARE_KEPT = 1 / 2  # of the free memory
 
 
 class Keep(Enum):
-    """What stays of a perceptron's hidden values for the way back from the energy to the forces; the rest is computed twice."""
+    """The activations of a perceptron that are kept for the backward pass; the others are recomputed."""
 
     NOTHING = "nothing"
     MOST = "all but the first hidden values"
@@ -30,12 +30,12 @@ class Keep(Enum):
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """How a network trades memory for time; the numbers that come out hardly depend on it.
+    """The memory that a network may use to be faster; results change by rounding at most.
 
-    edges_per_block: edges that are worked on together, None for what suits the device; sums are rounded differently
-    mode: for conservative models, which need what they computed once more on the way back from energy to forces:
-        "fast" keeps it, "lean" computes it twice, "auto" keeps as much as half of the free memory holds
-    Raises ModelError for values that make no sense.
+    edges_per_block: edges that are computed together, None for a number that suits the device; changes the rounding
+    mode: for conservative models, whose backward pass needs the activations of the forward pass again:
+        "fast" keeps them, "lean" computes them twice, "auto" keeps what fits in half of the free memory
+    Raises ModelError for an invalid value.
     """
 
     edges_per_block: int | None = None
@@ -48,7 +48,7 @@ class MemoryUse:
             raise ModelError(f"unknown memory mode '{self.mode}': {name_nearest(self.mode, MEMORY_MODES)}")
 
     def choose_block(self, architecture: Architecture, device: torch.device) -> int:
-        """Edges of a block: as asked for, else what fits the cache of a CPU, or a share of a GPU's free memory."""
+        """Return the edges of a block: as set, or what fits the cache of a CPU or a share of a GPU's free memory."""
         if self.edges_per_block is not None:
             return self.edges_per_block
         if device.type == "cpu":
@@ -61,16 +61,21 @@ class MemoryUse:
     def choose_kept(
         self, architecture: Architecture, edges: int, bytes_each: int, free: Callable[[], int]
     ) -> list[Keep]:
-        """What stays of the encoder and of each layer on the way from energy to forces; bytes_each: of one number;
-        free: tells how many bytes are free, asked in mode "auto" alone."""
+        """Return what is kept of the encoder and of each layer for the backward pass.
+
+        bytes_each: size of one number; free: returns the free bytes, called only in mode "auto"
+        """
         if self.mode != "auto":
             return [Keep.ALL if self.mode == "fast" else Keep.NOTHING] * (1 + architecture.layers)
         return divide_memory(architecture, edges * bytes_each, int(AUTO_SHARE_KEPT * free()))
 
 
 def divide_memory(architecture: Architecture, bytes_per_number: int, free_bytes: int) -> list[Keep]:
-    """What the encoder and each layer may keep in so much memory: first all but the first hidden values, the last
-    layers before the others; then those too. bytes_per_number: of one number for each edge."""
+    """Return what the encoder and each layer may keep in free_bytes.
+
+    First all but the first hidden values are kept, starting with the last layer; then the first hidden values too.
+    bytes_per_number: size of one number for every edge [bytes]
+    """
     kept = [Keep.NOTHING] * (1 + architecture.layers)
     free = (
         free_bytes - (architecture.layers + 1) * architecture.latent_dim * bytes_per_number
@@ -78,8 +83,8 @@ def divide_memory(architecture: Architecture, bytes_per_number: int, free_bytes:
     hidden = architecture.mlp_hidden_dim * bytes_per_number
     most = (architecture.mlp_depth - 1) * hidden + architecture.latent_dim * bytes_per_number
     for step, cost in ((Keep.MOST, most), (Keep.ALL, hidden)):
-        for place in reversed(range(len(kept))):
+        for index in reversed(range(len(kept))):
             if cost > free:
                 return kept
-            kept[place], free = step, free - cost
+            kept[index], free = step, free - cost
     return kept

@@ -1,4 +1,4 @@
-"""The whole network for inference: node features from an atom graph, and the way back to the edge vectors."""
+"""The whole network for inference: node features from an atom graph, and the gradient by the edge vectors."""
 
 from __future__ import annotations
 
@@ -10,28 +10,31 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function
 
-from orbmm.model.atom_graph import AtomGraph
-from orbmm.model.envelope import evaluate_envelope
 from orbmm.model.inference.edge_blocks import EdgeBlock
+from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.layer_pass import (
+    LayerGradients,
     LayerPass,
-    LayerSlopes,
     LayerTrace,
-    pull_back_layer,
+    backward_layer,
     run_and_trace_layer,
     run_layer,
 )
 from orbmm.model.inference.memory import Keep
 from orbmm.model.inference.perceptron_pass import Activations, PerceptronPass
 from orbmm.model.inference.workspace import FreshMemory, Workspace
-from orbmm.model.kernels.protocol import Kernels
-from orbmm.model.network import EDGE_ENVELOPE_POWER, InteractionLayer, OrbNetwork
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.network import EDGE_ENVELOPE_POWER, InteractionLayer, OrbNetwork
+from orbmm.model.network.radial import evaluate_envelope
 from orbmm.model.precision import Precision
 
 
 @dataclass(frozen=True)
 class NetworkTrace:
-    """What the way back needs: edges in blocks, their envelope (E,), what was kept of the encoder, and each layer's trace."""
+    """Activations saved for the backward pass.
+
+    blocks: all edges; envelope: (E,); encoder: activations of each block, None where recomputed; layers: one per layer
+    """
 
     blocks: list[EdgeBlock]
     envelope: Tensor
@@ -40,18 +43,18 @@ class NetworkTrace:
 
 
 class NetworkPass:
-    """An OrbNetwork carried out edge block by edge block: no array of all edges is wider than the edge features."""
+    """An OrbNetwork computed block by block: no array of all edges is wider than the edge features."""
 
     def __init__(self, network: OrbNetwork, precision: Precision, kernels: Kernels) -> None:
         self.network, self.precision = network, precision
         self._encode_edges = PerceptronPass(network._encoder._edge_fn, precision, kernels)
         self._layers = [LayerPass(cast(InteractionLayer, layer), precision, kernels) for layer in network.gnn_stacks]
         with torch.no_grad():
-            # Before the first layer a node knows its element alone.
+            # Before the first layer a node depends only on its element.
             self._elements = network._encoder._node_fn(network.atom_emb.embeddings.weight)  # (119, D)
 
     def run(self, graph: AtomGraph, blocks: list[EdgeBlock]) -> Tensor:
-        """Node features (N, D). blocks: all edges of the graph, in their order."""
+        """Return node features (N, D). blocks: all edges of the graph, in their order."""
         nodes, condition = self._begin(graph)
         edges, envelope, _ = self._run_encoder(graph.vectors, blocks, Keep.NOTHING)
         for number, layer in enumerate(self._layers, start=1):
@@ -63,7 +66,10 @@ class NetworkPass:
     def run_and_trace(
         self, graph: AtomGraph, blocks: list[EdgeBlock], keep: Sequence[Keep]
     ) -> tuple[Tensor, NetworkTrace]:
-        """Node features (N, D), and what the way back needs; keep: what stays of the encoder and of each layer."""
+        """Return node features (N, D), and what the backward pass needs.
+
+        blocks: all edges of the graph, in their order; keep: what is kept of the encoder and of each layer
+        """
         nodes, condition = self._begin(graph)
         edges, envelope, encoder = self._run_encoder(graph.vectors, blocks, keep[0])
         traces = []
@@ -74,17 +80,20 @@ class NetworkPass:
                 traces.append(trace)
         return nodes, NetworkTrace(blocks, envelope, encoder, traces)
 
-    def pull_back(self, slope: Tensor, vectors: Tensor, trace: NetworkTrace) -> Tensor:
-        """The derivative by the edge vectors (E, 3), from that by the node features (N, D). The trace is used up."""
-        by_edges = torch.zeros_like(trace.layers[0].edges)  # (E, D)
-        slopes = LayerSlopes(slope, by_edges, torch.zeros_like(trace.envelope))
+    def backward(self, gradient: Tensor, vectors: Tensor, trace: NetworkTrace) -> Tensor:
+        """Return the gradient by the edge vectors (E, 3). The trace is consumed.
+
+        gradient: (N, D), by the node features; vectors: (E, 3) [Å]
+        """
+        grad_edges = torch.zeros_like(trace.layers[0].edges)  # (E, D)
+        gradients = LayerGradients(gradient, grad_edges, torch.zeros_like(trace.envelope))
         for number in reversed(range(len(self._layers))):
             with record_function(f"orbmm: layer {number + 1} backwards"):
-                by_nodes = pull_back_layer(
-                    self._layers[number], trace.layers.pop(), trace.envelope, trace.blocks, slopes, first=number == 0
+                grad_nodes = backward_layer(
+                    self._layers[number], trace.layers.pop(), trace.envelope, trace.blocks, gradients, first=number == 0
                 )
-                slopes = LayerSlopes(by_nodes, slopes.edges, slopes.envelope)
-        return self._pull_back_encoder(vectors, trace, slopes)
+                gradients = LayerGradients(grad_nodes, gradients.edges, gradients.envelope)
+        return self._backward_encoder(vectors, trace, gradients)
 
     def _begin(self, graph: AtomGraph) -> tuple[Tensor, Tensor | None]:
         return self._elements.index_select(0, graph.atomic_numbers), self.network._condition(graph)
@@ -92,7 +101,7 @@ class NetworkPass:
     def _run_encoder(
         self, vectors: Tensor, blocks: list[EdgeBlock], keep: Keep
     ) -> tuple[Tensor, Tensor, list[Activations | None]]:
-        """Edge features (E, D), envelope (E,), and what is kept of each block."""
+        """Return edge features (E, D), envelope (E,), and what is kept of each block."""
         edges = vectors.new_empty(len(vectors), self.network.architecture.latent_dim)
         envelope = vectors.new_empty(len(vectors))
         space, memory = Workspace(vectors.device), FreshMemory(vectors.device)
@@ -108,8 +117,8 @@ class NetworkPass:
                 kept.append(activations)
         return edges, envelope, kept
 
-    def _pull_back_encoder(self, vectors: Tensor, trace: NetworkTrace, slopes: LayerSlopes) -> Tensor:
-        """The derivative by the edge vectors (E, 3)."""
+    def _backward_encoder(self, vectors: Tensor, trace: NetworkTrace, gradients: LayerGradients) -> Tensor:
+        """Return the gradient by the edge vectors (E, 3)."""
         result = torch.empty_like(vectors)
         space = Workspace(vectors.device)
         encode = self._encode_edges
@@ -124,13 +133,13 @@ class NetworkPass:
                 if kept is None:
                     active = torch.ops.aten.silu.out(first, out=encode.place_active(first, Keep.ALL, space))
                     kept = encode.finish_and_keep(first, active, space, space)
-                by_first = encode.pull_back(slopes.edges[block.rows], first, kept, space)  # (C, H)
-                outer = (encode.pull_back_start(by_first), slopes.envelope[block.rows])
+                grad_first = encode.backward(gradients.edges[block.rows], first, kept, space)  # (C, H)
+                outer = (encode.backward_start(grad_first), gradients.envelope[block.rows])
                 (result[block.rows],) = torch.autograd.grad((shape, envelope), leaf, outer)
         return result
 
     def _describe(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Radial times angular functions (C, R * A) and envelope (C,) of edge vectors (C, 3)."""
+        """Return radial times angular functions (C, R * A) and envelope (C,) of edge vectors (C, 3) [Å]."""
         lengths = torch.linalg.vector_norm(vectors, dim=-1)  # (C,)
         ratio = lengths / self.network.architecture.cutoff_angstrom
         envelope = evaluate_envelope(ratio, EDGE_ENVELOPE_POWER)[:, None]  # (C, 1)

@@ -1,4 +1,4 @@
-"""One perceptron on a block of rows, forwards and backwards, in memory that is used again and again."""
+"""One perceptron on a block of rows, forward and backward, in memory that is reused for each block."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.memory import Keep
 from orbmm.model.inference.workspace import FreshMemory, Workspace
-from orbmm.model.kernels.protocol import Kernels
-from orbmm.model.perceptron import NormalizedPerceptron
+from orbmm.model.network.perceptron import NormalizedPerceptron
 from orbmm.model.precision import Precision
 
 
 @dataclass(frozen=True)
 class Activations:
-    """What the way back through a perceptron needs.
+    """Values of the forward pass saved for the backward pass through a perceptron.
 
-    first: its first hidden values (C, H) before their SiLU, None where they are made again, which is cheap
-    later: those of the other hidden layers
-    output: (C, D), before its normalisation
+    first: (C, H), first hidden values before SiLU, None where they are recomputed, which is cheap
+    later: (C, H) each, those of the other hidden layers
+    output: (C, D), before normalisation
     """
 
     first: Tensor | None
@@ -30,9 +30,9 @@ class Activations:
 
 
 class PerceptronPass:
-    """A NormalizedPerceptron with its matrices ready to be multiplied from the right, in the type of the operands.
+    """A NormalizedPerceptron with transposed matrices in the type of the operands.
 
-    The inputs of its first layer may be the left part of what the perceptron is given: see `columns`.
+    columns: the inputs that `start` takes, if not all; layer_pass adds the contribution of the others
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class PerceptronPass:
         self._scale = perceptron.layer_norm.weight.detach()  # (D,)
 
     def start(self, inputs: Tensor, memory: FreshMemory) -> Tensor:
-        """The first hidden values before bias and SiLU, in that memory: (C, inputs) to (C, H)."""
+        """Return the first hidden values (C, H) of inputs (C, inputs), before bias and SiLU, allocated in `memory`."""
         out = memory.take("first", len(inputs), self._first.shape[1], self.stored)
         return torch.mm(self.precision.round_operand(inputs), self._first, out=out)
 
     def finish(self, active: Tensor, space: Workspace) -> Tensor:
-        """From the first hidden values after their SiLU (C, H) to the output before normalisation (C, D)."""
+        """Return the output before normalisation (C, D). active: (C, H), first hidden values after SiLU."""
         hidden = active
         for number, (matrix, bias) in enumerate(self._later):
             if number:
@@ -68,9 +68,10 @@ class PerceptronPass:
         return hidden.to(self.precision.dtype)
 
     def finish_and_keep(self, first: Tensor, active: Tensor, space: Workspace, memory: FreshMemory) -> Activations:
-        """The same for the way back, where the first hidden values before their SiLU are wanted too.
+        """Return the output before normalisation together with all hidden values, for the backward pass.
 
-        first, active: (C, H), before and after that SiLU; active is overwritten; memory: where what is kept lies
+        first, active: (C, H), first hidden values before and after SiLU; active is overwritten
+        memory: allocates the values that are kept
         """
         hidden, later = first, []
         for number, (matrix, bias) in enumerate(self._later):
@@ -83,31 +84,34 @@ class PerceptronPass:
         return Activations(first, tuple(later[:-1]), later[-1].to(self.precision.dtype))
 
     def place_active(self, first: Tensor, keep: Keep, space: Workspace) -> Tensor:
-        """Where the SiLU of the first hidden values (C, H) goes: on top of them, if nothing is kept."""
+        """Return the array for SiLU of the first hidden values (C, H): the same array if nothing is kept."""
         return first if keep is Keep.NOTHING else space.take("active", len(first), first.shape[1], first.dtype)
 
     def finish_and_trace(
         self, first: Tensor, active: Tensor, keep: Keep, space: Workspace, memory: FreshMemory
     ) -> tuple[Tensor, Activations | None]:
-        """The output before normalisation (C, D), and as much for the way back as is to be kept."""
+        """Return the output before normalisation (C, D), and the activations that `keep` names."""
         if keep is Keep.NOTHING:
             return self.finish(active, space), None
         activations = self.finish_and_keep(first, active, space, memory)
         return activations.output, activations if keep is Keep.ALL else replace(activations, first=None)
 
     def normalize(self, output: Tensor) -> Tensor:
-        """Scale rows (C, D) to unit root mean square, times the learned weight."""
+        """Scale rows (C, D) to unit root mean square, times the learned weight (D,)."""
         return self._kernels.normalize(output, self._scale)  # (C, D)
 
-    def pull_back(self, slope: Tensor, first: Tensor, kept: Activations, space: Workspace) -> Tensor:
-        """The derivative by the first hidden values before their SiLU (C, H), from that by the normalised output (C, D)."""
-        slope = self._kernels.pull_back_norm(slope, kept.output, self._scale)  # (C, D)
-        for number, hidden in reversed(list(enumerate((first, *kept.later)))):
-            out = space.take(f"slope {number}", len(hidden), hidden.shape[1], self.stored)
-            torch.mm(self.precision.round_operand(slope), self._later[number][0].t(), out=out)
-            slope = torch.ops.aten.silu_backward.grad_input(out, hidden, grad_input=out)  # (C, H)
-        return slope
+    def backward(self, gradient: Tensor, first: Tensor, kept: Activations, space: Workspace) -> Tensor:
+        """Return the gradient by the first hidden values before SiLU (C, H).
 
-    def pull_back_start(self, slope: Tensor) -> Tensor:
-        """The derivative by the inputs (C, inputs), from that by the first hidden values (C, H)."""
-        return torch.mm(self.precision.round_operand(slope), self._first.t()).to(self.precision.dtype)
+        gradient: (C, D), by the normalised output; first: (C, H), first hidden values before SiLU
+        """
+        gradient = self._kernels.backward_norm(gradient, kept.output, self._scale)  # (C, D)
+        for number, hidden in reversed(list(enumerate((first, *kept.later)))):
+            out = space.take(f"gradient {number}", len(hidden), hidden.shape[1], self.stored)
+            torch.mm(self.precision.round_operand(gradient), self._later[number][0].t(), out=out)
+            gradient = torch.ops.aten.silu_backward.grad_input(out, hidden, grad_input=out)  # (C, H)
+        return gradient
+
+    def backward_start(self, gradient: Tensor) -> Tensor:
+        """Return the gradient by the inputs (C, inputs). gradient: (C, H), by the first hidden values."""
+        return torch.mm(self.precision.round_operand(gradient), self._first.t()).to(self.precision.dtype)

@@ -1,6 +1,7 @@
-"""A GPU's work on one shape of graph, recorded once and then repeated: one launch in place of hundreds.
+"""Record the work of a GPU on one shape of graph and repeat it: one launch in place of hundreds (CUDA graphs).
 
-Edges are padded to a ladder of sizes, so a trajectory needs a recording or two; each is made when its shape first comes.
+Edges are padded to a ladder of sizes, so a trajectory needs one or two recordings; each is made when its shape first
+occurs.
 """
 
 from __future__ import annotations
@@ -17,29 +18,29 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from orbmm.errors import DeviceError, ModelError
-from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.padding import climb_ladder, pad_edges
-from orbmm.model.orb import Prediction
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.orb import Prediction
 
-MOST_RECORDINGS = 4  # the one that was not used for longest goes
-WARM_UPS = 2  # what is made at a first use, of kernels and of libraries, must not be made while recording
+MOST_RECORDINGS = 4  # the least recently used one is dropped
+WARM_UPS = 2  # kernels and libraries allocate at their first use, which must not happen while recording
 _LOG = logging.getLogger(__name__)
-_CAPTURE = threading.Lock()  # a process may record one thing at a time
+_CAPTURE = threading.Lock()  # a process can make only one recording at a time
 _Holder = TypeVar("_Holder", AtomGraph, Prediction)
 
 
 def check_recordable(device: torch.device) -> None:
-    """Raise DeviceError for a device whose work cannot be recorded."""
+    """Raise DeviceError unless the device is a CUDA device."""
     if device.type != "cuda":
-        raise DeviceError(f"CUDA graphs need a CUDA device, got {device}: leave cuda_graphs out")
+        raise DeviceError(f"CUDA graphs need a CUDA device, got {device}: remove cuda_graphs")
 
 
 class Replay:
-    """An engine that repeats recordings (CUDA graphs). Threads and streams may share it: they take turns.
+    """An engine that repeats recordings (CUDA graphs). Threads and streams may share it; a lock makes them take turns.
 
-    Its recordings share their memory, and see weights that are changed in place, not those that are replaced.
-    Raises DeviceError where the engine is not on a CUDA device.
+    All recordings share their memory. They use weights that are changed in place, but not weights that are replaced.
+    Raises DeviceError if the device is not a CUDA device.
     """
 
     def __init__(self, engine: Engine, cutoff_angstrom: float, device: torch.device) -> None:
@@ -51,11 +52,11 @@ class Replay:
         self._done = torch.cuda.Event()  # the last prediction, whichever stream it was on
 
     def predict(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
-        """See Engine.predict; padding may change the rounding. Raises ModelError for what cannot be recorded."""
+        """See Engine.predict; padding may change the rounding. Raises ModelError if the network cannot be recorded."""
         if self._engine.asks_host(graph):
             raise ModelError(
-                "direct forces without a cell cannot be recorded, as removing their net torque asks the host: "
-                "leave cuda_graphs out"
+                "direct forces without a cell cannot be recorded, because removing their net torque needs the host: "
+                "remove cuda_graphs"
             )
         padded = pad_edges(graph, climb_ladder(len(graph.senders)), self._cutoff)
         with self._lock, torch.cuda.device_of(graph.vectors), record_function("orbmm: network"):
@@ -78,7 +79,7 @@ class Replay:
 
     def _record(self, graph: AtomGraph, outputs: AbstractSet[str]) -> _Recording:
         inputs = _copy_tensors(graph)
-        torch.cuda.empty_cache()  # so that what is free now is free for this recording too
+        torch.cuda.empty_cache()  # so that memory cached by torch is free for this recording
         keep = self._engine.choose_kept(graph, outputs, torch.cuda.mem_get_info()[0])
         here = torch.cuda.current_stream()
         work = torch.cuda.CUDAGraph()
@@ -88,7 +89,7 @@ class Replay:
                 for _ in range(WARM_UPS):
                     self._engine.launch(inputs, outputs, keep)
             here.wait_stream(self._stream)
-            # OpenMM's threads may go on while this one records.
+            # Other threads of OpenMM may continue while this one records.
             with torch.cuda.graph(work, self._memory, self._stream, capture_error_mode="thread_local"):
                 results = self._engine.launch(inputs, outputs, keep)
         return _Recording(work, inputs, results)
@@ -96,14 +97,14 @@ class Replay:
 
 @dataclass(frozen=True)
 class _Recording:
-    """What was recorded, the arrays that it reads and those that it writes."""
+    """A recording, with the arrays that it reads and those that it writes."""
 
     work: torch.cuda.CUDAGraph
     inputs: AtomGraph
     results: Prediction
 
     def repeat(self, graph: AtomGraph) -> Prediction:
-        """The prediction for a graph of the same shape, in arrays of its own."""
+        """Return the prediction for a graph of the same shape, in new arrays."""
         for held, given in zip(_list_tensors(self.inputs), _list_tensors(graph), strict=True):
             held.copy_(given)
         self.work.replay()

@@ -1,4 +1,4 @@
-"""Arrays for what is worked on: new ones, or the same ones again and again."""
+"""Allocate arrays: new ones, or the same ones for each block."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from torch import Tensor
 
 
 class FreshMemory:
-    """Gives a new array for each request: for what must outlive its block."""
+    """Allocate a new array for each request, for values that are needed after their block."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
 
     def take(self, name: str, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
-        """An array (rows, columns) with anything in it."""
+        """Return an uninitialised array (rows, columns)."""
         return torch.empty(rows, columns, dtype=dtype, device=self.device)
 
 
 class Workspace(FreshMemory):
-    """Gives the same array for each request of a name: for what is done with when the next block begins."""
+    """Return the same array for each request of a name, for values that are not needed after their block."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__(device)
         self._arrays: dict[str, Tensor] = {}
 
     def take(self, name: str, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
-        """An array (rows, columns) with anything in it; what the name held before is gone."""
+        """Return an uninitialised array (rows, columns); it overwrites the previous array of this name."""
         size = rows * columns
         array = self._arrays.get(name)
         if array is None or array.numel() < size or array.dtype != dtype:

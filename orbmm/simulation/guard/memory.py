@@ -8,25 +8,13 @@ from contextlib import contextmanager
 
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record, list_models
 from orbmm.errors import OutOfMemory
+from orbmm.forces.failure import is_out_of_memory
 from orbmm.plain_text import quote_command
 from orbmm.settings import ModelSettings
 from orbmm.simulation.folder import RunFolder
 
-_SIGNS = (
-    "out of memory",  # CUDA by torch
-    "out_of_memory",  # CUDA by OpenMM, which gives the name of the error
-    "can't allocate memory",  # torch on a CPU
-    "unable to allocate",  # NumPy
-    "std::bad_alloc",
-)
-
 _FEW_EDGES = 1024
 """A block of so many edges holds a few MB; on a CPU the blocks are as small without being told."""
-
-
-def is_out_of_memory(text: str) -> bool:
-    """Whether an error of torch, CUDA or Python says that memory is short."""
-    return any(sign in text.lower() for sign in _SIGNS)
 
 
 @contextmanager
@@ -71,7 +59,7 @@ def _name_gentle_setting(model: ModelSettings) -> str | None:
 
 
 def _runs_on_cpu(device: str) -> bool:
-    from orbmm.model.device import find_device  # torch, which a run has loaded by now
+    from orbmm.model.precision import find_device  # torch, which a run has loaded by now
 
     return device == "cpu" or (device == "auto" and find_device(device).type == "cpu")
 

@@ -16,10 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import ModelError
 from orbmm.graph.edges import EdgeList
-from orbmm.model.atom_graph import sum_by_index
 from orbmm.model.inference import engine as inference_engine
 from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.memory import Keep, MemoryUse, divide_memory
+from orbmm.model.network.atom_graph import sum_by_index
 from orbmm.model.potential import NumpyPrediction, Potential
 
 # The full-size network, and the small ones with a single hidden layer.
@@ -142,7 +142,7 @@ def test_no_tensor_of_all_edges_is_wider_than_their_features(name: str) -> None:
     assert watch.width == architecture.mlp_hidden_dim
 
 
-def test_energy_alone_takes_no_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_energy_alone_runs_no_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     potential, structure = make_random_potential("orb-mini-conservative-inf-xtb"), MAKERS["molecule"]()
     composition = potential.compose(structure.atomic_numbers)
     positions = torch.from_numpy(structure.positions)

@@ -10,12 +10,12 @@ from oracles.random_weights import make_random_potential
 from oracles.structures import MAKERS
 
 from orbmm.checkpoints.catalog import list_models
-from orbmm.model.atom_graph import AtomGraph
 from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.inference.padding import FEWEST_EDGES, climb_ladder, pad_edges
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.repulsion import read_covalent_radii
 from orbmm.model.potential import Potential
-from orbmm.model.repulsion import read_covalent_radii
 
 MODELS = ("orb-v3-direct-20-omat", "orb-v3-conservative-inf-omat", "orb-mini-conservative-inf-xtb")
 PADDED = 777  # more than there are atoms

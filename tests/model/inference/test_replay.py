@@ -12,13 +12,13 @@ from oracles.structures import MAKERS
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from orbmm.errors import DeviceError, ModelError
-from orbmm.model.atom_graph import AtomGraph
-from orbmm.model.execution import Execution
 from orbmm.model.inference.engine import Engine
+from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.inference.padding import climb_ladder, pad_edges
 from orbmm.model.inference.replay import MOST_RECORDINGS, Replay
 from orbmm.model.load import load_model
+from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.potential import Potential
 
 MODELS = (
@@ -111,9 +111,9 @@ def test_what_is_launched_depends_on_shapes_alone(name: str) -> None:
 
 def test_only_a_gpu_records() -> None:
     potential = make_random_potential("orb-mini-direct-inf-xtb")
-    with pytest.raises(DeviceError, match="CUDA graphs need a CUDA device, got cpu: leave cuda_graphs out"):
+    with pytest.raises(DeviceError, match="CUDA graphs need a CUDA device, got cpu: remove cuda_graphs"):
         Replay(make_engine(potential), 4.5, potential.device)
-    with pytest.raises(DeviceError, match="leave cuda_graphs out"):
+    with pytest.raises(DeviceError, match="remove cuda_graphs"):
         load_model("orb-mini-direct-inf-xtb", device="cpu", execution=Execution(cuda_graphs=True))
     with pytest.raises(ModelError, match="compile, or cuda_graphs, but not both"):
         load_model("orb-mini-direct-inf-xtb", device="cpu", execution=Execution(cuda_graphs=True, compile=True))

@@ -1,0 +1,75 @@
+"""The input of the network: atoms and their edges, for one system or several at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class AtomGraph:
+    """One or several (B) systems with N atoms and E edges in total, on one device and in one float type.
+
+    atomic_numbers: (N,) int64
+    positions: (N, 3) [Å], used only to remove the net torque of direct forces
+    senders, receivers: (E,) int64
+    vectors: (E, 3) [Å], from sender to receiver, lattice shifts included
+    system: (N,) int64, the system of each atom; counts: (B,) int64, the number of atoms in each system
+    volumes: (B,) [Å^3], None without periodic boundaries
+    charges [e], multiplicities: (B,), None for networks that do not take them
+    """
+
+    atomic_numbers: Tensor
+    positions: Tensor
+    senders: Tensor
+    receivers: Tensor
+    vectors: Tensor
+    system: Tensor
+    counts: Tensor
+    volumes: Tensor | None = None
+    charges: Tensor | None = None
+    multiplicities: Tensor | None = None
+
+    def take_edges(self, chosen: Tensor) -> AtomGraph:
+        """Return the graph with only the edges at these indices. chosen: (E',) int64."""
+        ends = (self.senders.index_select(0, chosen), self.receivers.index_select(0, chosen))
+        return replace(self, senders=ends[0], receivers=ends[1], vectors=self.vectors.index_select(0, chosen))
+
+    def sum_atoms(self, values: Tensor) -> Tensor:
+        """Sum (N, ...) over the atoms of each system, (B, ...)."""
+        if len(self.counts) == 1:
+            return values.sum(dim=0, keepdim=True)
+        return sum_by_index(values, self.system, len(self.counts))
+
+    def mean_atoms(self, values: Tensor) -> Tensor:
+        """Average (N, ...) over the atoms of each system, (B, ...)."""
+        counts = self.counts.to(values.dtype).reshape(-1, *[1] * (values.dim() - 1))
+        return self.sum_atoms(values) / counts
+
+    def sum_senders(self, values: Tensor) -> Tensor:
+        """Sum (E, ...) over the edges that an atom sends, (N, ...)."""
+        return sum_by_index(values, self.senders, len(self.atomic_numbers))
+
+    def sum_receivers(self, values: Tensor) -> Tensor:
+        """Sum (E, ...) over the edges that an atom receives, (N, ...)."""
+        return sum_by_index(values, self.receivers, len(self.atomic_numbers))
+
+    def forces_from_gradient(self, gradient: Tensor) -> Tensor:
+        """Return the forces (N, 3) from dE/dvectors (E, 3); each vector is receiver minus sender."""
+        return self.sum_senders(gradient) - self.sum_receivers(gradient)
+
+    def virial_from_gradient(self, gradient: Tensor) -> Tensor:
+        """Return dE/dstrain (B, 3, 3) from dE/dvectors (E, 3); a strain e turns each vector r into r + r e."""
+        return self.sum_atoms(self.sum_senders(self.vectors[:, :, None] * gradient[:, None, :]))
+
+
+def sum_by_index(values: Tensor, index: Tensor, count: int) -> Tensor:
+    """Sum the rows of values (E, ...) that share an index; returns (count, ...).
+
+    The order of the sum is always the same, except in compiled code on a GPU.
+    """
+    totals = values.new_zeros((count, *values.shape[1:]))
+    if values.is_cuda:  # on a GPU index_add adds in a random order; index_put sorts first
+        return totals.index_put((index,), values, accumulate=True)
+    return totals.index_add(0, index, values)

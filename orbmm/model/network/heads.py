@@ -1,0 +1,118 @@
+"""Heads that turn node features into energy, forces, stress and confidence, in physical units."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from orbmm.checkpoints.architecture import Architecture
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.perceptron import Perceptron
+
+REFERENCE_ELEMENTS = 118
+
+
+class RunningStatistics(nn.Module):
+    """Mean and variance collected during training."""
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("running_mean", torch.zeros(1))
+        self.register_buffer("running_var", torch.ones(1))
+
+
+class Normalizer(nn.Module):
+    """Convert the normalised output of a head to physical units."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bn = RunningStatistics()
+
+    def denormalize(self, values: Tensor) -> Tensor:
+        """Return values of any shape, given in standard deviations, in physical units."""
+        return values * torch.sqrt(self.bn.running_var) + self.bn.running_mean
+
+
+class ReferenceEnergy(nn.Module):
+    """One energy per element [eV], added to the output of the network."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Module()
+        self.linear.register_buffer("weight", torch.zeros(REFERENCE_ELEMENTS))
+
+    def forward(self, graph: AtomGraph) -> Tensor:
+        """Sum over the atoms of each system, (B,) [eV], in float64: at 1e7 eV the steps of float32 are 1 eV."""
+        weight = self.linear.get_buffer("weight").to(torch.float64)
+        return graph.sum_atoms(weight[graph.atomic_numbers])
+
+
+class EnergyHead(nn.Module):
+    """Predict the energy from the mean of the node features; there are no energies per atom."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.normalizer = Normalizer()
+        self.mlp = _make_mlp(architecture, outputs=1)
+        self.reference = ReferenceEnergy()
+
+    def forward(self, nodes: Tensor, graph: AtomGraph) -> Tensor:
+        """Return the energy (B,) [eV] in float64, without the reference energies. nodes: (N, D).
+
+        The last steps are in float64, because the value is multiplied by the number of atoms: in float32, rounding
+        would exceed the energy drift of a simulation.
+        """
+        normalized = self.mlp(graph.mean_atoms(nodes)).squeeze(-1).to(torch.float64)  # (B,)
+        per_atom = self.normalizer.denormalize(normalized)  # (B,)
+        return per_atom * graph.counts
+
+
+class ForceHead(nn.Module):
+    """Predict forces directly from the node features, not as a gradient."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.normalizer = Normalizer()
+        self.mlp = _make_mlp(architecture, outputs=3)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """Return the forces (N, 3) [eV/Å]. nodes: (N, D)."""
+        return self.normalizer.denormalize(self.mlp(nodes))
+
+
+class StressHead(nn.Module):
+    """Predict the stress from the mean node features; diagonal and off-diagonal parts have separate statistics."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.diag_normalizer = Normalizer()
+        self.offdiag_normalizer = Normalizer()
+        self.mlp = _make_mlp(architecture, outputs=6)
+
+    def forward(self, nodes: Tensor, graph: AtomGraph) -> Tensor:
+        """Return the stress (B, 6) [eV/Å^3], Voigt order xx yy zz yz xz xy. nodes: (N, D)."""
+        stress = self.mlp(graph.mean_atoms(nodes))  # (B, 6)
+        diagonal = self.diag_normalizer.denormalize(stress[:, :3])
+        return torch.cat([diagonal, self.offdiag_normalizer.denormalize(stress[:, 3:])], dim=-1)
+
+
+class ConfidenceHead(nn.Module):
+    """Predict the expected force error of each atom as probabilities of bins; bin_edges [eV/Å] holds the bin limits."""
+
+    bin_edges: Tensor
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.mlp = _make_mlp(architecture, outputs=architecture.confidence_bins)
+        self.register_buffer("bin_edges", torch.zeros(architecture.confidence_bins + 1))
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """Return probabilities (N, bins); each row sums to 1. nodes: (N, D)."""
+        return torch.softmax(self.mlp(nodes), dim=-1)
+
+
+def _make_mlp(architecture: Architecture, outputs: int) -> Perceptron:
+    return Perceptron(architecture.latent_dim, architecture.head_hidden_dim, architecture.head_depth, outputs)

@@ -1,0 +1,94 @@
+"""A network is translated where a run wins the time back, and nowhere else unless asked for."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+import torch
+
+from orbmm.forces import resolve
+from orbmm.forces.resolve import ATOMS_WORTH_COMPILING, STEPS_WORTH_COMPILING, resolve_compile
+from orbmm.settings import ModelSettings
+
+FEW, MANY = 300, STEPS_WORTH_COMPILING
+
+
+@pytest.fixture(autouse=True)
+def linux_with_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve.sys, "platform", "linux")
+    monkeypatch.setattr(resolve, "find_compiler", lambda: "g++")
+    monkeypatch.setattr(resolve, "has_python_headers", lambda: True)
+
+
+def decide(atoms: int = FEW, steps: int = MANY, **model: Any) -> bool:
+    return resolve_compile(ModelSettings(**{"device": "cpu", **model}), atoms, steps)
+
+
+def test_a_long_run_of_a_small_network_is_compiled_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert decide()
+    assert f"compile = true: in {MANY} steps orb-mini-conservative-inf-xtb gains more" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"steps": MANY - 1},
+        {"atoms": ATOMS_WORTH_COMPILING + 1},
+        {"name": "orb-v3-direct-inf-omat"},  # it gains nothing
+        {"precision": "bfloat16"},  # compiled networks do not round
+        {"memory": "lean"},
+        {"edges_per_block": 100},
+        {"compile": False},
+    ],
+    ids=lambda case: next(iter(case)),
+)
+def test_elsewhere_it_is_not(case: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert not decide(**case)
+    assert caplog.text == ""
+
+
+def test_what_was_asked_for_is_done_however_short() -> None:
+    assert decide(steps=1, compile=True)
+
+
+@pytest.mark.parametrize("missing", ["find_compiler", "has_python_headers"])
+def test_without_a_compiler_it_runs_plain_and_says_what_it_misses(
+    missing: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(resolve, missing, lambda: None)
+    assert not decide()
+    assert "with a C++ compiler" in caplog.text
+
+
+def test_other_systems_run_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve.sys, "platform", "darwin")
+    assert not decide()
+
+
+def test_a_run_on_a_gpu_keeps_the_block_that_its_free_memory_gave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resolve, "find_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr("orbmm.model.inference.memory.read_free_bytes", lambda device: 8 * 2**30)
+    first = resolve.resolve_model(ModelSettings("orb-v3-direct-inf-omat"), FEW, MANY)
+    assert first.edges_per_block is not None and first.compile is False
+    monkeypatch.setattr("orbmm.model.inference.memory.read_free_bytes", lambda device: 2**30)
+    assert resolve.resolve_model(first, FEW, MANY).edges_per_block == first.edges_per_block
+    assert (
+        resolve.resolve_model(ModelSettings("orb-v3-direct-inf-omat"), FEW, MANY).edges_per_block
+        < first.edges_per_block
+    )
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_run_on_a_cpu_has_the_block_that_fits_its_cache(compiled: bool) -> None:
+    model = ModelSettings(device="cpu", compile=compiled)
+    assert resolve.resolve_model(model, FEW, MANY) == model
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_not_asked_to_compile() -> None:
+    assert not decide(device="cuda")

@@ -1,0 +1,51 @@
+"""The Triton kernels on a CPU, in Triton's interpreter, which must be asked for before triton is imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from orbmm.errors import ModelError
+from orbmm.model.inference.kernels.choose import choose_kernels
+from orbmm.model.inference.kernels.plain import PlainKernels
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.slow
+def test_the_kernels_give_what_their_twins_give(repository: Path) -> None:
+    pytest.importorskip("triton")
+    file = Path(__file__).with_name("test_kernels.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "cpu", str(file)]
+    # What CI expects of the whole suite, and where its report goes, is not meant for this part of it.
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ORBMM_EXPECT", "PYTEST_"))
+    }
+    environment["TRITON_INTERPRET"] = "1"
+    done = subprocess.run(command, check=False, cwd=repository, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "skipped" not in done.stdout and " passed" in done.stdout
+
+
+def test_kernels_on_a_cpu_are_those_of_torch_and_triton_stays_away() -> None:
+    assert isinstance(choose_kernels("auto", CPU), PlainKernels)
+    code = "import sys, orbmm.model.load; sys.exit('triton' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("tritn", "unknown kernels 'tritn': did you mean 'triton'"),
+        ("triton", "kernels 'triton' need a CUDA device, got cpu"),
+    ],
+)
+def test_kernels_that_cannot_run_here_are_refused(name: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(ModelError, match=sentence):
+        choose_kernels(name, CPU)
