@@ -1,8 +1,12 @@
 """What all tests share: structure files beside the repository, and a ledger of what was really exercised.
 
 The ledger counts passed tests that were parametrised with the plain name of a force kind or of a neighbour search, and
-prints the counts. A run without one of the names that ORBMM_EXPECT_FORCE_KINDS and ORBMM_EXPECT_SEARCHES list
-(separated by commas) fails: a test that quietly skips everywhere proves nothing.
+prints the counts, summed over the workers where there are several. A run without one of the names that
+ORBMM_EXPECT_FORCE_KINDS and ORBMM_EXPECT_SEARCHES list (separated by commas) fails: a test that quietly skips
+everywhere proves nothing. No test needs to do anything to take part.
+
+`pytest -n auto` starts a worker for each core, four at most; each computes with one thread, or they would wait for each
+other.
 """
 
 from __future__ import annotations
@@ -14,7 +18,11 @@ from pathlib import Path
 
 import pytest
 
+# Before any room's conftest.py imports torch, which reads it once.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REPOSITORY = Path(__file__).parents[1]
+MOST_WORKERS = 4  # of up to 2 GB each
 LEDGER = pytest.StashKey[Counter[str]]()
 EXERCISES = ("TorchForce", "PythonTorchForce", "PythonForce", "brute_force", "kd_tree", "cell_list", "ball_cover")
 
@@ -49,21 +57,40 @@ def require_force_kind() -> Callable[[str], str]:
     return require
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of workers that `-n auto` starts."""
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+class Ledger:
+    """Counts, from the report of each passed test, what it exercised: a worker's reports come to the main process too."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self.counts = counts
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed:
+            self.counts.update(report.exercised)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[LEDGER] = Counter()
+    config.pluginmanager.register(Ledger(config.stash[LEDGER]), "ledger")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report = yield
     callspec = getattr(item, "callspec", None)
-    if report.when == "call" and report.passed and callspec is not None:
-        names = {value for value in callspec.params.values() if isinstance(value, str)}
-        item.config.stash[LEDGER].update(names.intersection(EXERCISES))
+    values = callspec.params.values() if callspec else ()
+    report.exercised = sorted({value for value in values if isinstance(value, str)}.intersection(EXERCISES))
     return report
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput"):  # a worker sees a part of the tests
+        return
     if list_unexercised(session.config.stash[LEDGER]) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

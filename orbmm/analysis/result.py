@@ -155,7 +155,8 @@ class Result:
         writer.writerow([f"{name} [{self.units[name]}]" if self.units[name] else name for name in self.columns])
         writer.writerows(zip(*(column.tolist() for column in self.columns.values()), strict=True))
         about = {"method": self.method, "axis": self.axis, "units": dict(self.units), "frames": self.frames}
-        np.savez_compressed(archive, about=json.dumps(about), **self.values)
+        arrays: dict[str, Any] = {"about": json.dumps(about), **self.values}
+        np.savez_compressed(archive, **arrays)
         return {f"{self.name}.csv": table.getvalue().encode(), f"{self.name}.npz": archive.getvalue()}
 
 

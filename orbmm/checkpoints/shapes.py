@@ -21,7 +21,8 @@ def list_required_shapes(record: CheckpointRecord) -> Shapes:
 
 def list_optional_shapes(record: CheckpointRecord) -> Shapes:
     """Return the tensors of the heads that a file of the model may lack, by name."""
-    size, shapes = record.architecture, {}
+    size = record.architecture
+    shapes: dict[str, tuple[int, ...]] = {}
     if size.confidence_bins:
         shapes |= _list_perceptron("heads.confidence", _head_widths(size, size.confidence_bins))
         shapes["heads.confidence.bin_edges"] = (size.confidence_bins + 1,)

@@ -122,10 +122,10 @@ def open_recording(run: Path | None, trajectory: Path | None, topology: Path | N
     """Return what is to be analysed. Raises AnalysisError, as `find_folder` does too."""
     from orbmm.analysis import read_plain_trajectory, read_run_folder
 
-    find_folder(run, trajectory, topology)
-    if run is not None:
-        return read_run_folder(run)
-    return read_plain_trajectory(trajectory, topology)
+    folder = find_folder(run, trajectory, topology)
+    if trajectory is not None and topology is not None:
+        return read_plain_trajectory(trajectory, topology)
+    return read_run_folder(folder)
 
 
 def _tabulate(analysis: Analysis) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -165,9 +166,9 @@ def write_figures(results: Mapping[str, Result], folder: Path, formats: Sequence
 def format_figure(figure: Figure, suffix: str) -> bytes:
     """Return the content of a png or svg file; the same figure gives the same bytes at any time."""
     buffer = BytesIO()
-    date = {"metadata": {"Date": None}} if suffix == "svg" else {}
+    metadata: dict[str, Any] | None = {"Date": None} if suffix == "svg" else None
     with rc_context({"svg.hashsalt": "orbmm"}):  # ids are random otherwise
-        figure.savefig(buffer, format=suffix, dpi=DOTS_PER_INCH, **date)
+        figure.savefig(buffer, format=suffix, dpi=DOTS_PER_INCH, metadata=metadata)
     return buffer.getvalue()
 
 

@@ -19,6 +19,13 @@ def run_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def analyze() -> Callable[..., Result]:
-    """Calls `orbmm analyze` with arguments, in this process."""
+def analyze_and_draw() -> Callable[..., Result]:
+    """Calls `orbmm analyze` with arguments, in this process; its figures take most of the time."""
     return lambda *arguments: CliRunner().invoke(build_app(), ["analyze", *map(str, arguments)])
+
+
+@pytest.fixture
+def analyze(analyze_and_draw: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Calls `orbmm analyze` with arguments, in this process, and has no figure drawn: for tests of all the rest."""
+    monkeypatch.setattr("orbmm.report.write_figures", lambda results, folder, formats: [])
+    return analyze_and_draw

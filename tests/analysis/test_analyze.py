@@ -38,8 +38,8 @@ DRY = (
 )
 
 
-def test_a_run_folder_gets_numbers_tables_figures_and_a_verdict(run_folder: Path, analyze: Analyze) -> None:
-    answer = analyze(run_folder)
+def test_a_run_folder_gets_numbers_tables_figures_and_a_verdict(run_folder: Path, analyze_and_draw: Analyze) -> None:
+    answer = analyze_and_draw(run_folder)
     assert answer.exit_code == 0, answer.output
     assert answer.output.splitlines()[-1].startswith("stable: temperature 30")
     summary = json.loads((run_folder / "analysis" / "results.json").read_text())
@@ -59,10 +59,10 @@ def test_a_dcd_run_gives_the_same_rmsd(tmp_path: Path) -> None:
     assert dcd.number("heavy_atoms_largest") > 0.1
 
 
-def test_a_broken_bond_ends_with_exit_code_3(tmp_path: Path, analyze: Analyze) -> None:
+def test_a_broken_bond_ends_with_exit_code_3(tmp_path: Path, analyze_and_draw: Analyze) -> None:
     moving = make_trajectory(Jiggle())
     moving.xyz[30:, 8] += 0.2
-    answer = analyze(write_run_folder(tmp_path / "run", moving))
+    answer = analyze_and_draw(write_run_folder(tmp_path / "run", moving))
     assert answer.exit_code == 3
     assert "NOT stable: 4 bonds broken" in answer.output
     assert (tmp_path / "run" / "analysis" / "bonds.png").is_file()
@@ -97,8 +97,8 @@ def test_a_hot_run_is_not_stable(tmp_path: Path) -> None:
     assert "(hotter than 300 K)" in analyze_recording(read_run_folder(folder)).verdict.line
 
 
-def test_a_trajectory_alone_says_what_it_lacks(run_folder: Path, analyze: Analyze, tmp_path: Path) -> None:
-    answer = analyze(
+def test_a_trajectory_alone_says_what_it_lacks(run_folder: Path, analyze_and_draw: Analyze, tmp_path: Path) -> None:
+    answer = analyze_and_draw(
         "--trajectory", run_folder / "trajectory.xtc", "--topology", run_folder / "topology.pdb", "--output", tmp_path / "a"
     )  # fmt: skip
     assert answer.exit_code == 0, answer.output
@@ -216,12 +216,12 @@ def test_energies_are_found_settled_where_no_cut_is_given(run_folder: Path) -> N
     assert 0.0 <= analysis.discard_ps <= 0.3
 
 
-def test_a_zinc_site_is_told_in_words(tmp_path: Path, analyze: Analyze) -> None:
+def test_a_zinc_site_is_told_in_words(tmp_path: Path, analyze_and_draw: Analyze) -> None:
     site = make_site(12)
     hop(site, slice(4, 12))
     site[0].save_pdb(str(tmp_path / "site.pdb"))
     site.save_xtc(str(tmp_path / "site.xtc"))
-    answer = analyze("--trajectory", tmp_path / "site.xtc", "--topology", tmp_path / "site.pdb")
+    answer = analyze_and_draw("--trajectory", tmp_path / "site.xtc", "--topology", tmp_path / "site.pdb")
     assert "ligands of the metal: HIS2-ND1, HIS3-NE2, HIS4-ND1, HOH5-O" in answer.stdout, answer.output
     assert "oxygen on the metal: HOH5-O, water; at the end HOH5-O, hydroxide" in answer.stdout
     assert "proton HOH5-H1 from HOH5-O to HOH6-O at 0.4 ps" in answer.stdout

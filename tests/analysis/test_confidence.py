@@ -114,9 +114,9 @@ def test_b_factors_beyond_the_column_are_refused(tmp_path: Path) -> None:
         write_b_factors(make_box(WATERS), np.full(ATOMS, 100.0), tmp_path / "a.pdb")
 
 
-def test_a_run_with_confidence_gets_a_structure_to_colour(tmp_path: Path, analyze: Callable) -> None:
+def test_a_run_with_confidence_gets_a_structure_to_colour(tmp_path: Path, analyze_and_draw: Callable) -> None:
     run = write_run_folder(tmp_path / "run", make_trajectory(Jiggle(frames=FRAMES), WATERS))
-    answer = analyze(write_confidence(run, make_errors(FRAMES, ATOMS)))
+    answer = analyze_and_draw(write_confidence(run, make_errors(FRAMES, ATOMS)))
     assert answer.exit_code == 0, answer.output
     assert "least known: ACE0-CH3 0.297 eV/Å" in answer.output
     assert {path.suffix for path in (run / "analysis").glob("confidence.*")} == {".pdb", ".csv", ".npz", ".png", ".svg"}

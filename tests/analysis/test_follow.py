@@ -21,6 +21,13 @@ from orbmm.errors import AnalysisError
 
 FRAMES = 30
 FINAL_CHECKPOINT = "step-%012d"
+# The command in a process of its own, without figures, which are the same at each look.
+COMMAND = """
+import orbmm.report
+orbmm.report.write_figures = lambda results, folder, formats: []
+from orbmm.cli.main import main
+main()
+"""
 
 
 class Actor:
@@ -124,7 +131,7 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_the_command_ends_with_the_run(tmp_path: Path) -> None:
     actor = Actor(tmp_path / "run")
     actor.show(0.4)
-    command = [sys.executable, "-c", "from orbmm.cli.main import main; main()", "analyze", str(actor.folder)]
+    command = [sys.executable, "-c", COMMAND, "analyze", str(actor.folder)]
     with subprocess.Popen(
         [*command, "--follow", "--every-s", "0.2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -142,8 +149,8 @@ def test_the_command_can_be_interrupted(tmp_path: Path) -> None:
     actor = Actor(tmp_path / "run")
     actor.show(0.4)
     # What a shell starts in the background ignores SIGINT, and so would what is started in turn.
-    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    command = [sys.executable, "-c", f"{listen}from orbmm.cli.main import main; main()", "analyze", str(actor.folder)]
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = [sys.executable, "-c", listen + COMMAND, "analyze", str(actor.folder)]
     with subprocess.Popen([*command, "--follow", "--every-s", "60"], stdout=subprocess.PIPE, text=True) as process:
         process.stdout.readline()
         time.sleep(0.5)

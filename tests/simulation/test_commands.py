@@ -28,6 +28,12 @@ def system(water_box: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return path
 
 
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are no matter here, and take most of an analysis's time."""
+    monkeypatch.setattr("orbmm.report.write_figures", lambda results, folder, formats: [])
+
+
 def _call(*arguments: str | Path) -> Result:
     return CliRunner().invoke(build_app(), [str(argument) for argument in arguments])
 
@@ -160,6 +166,7 @@ def test_a_length_does_not_overrule_a_stage_in_silence(system: Path) -> None:
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_file_with_stages_is_run_and_analysed(system: Path) -> None:
     system.write_text(
         system.read_text()
@@ -174,6 +181,7 @@ def test_a_file_with_stages_is_run_and_analysed(system: Path) -> None:
     assert result.exit_code == 3 and "colder than 310 K" in result.stdout
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_with_frames_of_some_atoms_is_analysed_like_any_other(system: Path) -> None:
     system.write_text(system.read_text() + 'frame_atoms = "resid 3 to 7"\n')
     result = _call("run", system, "--steps", "20")
