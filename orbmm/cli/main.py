@@ -59,7 +59,9 @@ def _start(
 ) -> None:
     """Molecular dynamics of proteins with the Orb-v3 potential in OpenMM.
 
-    Start with `orbmm new alanine-dipeptide`, or see `orbmm models` and `orbmm doctor`.
+    Start with `orbmm new alanine-dipeptide`.
+
+    `orbmm doctor` checks the installation, `orbmm models` lists the networks.
     """
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())

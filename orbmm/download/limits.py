@@ -1,4 +1,4 @@
-"""How much a server may send, and how long it may take."""
+"""Limits of what a server may send, and of how long it may take."""
 
 from __future__ import annotations
 

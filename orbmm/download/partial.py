@@ -16,7 +16,7 @@ from orbmm.files import open_regular, read_file, require_regular, write_file
 
 @dataclass(frozen=True)
 class Origin:
-    """What a partial file is the beginning of.
+    """The file that a partial file is the beginning of.
 
     validator: the ETag of the file, or else the time of its last change, as the server gave it
     total: bytes of the whole file, None where the server has not said

@@ -26,7 +26,7 @@ _HEIGHT = 620  # pixels of one view with its title and legend
 
 @dataclass(frozen=True)
 class Shown:
-    """What a notebook draws. html: for the notebook; text: for a terminal."""
+    """An output that a notebook draws. html: for the notebook; text: for a terminal."""
 
     html: str
     text: str

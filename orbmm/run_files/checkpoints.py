@@ -41,7 +41,7 @@ class CheckpointFolder:
 
 @dataclass(frozen=True)
 class CheckpointIndex:
-    """What checkpoint.json says, with the right types but not yet compared with the run.
+    """The content of checkpoint.json, with the right types but not yet compared with the run.
 
     stage: number of the stage, None in runs from before there were stages
     sizes: of the files that this phase writes, when the checkpoint was written [bytes]

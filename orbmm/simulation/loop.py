@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from orbmm.errors import OutOfMemory, UnstableRun
+from orbmm.errors import OutOfMemory, UnsafeFile, UnstableRun
 from orbmm.files import sync_file
 from orbmm.run_files.checkpoints import list_checkpoints, name_step
 from orbmm.simulation.checkpoint import write_checkpoint
@@ -142,8 +142,9 @@ class Loop:
         kept = self._describe_checkpoint()
         try:
             write_rescue(folder, self.guard, sentence)
-        except OSError as error:
-            return f"the last good frames cannot be written to {folder} ({error.strerror}), {kept}"
+        except (OSError, UnsafeFile) as error:
+            reason = error.strerror if isinstance(error, OSError) else error.fault
+            return f"the last good frames cannot be written to {folder} ({reason}), {kept}"
         return f"the last good frames and forces are in {folder}, {kept}"
 
     def _describe_checkpoint(self) -> str:

@@ -11,7 +11,7 @@ import openmm
 import pytest
 from openmm import app
 
-from orbmm.forces import settle
+from orbmm.forces import resolve
 from orbmm.model.compiled import find_compiler, has_python_headers
 from orbmm.settings import ModelSettings, Settings, override_settings, read_settings
 from orbmm.simulation.changes import ResumeRequest
@@ -60,7 +60,7 @@ def test_the_decision_is_the_runs_own_and_survives_an_extension(
 def test_a_compiled_run_that_goes_on_later_is_the_longer_run(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settle, "STEPS_WORTH_COMPILING", 6)
+    monkeypatch.setattr(resolve, "STEPS_WORTH_COMPILING", 6)
     often = {"frame_every_fs": 1.0, "table_every_fs": 0.5, "length_ps": 0.003}
     settings = override_settings(settings, {"run": often, "model": {"device": "cpu"}})
     folder = start_run(settings).folder

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from orbmm.errors import RunError
+from orbmm.run_files.xtc import HEADER_BYTES, measure_frame
 from orbmm.settings import Settings, override_settings, write_settings
 from orbmm.simulation.changes import ResumeRequest
 from orbmm.simulation.forces import ForceSource
@@ -126,8 +127,13 @@ def test_a_run_killed_before_its_first_checkpoint_is_begun_anew(
 ) -> None:
     whole = start_run(settings, forces=classical_forces()).folder
     killed = tmp_path / "killed"
-    shutil.copytree(whole, killed)  # with a trajectory of its own, as if the kill came between it and the checkpoint
+    shutil.copytree(whole, killed)
     shutil.rmtree(killed / "checkpoints")
+    # Of step 0, as if the kill came between the first row and the checkpoint.
+    table = (killed / "energies.csv").read_text().splitlines(keepends=True)
+    (killed / "energies.csv").write_text("".join(table[:2]))
+    content = (killed / "trajectory.xtc").read_bytes()
+    (killed / "trajectory.xtc").write_bytes(content[: measure_frame(content[:HEADER_BYTES])])
     assert resume_run(killed, forces=classical_forces()).step == 60
     assert (killed / "trajectory.xtc").read_bytes() == (whole / "trajectory.xtc").read_bytes()
 
