@@ -94,7 +94,7 @@ def refuse_special(path: Path) -> bool:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise OSError unless files can be made in the folder, or in the nearest one above it that exists. Leaves nothing."""
+    """Raise OSError unless files can be made in the folder, or in the nearest one above it that exists."""
     while not os.path.lexists(folder):
         folder = folder.parent
     if not folder.is_dir():

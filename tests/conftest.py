@@ -64,7 +64,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 class Ledger:
-    """Counts, from the report of each passed test, what it exercised: a worker's reports come to the main process too."""
+    """Counts what passed tests exercised, from their reports: a worker's reports come to the main process too."""
 
     def __init__(self, counts: Counter[str]) -> None:
         self.counts = counts

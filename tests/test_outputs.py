@@ -1,4 +1,4 @@
-"""Output folders: only what orbmm wrote is replaced, whole or not at all, and a command that was cut short can be repeated."""
+"""Output folders: only what orbmm wrote is replaced, whole or not at all; a command that was killed can be repeated."""
 
 from __future__ import annotations
 

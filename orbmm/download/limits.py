@@ -11,8 +11,8 @@ class Limits:
 
     largest_bytes: of the file; there is no default, for it depends on what the file is
     silence_seconds: the server may stay silent for as long
-    window_seconds, window_bytes: at least so many bytes must arrive in each such time. 64 KiB a minute is slower than any
-        line that could bring such files, and faster than a server that holds a connection open by single bytes.
+    window_seconds, window_bytes: at least so many bytes must arrive in each such time. 64 KiB a minute is slower than
+        any line that could bring such files, and faster than a server that holds a connection open by single bytes.
     longest_seconds: of one attempt; 6 h bring 100 MB at 5 kB/s, and the next call goes on where this one ended
     attempts: requests within one call, for an answer that breaks off and can be resumed; pause_seconds: between them
     """

@@ -23,8 +23,8 @@ from orbmm.errors import DownloadError, quote_reason
 _FAULTS = (exceptions.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError, OSError)
 """What requests, urllib3 and the standard library raise for answers and addresses that are out of order.
 
-requests turns most of what urllib3 raises into its own classes while the head of an answer is read, and nothing while its
-body is; ValueError comes from addresses that cannot be parsed, OSError from sockets and certificates.
+requests turns most of what urllib3 raises into its own classes while the head of an answer is read, and nothing while
+its body is; ValueError comes from addresses that cannot be parsed, OSError from sockets and certificates.
 """
 _PIECE = 1 << 14
 _REDIRECTIONS = (301, 302, 303, 307, 308)
@@ -63,8 +63,8 @@ class Answer:
 def open_answer(url: str, headers: Mapping[str, str], limits: Limits) -> Iterator[Answer]:
     """Ask for url and follow redirections; give the answer once its head is there.
 
-    The transfer runs in a thread of its own, because a library that waits for one more byte cannot watch the clock. At a
-    limit the thread is abandoned: it can write to nothing, and ends when its server says something or is silent.
+    The transfer runs in a thread of its own, because a library that waits for one more byte cannot watch the clock. At
+    a limit the thread is abandoned: it can write to nothing, and ends when its server says something or is silent.
     Raises DownloadError, and Interrupted while the body arrives.
     """
     arrived: queue.Queue[Answer | bytes | BaseException | None] = queue.Queue(maxsize=64)
@@ -135,7 +135,7 @@ def _take(
 
 
 class _Session(requests.Session):
-    """A session that takes a redirection for an answer: requests itself would read its body first, however long it is."""
+    """A session that takes a redirection for an answer: requests itself would first read its body, of any length."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Find no redirection to follow."""

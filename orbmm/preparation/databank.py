@@ -64,8 +64,8 @@ def _check_arrival(address: str, partial: Path, expected: str | None, path: Path
     fault = _find_fault(partial) or _find_missing_end(partial)
     if fault:
         raise PreparationError(
-            f"what {address} answered was not kept, because it {fault} ({partial.stat().st_size} bytes, perhaps the page "
-            f"of a login or proxy): try again, or put the entry at {path}"
+            f"what {address} answered was not kept, because it {fault} ({partial.stat().st_size} bytes, perhaps the "
+            f"page of a login or proxy): try again, or put the entry at {path}"
         )
     sha256 = hash_file(partial)
     if expected not in (None, sha256):

@@ -26,8 +26,8 @@ UNIT = re.compile(r" \[(?!run\]|guard\]|model\]|stage\]|analysis\])([\w./^]+)\](
 SETTINGS_HEAD = """\
 # Settings
 
-**What can I write in a `system.toml`?** Every table and every key is listed here. Only `[system]` with its `name` is required.
-Unknown keys and impossible values are errors that name the nearest valid one.
+**What can I write in a `system.toml`?** Every table and every key is listed here. Only `[system]` with its `name` is
+required. Unknown keys and impossible values are errors that name the nearest valid one.
 
 A value on the command line replaces the one in the file: see [Command line](command-line.md).
 
@@ -36,8 +36,8 @@ A value on the command line replaces the one in the file: see [Command line](com
 KEYWORDS_HEAD = """
 ## Keywords of createSystem
 
-`MLPotential(name).createSystem(topology, ...)` and `createMixedSystem` take these keywords. They have the meaning of the same
-keys in `[model]`. A file of weights belongs to `MLPotential(name, weights="file.ckpt")` itself.
+`MLPotential(name).createSystem(topology, ...)` and `createMixedSystem` take these keywords. They have the meaning of the
+same keys in `[model]`. A file of weights belongs to `MLPotential(name, weights="file.ckpt")` itself.
 """
 COMMANDS_HEAD = """\
 # Command line

@@ -1,4 +1,4 @@
-"""Weights are audited before their checksum is noted: refused ones leave no note, and the right ones then come by themselves."""
+"""Weights are audited before their checksum is noted: refused ones leave no note, and the right ones come then."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ MOST_NOUN_CLAUSES: dict[str, int] = {
     "simulation": 51,
     "training": 3,
 }
-"""Docstrings of each room that still start with a noun clause; lower a number when a room has fewer, never raise one."""
+"""Docstrings of each room that still start with a noun clause; lower a number when a room has fewer."""
 
 
 def list_pages(repository: Path) -> list[Path]:

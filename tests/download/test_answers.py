@@ -1,4 +1,4 @@
-"""Whatever a server answers, the outcome is the file, or one sentence and no file; a real server on this machine gives it."""
+"""Whatever a server on this machine answers, the outcome is the file, or one sentence and no file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No key of [model] is ignored: each one changes the description of a force, is refused, or is listed here with a reason."""
+"""No key of [model] is ignored: each changes the description of a force, is refused, or is listed with a reason."""
 
 from __future__ import annotations
 

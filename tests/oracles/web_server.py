@@ -1,4 +1,4 @@
-"""A web server on this machine that answers as a test wishes: rightly, in pieces, slowly, or not by the rules at all."""
+"""A web server on this machine that answers as a test wishes: rightly, in pieces, slowly, or against the rules."""
 
 from __future__ import annotations
 
