@@ -1,4 +1,4 @@
-"""The beginning of a file whose download broke off: kept, and continued only where the server still has the same file."""
+"""The beginning of a file whose download broke off: kept, and continued only where the server has the same file."""
 
 from __future__ import annotations
 

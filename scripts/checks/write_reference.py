@@ -36,8 +36,8 @@ A value on the command line replaces the one in the file: see [Command line](com
 KEYWORDS_HEAD = """
 ## Keywords of createSystem
 
-`MLPotential(name).createSystem(topology, ...)` and `createMixedSystem` take these keywords. They have the meaning of the
-same keys in `[model]`. A file of weights belongs to `MLPotential(name, weights="file.ckpt")` itself.
+`MLPotential(name).createSystem(topology, ...)` and `createMixedSystem` take these keywords. They have the meaning
+of the same keys in `[model]`. A file of weights belongs to `MLPotential(name, weights="file.ckpt")` itself.
 """
 COMMANDS_HEAD = """\
 # Command line
