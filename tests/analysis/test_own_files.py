@@ -52,80 +52,86 @@ def expect_refusal(answer: Result, words: str) -> None:
     assert "name another --output" in answer.stderr
 
 
-def test_the_same_analysis_writes_the_same_bytes(run: Path, analyze: Analyze) -> None:
+def test_the_same_analysis_writes_the_same_bytes(run: Path, analyze_and_draw: Analyze) -> None:
     once = read_all(run / "analysis")
     assert {"confidence.pdb", "rmsd.svg", "rmsd.png", "rmsd.npz", "results.json"} <= set(once)
-    assert analyze(run).exit_code == 0
+    assert analyze_and_draw(run).exit_code == 0
     assert read_all(run / "analysis") == once
 
 
-def test_an_analysis_of_a_version_without_a_record_is_replaced(run: Path, analyze: Analyze) -> None:
+def test_an_analysis_of_a_version_without_a_record_is_replaced(run: Path, analyze_and_draw: Analyze) -> None:
     (run / "analysis" / RECORD_NAME).unlink()
-    assert analyze(run, "--discard-ps", 0.01).exit_code == 0
+    assert analyze_and_draw(run, "--discard-ps", 0.01).exit_code == 0
     assert json.loads((run / "analysis" / "results.json").read_text())["discard_ps"] == 0.01
     assert (run / "analysis" / RECORD_NAME).is_file()
 
 
 @pytest.mark.parametrize("name", ["results.json", "rmsd.csv", "rmsd.npz", "bonds.png", "bonds.svg", "confidence.pdb"])
-def test_files_of_the_user_stay_and_are_found_before_the_work(name: str, run: Path, analyze: Analyze) -> None:
+def test_files_of_the_user_stay_and_are_found_before_the_work(name: str, run: Path, analyze_and_draw: Analyze) -> None:
     shutil.rmtree(run / "analysis")
     (run / "analysis").mkdir()
     (run / "analysis" / name).write_bytes(OWN)
-    expect_refusal(analyze(run), f"{run / 'analysis' / name} was not written by orbmm")
+    expect_refusal(analyze_and_draw(run), f"{run / 'analysis' / name} was not written by orbmm")
     assert read_all(run / "analysis") == {name: OWN}
 
 
-def test_a_table_that_the_user_changed_stays(run: Path, analyze: Analyze) -> None:
+def test_a_table_that_the_user_changed_stays(run: Path, analyze_and_draw: Analyze) -> None:
     with (run / "analysis" / "rmsd.csv").open("ab") as stream:
         stream.write(OWN)
     before = read_all(run / "analysis")
-    expect_refusal(analyze(run, "--discard-ps", 0.01), "rmsd.csv was not written by orbmm, or was changed since")
+    expect_refusal(
+        analyze_and_draw(run, "--discard-ps", 0.01), "rmsd.csv was not written by orbmm, or was changed since"
+    )
     assert read_all(run / "analysis") == before
-    assert analyze(run, "--output", run / "other").exit_code == 0
+    assert analyze_and_draw(run, "--output", run / "other").exit_code == 0
 
 
-def test_other_files_of_the_user_are_in_nobodys_way(run: Path, analyze: Analyze) -> None:
+def test_other_files_of_the_user_are_in_nobodys_way(run: Path, analyze_and_draw: Analyze) -> None:
     shutil.rmtree(run / "analysis")
     (run / "analysis").mkdir()
     (run / "analysis" / "notes.csv").write_bytes(OWN)
     (run / "analysis" / "metal.png").write_bytes(OWN)
-    assert analyze(run).exit_code == 0
+    assert analyze_and_draw(run).exit_code == 0
     assert (run / "analysis" / "notes.csv").read_bytes() == (run / "analysis" / "metal.png").read_bytes() == OWN
 
 
-def test_the_files_of_a_run_stay_where_the_analysis_goes_beside_them(run: Path, analyze: Analyze) -> None:
+def test_the_files_of_a_run_stay_where_the_analysis_goes_beside_them(run: Path, analyze_and_draw: Analyze) -> None:
     (run / "rmsd.csv").write_bytes(b"step,time_ps,rmsd_nm\n")  # as [run] show_rmsd writes it
     before = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
-    expect_refusal(analyze(run, "--output", run), "rmsd.csv was not written by orbmm")
+    expect_refusal(analyze_and_draw(run, "--output", run), "rmsd.csv was not written by orbmm")
     assert {path: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
 
 
-def test_a_structure_of_an_earlier_analysis_is_not_replaced_while_it_is_read(run: Path, analyze: Analyze) -> None:
+def test_a_structure_of_an_earlier_analysis_is_not_replaced_while_it_is_read(
+    run: Path, analyze_and_draw: Analyze
+) -> None:
     before = read_all(run / "analysis")
     (run.parent / "also").symlink_to("run")
     topology = run.parent / "also" / "analysis" / "confidence.pdb"
-    expect_refusal(analyze(run, "--crystal", topology), "confidence.pdb is read by this command")
+    expect_refusal(analyze_and_draw(run, "--crystal", topology), "confidence.pdb is read by this command")
     assert read_all(run / "analysis") == before
-    assert analyze(run, "--crystal", topology, "--output", run / "other").exit_code == 0
+    assert analyze_and_draw(run, "--crystal", topology, "--output", run / "other").exit_code == 0
 
 
-def test_a_folder_of_results_may_be_reached_through_a_link(run: Path, analyze: Analyze, tmp_path: Path) -> None:
+def test_a_folder_of_results_may_be_reached_through_a_link(
+    run: Path, analyze_and_draw: Analyze, tmp_path: Path
+) -> None:
     (tmp_path / "large-disk").mkdir()
     shutil.rmtree(run / "analysis")
     (run / "analysis").symlink_to(tmp_path / "large-disk")
-    assert analyze(run).exit_code == 0 and analyze(run).exit_code == 0
+    assert analyze_and_draw(run).exit_code == 0 and analyze_and_draw(run).exit_code == 0
     assert (tmp_path / "large-disk" / "results.json").is_file() and (run / "analysis").is_symlink()
 
 
-def test_a_full_disk_leaves_the_former_results(run: Path, analyze: Analyze) -> None:
+def test_a_full_disk_leaves_the_former_results(run: Path, analyze_and_draw: Analyze) -> None:
     before = read_all(run / "analysis")
     with limit_file_size(20_000):  # less than some of the figures
-        answer = analyze(run, "--discard-ps", 0.01)
+        answer = analyze_and_draw(run, "--discard-ps", 0.01)
     assert answer.exit_code == 2 and "cannot be written there" in answer.stderr and answer.stderr.count("\n") == 1
     left = read_all(run / "analysis")
     assert left["results.json"] == before["results.json"] and left["energy.csv"] == before["energy.csv"]
     assert left.keys() == before.keys() and not [name for name in left if is_partial(name)]
-    assert analyze(run).exit_code == 0
+    assert analyze_and_draw(run).exit_code == 0
     assert read_all(run / "analysis") == before
 
 
@@ -146,7 +152,7 @@ main()
 
 
 def test_a_kill_while_figures_are_written_tears_none_and_the_command_can_be_repeated(
-    run: Path, analyze: Analyze
+    run: Path, analyze_and_draw: Analyze
 ) -> None:
     before = read_all(run / "analysis")
     process = subprocess.run([sys.executable, "-c", KILLED, run], capture_output=True, check=False)
@@ -154,7 +160,7 @@ def test_a_kill_while_figures_are_written_tears_none_and_the_command_can_be_repe
     for path in (run / "analysis").glob("[!.]*.svg"):
         assert path.read_bytes().rstrip().endswith(b"</svg>")
     assert (run / "analysis" / "results.json").read_bytes() == before["results.json"]
-    assert analyze(run).exit_code == 0
+    assert analyze_and_draw(run).exit_code == 0
     after = {name: content for name, content in read_all(run / "analysis").items() if not is_partial(name)}
     assert after == before
 
