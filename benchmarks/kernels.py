@@ -19,6 +19,7 @@ from torch import Tensor
 from orbmm.benchmark.cases import build_water
 from orbmm.benchmark.measure import Stopwatch
 from orbmm.graph.edges import find_edges
+from orbmm.model.compile_cache import PRIVATE_OPTIONS, use_private_cache
 from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks
 from orbmm.model.inference.kernels.choose import choose_kernels
 from orbmm.model.inference.kernels.protocol import Kernels
@@ -71,9 +72,10 @@ def make_steps(block: EdgeBlock, atoms: int, dtype: torch.dtype, device: torch.d
 def measure(name: str, step: Step, least_bytes: int, device: torch.device, calls: int) -> dict[str, object]:
     """Median seconds of a step in each kind of kernels, each after a warm-up."""
     plain = choose_kernels("torch", device)
+    use_private_cache()
     ways: dict[str, Callable[[], object]] = {
         "torch": lambda: step(plain),
-        "compiled": torch.compile(lambda: step(plain)),
+        "compiled": torch.compile(lambda: step(plain), options=PRIVATE_OPTIONS),
     }
     if device.type == "cuda":
         fused = choose_kernels("triton", device)

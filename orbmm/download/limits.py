@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a server may send, and how long it may take.
+    """Limits of what a server may send, and of how long it may take.
 
     largest_bytes: of the file; there is no default, for it depends on what the file is
     silence_seconds: the server may stay silent for as long

@@ -25,12 +25,12 @@ class ModelSettings:
     device: str = setting("Where the network runs: auto, cpu, cuda, cuda:1, ...", "auto")
     force: str = setting("How the network is attached to OpenMM.", "auto", Limits(choices=FORCE_KINDS))
     compile: bool | None = setting(
-        "Translate the network to machine code first: faster steps after a minute; on a CPU this needs a C++ compiler. "
+        "Compile the network first: faster steps after some minutes; on a CPU this needs a C++ compiler. "
         "Absent: where it pays, in long runs of the embedded models on a CPU.",
         None,
     )
     memory: str = setting(
-        "Conservative models: fast keeps what was computed for the way back to the forces, lean computes it twice, "
+        "Conservative models: fast keeps activations for the backward pass to the forces, lean recomputes them, "
         "auto keeps what half of the free memory holds.",
         "auto",
         Limits(choices=MEMORY_MODES),

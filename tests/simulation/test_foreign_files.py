@@ -144,6 +144,12 @@ def test_an_index_of_another_shape_is_a_damaged_checkpoint(
     assert "no usable checkpoint" in _expect_refusal(interrupted.with_name("both"), classical_forces())
 
 
+def test_an_index_of_an_older_version_is_read(interrupted: Path, classical_forces: Forces) -> None:
+    """It named the platform too, and runs from before there were stages have no number of one."""
+    _change_index(interrupted, lambda index: {"platform": "Reference", **index, "stage": None})
+    assert resume_run(interrupted, forces=classical_forces()).finished
+
+
 def test_a_deeply_nested_index_is_a_damaged_checkpoint(interrupted: Path, classical_forces: Forces) -> None:
     (interrupted / "checkpoints" / "step-000000000040" / "checkpoint.json").write_text("[" * 50_000)
     assert resume_run(interrupted, forces=classical_forces()).finished

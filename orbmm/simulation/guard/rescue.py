@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import logging
 from collections.abc import Iterator
@@ -68,12 +69,13 @@ def _write_moment(folder: Path, kind: str, topology: app.Topology, moment: Momen
         app.PDBFile.writeFile(topology, moment.positions * unit.nanometer, frame, keepIds=True)
         write_file(folder / f"{kind}-{moment.step:012d}.pdb", frame.getvalue().encode())
     if moment.forces is not None:
-        table = "\n".join(_list_rows(topology, moment.forces)) + "\n"
-        write_file(folder / f"{kind}-{moment.step:012d}-forces.csv", table.encode())
+        table = io.StringIO()
+        csv.writer(table, lineterminator="\n").writerows(_list_rows(topology, moment.forces))
+        write_file(folder / f"{kind}-{moment.step:012d}-forces.csv", table.getvalue().encode())
 
 
-def _list_rows(topology: app.Topology, forces: np.ndarray) -> Iterator[str]:
-    yield "atom,name,residue,x_kJ_mol_nm,y_kJ_mol_nm,z_kJ_mol_nm"
+def _list_rows(topology: app.Topology, forces: np.ndarray) -> Iterator[list[object]]:
+    yield ["atom", "name", "residue", "x_kJ_mol_nm", "y_kJ_mol_nm", "z_kJ_mol_nm"]
     for atom, force in zip(topology.atoms(), forces, strict=True):
-        numbers = ",".join(f"{component:.6g}" for component in force)
-        yield f"{atom.index},{atom.name},{atom.residue.name} {atom.residue.id},{numbers}"
+        residue = f"{atom.residue.name} {atom.residue.id}"
+        yield [atom.index, atom.name, residue, *(f"{component:.6g}" for component in force)]
