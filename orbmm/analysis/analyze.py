@@ -28,7 +28,7 @@ B_FACTORS_PER_EV_ANGSTROM = 100.0  # so that the scale of the head, 0.3 eV/Å, f
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was measured.
+    """The outcome of an analysis: results, verdict and limits.
 
     results: by name. missing: why an observable was left out, by name. discard_ps: start that averages left out.
     verdict, limits: what the numbers were held against. record: what run.json says of the run. start: of all its atoms.

@@ -69,7 +69,7 @@ def _compute(chunk: md.Trajectory, triples: NDArray[np.int64]) -> NDArray[np.flo
 
 @dataclass
 class _Tally:
-    """What is kept of the angles (F, A) [degrees] while chunks go by."""
+    """The values collected from the angles (F, A) [degrees], chunk by chunk."""
 
     start: NDArray[np.float64]  # (A,)
     total: NDArray[np.float64] = field(init=False)

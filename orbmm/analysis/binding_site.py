@@ -1,4 +1,4 @@
-"""Which atoms make up the binding site: around the metal, or as they are selected."""
+"""The atoms of the binding site: those around the metal, or those of a selection."""
 
 from __future__ import annotations
 

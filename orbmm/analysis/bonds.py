@@ -60,7 +60,7 @@ def measure_bonds(
 
 @dataclass
 class _Tally:
-    """What is kept of the bond lengths (F, B) [nm] while chunks go by."""
+    """The values collected from the bond lengths (F, B) [nm], chunk by chunk."""
 
     topology: md.Topology
     pairs: NDArray[np.int64]  # (B, 2)
@@ -106,7 +106,7 @@ class _Tally:
             self.columns.setdefault(name, []).append(values)
 
     def _find_transferred(self, chunk: md.Trajectory, beyond: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Which of the bonds (F, B) that are too long have a hydrogen that another N, O or S holds now."""
+        """Find the bonds (F, B) that are too long and whose hydrogen another N, O or S holds now."""
         transferred, boxes = np.zeros_like(beyond), read_boxes(chunk)
         for frame in np.flatnonzero((beyond & self.mobile).any(axis=1)):
             bonds = np.flatnonzero(beyond[frame] & self.mobile)
@@ -168,7 +168,7 @@ def _find_unit(name: str) -> str:
 
 
 def _count_molecules(atoms: int, pairs: NDArray[np.int64], broken: NDArray[np.int64]) -> int:
-    """How many molecules, as the bonds (B, 2) make them, have one of some bonds."""
+    """Return the number of molecules with a broken bond; the bonds (B, 2) define the molecules."""
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(atoms, atoms))
     molecule = connected_components(graph, directed=False)[1]
     return len(np.unique(molecule[broken[:, 0]]))

@@ -1,4 +1,4 @@
-"""How well the model knows what it simulates: the force error that it expects of each atom, along time."""
+"""The confidence of the model: the force error that it expects of each atom, along time."""
 
 from __future__ import annotations
 

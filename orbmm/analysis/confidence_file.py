@@ -1,4 +1,4 @@
-"""What the confidence head said of each atom along a run: confidence.dat, record by record, and its header."""
+"""The output of the confidence head for each atom along a run: confidence.dat, record by record, and its header."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ class ConfidenceFile:
         return written if self.most_bytes is None else min(written, self.most_bytes)
 
     def count(self) -> int:
-        """How many whole records there are. Raises AnalysisError for none, or a torn last one of a run at rest."""
+        """Return the number of whole records.
+
+        Raises AnalysisError for none, or for a torn last one of a run at rest.
+        """
         whole, rest = divmod(self.size, self.record.itemsize)
         if rest and self.most_bytes is None:
             raise AnalysisError(

@@ -1,4 +1,4 @@
-"""What a crystal structure says of each residue: its B-factors."""
+"""The B-factors of each residue of a crystal structure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a DCD file says of its own length and times, which mdtraj does not pass on."""
+"""The length and times in the header of a DCD file, which mdtraj does not pass on."""
 
 from __future__ import annotations
 

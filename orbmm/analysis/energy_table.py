@@ -69,7 +69,7 @@ def read_energy_table(path: Path, growing: bool = False) -> EnergyTable:
 
 
 def _is_whole(path: Path, row: list[str], width: int) -> bool:
-    """Whether the last row has all its columns and ends its line."""
+    """Tell whether the last row has all its columns and ends its line."""
     with path.open("rb") as file:
         file.seek(-1, io.SEEK_END)
         return len(row) == width and file.read() == b"\n"

@@ -19,7 +19,7 @@ _FEWEST = 2  # frames, and rows of the table after the cut
 
 @dataclass(frozen=True)
 class Look:
-    """What a run had at one moment. last_ps: time of the last frame. finished: no more frames will come."""
+    """The state of a run at one moment. last_ps: time of the last frame. finished: no more frames will come."""
 
     recording: Recording
     frames: int

@@ -1,4 +1,4 @@
-"""How many whole frames a trajectory holds, when its last one may be torn or half written."""
+"""The number of whole frames in a trajectory, whose last one may be torn or half written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def count_frames(path: Path) -> int:
 
 
 def count_readable(path: Path) -> tuple[int, int]:
-    """How many frames can be read one by one, and the atoms in each."""
+    """Return the number of frames that can be read one by one, and the number of atoms in each."""
     whole, atoms = 0, 0
     try:
         with silence_c_readers(), md.open(str(path)) as file:

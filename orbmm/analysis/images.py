@@ -64,7 +64,7 @@ def make_whole(solute: md.Trajectory) -> md.Trajectory:
 
 
 def _is_torn(solute: md.Trajectory) -> bool:
-    """Whether any bond is too long to be sure that it joins nearest images."""
+    """Tell whether any bond is too long to be sure that it joins nearest images."""
     bonds = np.array([(first.index, second.index) for first, second in solute.topology.bonds]).reshape(-1, 2)
     spans = solute.xyz[:, bonds[:, 0]]
     spans -= solute.xyz[:, bonds[:, 1]]  # (F, B, 3)

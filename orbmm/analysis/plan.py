@@ -1,4 +1,4 @@
-"""Which observables an analysis measures, in the order in which they are shown."""
+"""The observables that an analysis measures, in the order in which they are shown."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _plan_crystal(frames: Frames, crystal: Path | None, site: NDArray[np.int64])
 
 
 def _plan_run(recording: Recording, cut_ps: float) -> Measures:
-    """What only a run folder tells: energies, velocities, confidence."""
+    """Plan the observables that need a run folder: energies, velocities, confidence."""
     energies, topology, bath = recording.energies, recording.all_atoms.topology, _read_bath(recording)
     measures: Measures = {}
     if energies is not None:

@@ -83,7 +83,7 @@ def choose_edges(limit_nm: float, cutoff_nm: float | None) -> NDArray[np.float64
 
 
 def _count_pairs(chunk: md.Trajectory, edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How many pairs, over all frames, fall in each bin."""
+    """Count the pairs in each bin, over all frames."""
     counts = np.zeros(len(edges) - 1)
     for places, box in zip(chunk.xyz.astype(float), chunk.unitcell_vectors.astype(float), strict=True):
         distances = _find_distances(places, box, float(edges[-1]))
@@ -123,7 +123,10 @@ def _collect(values: dict[str, NDArray[np.float64]], atoms: int, frames: int, di
 
 
 def find_vertex(position: NDArray[np.float64], height: NDArray[np.float64], peak: int) -> float:
-    """Where the least-squares parabola through a peak and its neighbours has its vertex; the peak when it opens up."""
+    """Return the vertex of the least-squares parabola through a peak and its neighbours.
+
+    Returns the peak itself when the parabola opens up or has fewer than three points.
+    """
     near = slice(max(0, peak - _PEAK_HALF_WIDTH), peak + _PEAK_HALF_WIDTH + 1)
     if len(position[near]) < 3:
         return float(position[peak])

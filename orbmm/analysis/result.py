@@ -1,4 +1,4 @@
-"""What an observable hands back: numbers with units, the frames they came from, and one sentence on the method."""
+"""The result of an observable: numbers with units, their number of frames, and one sentence on the method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an analysis works on: the files of a run folder, or somebody else's trajectory and topology."""
+"""The input of an analysis: the files of a run folder, or a trajectory and topology from another program."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def read_structure(path: Path) -> md.Trajectory:
 
 
 def find_trajectory(folder: Path, settings: Settings) -> Path:
-    """Where a run's frames are, or will be."""
+    """Return the path where a run's frames are, or will be."""
     return _choose(folder, f"trajectory.{settings.run.trajectory}", "trajectory.xtc", "trajectory.dcd")
 
 

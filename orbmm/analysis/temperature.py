@@ -65,7 +65,7 @@ def measure_temperature(energies: EnergyTable, atoms: int, discard_ps: float = 0
 
 
 def _spans_relaxation(kept: EnergyTable, bath: Bath | None) -> bool:
-    """Whether the rows cover enough relaxation times of the bath for block averages to tell their error."""
+    """Tell whether the rows cover enough relaxation times of the bath for block averages to give their error."""
     if bath is None or bath.friction_per_ps is None:
         return True
     return (kept.time_ps[-1] - kept.time_ps[0]) * bath.friction_per_ps >= LEAST_RELAXATIONS

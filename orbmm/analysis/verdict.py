@@ -14,7 +14,7 @@ _ERRORS_ALLOWED = 2
 
 @dataclass(frozen=True)
 class Limits:
-    """What a healthy run keeps to.
+    """The limits that a healthy run stays within.
 
     temperature_kelvin: largest distance of the mean from the bath's temperature; the mean's error is allowed on top,
         two standard errors, or while the run is too short to know the error, two fluctuations.
@@ -39,7 +39,7 @@ class Limits:
 
 
 class Outcome(StrEnum):
-    """What a check says; one that cannot decide, or only calls for caution, does not make a run unstable."""
+    """The outcome of a check; one that cannot decide, or only calls for caution, does not make a run unstable."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -68,7 +68,7 @@ class Verdict:
 
     @property
     def stable(self) -> bool:
-        """Whether no check failed."""
+        """Tell whether no check failed."""
         return all(check.outcome is not Outcome.FAILED for check in self.checks)
 
     @property

@@ -1,1 +1,1 @@
-"""How fast a force and a step are on this machine, and beside the official implementation."""
+"""The speed of a force and of a step on this machine, and in comparison with the official implementation."""

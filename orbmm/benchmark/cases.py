@@ -44,7 +44,7 @@ class Atoms:
 
 
 def load_atoms(path: Path) -> Atoms:
-    """What Atoms.save wrote."""
+    """Read the atoms that Atoms.save wrote."""
     with np.load(path) as archive:
         cell = archive["cell"] if len(archive["cell"]) else None
         return Atoms(archive["atomic_numbers"], archive["positions"], cell)

@@ -1,4 +1,4 @@
-"""What a system would cost, from what smaller boxes cost: seconds and bytes grow with the edges."""
+"""The cost of a system, estimated from that of smaller boxes: seconds and bytes grow with the edges."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GRAPH_BYTES_PER_EDGE = 150  # indices and shifts of edges and kept pairs, vector
 
 @dataclass(frozen=True)
 class Way:
-    """How a network would be carried out; edges_per_block: as in ModelSettings."""
+    """The settings with which a network would be evaluated; edges_per_block: as in ModelSettings."""
 
     model: str
     precision: str
@@ -54,7 +54,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a system of so many edges would take in a way.
+    """The predicted time and memory of a system with this many edges, for one Way.
 
     block_mb: what blocks of the fewest edges would save of memory_mb
     """
@@ -69,12 +69,12 @@ class Estimate:
 
     @property
     def fits(self) -> bool:
-        """Whether the memory that is free suffices, should the prediction be too low by its margin."""
+        """Tell whether the free memory suffices, should the prediction be too low by its margin."""
         return (1 + MEMORY_MARGIN) * self.memory_mb <= self.free_mb
 
     @property
     def fits_in_blocks(self) -> bool:
-        """The same with blocks of the fewest edges."""
+        """Tell whether the free memory suffices with blocks of the fewest edges, with the margin of `fits`."""
         return (1 + MEMORY_MARGIN) * (self.memory_mb - self.block_mb) <= self.free_mb
 
     @property
@@ -128,7 +128,7 @@ def _measure(way: Way, device: str, threads: int, atoms: int, folder: Path) -> M
 
 
 def is_measured(path: Path, way: Way) -> bool:
-    """Whether a benchmark.json tells what that way costs; SettingsError for a file that is none."""
+    """Tell whether a benchmark.json holds the cost of that Way; raises SettingsError for a file that is none."""
     return bool(_read_boxes(path, way))
 
 
@@ -156,9 +156,9 @@ def _read_boxes(path: Path, way: Way) -> list[Measured]:
 
 
 def _is_way(row: Row, way: Way) -> bool:
-    """Whether a row tells what this way costs: weights do not count, kind and size of the network do.
+    """Tell whether a row holds the cost of this Way: weights do not count, kind and size of the network do.
 
-    Rows of compiled and recorded networks and of Triton kernels are left aside: an estimate is of the plain way.
+    Rows of compiled and recorded networks and of Triton kernels do not count: an estimate is for plain execution.
     """
     if row.get("compile") or row.get("cuda_graphs") or row.get("kernels") == "triton":
         return False
@@ -200,15 +200,18 @@ def predict(
 
 
 def count_block_bytes(way: Way, edges: int) -> int:
-    """What the hidden values and features of a block take, which each block takes over from the one before."""
+    """Return the bytes of a block's hidden values and features; each block reuses those of the one before."""
     size = find_record(way.model).architecture
     arrays = (size.mlp_depth + 3) * size.mlp_hidden_dim + 6 * size.latent_dim  # as MemoryUse.choose_block counts them
     return FEATURE_BYTES.get(way.precision, 4) * arrays * edges
 
 
 def count_bytes_per_edge(way: Way) -> int:
-    """What each edge takes at the peak: its features, for forces by gradient those of every layer, and its share of its
-    atom's. Memory "auto" is counted as "fast", the most that it keeps."""
+    """Return the bytes that each edge needs at the peak.
+
+    Counts its features, for forces by gradient those of every layer, and its share of its atom's. Memory "auto" is
+    counted as "fast", the most that it keeps.
+    """
     record = find_record(way.model)
     size = record.architecture
     features = FEATURE_BYTES.get(way.precision, 4) * size.latent_dim
@@ -223,7 +226,7 @@ def count_bytes_per_edge(way: Way) -> int:
 
 
 def _count_bytes_per_atom(way: Way) -> int:
-    """What each atom takes in a layer: hidden values as sender and as receiver, features and sums."""
+    """Return the bytes that each atom needs in a layer: hidden values as sender and as receiver, features and sums."""
     size = find_record(way.model).architecture
     return FEATURE_BYTES.get(way.precision, 4) * (2 * size.mlp_hidden_dim + 6 * size.latent_dim)
 

@@ -1,4 +1,4 @@
-"""What one measuring process is asked, and what it answers: plain JSON."""
+"""The request to one measuring process and its answer: plain JSON."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Job:
 
 
 def read_job(path: Path) -> Job:
-    """What Job.write wrote."""
+    """Read the job that Job.write wrote."""
     entries = json.loads(path.read_text(encoding="utf-8"))
     return Job(**{**entries, "execution": Execution(**entries["execution"])})
 

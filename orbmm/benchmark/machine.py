@@ -1,4 +1,4 @@
-"""What is measured on, and how much memory a process of it took and may take."""
+"""The machine that is measured on, and the memory that a process on it took and may take."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class Stopwatch:
         self._device, self._calls = device, calls
 
     def take(self, work: Callable[[], object]) -> Times:
-        """How long the work takes; CPU time, of all threads, hardly feels other programs."""
+        """Measure how long the work takes; CPU time, of all threads, hardly depends on other programs."""
         walls, cpus = zip(*(self._run(work) for _ in range(self._calls)), strict=True)
         return Times(statistics.median(walls), statistics.median(cpus), (min(walls), max(walls)))
 

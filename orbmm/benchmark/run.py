@@ -31,7 +31,7 @@ without, as its users have it."""
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure.
+    """The measurements to make, and their settings.
 
     weights: a file, "random", or "" for the catalogue's own; forces: kinds of OpenMM forces, () for none
     limit_s: a case that would take longer is skipped [s]
@@ -123,7 +123,7 @@ def _find_reason(plan: Plan, row: Row, rows: list[Row]) -> str | None:
 
 
 def predict_seconds(plan: Plan, row: Row) -> float:
-    """What it took to measure a row, without the start of the process [s]."""
+    """Return the time that measuring a row took, without the start of the process [s]."""
     steps = plan.steps + min(plan.steps, PROFILED_STEPS) if row["force"] else 0
     return row["evaluation_s"] * (2 * plan.evaluations + steps + WARM_UP_CALLS)
 

@@ -1,5 +1,6 @@
-"""What a run costs beside its forces: 25,000 atoms that feel none, with all files, guard and checkpoints at their defaults.
+"""The cost of a run beside its forces.
 
+It is measured on 25,000 atoms that feel none, with all files, guard and checkpoints at their defaults.
 The whole loop is timed and, apart from it, the integrator alone: milliseconds a step, by the clock on the wall and of
 processor time. Where other work shares the cores only the second means something, but it leaves out what the disk takes.
 """
@@ -29,7 +30,7 @@ WATERS_PER_NM3 = 33.4
 
 
 class SameConfidence:
-    """The same for every atom at every step."""
+    """A confidence that is equal for every atom at every step."""
 
     bin_edges = np.linspace(0.0, 0.3, 51)
 

@@ -1,4 +1,4 @@
-"""Which part of an evaluation or of a step takes how much of its time, read off torch's profiler."""
+"""The share of time of each part of an evaluation or of a step, read from torch's profiler."""
 
 from __future__ import annotations
 

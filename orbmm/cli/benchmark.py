@@ -137,7 +137,7 @@ def _refuse_beside_peer(against: str | None, weights: Path | None, force: Names,
 
 
 def _time_runner(steps: int, output: Path) -> None:
-    """What a run costs beside its forces, on one thread, on screen and in runner.json."""
+    """Measure the cost of a run beside its forces, on one thread; print it and write it to runner.json."""
     logging.disable(logging.INFO)
     from orbmm.benchmark.machine import describe_machine
     from orbmm.benchmark.report import RUNNER_FILE, check_files, write_files
@@ -153,7 +153,7 @@ def _time_runner(steps: int, output: Path) -> None:
 
 
 def _name_weights(file: Path | None, random: bool) -> str:
-    """What a Plan calls the weights."""
+    """Return the weights as a Plan names them."""
     if file is not None and random:
         raise SettingsError("got --weights and --random-weights: give one of them")
     return "random" if random else str(file.resolve()) if file else ""

@@ -87,7 +87,10 @@ def format_estimate(one: Estimate) -> str:
 
 
 def conclude(estimates: list[Estimate], chosen: Estimate | None) -> str:
-    """What to write into system.toml, and the first that would fit in smaller blocks where it is preferred to that."""
+    """Return the advice on what to write into system.toml.
+
+    Adds the first estimate that would fit in smaller blocks, where it is preferred to the chosen one.
+    """
     preferred = estimates[: estimates.index(chosen)] if chosen is not None else estimates
     in_blocks = next((one for one in preferred if one.fits_in_blocks), None)
     if chosen is not None:
@@ -112,7 +115,7 @@ def _name_settings(one: Estimate, *, in_blocks: bool = False) -> str:
 
 
 def describe_compiling(model: ModelSettings, atoms: int, steps: int) -> str | None:
-    """What the figures leave out where a run of so many steps would be compiled; None where it would not."""
+    """Describe what the figures leave out when a run of this many steps would be compiled; None when it would not."""
     from orbmm.forces.resolve import resolve_compile
 
     if model.compile:

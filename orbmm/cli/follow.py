@@ -1,4 +1,4 @@
-"""What is seen of a run while it goes on: a bar, lines, a log file, or nothing."""
+"""The display of a run while it goes on: a bar, lines, a log file, or nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the command line's own process treats memory that it has freed."""
+"""The handling of freed memory in the command line's own process."""
 
 from __future__ import annotations
 

@@ -71,7 +71,10 @@ def _start(
 
 
 def _make_handlers() -> list[logging.Handler]:
-    """What goes on is told on stdout; warnings go to stderr, where an error is then the one line that it should be."""
+    """Return the log handlers: progress goes to stdout, warnings go to stderr.
+
+    An error on stderr is then the one line that it should be.
+    """
     news = logging.StreamHandler(sys.stdout)
     news.addFilter(lambda record: record.levelno < logging.WARNING)
     warnings = logging.StreamHandler(sys.stderr)
@@ -82,6 +85,6 @@ def _make_handlers() -> list[logging.Handler]:
 
 
 def main() -> None:
-    """What the console script calls."""
+    """Run the command line; the console script calls this."""
     keep_freed_memory()
     build_app()(prog_name="orbmm")

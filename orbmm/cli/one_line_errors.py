@@ -59,5 +59,5 @@ def _explain_usage(ctx: Context) -> Iterator[None]:
 
 
 def _name_command(ctx: Context) -> str:
-    """What was called, where the error itself does not know: it rose before the command had a context."""
+    """Return the called command for an error without a context: it rose before the command had one."""
     return f"{ctx.command_path} {ctx.invoked_subcommand or ''}".rstrip()

@@ -1,4 +1,4 @@
-"""What is seen of a preparation: a bar while it goes on, and at its end all that was changed and decided."""
+"""The display of a preparation: a bar while it goes on, and at its end all that was changed and decided."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def summarize(record: PreparationRecord, model: CheckpointRecord, written: Path,
 
 
 def _collect_facts(record: PreparationRecord) -> Iterator[tuple[str, str]]:
-    """What was changed and what came out, in the order in which it was done."""
+    """Yield the changes and their results, in the order in which they were made."""
     yield "source", record.origin
     for choice in record.alternate_locations:
         others = ", ".join(f"{letter} {occupancy:g}" for letter, occupancy in choice.occupancies.items())

@@ -57,7 +57,7 @@ def run(
 
 
 def describe_outcome(outcome: Outcome) -> str:
-    """Where a run lies, and how to go on where it is not complete."""
+    """Describe where a run is, and how to continue it when it is not complete."""
     folder = _shorten(outcome.folder)
     if outcome.finished:
         return f"complete: {outcome.step} steps in {folder}"

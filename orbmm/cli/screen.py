@@ -1,4 +1,7 @@
-"""What the command line prints: control characters in names and messages are shown, and do nothing to the terminal."""
+"""Output of the command line.
+
+Control characters in names and messages are shown, and do nothing to the terminal.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where networks can run (torch) and where OpenMM can integrate (its platforms)."""
+"""The devices on which networks can run (torch) and the platforms on which OpenMM can integrate."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class State(Enum):
-    """Whether something works, works with a limit that a user should know, or stops orbmm from working."""
+    """The state of a check: it works, works with a limit that a user should know, or stops orbmm from working."""
 
     GOOD = "good"
     LIMITED = "limited"
@@ -16,7 +16,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What was looked at, its state, what was seen, and what to do where there is something to do."""
+    """The subject of a check, its state, what was seen, and what to do where there is something to do."""
 
     subject: str
     state: State

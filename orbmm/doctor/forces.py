@@ -1,4 +1,4 @@
-"""Which force kinds load here, and whether they compute."""
+"""The force kinds that load here, and whether they compute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Which neighbour searches work here: each must find the edges that brute force finds, on a GPU where there is one."""
+"""The neighbour searches that work here.
+
+Each must find the edges that brute force finds, on a GPU where there is one.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which packages are installed, whether they import, and which pairs of versions are known not to work together."""
+"""The installed packages, whether they import, and pairs of versions that are known not to work together."""
 
 from __future__ import annotations
 

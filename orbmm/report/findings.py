@@ -1,4 +1,4 @@
-"""What no single number says, in words: ligands of the metal, what its oxygen is, what happened."""
+"""The findings that no single number shows, in words: ligands of the metal, the kind of its oxygen, and events."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def draw_water_wire(result: Result) -> Figure:
 
 
 def draw_bond_events(result: Result) -> Figure:
-    """How many bonds the graph has more and less than at the start, along time."""
+    """Draw the numbers of bonds formed and broken since the start, along time."""
     figure, (panel,) = make_panels()
     _step(panel, result, "formed", DARK, "formed")
     _step(panel, result, "broken", LIGHT, "broken")

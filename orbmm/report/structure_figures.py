@@ -82,7 +82,7 @@ def draw_native_contacts(result: Result) -> Figure:
 
 
 def draw_ramachandran(result: Result) -> Figure:
-    """Where the torsions phi and psi were, over all residues and frames, darker where they were more often."""
+    """Draw the distribution of the torsions phi and psi over all residues and frames, darker where they were more often."""
     figure, (panel,) = make_panels()
     figure.set_size_inches(4.7, 3.6)
     counts = result.values["histogram"].T

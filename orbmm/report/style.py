@@ -1,4 +1,4 @@
-"""How every figure looks; set on the figure itself, so that a notebook's own settings stay as they are."""
+"""The style of every figure; set on the figure itself, so that a notebook's own settings stay as they are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the 3-D view of the report shows: solute, metal and its ligands, coloured by confidence, motion or element."""
+"""The 3-D view of the report: solute, metal and its ligands, coloured by confidence, motion or element."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Coloring = dict[str, Any]
 
 
 def build_views(start: md.Trajectory, results: Mapping[str, Result]) -> dict[str, View]:
-    """What the viewer draws, by title: the whole structure and, with a metal, its site; empty for mere water.
+    """Return the views, by title: the whole structure and, with a metal, its site; empty for pure water.
 
     start: one frame of all atoms. Hydrogens of the solute are left out. The whole is coloured by the expected force
     error of each atom or the fluctuation of each residue where those were measured, from small and bright to large and
