@@ -19,14 +19,9 @@ COINAGES = re.compile(
 GENERATED = {"settings.md", "command-line.md"}  # they repeat sentences of the package
 NOUN_CLAUSE = re.compile(r"(What|Whether|How|Where|Which|The same)\b")
 MOST_NOUN_CLAUSES: dict[str, int] = {
-    "analysis": 27,
-    "benchmark": 21,
     "checkpoints": 9,
-    "cli": 13,
-    "doctor": 6,
     "model": 2,
     "preparation": 17,
-    "report": 6,
     "settings": 12,
     "simulation": 50,
     "training": 3,
