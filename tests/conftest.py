@@ -63,6 +63,13 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a worker, put modules with slow tests first, or one worker would end alone with them."""
+    if hasattr(config, "workerinput"):
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in slow)
+
+
 class Ledger:
     """Counts what passed tests exercised, from their reports: a worker's reports come to the main process too."""
 
@@ -75,6 +82,7 @@ class Ledger:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # pytest-xdist would put modules with few tests last, slow or not
     config.stash[LEDGER] = Counter()
     config.pluginmanager.register(Ledger(config.stash[LEDGER]), "ledger")
 
