@@ -23,6 +23,7 @@ from orbmm.benchmark.job import Job
 from orbmm.benchmark.measure import find_weights
 from orbmm.benchmark.run import Row, compare_forces, measure_apart
 from orbmm.errors import SettingsError
+from orbmm.model.inference.execution import Execution
 from orbmm.settings.model import PRECISIONS
 
 STRUCTURE = Path(__file__).parents[1] / "systems" / "alanine-dipeptide" / "alanine-dipeptide.pdb"
@@ -34,7 +35,7 @@ MEMORY = "fast"
 def compare(model: str, atoms: Atoms, arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
     """One row for each precision, the exact one first."""
     atoms.save(folder / "atoms.npz")
-    common = (arguments.device, arguments.threads, arguments.evaluations, 0, "", MEMORY)
+    common = (arguments.device, arguments.threads, arguments.evaluations, 0, "", Execution(memory=MEMORY))
     weights = arguments.weights or find_weights(Job("", model, "random", EXACT, *common), folder)
     exact: Row = {}
     for precision in (EXACT, *(name for name in PRECISIONS if name != EXACT)):

@@ -20,6 +20,7 @@ import pytest
 
 # Before any room's conftest.py imports torch, which reads it once.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENMM_CPU_THREADS", "1")
 
 REPOSITORY = Path(__file__).parents[1]
 MOST_WORKERS = 4  # of up to 2 GB each

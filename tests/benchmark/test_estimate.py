@@ -13,7 +13,9 @@ from typer.testing import CliRunner, Result
 
 from orbmm.benchmark.cases import build_water
 from orbmm.benchmark.estimate import (
+    CALIBRATION_ATOMS,
     MEMORY_MARGIN,
+    QUICK_ATOMS,
     Estimate,
     Measured,
     Way,
@@ -136,7 +138,9 @@ def test_cheaper_precisions_and_both_modes_are_offered() -> None:
 @pytest.mark.slow
 def test_a_calibration_measures_two_boxes() -> None:
     small, large = calibrate(WAY, "cpu", 1)
-    assert 20 * small.edges == pytest.approx(large.edges, rel=0.2)
+    first, second = CALIBRATION_ATOMS  # on a busy machine the second box is the smaller of the two that it can be
+    ratios = [atoms / first for atoms in (QUICK_ATOMS, second)]
+    assert min(abs(large.edges / small.edges / ratio - 1.0) for ratio in ratios) < 0.2
     assert small.evaluation_s > 0
     assert large.memory_mb > 50
 

@@ -64,7 +64,7 @@ def test_a_wish_overrules_the_metal_rule_where_its_hydrogen_keeps_away(
         for line in lines
         if line[17:20] == "ASP"
     }
-    x, y, z = place["OD1"] + 2.0 * (place["OD1"] - place["CG"]) / np.linalg.norm(place["OD1"] - place["CG"])
+    x, y, z = place["OD1"] + 2.3 * (place["OD1"] - place["CG"]) / np.linalg.norm(place["OD1"] - place["CG"])
     lines.append(f"HETATM   99 ZN    ZN A  99    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          ZN")
     path = tmp_path / "asp.pdb"
     path.write_text("\n".join([*lines, "END", ""]))

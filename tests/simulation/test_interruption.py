@@ -74,11 +74,15 @@ def test_a_signal_ends_the_run_with_a_checkpoint_that_continues_it_exactly(
 
 
 def test_a_second_signal_ends_at_once() -> None:
-    with Interruption() as interruption:
-        signal.raise_signal(signal.SIGINT)
-        assert interruption.requested
-        with pytest.raises(KeyboardInterrupt):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores Ctrl-C
+    try:
+        with Interruption() as interruption:
             signal.raise_signal(signal.SIGINT)
+            assert interruption.requested
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_the_former_handlers_come_back() -> None:
