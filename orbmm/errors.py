@@ -84,11 +84,11 @@ class MissingDependency(OrbmmError):
 class UnsafeFile(OrbmmError):
     """A file that orbmm refuses to read or write: a link, not a regular file, or too large for its kind.
 
-    path: of the file; fault: what is wrong with it, as in "is a link"
+    path: of the file; fault: what is wrong with it, as in "is a link"; remedy: what to do
     """
 
-    def __init__(self, path: Path, fault: str) -> None:
-        super().__init__(f"{path} {fault}: it is left alone; put the file itself there, or remove it")
+    def __init__(self, path: Path, fault: str, remedy: str = "put the file itself there, or remove it") -> None:
+        super().__init__(f"{path} {fault}: it is left alone; {remedy}")
         self.path = path
         self.fault = fault
 

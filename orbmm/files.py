@@ -7,6 +7,7 @@ Everything that orbmm writes goes through this file, or through a library that w
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import uuid
@@ -68,6 +69,18 @@ def read_file(path: Path, largest: int) -> bytes:
     if len(content) > largest:
         raise UnsafeFile(path, f"holds more than {largest:,} bytes, which no such file needs")
     return content
+
+
+def hash_file(path: Path) -> str:
+    """Return the sha256 of a file, which may be reached through a link, in 64 hexadecimal digits.
+
+    Raises UnsafeFile for anything but a regular file; OSError as `open` does.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UnsafeFile(path, "is no regular file")
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -153,4 +166,5 @@ def _require_own_file(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
         raise UnsafeFile(path, "is no regular file")
     if status.st_nlink > 1:
-        raise UnsafeFile(path, f"has {status.st_nlink} names (hard links), so a change would reach the others")
+        fault = f"has {status.st_nlink} names (hard links), so a change would reach the others"
+        raise UnsafeFile(path, fault, "put a copy in its place")

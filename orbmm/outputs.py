@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orbmm.errors import OutputError
-from orbmm.files import read_file, write_file
+from orbmm.files import hash_file, read_file, write_file
 
 RECORD_NAME = ".written-by-orbmm.json"
 _LARGEST = 1 << 31  # bytes of a file that is recognised by its content
@@ -103,11 +103,6 @@ def check_writable(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:  # which names the temporary file
         raise OSError(error.errno, error.strerror, str(folder)) from error
-
-
-def hash_file(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal digits."""
-    return hashlib.sha256(read_file(path, _LARGEST)).hexdigest()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ other.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -41,6 +42,17 @@ def shared_structures() -> Path:
 def repository() -> Path:
     """The root of the checkout that these tests belong to."""
     return REPOSITORY
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Undo what a command changes in the logging of its process, where several tests share one process."""
+    package = logging.getLogger("orbmm")
+    before = package.level, package.propagate, list(package.handlers)
+    yield
+    package.level, package.propagate, package.handlers = before
+    package.setLevel(before[0])  # forgets which levels were cached as switched off
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

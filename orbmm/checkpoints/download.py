@@ -7,10 +7,11 @@ from pathlib import Path
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.checkpoints.envelope import looks_like_weights
 from orbmm.checkpoints.inspection import check_weights
-from orbmm.download.checksum import hash_file, note_path
+from orbmm.download.checksum import note_path
 from orbmm.download.limits import Limits
 from orbmm.download.once import download_once
 from orbmm.errors import CheckpointError, DownloadError
+from orbmm.files import hash_file
 
 WEIGHTS_LIMITS = Limits(largest_bytes=2 << 30)
 """Published weights have about 100 MB."""

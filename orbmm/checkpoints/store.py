@@ -20,9 +20,9 @@ from typing import Literal
 from orbmm.checkpoints.catalog import CheckpointRecord, list_models
 from orbmm.checkpoints.envelope import looks_like_weights
 from orbmm.checkpoints.inspection import check_weights
-from orbmm.download.checksum import hash_file, note_checksum, read_checksum
+from orbmm.download.checksum import note_checksum, read_checksum
 from orbmm.errors import CheckpointError
-from orbmm.files import replace_file
+from orbmm.files import hash_file, replace_file
 from orbmm.settings.cache import CACHE_VARIABLE, cache_folder
 
 logger = logging.getLogger(__name__)

@@ -138,7 +138,7 @@ def _refuse_beside_peer(against: str | None, weights: Path | None, force: Names,
 
 def _time_runner(steps: int, output: Path) -> None:
     """Measure the cost of a run beside its forces, on one thread; print it and write it to runner.json."""
-    logging.disable(logging.INFO)
+    logging.getLogger("orbmm").setLevel(logging.WARNING)
     from orbmm.benchmark.machine import describe_machine
     from orbmm.benchmark.report import RUNNER_FILE, check_files, write_files
     from orbmm.benchmark.runner import ATOMS, measure_runner

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-from orbmm.errors import UnsafeFile
 from orbmm.files import read_file, write_file
 
 _LONGEST_NOTE = 4096
-
-
-def hash_file(path: Path) -> str:
-    """Return the sha256 of a file, as 64 hexadecimal digits."""
-    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
-        raise UnsafeFile(path, "is no regular file")
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def note_checksum(path: Path, sha256: str) -> None:

@@ -12,10 +12,10 @@ import math
 import re
 from pathlib import Path
 
-from orbmm.download.checksum import hash_file, note_checksum, note_path, read_checksum
+from orbmm.download.checksum import note_checksum, note_path, read_checksum
 from orbmm.download.limits import Limits
 from orbmm.errors import DownloadError, PreparationError
-from orbmm.files import read_file
+from orbmm.files import hash_file, read_file
 from orbmm.settings.cache import CACHE_VARIABLE, cache_folder
 
 ENTRY_LIMITS = Limits(largest_bytes=256 << 20)

@@ -6,6 +6,7 @@ and changes nothing.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import re
@@ -77,7 +78,7 @@ def write_checkpoint_folder(folder: Path, phase: str, index: CheckpointIndex, co
     """
     target = folder / name_step(phase, index.step)
     if target.is_symlink() or (target.exists() and not _holds_only_own_files(target)):
-        raise FileExistsError(17, "something that is no checkpoint has this name; move it away", str(target))
+        raise FileExistsError(errno.EEXIST, "something that is no checkpoint has this name; move it away", str(target))
     for path in folder.iterdir():
         if _UNFINISHED.fullmatch(path.name) and _holds_only_own_files(path):
             shutil.rmtree(path)  # of a process that was killed

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orbmm.download.checksum import hash_file
 from orbmm.errors import DiskFull, RunError
-from orbmm.files import is_partial, make_folder, read_file, replace_file, write_file
+from orbmm.files import hash_file, is_partial, make_folder, read_file, replace_file, write_file
 from orbmm.plain_text import quote_command
 from orbmm.settings import Settings, format_settings, override_settings
 from orbmm.settings.run import TRAJECTORY_FORMATS

@@ -15,9 +15,8 @@ import torch
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.checkpoints.catalog import find_record, list_models
 from orbmm.checkpoints.store import find_by_hash, locate_weights, published_path, state_of_weights
-from orbmm.download.checksum import hash_file
 from orbmm.errors import CheckpointError
-from orbmm.files import replace_file
+from orbmm.files import hash_file, replace_file
 from orbmm.settings.cache import cache_folder
 
 SMALL = Architecture(latent_dim=16, mlp_hidden_dim=32, head_hidden_dim=16)

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from orbmm.checkpoints.catalog import find_record
-from orbmm.download.checksum import hash_file
+from orbmm.files import hash_file
 from orbmm.model.assemble import make_network
 from orbmm.settings import read_settings
 
