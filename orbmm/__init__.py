@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from orbmm.checkpoints.catalog import list_models
     from orbmm.errors import OrbmmError
     from orbmm.model.load import load_model
-    from orbmm.simulation.reporters.openmm_confidence import ConfidenceReporter
-    from orbmm.simulation.reporters.openmm_guard import StabilityGuard
-    from orbmm.simulation.reporters.openmm_rmsd import RmsdReporter
+    from orbmm.simulation.openmm_reporters.confidence import ConfidenceReporter
+    from orbmm.simulation.openmm_reporters.guard import StabilityGuard
+    from orbmm.simulation.openmm_reporters.rmsd import RmsdReporter
 
 _HOMES = {
     "list_models": "orbmm.checkpoints.catalog",
     "load_model": "orbmm.model.load",
-    "ConfidenceReporter": "orbmm.simulation.reporters.openmm_confidence",
+    "ConfidenceReporter": "orbmm.simulation.openmm_reporters.confidence",
     "OrbmmError": "orbmm.errors",
-    "RmsdReporter": "orbmm.simulation.reporters.openmm_rmsd",
-    "StabilityGuard": "orbmm.simulation.reporters.openmm_guard",
+    "RmsdReporter": "orbmm.simulation.openmm_reporters.rmsd",
+    "StabilityGuard": "orbmm.simulation.openmm_reporters.guard",
 }
 
 __all__ = [

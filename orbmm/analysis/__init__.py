@@ -1,39 +1,37 @@
 """From a trajectory to numbers: one function per observable, each returning a Result with units and method."""
 
 from orbmm.analysis.analyze import Analysis, analyze_recording, check_files, list_files, write_analysis
-from orbmm.analysis.angles import measure_angles
-from orbmm.analysis.b_factors import write_b_factors
-from orbmm.analysis.binding_site import find_binding_site, select_atoms
-from orbmm.analysis.blocks import BlockAverage, average_blocks, find_equilibration
-from orbmm.analysis.bond_events import find_bond_events
-from orbmm.analysis.bonds import measure_bonds
-from orbmm.analysis.carbon_dioxide import follow_carbon_dioxide
-from orbmm.analysis.confidence import measure_confidence
-from orbmm.analysis.confidence_file import ConfidenceFile, read_confidence
-from orbmm.analysis.contacts import compute_native_contacts
-from orbmm.analysis.crystal import read_b_factors
-from orbmm.analysis.crystal_rmsd import compute_crystal_rmsd
-from orbmm.analysis.density import compute_density
-from orbmm.analysis.diffusion import compute_diffusion
-from orbmm.analysis.energy import measure_energy
-from orbmm.analysis.equipartition import measure_equipartition
-from orbmm.analysis.fluctuation import compute_fluctuation
 from orbmm.analysis.follow import Look, follow_run
-from orbmm.analysis.gyration import compute_gyration
-from orbmm.analysis.hydrogen_bonds import count_hydrogen_bonds
-from orbmm.analysis.images import find_solute, mend_images
-from orbmm.analysis.metal_site import measure_metal_site
-from orbmm.analysis.oxygen_hydrogen import compute_oxygen_hydrogen
-from orbmm.analysis.protonation import follow_protons
-from orbmm.analysis.radial import compute_water_distribution
-from orbmm.analysis.ramachandran import compute_ramachandran
+from orbmm.analysis.geometry.images import find_solute, mend_images
+from orbmm.analysis.reading.b_factors import read_b_factors, write_b_factors
+from orbmm.analysis.reading.run_folder import Recording, read_plain_trajectory, read_run_folder, read_structure
 from orbmm.analysis.result import Result, read_result
-from orbmm.analysis.rmsd import compute_rmsd
-from orbmm.analysis.run_folder import Recording, read_plain_trajectory, read_run_folder, read_structure
-from orbmm.analysis.secondary import compute_secondary_structure
-from orbmm.analysis.temperature import Bath, measure_temperature
+from orbmm.analysis.run.confidence import measure_confidence
+from orbmm.analysis.run.energy import measure_energy
+from orbmm.analysis.run.equipartition import measure_equipartition
+from orbmm.analysis.run.temperature import Bath, measure_temperature
+from orbmm.analysis.site.binding_site import find_binding_site, select_atoms
+from orbmm.analysis.site.bond_events import find_bond_events
+from orbmm.analysis.site.carbon_dioxide import follow_carbon_dioxide
+from orbmm.analysis.site.metal_site import measure_metal_site
+from orbmm.analysis.site.protonation import follow_protons
+from orbmm.analysis.site.water_wire import find_water_wire
+from orbmm.analysis.solvent.density import compute_density
+from orbmm.analysis.solvent.diffusion import compute_diffusion
+from orbmm.analysis.solvent.hydrogen_bonds import count_hydrogen_bonds
+from orbmm.analysis.solvent.radial import compute_oxygen_hydrogen, compute_water_distribution
+from orbmm.analysis.statistics import BlockAverage, average_blocks, find_equilibration
+from orbmm.analysis.structure.angles import measure_angles
+from orbmm.analysis.structure.bonds import measure_bonds
+from orbmm.analysis.structure.crystal_rmsd import compute_crystal_rmsd
+from orbmm.analysis.structure.native_contacts import compute_native_contacts
+from orbmm.analysis.structure.radius_of_gyration import compute_gyration
+from orbmm.analysis.structure.ramachandran import compute_ramachandran
+from orbmm.analysis.structure.rmsd import compute_rmsd
+from orbmm.analysis.structure.rmsf import compute_fluctuation
+from orbmm.analysis.structure.secondary_structure import compute_secondary_structure
 from orbmm.analysis.verdict import Limits, Verdict, judge
-from orbmm.analysis.water_wire import find_water_wire
+from orbmm.run_files.confidence import ConfidenceFile, read_confidence
 
 __all__ = [
     "Analysis",

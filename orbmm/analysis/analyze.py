@@ -11,15 +11,15 @@ from typing import Any
 
 import mdtraj as md
 
-from orbmm.analysis.b_factors import choose_suffix, write_b_factors
-from orbmm.analysis.blocks import find_equilibration
-from orbmm.analysis.energy_table import EnergyTable
-from orbmm.analysis.plan import FROM_A_RUN, plan_measures
+from orbmm.analysis.observables import FROM_A_RUN, plan_measures
+from orbmm.analysis.reading.b_factors import choose_suffix, write_b_factors
+from orbmm.analysis.reading.run_folder import Recording
 from orbmm.analysis.result import NothingToMeasure, Result
-from orbmm.analysis.run_folder import Recording
+from orbmm.analysis.statistics import find_equilibration
 from orbmm.analysis.verdict import Limits, Verdict, judge
 from orbmm.errors import AnalysisError
 from orbmm.outputs import OutputFolder
+from orbmm.run_files.energies import EnergyTable
 from orbmm.settings import AnalysisSettings
 
 SUMMARY_FILE = "results.json"

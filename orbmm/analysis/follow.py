@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from orbmm.analysis.frame_count import count_frames
-from orbmm.analysis.rescue import read_reason
-from orbmm.analysis.run_folder import Recording, find_trajectory, read_run_folder
+from orbmm.analysis.reading.formats import count_frames
+from orbmm.analysis.reading.run_folder import Recording, read_run_folder
 from orbmm.errors import AnalysisError
 from orbmm.run_files.checkpoints import PRODUCTION, list_checkpoints
+from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings, read_settings
 
 _FEWEST = 2  # frames, and rows of the table after the cut
@@ -52,24 +52,24 @@ def follow_run(
 
 def _look(folder: Path, seen: int, discard_ps: float) -> Look | None:
     """The run as it is now; None when there is nothing new, or too little to measure."""
-    if not (folder / "settings.toml").is_file():
+    run = RunFolder(folder)
+    if not run.settings.is_file():
         return None
-    settings = read_settings(folder / "settings.toml")
-    ended = _has_ended(folder, settings)  # before the frames are counted: some may come in between
-    frames = count_frames(find_trajectory(folder, settings))
-    kept_ps = (_count_rows(folder) - _FEWEST) * settings.run.table_every_fs / 1000.0
+    settings = read_settings(run.settings)
+    ended = _has_ended(run, settings)  # before the frames are counted: some may come in between
+    frames = count_frames(run.find_trajectory(settings.run.trajectory))
+    kept_ps = (_count_rows(run.table) - _FEWEST) * settings.run.table_every_fs / 1000.0
     if not ended and (frames <= seen or frames < _FEWEST or kept_ps < discard_ps):
         return None
     last_ps = (frames - 1) * settings.run.frame_every_fs / 1000.0
     return Look(read_run_folder(folder, growing=True), frames, last_ps, ended)
 
 
-def _has_ended(folder: Path, settings: Settings) -> bool:
+def _has_ended(run: RunFolder, settings: Settings) -> bool:
     """Tell whether the checkpoint of the last step is there, which is written after everything else, or the guard stopped it."""
-    steps = {each.step for each in list_checkpoints(folder / "checkpoints") if each.phase == PRODUCTION}
-    return settings.production.steps in steps or read_reason(folder) is not None
+    steps = {each.step for each in list_checkpoints(run.checkpoints) if each.phase == PRODUCTION}
+    return settings.production.steps in steps or run.read_reason() is not None
 
 
-def _count_rows(folder: Path) -> int:
-    table = folder / "energies.csv"
+def _count_rows(table: Path) -> int:
     return table.read_bytes().count(b"\n") - 1 if table.is_file() else 0

@@ -23,14 +23,14 @@ from orbmm.benchmark.machine import limit_memory, read_peak_memory_mb
 from orbmm.benchmark.stages import measure_stages, measure_step_stages
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import OrbmmError
-from orbmm.forces.system import create_system
+from orbmm.forces.attach import create_system
 from orbmm.graph.edges import find_edges
 from orbmm.model.assemble import make_network
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
 from orbmm.model.precision import find_device
 from orbmm.settings.model import ModelSettings
-from orbmm.simulation.platform import create_context
+from orbmm.simulation.system.platform import create_context
 
 SEED = 1
 TIMESTEP_FS = 0.5

@@ -18,12 +18,12 @@ from openmm import app, unit
 
 from orbmm.forces.atom_confidence import AtomConfidence
 from orbmm.settings import ModelSettings, RunSettings, Settings, SystemSettings
-from orbmm.simulation.forces import ForceIdentity
+from orbmm.simulation.force_source import ForceIdentity
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.run import start_run
 from orbmm.simulation.schedule import plan_stages
-from orbmm.simulation.stage_system import StageSystem
-from orbmm.simulation.start import read_start
+from orbmm.simulation.start.structure import read_start
+from orbmm.simulation.system.stage_system import StageSystem
 
 ATOMS = 25_000
 WATERS_PER_NM3 = 33.4
@@ -45,7 +45,7 @@ class SameConfidence:
 class NoForces:
     """A System of masses alone, with its momentum removed."""
 
-    def settle(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
+    def resolve(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
         """As given: there is no network."""
         return model
 

@@ -8,8 +8,8 @@ from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.checkpoints.envelope import looks_like_weights
 from orbmm.checkpoints.inspection import check_weights
 from orbmm.download.checksum import note_path
-from orbmm.download.limits import Limits
 from orbmm.download.once import download_once
+from orbmm.download.transfer import Limits
 from orbmm.errors import CheckpointError, DownloadError
 from orbmm.files import hash_file
 

@@ -1,12 +1,12 @@
-"""Names and shapes of the tensors that a network needs, from its size alone: no network is built."""
+"""Names and shapes of the tensors that a network needs, and the family that a state dict belongs to."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.checkpoints.catalog import CheckpointRecord
-from orbmm.checkpoints.family import Shapes
 
 
 def list_required_shapes(record: CheckpointRecord) -> Shapes:
@@ -89,3 +89,28 @@ def _list_linear(name: str, inputs: int, outputs: int) -> dict[str, tuple[int, .
 
 def _list_normalizer(name: str) -> dict[str, tuple[int, ...]]:
     return {f"{name}.bn.running_mean": (1,), f"{name}.bn.running_var": (1,)}
+
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def describe_family(shapes: Shapes) -> str:
+    """A network in words, such as "a direct Orb network, latent 256, hidden 1024, 5 layers"."""
+    embedding = shapes.get("model.atom_emb.embeddings.weight", ())
+    layers = {name.split(".")[2] for name in shapes if name.startswith("model.gnn_stacks.")}
+    if len(embedding) != 2 or not layers:
+        return "no Orb network"
+    first = shapes.get("model.gnn_stacks.0._edge_mlp.mlp.NN-0.weight", ())
+    size = [f"latent {embedding[1]}", *(f"hidden {width}" for width in first[:1]), f"{len(layers)} layers"]
+    if "model.conditioner.charge_embedding.W" in shapes:
+        size.append("charge and spin")
+    return f"a {family_kind(shapes)} Orb network, {', '.join(size)}"
+
+
+def family_kind(names: Iterable[str]) -> str:
+    """ "direct" where a force head stands in place of force gradients, else "conservative"."""
+    heads, gradients = False, False
+    for name in names:
+        heads |= name.startswith("heads.forces.")
+        gradients |= name.startswith("grad_forces_normalizer.")
+    return "direct" if heads and not gradients else "conservative"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from orbmm.checkpoints.envelope import check_envelope
-from orbmm.checkpoints.family import Shapes, describe_family, family_kind
+from orbmm.checkpoints.shapes import Shapes, describe_family, family_kind
 from orbmm.errors import CheckpointError
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from orbmm.checkpoints.inspection import check_weights
 from orbmm.download.checksum import note_checksum, read_checksum
 from orbmm.errors import CheckpointError
 from orbmm.files import hash_file, replace_file
-from orbmm.settings.cache import CACHE_VARIABLE, cache_folder
+from orbmm.settings.paths import CACHE_VARIABLE, cache_folder
 
 logger = logging.getLogger(__name__)
 

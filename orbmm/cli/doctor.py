@@ -17,7 +17,7 @@ def doctor() -> None:
     from rich.table import Table
 
     from orbmm.doctor.diagnose import diagnose
-    from orbmm.doctor.finding import State
+    from orbmm.doctor.installation import State
 
     logging.getLogger("orbmm").setLevel(logging.WARNING)  # the table says which force kinds run
     looks = {State.GOOD: "[green]✓", State.LIMITED: "[yellow]–", State.BROKEN: "[bold red]✗"}

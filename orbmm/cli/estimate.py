@@ -63,7 +63,7 @@ def count_edges(settings: Settings) -> tuple[int, int]:
 
     from orbmm.checkpoints.catalog import find_record
     from orbmm.graph.edges import find_edges
-    from orbmm.simulation.start import read_start
+    from orbmm.simulation.start.structure import read_start
     from orbmm.units import ANGSTROM_PER_NM
 
     record = find_record(settings.model.name)

@@ -17,7 +17,7 @@ def keep_freed_memory() -> bool:
     """Reuse freed memory instead of giving it back to Linux after every operation; returns whether that was possible.
 
     A network's arrays on a CPU are freed and asked for again dozens of times a step, and each time the kernel would fill
-    them with zeros page by page, which takes up to a third of a step (benchmarks/step_time.py). Only for processes that
+    them with zeros page by page, which takes up to a third of a step (scripts/benchmarks/step_time.py). Only for processes that
     are ours: a library must leave its host's allocator alone. Does nothing where the C library is not glibc.
     """
     if not sys.platform.startswith("linux"):

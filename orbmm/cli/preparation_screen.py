@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orbmm.checkpoints.catalog import CheckpointRecord
-    from orbmm.preparation.progress import OnProgress
-    from orbmm.preparation.protonation import Protonation
-    from orbmm.preparation.record import PreparationRecord
+    from orbmm.preparation.box.classical import OnProgress
+    from orbmm.preparation.hydrogens.protonation import Protonation
+    from orbmm.preparation.prepare import PreparationRecord
 
 # Forms that are only counted where pH decided: the usual ones of water at pH 7.
 _USUAL_FORMS = {"ASP": "charged", "GLU": "charged", "LYS": "charged", "CYS": "neutral"}

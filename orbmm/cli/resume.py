@@ -27,8 +27,8 @@ def resume(
 ) -> None:
     """Continue an interrupted run from its last checkpoint to the length in its settings, or beyond with --extend."""
     from orbmm.settings import read_duration_ps
-    from orbmm.simulation.changes import ResumeRequest
-    from orbmm.simulation.resume import resume_run
+    from orbmm.simulation.folder.changes import ResumeRequest
+    from orbmm.simulation.run import resume_run
 
     request = ResumeRequest(0.0 if extend is None else read_duration_ps(extend), force_new_settings, max_hours)
     with follow_progress(quiet, log) as on_progress, memory_within_reach():

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orbmm.doctor.finding import Finding, State
-from orbmm.doctor.versions import check_version_pairs, check_versions
+from orbmm.doctor.installation import Finding, State, check_version_pairs, check_versions
 
 
 def diagnose() -> Iterator[tuple[str, list[Finding]]]:
@@ -17,9 +16,8 @@ def diagnose() -> Iterator[tuple[str, list[Finding]]]:
     yield "Versions", versions
     if any(finding.state is State.BROKEN for finding in versions):
         return
-    from orbmm.doctor.devices import check_devices, check_platforms
-    from orbmm.doctor.forces import check_forces
-    from orbmm.doctor.searches import check_searches
+    from orbmm.doctor.installation import check_devices, check_platforms, check_searches
+    from orbmm.doctor.self_test import check_forces
 
     yield "Known bad pairs", check_version_pairs()
     yield "Devices", check_devices()

@@ -1,17 +1,19 @@
-"""Two water molecules through a real OpenMM Context: its energy and forces must be those of the model itself."""
+"""Compute two water molecules through a real OpenMM Context: energy and forces must be those of the model itself."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import openmm
 from openmm import app, unit
 
-from orbmm.doctor.finding import Finding, State
+from orbmm.doctor.installation import Finding, State
 from orbmm.errors import OrbmmError
-from orbmm.forces.system import create_system
+from orbmm.forces.attach import create_system
+from orbmm.forces.kinds import list_force_kinds
 from orbmm.model.load import load_model
 from orbmm.settings import ModelSettings
 from orbmm.units import EV_PER_KJ_PER_MOL, KJ_PER_MOL_NM_PER_EV_ANGSTROM, NM_PER_ANGSTROM
@@ -99,3 +101,17 @@ def build_dimer() -> app.Topology:
             topology.addBond(oxygen, hydrogen)
     topology.setPeriodicBoxVectors(np.eye(3) * EDGE_ANGSTROM * NM_PER_ANGSTROM * unit.nanometer)
     return topology
+
+
+def check_forces(platforms: Sequence[str]) -> list[Finding]:
+    """Why a force kind cannot be used, or its self-test on each of these OpenMM platforms."""
+    findings = []
+    for kind in list_force_kinds():
+        if kind.available:
+            findings += [try_force(kind.name, platform) for platform in platforms]
+        else:
+            findings.append(Finding(kind.name, State.LIMITED, kind.reason))
+    if not any(finding.state is State.GOOD for finding in findings):
+        advice = 'pip install "orbmm[newest]"'
+        findings.append(Finding("forces", State.BROKEN, "none computes: no simulation is possible", advice))
+    return findings

@@ -1,4 +1,4 @@
-"""Bring one file from its server to its place: once, whole, and read before it gets its name."""
+"""Download one file once and whole, with a progress bar, and check it before it gets its name."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as Bar
 
-from orbmm.download.limits import Limits
 from orbmm.download.partial import download_file, remove_partial
-from orbmm.download.progress import show_progress
+from orbmm.download.transfer import Limits, Progress
 from orbmm.errors import OrbmmError, UnsafeFile
 from orbmm.files import sync_file, sync_folder
 
@@ -72,3 +74,20 @@ def _quieten(logger: logging.Logger) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def show_progress(name: str) -> Iterator[Progress]:
+    """Give a function that moves the bar; nothing is drawn off a terminal, for rich leaves an empty line in a log."""
+    console = Console(stderr=True)
+    if not (console.is_interactive or console.is_jupyter):
+        yield _draw_nothing
+        return
+    columns = (TextColumn(name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("download", total=None)
+        yield lambda here, total: bar.update(task, completed=here, total=total)
+
+
+def _draw_nothing(here: int, total: int | None) -> None:
+    """Do nothing."""

@@ -8,8 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from orbmm.download.limits import Limits
-from orbmm.download.transfer import Answer, Interrupted, Progress, open_answer
+from orbmm.download.transfer import Answer, Interrupted, Limits, Progress, open_answer
 from orbmm.errors import DownloadError, UnsafeFile
 from orbmm.files import open_regular, read_file, require_regular, write_file
 

@@ -15,7 +15,6 @@ from orbmm.errors import ModelError, StructureError
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator_cache import find_evaluator
 from orbmm.forces.kinds import ForceKind, choose_force_kind, list_force_kinds
-from orbmm.forces.molecules import mark_molecules
 from orbmm.forces.python_force import create_python_force
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
@@ -25,6 +24,9 @@ from orbmm.model.precision import find_device, find_precision
 from orbmm.settings.model import ModelSettings
 
 _LOG = logging.getLogger(__name__)
+
+
+NAME = "MoleculesOfTheNetwork"
 
 
 def attach_force(
@@ -113,3 +115,36 @@ def _choose_creator(kind: str) -> Callable[[ForceDescription], openmm.Force]:
 
         return create_torch_force
     return create_python_force
+
+
+def mark_molecules(system: openmm.System, topology: app.Topology, atoms: Iterable[int] | None = None) -> None:
+    """Add the bonds of the topology among these atoms (None: all) to a System, with a force constant of zero.
+
+    Without them OpenMM treats each atom as a molecule: a barostat then scales distances within molecules too (openmm-ml
+    issue 91), and the atoms of a molecule are wrapped one by one.
+    """
+    particles = frozenset(range(system.getNumParticles()))  # an index beyond these raises when the network is evaluated
+    chosen = particles if atoms is None else particles.intersection(atoms)
+    force = openmm.HarmonicBondForce()
+    force.setName(NAME)
+    for one, other in topology.bonds():
+        if one.index in chosen and other.index in chosen:
+            force.addBond(one.index, other.index, 0.1, 0.0)
+    if force.getNumBonds():
+        system.addForce(force)
+
+
+def create_system(topology: app.Topology, model: ModelSettings) -> openmm.System:
+    """Create a System with the masses and the box of a topology, the network's forces and a CMMotionRemover.
+
+    No bond is constrained, because the network describes bond vibrations. Raises the errors of attach_force.
+    """
+    system = openmm.System()
+    box = topology.getPeriodicBoxVectors()
+    if box is not None:
+        system.setDefaultPeriodicBoxVectors(*box)
+    for atom in topology.atoms():
+        system.addParticle(atom.element.mass if atom.element is not None else 0.0)
+    attach_force(system, topology, model)
+    system.addForce(openmm.CMMotionRemover())
+    return system

@@ -13,7 +13,7 @@ from orbmm.model.network.orb import Prediction
 from orbmm.model.potential import Potential
 from orbmm.units import ANGSTROM_PER_NM, KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_MOL_PER_EV
 
-SKIN_ANGSTROM = 0.7  # by benchmarks/skin.py: 0.5 to 1.0 cost the same, and more pairs take more memory
+SKIN_ANGSTROM = 0.7  # by scripts/benchmarks/skin.py: 0.5 to 1.0 cost the same, and more pairs take more memory
 
 
 class Evaluator:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orbmm.errors import ModelError
-from orbmm.settings.cache import cache_folder
+from orbmm.settings.paths import cache_folder
 
 CACHE_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH

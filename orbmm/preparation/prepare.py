@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from openmm import app, unit
 
-from orbmm.preparation.classical import Relaxation, relax_box
-from orbmm.preparation.electrons import find_lowest_multiplicity, refuse_impossible_multiplicity
-from orbmm.preparation.elements import KnownElements, refuse_unknown_elements, refuse_unknown_ions
+from orbmm.preparation.box.classical import OnProgress, Relaxation, ignore_progress, relax_box
+from orbmm.preparation.box.solvent import Solvation, add_solvent
+from orbmm.preparation.elements import (
+    KnownElements,
+    find_lowest_multiplicity,
+    refuse_impossible_multiplicity,
+    refuse_unknown_elements,
+    refuse_unknown_ions,
+)
 from orbmm.preparation.force_field import sum_charge
-from orbmm.preparation.metal_sites import MetalSite, check_metal_sites, measure_sites
-from orbmm.preparation.progress import OnProgress, ignore_progress
-from orbmm.preparation.record import PreparationRecord
+from orbmm.preparation.hydrogens.metal_sites import MetalSite, check_metal_sites, measure_sites
+from orbmm.preparation.hydrogens.protonation import Protonation
+from orbmm.preparation.reading.alternate_locations import LocationChoice
+from orbmm.preparation.repair.repair import Repairs
 from orbmm.preparation.residues import label_residue
 from orbmm.preparation.solute import Solute, build_solute
-from orbmm.preparation.solvent import add_solvent
 from orbmm.settings.preparation import PreparationSettings
 from orbmm.settings.system import SystemSettings
 
@@ -124,3 +130,36 @@ def _warn_of_density(relaxation: Relaxation, preparation: PreparationSettings) -
             f"density {density:.3f} g/cm3 after {length:g} ps, water has 1.0: {remedy}, "
             "or start the run at constant pressure"
         )
+
+
+@dataclass(frozen=True)
+class PreparationRecord:
+    """One field for each kind of change, and what the finished box is.
+
+    origin, sha256: the structure file, or the name of a built-in system
+    metal_sites_in_file, metal_sites: ligand distances before and after the classical force field
+    disulfides: such as "CYS A:3 - CYS A:40"
+    charge: of the whole box [e]; multiplicity: the lowest that the number of electrons allows
+    elements: number of atoms by symbol; box_nm: rows are the box vectors [nm]
+    """
+
+    origin: str
+    sha256: str | None
+    ph: float
+    seed: int
+    alternate_locations: tuple[LocationChoice, ...]
+    repairs: Repairs | None
+    protonation: tuple[Protonation, ...]
+    disulfides: tuple[str, ...]
+    metal_sites_in_file: tuple[MetalSite, ...]
+    metal_sites: tuple[MetalSite, ...]
+    solute_charge: int
+    solvation: Solvation
+    relaxation: Relaxation
+    atoms: int
+    elements: Mapping[str, int]
+    charge: int
+    multiplicity: int
+    box_shape: str
+    box_nm: tuple[tuple[float, ...], ...]
+    warnings: tuple[str, ...]

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from openmm import app, unit
 
 from orbmm.errors import PreparationError
-from orbmm.preparation.alternate_locations import LocationChoice, choose_locations
 from orbmm.preparation.capped_peptide import build_capped_peptide
 from orbmm.preparation.elements import KnownElements, refuse_unknown_elements
-from orbmm.preparation.metal_sites import MetalSite, check_metal_sites, find_metal_sites
-from orbmm.preparation.protonation import Protonation, protonate
-from orbmm.preparation.repair import Repairs, repair_structure
-from orbmm.preparation.source import read_source
+from orbmm.preparation.hydrogens.metal_sites import MetalSite, check_metal_sites, find_metal_sites
+from orbmm.preparation.hydrogens.protonation import Protonation, protonate
+from orbmm.preparation.reading.alternate_locations import LocationChoice, choose_locations
+from orbmm.preparation.reading.source import read_source
+from orbmm.preparation.repair.repair import Repairs, repair_structure
 from orbmm.settings.preparation import PreparationSettings
 from orbmm.settings.system import SystemSettings
 

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from orbmm.analysis.result import Result
 from orbmm.errors import AnalysisError, name_nearest
 from orbmm.outputs import OutputFolder
-from orbmm.report import run_figures, site_figures, solvent_figures, structure_figures
+from orbmm.report import run as run_figures
+from orbmm.report import site as site_figures
+from orbmm.report import solvent as solvent_figures
+from orbmm.report import structure as structure_figures
 from orbmm.report.style import (
     DARK,
     DOTS_PER_INCH,

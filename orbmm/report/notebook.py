@@ -9,8 +9,8 @@ from html import escape
 from io import BytesIO
 from pathlib import Path
 
+from orbmm.analysis.reading.run_folder import Recording, read_run_folder
 from orbmm.analysis.result import Result
-from orbmm.analysis.run_folder import Recording, read_run_folder
 from orbmm.errors import AnalysisError
 from orbmm.report.figures import draw_figure
 from orbmm.report.page import write_views

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from orbmm.analysis.analyze import Analysis
+from orbmm.analysis.reading.run_folder import Recording
 from orbmm.analysis.result import Result
-from orbmm.analysis.run_folder import Recording
 from orbmm.analysis.verdict import Outcome
 from orbmm.errors import AnalysisError, OutputError
 from orbmm.files import read_file, write_file

@@ -11,11 +11,11 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from orbmm.analysis.carbon_dioxide import find_carbon_dioxide
-from orbmm.analysis.images import find_solute, mend_images
-from orbmm.analysis.metal_site import REACH_NM, find_metals
-from orbmm.analysis.periodic_pairs import find_pairs
+from orbmm.analysis.geometry.images import find_solute, mend_images
+from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.result import Result
+from orbmm.analysis.site.carbon_dioxide import find_carbon_dioxide
+from orbmm.analysis.site.metal_site import REACH_NM, find_metals
 from orbmm.report.style import COLOR_MAP
 from orbmm.units import ANGSTROM_PER_NM
 

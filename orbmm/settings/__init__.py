@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from orbmm.settings.analysis import AnalysisSettings
-from orbmm.settings.duration import read_duration_ps
-from orbmm.settings.guard import GuardSettings
 from orbmm.settings.model import ModelSettings
-from orbmm.settings.override import override_settings
 from orbmm.settings.plan import Stage
 from orbmm.settings.preparation import PreparationSettings
-from orbmm.settings.read import make_settings, read_settings
-from orbmm.settings.restraint import RestraintSettings
+from orbmm.settings.read import make_settings, override_settings, read_settings
 from orbmm.settings.run import RunSettings
-from orbmm.settings.settings import Settings
-from orbmm.settings.stage import StageSettings
+from orbmm.settings.settings import AnalysisSettings, GuardSettings, Settings
+from orbmm.settings.stage import RestraintSettings, StageSettings
 from orbmm.settings.system import SystemSettings
+from orbmm.settings.time_step import read_duration_ps
 from orbmm.settings.write import format_settings, write_settings
 
 __all__ = [

@@ -42,12 +42,28 @@ class Limits:
     choices: tuple[str, ...] = ()
 
 
-def setting(sentence: str, default: Any = dataclasses.MISSING, limits: Limits | None = None) -> Any:
-    """A dataclass field that carries its own explanation and limits; without a default it must be given."""
-    metadata = {"sentence": sentence, "limits": limits or Limits()}
+def setting(
+    sentence: str,
+    default: Any = dataclasses.MISSING,
+    limits: Limits | None = None,
+    *,
+    fixed: bool = False,
+    interval: bool = False,
+) -> Any:
+    """Return a dataclass field that carries its own explanation and limits; without a default it must be given.
+
+    fixed: whether the value must stay in a resumed run, because steps taken and entries written depend on it
+    interval: whether it is the time between two entries of a file, a whole number of steps in every stage
+    """
+    metadata = {"sentence": sentence, "limits": limits or Limits(), "fixed": fixed, "interval": interval}
     if default == {}:
         return dataclasses.field(default_factory=dict, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def list_marked(settings_class: type, mark: str) -> tuple[str, ...]:
+    """Return the names of the settings that are "fixed" or an "interval", in their order."""
+    return tuple(field.name for field in dataclasses.fields(settings_class) if field.metadata[mark])
 
 
 def value_type(settings_class: type, name: str) -> type:

@@ -1,4 +1,4 @@
-"""Paths in settings: relative to their file on disk, absolute in memory."""
+"""Resolve paths in settings (relative in the file, absolute in memory), and find the cache folder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+
+from platformdirs import user_cache_dir
 
 from orbmm.errors import SettingsError
 from orbmm.plain_text import describe_value, is_control
@@ -68,3 +70,11 @@ def change_paths(table: Table, change: Callable[[Path], Path]) -> Table:
         elif field.name == "source" and is_source_file(value):
             changed[field.name] = change(Path(value)).as_posix()
     return dataclasses.replace(table, **changed)  # type: ignore[type-var]
+
+
+CACHE_VARIABLE = "ORBMM_CACHE"
+
+
+def cache_folder() -> Path:
+    """The folder of $ORBMM_CACHE, else the user's cache folder; absolute, and not made yet."""
+    return Path(os.environ.get(CACHE_VARIABLE) or user_cache_dir("orbmm")).expanduser().absolute()

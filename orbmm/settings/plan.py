@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orbmm.errors import SettingsError
-from orbmm.settings.restraint import RestraintSettings
 from orbmm.settings.run import RunSettings
-from orbmm.settings.stage import StageSettings
+from orbmm.settings.stage import RestraintSettings, StageSettings
 from orbmm.settings.time_step import check_timestep, count_steps
 
 

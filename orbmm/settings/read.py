@@ -90,3 +90,15 @@ def _read_table(path: Path, name: str, kind: Any, values: Any) -> Any:
         return change_paths(kind(**read), lambda given: make_absolute(given, path.parent))
     except SettingsError as error:
         raise SettingsError(f"{path}: [{name}] {error}") from error
+
+
+def override_settings(settings: Settings, changes: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """The settings with `changes[table][key]` in place; None leaves a value as it is.
+
+    Raises SettingsError for a value that the key does not take.
+    """
+    changed = {}
+    for table, values in changes.items():
+        given = {key: value for key, value in values.items() if value is not None}
+        changed[table] = dataclasses.replace(getattr(settings, table), **given)
+    return dataclasses.replace(settings, **changed)

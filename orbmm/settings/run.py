@@ -1,11 +1,11 @@
-"""How long, how hot and in what steps a run goes unless a stage says otherwise, and what it writes."""
+"""The table [run]: length, temperature, time step and output intervals; [[stage]] tables override it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from orbmm.settings.field import Limits, check_fields, setting
+from orbmm.settings.field import Limits, check_fields, list_marked, setting
 from orbmm.settings.system import LARGEST_SEED
 from orbmm.settings.time_step import count_steps
 
@@ -19,30 +19,39 @@ LENGTH = Limits(above=0, at_most=1e9)  # a millisecond: beyond it, somebody mean
 class RunSettings:
     """The table [run]; every length of time is a whole number of time steps."""
 
-    minimize: bool = setting("Whether the structure is relaxed before the first step.", True)
+    minimize: bool = setting("Whether the structure is relaxed before the first step.", True, fixed=True)
     minimize_iterations: int = setting("Most force evaluations spent on relaxing.", 200, Limits(at_least=1))
     temperature_kelvin: float = setting("Temperature of the Langevin bath [K].", 300.0, _POSITIVE)
     friction_per_ps: float | None = setting(
         "Langevin friction [1/ps]; absent: what the model needs, from its catalogue record.", None, _POSITIVE
     )
-    timestep_fs: float = setting("Length of a time step [fs].", 0.5, Limits(above=0, at_most=10))
+    timestep_fs: float = setting("Length of a time step [fs].", 0.5, Limits(above=0, at_most=10), fixed=True)
     hydrogen_mass_amu: float | None = setting(
         "Mass of every hydrogen, taken from the atom it is bonded to; absent: as it is [g/mol].",
         None,
         Limits(at_least=1, at_most=4),
+        fixed=True,
     )
     length_ps: float = setting("Total length of production, resumed parts included [ps].", 1.0, LENGTH)
-    frame_every_fs: float = setting("Time between two frames of the trajectory [fs].", 10.0, _POSITIVE)
-    table_every_fs: float = setting("Time between two rows of energies.csv [fs].", 10.0, _POSITIVE)
+    frame_every_fs: float = setting(
+        "Time between two frames of the trajectory [fs].", 10.0, _POSITIVE, fixed=True, interval=True
+    )
+    table_every_fs: float = setting(
+        "Time between two rows of energies.csv [fs].", 10.0, _POSITIVE, fixed=True, interval=True
+    )
     confidence_every_fs: float | None = setting(
         "Time between two records of confidence.dat, 0 for none; absent: 10 frames, where the model has that head [fs].",
         None,
         Limits(at_least=0),
+        fixed=True,
+        interval=True,
     )
-    checkpoint_every_ps: float = setting("Time between two checkpoints [ps].", 0.5, _POSITIVE)
-    trajectory: str = setting("File format of the trajectory.", "xtc", Limits(choices=TRAJECTORY_FORMATS))
+    checkpoint_every_ps: float = setting("Time between two checkpoints [ps].", 0.5, _POSITIVE, interval=True)
+    trajectory: str = setting("File format of the trajectory.", "xtc", Limits(choices=TRAJECTORY_FORMATS), fixed=True)
     frame_atoms: str = setting(
-        'Atoms in the trajectory: "all", "solute", "solute heavy", "backbone" or any selection of mdtraj.', "all"
+        'Atoms in the trajectory: "all", "solute", "solute heavy", "backbone" or any selection of mdtraj.',
+        "all",
+        fixed=True,
     )
     show_rmsd: str | None = setting("Atoms whose RMSD from the start is shown with the progress; absent: none.", None)
     seed: int = setting("Seed of velocities and bath.", 1, Limits(at_least=1, at_most=LARGEST_SEED))
@@ -56,19 +65,13 @@ class RunSettings:
 
     @property
     def intervals(self) -> tuple[str, ...]:
-        """The names of the lengths of time between two entries of a file."""
-        names = ("checkpoint_every_ps", "frame_every_fs", "table_every_fs")
-        return (*names, "confidence_every_fs") if self.confidence_every_fs else names
+        """The names of the lengths of time between two entries of a file; one that is absent or 0 is none."""
+        return tuple(name for name in list_marked(type(self), "interval") if getattr(self, name))
 
     @property
     def total_steps(self) -> int:
         """Time steps in a run without stages."""
         return self.count_steps("length_ps")
-
-    @property
-    def steps_per_frame(self) -> int:
-        """Time steps between two frames."""
-        return self.count_steps("frame_every_fs")
 
     def count_steps(self, name: str, timestep_fs: float | None = None) -> int:
         """Time steps, of this length or the run's, in one of the lengths of time here."""

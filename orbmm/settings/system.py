@@ -17,8 +17,12 @@ class SystemSettings:
     """The table [system]; paths in a file are relative to that file, in memory they are absolute."""
 
     name: str = setting("Short name of the system; the default run folder is runs/<name>.")
-    structure: Path | None = setting("Prepared box with all hydrogens, .pdb or .cif: what a run reads.", None)
-    state: Path | None = setting("OpenMM state XML whose positions, velocities and box replace the structure's.", None)
+    structure: Path | None = setting(
+        "Prepared box with all hydrogens, .pdb or .cif: what a run reads.", None, fixed=True
+    )
+    state: Path | None = setting(
+        "OpenMM state XML whose positions, velocities and box replace the structure's.", None, fixed=True
+    )
     source: str | None = setting(
         "What `orbmm prepare` builds from: alanine-dipeptide, a raw .pdb or .cif, or pdb:<id>.", None
     )

@@ -10,17 +10,18 @@ from dataclasses import dataclass, field
 from orbmm.errors import OutOfMemory, UnsafeFile, UnstableRun
 from orbmm.files import sync_file
 from orbmm.run_files.checkpoints import list_checkpoints, name_step
-from orbmm.simulation.checkpoint import write_checkpoint
-from orbmm.simulation.dynamics import Dynamics
-from orbmm.simulation.folder import RunFolder, explain_disk_errors
-from orbmm.simulation.forces import ConfidenceSource
+from orbmm.run_files.layout import RunFolder
+from orbmm.simulation.dynamics.dynamics import Dynamics
+from orbmm.simulation.dynamics.frame import Moment
+from orbmm.simulation.folder.checkpoint import write_checkpoint
+from orbmm.simulation.folder.folder import explain_disk_errors
+from orbmm.simulation.force_source import ConfidenceSource
 from orbmm.simulation.guard.guard import Guard
 from orbmm.simulation.guard.rescue import trace_fault, write_rescue
 from orbmm.simulation.interruption import Interruption
-from orbmm.simulation.moment import Moment
 from orbmm.simulation.progress import OnProgress, Pace, Progress
 from orbmm.simulation.reporters.reporter import Reporter
-from orbmm.simulation.rmsd import RmsdMeter
+from orbmm.simulation.reporters.rmsd import RmsdMeter
 from orbmm.simulation.schedule import PlannedStage
 
 STEPS_BETWEEN_LOOKS = 50

@@ -1,4 +1,4 @@
-"""Settings -> run folder: the whole way from a structure to the last step."""
+"""Start a run from settings, or resume one from its folder."""
 
 from __future__ import annotations
 
@@ -12,24 +12,29 @@ from pathlib import Path
 
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.errors import OrbmmError, OutOfMemory, RunError
-from orbmm.preparation.electrons import refuse_impossible_multiplicity
+from orbmm.preparation.elements import refuse_impossible_multiplicity
 from orbmm.run_files.checkpoints import PRODUCTION
+from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings, override_settings
-from orbmm.simulation.doubts import tell_doubts
-from orbmm.simulation.folder import RunFolder, claim_folder, describe_run, explain_disk_errors
-from orbmm.simulation.forces import ConfidenceSource, ForceSource, NetworkForces
-from orbmm.simulation.foresight import check_stages
-from orbmm.simulation.guard.memory import explain_memory_errors
+from orbmm.simulation.checks import check_stages, warn_about
+from orbmm.simulation.folder.changes import ResumeRequest, accept_settings, accept_weights
+from orbmm.simulation.folder.checkpoint import Checkpoint, find_checkpoint
+from orbmm.simulation.folder.folder import claim_folder, explain_disk_errors, find_run, lock_folder
+from orbmm.simulation.folder.record import describe_run, list_facts
+from orbmm.simulation.folder_checks import check_index, check_paths, holds_entries, refuse_lost_checkpoints
+from orbmm.simulation.force_source import ConfidenceSource, ForceSource, NetworkForces
+from orbmm.simulation.guard.rescue import retire_reasons
 from orbmm.simulation.interruption import Interruption
-from orbmm.simulation.lock import LOCK_NAME
-from orbmm.simulation.platform import find_platform
+from orbmm.simulation.memory_advice import explain_memory_errors
 from orbmm.simulation.progress import OnProgress, ignore_progress
-from orbmm.simulation.record import list_facts
-from orbmm.simulation.stage_system import StageSystem
-from orbmm.simulation.stages import Reached, Run, run_stages
-from orbmm.simulation.start import Start, read_start
+from orbmm.simulation.schedule import plan_stages
+from orbmm.simulation.stages import Reached, Run, find_stage, run_stages
+from orbmm.simulation.start.structure import Start, read_start
+from orbmm.simulation.system.platform import choose_platform, find_platform
+from orbmm.simulation.system.stage_system import StageSystem
 
 _LOG = logging.getLogger(__name__)
+_AS_IT_WAS = ResumeRequest()
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def start_run(
 
     forces: where the System comes from; the network of the settings unless given
     max_hours: wall-clock time after which the run saves and ends; resumed, it is the same run
-    Raises RunError for a missing file or a run folder in use, UnstableRun if the dynamics goes wrong. Where the start
+    Raises RunError for a missing file or a run folder in use, UnstableRun if the dynamics goes wrong. If the start
     itself is refused, such as atoms on top of each other, a folder that was made for it is removed again.
     """
     forces = forces if forces is not None else NetworkForces()
@@ -65,30 +70,90 @@ def start_run(
     start = read_start(settings.system)
     refuse_impossible_multiplicity(start.topology, settings.model.charge, settings.model.multiplicity)
     steps = sum(stage.steps for stage in settings.stages)
-    settings = dataclasses.replace(settings, model=forces.settle(settings.model, len(start.positions), steps))
-    with explain_memory_errors(None, settings.model):
-        system = forces.create_system(start.topology, settings.model)
-        confidence = open_confidence(forces, settings, start)
-    platform = find_platform(system, settings.run.platform)
-    stage_system = StageSystem(system, start, settings.run.seed, platform)
-    check_stages(settings, stage_system)
+    settings = dataclasses.replace(settings, model=forces.resolve(settings.model, len(start.positions), steps))
+    machinery = _build(settings, start, forces, settings.run.platform)
     path = find_output(settings)
     with explain_disk_errors(path):
         is_new = not path.exists()
-        with claim_folder(path) as folder, _withdraw_refused_start(folder, is_new), interruption:
-            identity = forces.identify(settings.model)
-            describe_run(folder, settings, list_facts(settings, system, platform, identity))
-            tell_doubts(settings, start.topology, record)
-            reached = run_stages(Run(folder, settings, stage_system, confidence, on_progress), interruption)
+        with (
+            claim_folder(path) as folder,
+            _withdraw_refused_start(folder, settings, start if is_new else None),
+            interruption,
+        ):
+            system = machinery.system
+            facts = list_facts(settings, system.system, system.platform, forces.identify(settings.model))
+            describe_run(folder, settings, facts)
+            warn_about(settings, start.topology, record)
+            reached = run_stages(machinery.enter(folder, settings, on_progress), interruption)
     return make_outcome(folder.path, settings, reached)
 
 
-@contextlib.contextmanager
-def _withdraw_refused_start(folder: RunFolder, is_new: bool) -> Iterator[None]:
-    """Remove the folder where its start is refused and nothing was computed that could be gone on from.
+def resume_run(
+    path: Path,
+    on_progress: OnProgress = ignore_progress,
+    forces: ForceSource | None = None,
+    request: ResumeRequest = _AS_IT_WAS,
+) -> Outcome:
+    """Continue a run from its newest whole checkpoint to the length in its settings, or begin one that has none.
 
-    Else the same command on the mended file would find the bad start in its way, and `orbmm resume` would run its copy.
-    is_new: whether this call made the folder; one from before stays
+    On the same platform the steps are those that an uninterrupted run would have taken.
+    Raises RunError if the folder holds no run, is being written, or its settings, inputs or weights have changed.
+    """
+    forces = forces if forces is not None else NetworkForces()
+    folder = find_run(path)
+    interruption = Interruption(request.max_hours)
+    with explain_disk_errors(folder.path), lock_folder(folder.path), interruption:
+        check_paths(folder)
+        checkpoint = find_checkpoint(folder.checkpoints)
+        step = 0 if checkpoint is None else checkpoint.step
+        accepted = accept_settings(folder, request, step)
+        settings, record = accepted.settings, accepted.record
+        if checkpoint is not None:
+            check_index(checkpoint, find_stage(plan_stages(settings), checkpoint), folder, settings)
+        start = read_start(settings.system)
+        refuse_lost_checkpoints(folder, settings, checkpoint, start.topology.getNumAtoms())
+        accepted.write(folder)
+        if checkpoint is not None and _is_complete(settings, checkpoint):
+            _LOG.info("%s is complete: %d steps", path, step)
+            return Outcome(folder.path, step, finished=True)
+        accept_weights(folder, record, forces.identify(settings.model), request.accept_changes, step)
+        machinery = _build(settings, start, forces, choose_platform(record["platform"]), folder)
+        _LOG.info("going on from step %d", step)
+        retire_reasons(folder.rescue)
+        reached = run_stages(machinery.enter(folder, settings, on_progress), interruption, checkpoint)
+    return make_outcome(folder.path, settings, reached)
+
+
+@dataclass(frozen=True)
+class _Machinery:
+    """What moves the atoms: System and platform, and the confidence beside the forces, or None."""
+
+    system: StageSystem
+    confidence: ConfidenceSource | None
+
+    def enter(self, folder: RunFolder, settings: Settings, on_progress: OnProgress) -> Run:
+        """Return the run of this machinery in a folder."""
+        return Run(folder, settings, self.system, self.confidence, on_progress)
+
+
+def _build(
+    settings: Settings, start: Start, forces: ForceSource, platform: str, folder: RunFolder | None = None
+) -> _Machinery:
+    """Create the System and check every stage on it. folder: of a resumed run, named in advice."""
+    with explain_memory_errors(folder, settings.model):
+        system = forces.create_system(start.topology, settings.model)
+        confidence = open_confidence(forces, settings, start)
+    stage_system = StageSystem(system, start, settings.run.seed, find_platform(system, platform))
+    check_stages(settings, stage_system)
+    return _Machinery(stage_system, confidence)
+
+
+@contextlib.contextmanager
+def _withdraw_refused_start(folder: RunFolder, settings: Settings, start: Start | None) -> Iterator[None]:
+    """Delete a new run folder if the start is refused before anything was computed.
+
+    The same command then works once the input is corrected.
+    start: of the run; None for a folder that was there before, which stays
     """
     try:
         yield
@@ -96,29 +161,16 @@ def _withdraw_refused_start(folder: RunFolder, is_new: bool) -> Iterator[None]:
         raise
     except OrbmmError:
         with contextlib.suppress(OSError):  # the reason of the refusal matters more
-            if is_new and _holds_only_a_start(folder):
+            if start is not None and not holds_entries(folder, settings, len(start.positions)):
                 folder.record.unlink(missing_ok=True)  # first: without it, what a kill leaves may be taken over
                 shutil.rmtree(folder.path)
         raise
 
 
-def _holds_only_a_start(folder: RunFolder) -> bool:
-    """Whether nothing lies there but what is written before the first frame and checkpoint: inputs, topologies, headers."""
-    paths = (
-        folder.settings,
-        folder.record,
-        folder.topology,
-        folder.frame_topology,
-        folder.table,
-        folder.equilibration_table,
-        folder.confidence.with_suffix(".json"),
-    )
-    known = {LOCK_NAME, "input", *(path.name for path in paths)}
-    return not any(_holds_something(entry) for entry in folder.path.iterdir() if entry.name not in known)
-
-
-def _holds_something(path: Path) -> bool:
-    return any(path.iterdir()) if path.is_dir() else path.stat().st_size > 0
+def _is_complete(settings: Settings, checkpoint: Checkpoint) -> bool:
+    plan = plan_stages(settings)
+    planned = find_stage(plan, checkpoint)
+    return planned is plan[-1] and checkpoint.step >= planned.last_step
 
 
 def open_confidence(forces: ForceSource, settings: Settings, start: Start) -> ConfidenceSource | None:

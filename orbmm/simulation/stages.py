@@ -6,27 +6,27 @@ from dataclasses import dataclass
 
 from orbmm.errors import RunError
 from orbmm.run_files.checkpoints import PRODUCTION
+from orbmm.run_files.confidence import read_first_mean
+from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings
-from orbmm.simulation.barostat import settle_bath
-from orbmm.simulation.checkpoint import Checkpoint, drop_later, load_checkpoint
-from orbmm.simulation.dynamics import Dynamics
-from orbmm.simulation.folder import RunFolder
-from orbmm.simulation.forces import ConfidenceSource
+from orbmm.simulation.dynamics.dynamics import Dynamics
+from orbmm.simulation.dynamics.frame import PhasePoint, start_point
+from orbmm.simulation.dynamics.minimise import minimise
+from orbmm.simulation.folder.checkpoint import Checkpoint, drop_later, load_checkpoint
+from orbmm.simulation.force_source import ConfidenceSource
 from orbmm.simulation.guard.guard import make_guard
-from orbmm.simulation.guard.memory import explain_memory_errors
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.loop import Loop
-from orbmm.simulation.minimise import minimise
-from orbmm.simulation.phase_point import PhasePoint, start_point
+from orbmm.simulation.memory_advice import explain_memory_errors
 from orbmm.simulation.progress import OnProgress
-from orbmm.simulation.reporters.confidence import read_first_mean
 from orbmm.simulation.reporters.files import RunFiles
-from orbmm.simulation.rmsd import RmsdMeter
+from orbmm.simulation.reporters.rmsd import RmsdMeter
+from orbmm.simulation.reporters.topology import write_topologies
 from orbmm.simulation.schedule import PlannedStage, plan_stages
-from orbmm.simulation.seeds import derive_seed
-from orbmm.simulation.selection import select_atoms
-from orbmm.simulation.stage_system import StageSystem
-from orbmm.simulation.topology_files import write_topologies
+from orbmm.simulation.start.selection import select_atoms
+from orbmm.simulation.system.barostat import set_bath
+from orbmm.simulation.system.integrators import derive_seed
+from orbmm.simulation.system.stage_system import StageSystem
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _move(
         _place(run, planned, dynamics, point)
     else:
         load_checkpoint(checkpoint, dynamics.context)
-        settle_bath(dynamics.context, planned.stage)
+        set_bath(dynamics.context, planned.stage)
         drop_later(checkpoint)
     loop = _assemble(run, planned, dynamics, checkpoint)
     if checkpoint is None and planned.begins_phase:

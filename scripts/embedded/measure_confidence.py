@@ -13,7 +13,7 @@ from openmm import unit
 
 from orbmm.forces.confidence import open_confidence
 from orbmm.settings import ModelSettings, read_settings
-from orbmm.simulation.start import read_start
+from orbmm.simulation.start.structure import read_start
 
 SYSTEM = Path(__file__).parents[2] / "systems" / "alanine-dipeptide" / "system.toml"
 SHIFTS_NM = (0.0, 0.01, 0.1)

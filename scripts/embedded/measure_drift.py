@@ -18,7 +18,7 @@ from openmm import app, unit
 
 from orbmm.checkpoints.catalog import find_record
 from orbmm.cli.host_memory import keep_freed_memory
-from orbmm.forces.system import create_system
+from orbmm.forces.attach import create_system
 from orbmm.run_files.state_xml import read_state
 from orbmm.settings import ModelSettings
 from orbmm.units import EV_PER_KJ_PER_MOL

@@ -15,14 +15,13 @@ import mdtraj
 import numpy as np
 
 from orbmm.analysis.analyze import analyze_recording
-from orbmm.analysis.run_folder import read_run_folder
+from orbmm.analysis.reading.run_folder import read_run_folder
 from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.errors import UnstableRun
 from orbmm.report import figures
 from orbmm.settings import override_settings, read_settings
 from orbmm.simulation.progress import ignore_progress
-from orbmm.simulation.resume import resume_run
-from orbmm.simulation.run import start_run
+from orbmm.simulation.run import resume_run, start_run
 
 SYSTEM = Path(__file__).parents[2] / "systems" / "alanine-dipeptide" / "system.toml"
 DISCARD_PS = 2.0

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from openmm import LangevinMiddleIntegrator, Platform, Vec3, app, unit
 
-from orbmm.forces.system import create_system
+from orbmm.forces.attach import create_system
 from orbmm.preparation.capped_peptide import build_capped_peptide
 from orbmm.settings.model import ModelSettings
 from orbmm.training.dataset import Frame, write_frames

@@ -19,7 +19,7 @@ from orbmm.analysis import (
     compute_water_distribution,
     measure_angles,
 )
-from orbmm.analysis.ramachandran import BIN_DEGREES
+from orbmm.analysis.structure.ramachandran import BIN_DEGREES
 
 if os.environ.get("ORBMM_EXPECT_ORACLE") != "1":
     pytest.importorskip("MDAnalysis", reason="MDAnalysis is not installed")

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from analysis.site.test_chemistry import hop
 from analysis.synthetic import Jiggle, make_trajectory, write_energies, write_run_folder
-from analysis.test_chemistry import hop
 from analysis.zinc_site import make_site
 from typer.testing import Result
 
 from orbmm.analysis import analyze_recording, read_plain_trajectory, read_result, read_run_folder
-from orbmm.analysis.run_folder import read_structure
+from orbmm.analysis.reading.run_folder import read_structure
 from orbmm.errors import AnalysisError
 
 Analyze = Callable[..., Result]

@@ -16,7 +16,7 @@ from analysis.confident import make_errors, write_confidence
 from analysis.synthetic import FRAME_PS, Jiggle, make_trajectory, write_run_folder
 
 from orbmm.analysis import analyze_recording, follow_run, read_run_folder
-from orbmm.analysis.frame_count import count_frames
+from orbmm.analysis.reading.formats import count_frames
 from orbmm.errors import AnalysisError
 
 FRAMES = 30

@@ -208,7 +208,7 @@ def test_the_error_of_an_estimate_is_told_from_smaller_boxes(tmp_path: Path) -> 
     ]
     rows.append({**common, "model": "orb-v3-direct-inf-omat", "skipped": "too large"})
     path.write_text(json.dumps({"rows": rows}))
-    script = Path(__file__).parents[2] / "benchmarks" / "estimate_error.py"
+    script = Path(__file__).parents[2] / "scripts" / "benchmarks" / "estimate_error.py"
     report = tmp_path / "error.json"
     subprocess.run([sys.executable, script, path, "--to", report], check=True, capture_output=True)
     row, same = json.loads(report.read_text())["rows"]

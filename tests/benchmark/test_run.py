@@ -23,11 +23,10 @@ from typer.testing import CliRunner
 from orbmm.benchmark.cases import Case, build_water
 from orbmm.benchmark.job import Job
 from orbmm.benchmark.machine import describe_machine
-from orbmm.benchmark.measure import answer_job, measure, time_steps
+from orbmm.benchmark.measure import answer_job, measure, measure_stages, measure_step_stages, time_steps
 from orbmm.benchmark.peer import check_peer, run_against_peer
 from orbmm.benchmark.report import format_row, write_report
 from orbmm.benchmark.run import KEEP_FREED_MEMORY, Plan, compare_forces, list_ways, measure_apart, run_apart, run_plan
-from orbmm.benchmark.stages import measure_stages, measure_step_stages
 from orbmm.cli.host_memory import KEEP_BYTES
 from orbmm.cli.main import build_app
 from orbmm.errors import ModelError, SettingsError

@@ -1,4 +1,4 @@
-"""scripts/check_official_weights.py, run as a user runs it, on random weights that orb-models writes."""
+"""scripts/checks/check_official_weights.py, run as a user runs it, on random weights that orb-models writes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ END
 
 
 def run_script(repository, report, *arguments):
-    script = repository / "scripts" / "check_official_weights.py"
+    script = repository / "scripts" / "checks" / "check_official_weights.py"
     command = [sys.executable, str(script), *map(str, arguments), "--json", str(report)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=repository)
     return done, json.loads(report.read_text())["checks"]
@@ -42,7 +42,9 @@ def test_random_official_weights_pass_audit_and_comparison(name, repository, tmp
 @pytest.fixture
 def script(repository):
     """The script as a module."""
-    spec = importlib.util.spec_from_file_location("check", repository / "scripts" / "check_official_weights.py")
+    spec = importlib.util.spec_from_file_location(
+        "check", repository / "scripts" / "checks" / "check_official_weights.py"
+    )
     module = importlib.util.module_from_spec(spec)
     sys.modules["check"] = module  # its dataclasses look their module up
     spec.loader.exec_module(module)

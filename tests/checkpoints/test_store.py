@@ -17,7 +17,7 @@ from orbmm.checkpoints.catalog import find_record, list_models
 from orbmm.checkpoints.store import find_by_hash, locate_weights, published_path, state_of_weights
 from orbmm.errors import CheckpointError
 from orbmm.files import hash_file, replace_file
-from orbmm.settings.cache import cache_folder
+from orbmm.settings.paths import cache_folder
 
 SMALL = Architecture(latent_dim=16, mlp_hidden_dim=32, head_hidden_dim=16)
 RECORD = replace(find_record("orb-v3-direct-20-omat"), architecture=SMALL)

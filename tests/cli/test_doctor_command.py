@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orbmm.cli.main import build_app
-from orbmm.doctor import versions
+from orbmm.doctor import installation as versions
 
 
 def test_a_working_installation_exits_with_zero() -> None:

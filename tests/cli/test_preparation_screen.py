@@ -9,7 +9,7 @@ from rich.console import Console
 
 from orbmm.cli.preparation_screen import describe_protonation, follow_preparation
 from orbmm.errors import PreparationError
-from orbmm.preparation.protonation import Protonation
+from orbmm.preparation.hydrogens.protonation import Protonation
 
 BOND = "pH 7, the better hydrogen bond"
 ENTRIES = (

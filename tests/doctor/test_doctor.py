@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from orbmm.doctor import searches, self_test, versions
-from orbmm.doctor.devices import check_platforms
+from orbmm.doctor import installation as searches
+from orbmm.doctor import installation as versions
+from orbmm.doctor import self_test
 from orbmm.doctor.diagnose import diagnose
-from orbmm.doctor.finding import Finding, State
-from orbmm.doctor.searches import check_searches
+from orbmm.doctor.installation import Finding, State, check_platforms, check_searches
 from orbmm.doctor.self_test import try_force
 from orbmm.graph.edges import EdgeList
 from orbmm.graph.search.brute_force import search_brute_force

@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 from oracles.web_server import WebServer, repeat_for_ever, serve, write_raw
 
-from orbmm.download.limits import Limits
 from orbmm.download.once import download_once
-from orbmm.download.transfer import _resolve_redirection
+from orbmm.download.transfer import Limits, _resolve_redirection
 from orbmm.errors import DownloadError, UnsafeFile
 
 CONTENT = bytes(range(256)) * 400

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from oracles.web_server import WebServer, repeat_for_ever, serve, write_raw
 
-from orbmm.download.limits import Limits
 from orbmm.download.once import download_once
+from orbmm.download.transfer import Limits
 from orbmm.errors import CheckpointError, DownloadError
 
 CONTENT = bytes(range(256)) * 400
@@ -217,7 +217,7 @@ def test_two_processes_at_once_download_once(server: WebServer, target: Path) ->
     server.seconds = 0.3
     code = (
         "import sys; from pathlib import Path; from orbmm.download.once import download_once; "
-        "from orbmm.download.limits import Limits; "
+        "from orbmm.download.transfer import Limits; "
         "download_once(sys.argv[1], Path(sys.argv[2]), lambda path: None, Limits(1 << 20))"
     )
     command = [sys.executable, "-c", code, server.url, str(target)]

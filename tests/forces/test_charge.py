@@ -14,9 +14,8 @@ from safetensors.torch import save_file
 from orbmm.checkpoints import catalog
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.errors import ModelError
-from orbmm.forces.attach import attach_force
+from orbmm.forces.attach import attach_force, create_system
 from orbmm.forces.evaluator_cache import forget_evaluators
-from orbmm.forces.system import create_system
 from orbmm.model.assemble import make_network
 from orbmm.model.load import load_model
 from orbmm.settings.model import ModelSettings

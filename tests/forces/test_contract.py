@@ -7,8 +7,7 @@ import openmm
 import pytest
 import torch
 
-from orbmm.forces.attach import attach_force
-from orbmm.forces.system import create_system
+from orbmm.forces.attach import attach_force, create_system
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.load import load_model
 from orbmm.settings.model import ModelSettings

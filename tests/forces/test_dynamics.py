@@ -10,8 +10,8 @@ import openmm
 import pytest
 from openmm import unit
 
+from orbmm.forces.attach import create_system
 from orbmm.forces.evaluator_cache import count_networks, forget_evaluators
-from orbmm.forces.system import create_system
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
 from orbmm.settings.model import ModelSettings

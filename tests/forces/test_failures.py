@@ -11,10 +11,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from orbmm.errors import ForceError, StructureError
-from orbmm.forces.attach import attach_force
+from orbmm.forces.attach import attach_force, create_system
 from orbmm.forces.failure import read_sentence
 from orbmm.forces.python_force import refuse_worker_thread
-from orbmm.forces.system import create_system
 from orbmm.model.load import load_model
 from orbmm.settings.model import ModelSettings
 

@@ -15,7 +15,7 @@ from openmmml import MLPotential
 
 from orbmm.checkpoints.catalog import find_record, list_models
 from orbmm.errors import DeviceError, ForceError, ModelError, OrbmmError, SettingsError, StructureError
-from orbmm.forces.system import create_system
+from orbmm.forces.attach import create_system
 from orbmm.forces.versions import is_at_least, read_versions
 from orbmm.settings.model import ModelSettings
 

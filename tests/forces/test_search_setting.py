@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from orbmm.errors import MissingDependency, SettingsError
-from orbmm.forces.attach import describe_force
+from orbmm.forces.attach import create_system, describe_force
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator_cache import find_evaluator
-from orbmm.forces.system import create_system
 from orbmm.graph import verlet
 from orbmm.graph.search.choose import METHODS
 from orbmm.settings import ModelSettings

@@ -15,8 +15,8 @@ import openmm
 import pytest
 
 import orbmm
+from orbmm.forces.attach import create_system
 from orbmm.forces.kinds import list_force_kinds
-from orbmm.forces.system import create_system
 from orbmm.settings.model import ModelSettings
 
 MODELS = ("orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb")

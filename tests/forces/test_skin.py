@@ -7,9 +7,9 @@ import openmm
 import pytest
 import torch
 
+from orbmm.forces.attach import create_system
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator import Evaluator
-from orbmm.forces.system import create_system
 from orbmm.graph.verlet import VerletList
 from orbmm.model.load import load_model
 from orbmm.settings.model import ModelSettings

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from orbmm.preparation.force_field import sum_charge
-from orbmm.preparation.prepare import prepare_system
-from orbmm.preparation.record import PreparationRecord
+from orbmm.preparation.prepare import PreparationRecord, prepare_system
 from orbmm.preparation.residues import key_residue
 from orbmm.preparation.solute import Solute, build_solute
 from orbmm.settings import Settings, read_settings

@@ -6,7 +6,7 @@ import pytest
 from openmm import app
 
 from orbmm.errors import ModelError
-from orbmm.preparation.electrons import find_lowest_multiplicity, refuse_impossible_multiplicity
+from orbmm.preparation.elements import find_lowest_multiplicity, refuse_impossible_multiplicity
 
 
 @pytest.fixture(scope="module")

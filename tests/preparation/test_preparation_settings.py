@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orbmm.errors import SettingsError
-from orbmm.preparation.protonation import VARIANTS
+from orbmm.preparation.hydrogens.protonation import VARIANTS
 from orbmm.settings import Settings, SystemSettings, read_settings, write_settings
 from orbmm.settings.preparation import PreparationSettings
 

@@ -12,13 +12,13 @@ import pytest
 from openmm import Context, Platform, VerletIntegrator, app, unit
 
 from orbmm.errors import ModelError, PreparationError
-from orbmm.preparation.classical import relax_box
+from orbmm.preparation.box.classical import relax_box
+from orbmm.preparation.box.solvent import add_solvent
 from orbmm.preparation.elements import KnownElements
 from orbmm.preparation.force_field import load_force_field
-from orbmm.preparation.metal_sites import measure_sites
+from orbmm.preparation.hydrogens.metal_sites import measure_sites
 from orbmm.preparation.prepare import PreparedSystem, prepare_system
 from orbmm.preparation.solute import build_solute
-from orbmm.preparation.solvent import add_solvent
 from orbmm.preparation.write import format_structure, write_prepared
 from orbmm.settings import Settings, SystemSettings, read_settings
 from orbmm.settings.preparation import PreparationSettings

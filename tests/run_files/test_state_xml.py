@@ -16,7 +16,7 @@ from orbmm.errors import StructureError, UnsafeFile
 from orbmm.run_files import state_xml
 from orbmm.run_files.state_xml import DEEPEST, read_state
 from orbmm.settings import SystemSettings
-from orbmm.simulation.start import read_start
+from orbmm.simulation.start.structure import read_start
 
 ATOMS = 45
 EVERYTHING = (

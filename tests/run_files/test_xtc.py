@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mdtraj.formats import XTCTrajectoryFile
 
-from orbmm.analysis.frame_count import count_frames
+from orbmm.analysis.reading.formats import count_frames
 from orbmm.run_files.xtc import HEADER_BYTES, measure_frame
 
 

@@ -120,7 +120,7 @@ def test_steps_are_counted_without_rounding_errors() -> None:
         Settings(SystemSettings(name="water")), {"run": {"timestep_fs": 0.1, "length_ps": 0.3, "frame_every_fs": 0.3}}
     )
     assert settings.run.total_steps == 3000
-    assert settings.run.steps_per_frame == 3
+    assert settings.run.count_steps("frame_every_fs") == 3
 
 
 def test_overrides_are_checked_and_none_changes_nothing() -> None:

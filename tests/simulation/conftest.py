@@ -11,7 +11,7 @@ import pytest
 from openmm import app, unit
 
 from orbmm.settings import ModelSettings, RunSettings, Settings, SystemSettings
-from orbmm.simulation.forces import ConfidenceSource, ForceIdentity
+from orbmm.simulation.force_source import ConfidenceSource, ForceIdentity
 
 
 @cache
@@ -32,7 +32,7 @@ class ClassicalForces:
         self.weights = weights
         self.confidence = confidence
 
-    def settle(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
+    def resolve(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
         """As given: a force field leaves nothing open."""
         return model
 

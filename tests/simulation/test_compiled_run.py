@@ -14,10 +14,9 @@ from openmm import app
 from orbmm.forces import resolve
 from orbmm.model.compiled import find_compiler, has_python_headers
 from orbmm.settings import ModelSettings, Settings, override_settings, read_settings
-from orbmm.simulation.changes import ResumeRequest
-from orbmm.simulation.forces import ForceSource
-from orbmm.simulation.resume import resume_run
-from orbmm.simulation.run import start_run
+from orbmm.simulation.folder.changes import ResumeRequest
+from orbmm.simulation.force_source import ForceSource
+from orbmm.simulation.run import resume_run, start_run
 
 
 class DecidingForces:
@@ -29,7 +28,7 @@ class DecidingForces:
         self.asked: list[tuple[int, int]] = []
         self.made: list[bool | None] = []
 
-    def settle(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
+    def resolve(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
         """By length alone."""
         self.asked.append((atoms, steps))
         return dataclasses.replace(model, compile=steps >= 100)

@@ -16,11 +16,10 @@ import pytest
 from orbmm.errors import RunError
 from orbmm.run_files.xtc import HEADER_BYTES, measure_frame
 from orbmm.settings import Settings, override_settings, write_settings
-from orbmm.simulation.changes import ResumeRequest
-from orbmm.simulation.forces import ForceSource
+from orbmm.simulation.folder.changes import ResumeRequest
+from orbmm.simulation.force_source import ForceSource
 from orbmm.simulation.interruption import Interruption
-from orbmm.simulation.resume import resume_run
-from orbmm.simulation.run import start_run
+from orbmm.simulation.run import resume_run, start_run
 
 Forces = Callable[..., ForceSource]
 

@@ -1,4 +1,4 @@
-"""scripts/slurm/run.sh hands a run from job to job until it is complete. Only sbatch is replaced: it needs a queue."""
+"""scripts/study/slurm/run.sh hands a run from job to job until it is complete. Only sbatch is replaced: it needs a queue."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def _run_job(script: Path, folder: Path, hours: str, system: str = "system.toml"
 
 
 def test_a_job_submits_the_next_one_until_the_run_is_complete(submit: Path, repository: Path) -> None:
-    script = repository / "scripts" / "slurm" / "run.sh"
-    assert _run_job(script, submit, "1e-9") == (0, ["scripts/slurm/run.sh", "system.toml", "runs/mine"])
+    script = repository / "scripts" / "study" / "slurm" / "run.sh"
+    assert _run_job(script, submit, "1e-9") == (0, ["scripts/study/slurm/run.sh", "system.toml", "runs/mine"])
     assert (submit / "runs" / "mine" / "run.json").exists()
     assert _run_job(script, submit, "1") == (0, None)
     log = (submit / "runs" / "mine.log").read_text()
@@ -52,7 +52,7 @@ def test_a_job_submits_the_next_one_until_the_run_is_complete(submit: Path, repo
 
 def test_a_job_that_fails_submits_nothing(submit: Path, repository: Path) -> None:
     (submit / "system.toml").write_text("[systm]\n")
-    assert _run_job(repository / "scripts" / "slurm" / "run.sh", submit, "1") == (2, None)
+    assert _run_job(repository / "scripts" / "study" / "slurm" / "run.sh", submit, "1") == (2, None)
 
 
 @pytest.mark.parametrize("run", ["-rf", 'it\'s "mine" $(touch made); `touch made`', "two\nlines \x1b[0m", "水 Käfer"])
@@ -60,8 +60,8 @@ def test_a_run_may_be_called_anything(run: str, submit: Path, repository: Path) 
     before = {*os.listdir(submit)}
     (submit / "system.toml").rename(submit / "-system.toml")
     called = f"./{run}" if run.startswith("-") else run
-    script = repository / "scripts" / "slurm" / "run.sh"
-    arguments = ["scripts/slurm/run.sh", "./-system.toml", called]
+    script = repository / "scripts" / "study" / "slurm" / "run.sh"
+    arguments = ["scripts/study/slurm/run.sh", "./-system.toml", called]
     assert _run_job(script, submit, "1e-9", "-system.toml", run) == (0, arguments)
     made = {*os.listdir(submit)} - before
     assert made == {"-system.toml", run, f"{run}.log"} and (submit / run / "run.json").exists()

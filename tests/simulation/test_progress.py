@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from orbmm.settings import Settings
-from orbmm.simulation.forces import ForceSource
+from orbmm.simulation.force_source import ForceSource
 from orbmm.simulation.progress import Pace, Progress
 from orbmm.simulation.run import start_run
 

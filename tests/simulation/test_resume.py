@@ -17,11 +17,10 @@ import pytest
 
 from orbmm.errors import RunError, SettingsError
 from orbmm.settings import Settings, override_settings
-from orbmm.simulation.forces import ForceSource
+from orbmm.simulation.force_source import ForceSource
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.progress import Progress
-from orbmm.simulation.resume import resume_run
-from orbmm.simulation.run import start_run
+from orbmm.simulation.run import resume_run, start_run
 
 Forces = Callable[..., ForceSource]
 
@@ -183,7 +182,7 @@ def test_a_signal_before_the_first_step_leaves_the_checkpoint_as_it_is(
 
     folder = _break_off(settings, classical_forces(), 44)
     with monkeypatch.context() as patched:
-        patched.setattr("orbmm.simulation.resume.Interruption", AlreadyRequested)
+        patched.setattr("orbmm.simulation.run.Interruption", AlreadyRequested)
         outcome = resume_run(folder, forces=classical_forces())
     assert (outcome.step, outcome.finished) == (40, False)
     resume_run(folder, forces=classical_forces())

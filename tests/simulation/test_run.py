@@ -16,10 +16,9 @@ from openmm import app, unit
 
 from orbmm.errors import OutOfMemory, RunError, StructureError
 from orbmm.settings import Settings, override_settings, read_settings
-from orbmm.simulation.dynamics import Dynamics
-from orbmm.simulation.forces import ForceSource
-from orbmm.simulation.resume import resume_run
-from orbmm.simulation.run import start_run
+from orbmm.simulation.dynamics.dynamics import Dynamics
+from orbmm.simulation.force_source import ForceSource
+from orbmm.simulation.run import resume_run, start_run
 
 Forces = Callable[..., ForceSource]
 

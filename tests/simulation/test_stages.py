@@ -14,10 +14,9 @@ import pytest
 
 from orbmm.errors import RunError, SettingsError
 from orbmm.settings import Settings, StageSettings, override_settings, read_settings
-from orbmm.simulation.forces import ForceSource
+from orbmm.simulation.force_source import ForceSource
 from orbmm.simulation.progress import Progress
-from orbmm.simulation.resume import resume_run
-from orbmm.simulation.run import start_run
+from orbmm.simulation.run import resume_run, start_run
 
 Forces = Callable[..., ForceSource]
 
@@ -139,7 +138,7 @@ def test_verlet_keeps_the_energy(settings: Settings, classical_forces: Forces) -
 
 
 def test_the_last_stage_can_be_extended(staged: Settings, classical_forces: Forces) -> None:
-    from orbmm.simulation.changes import ResumeRequest
+    from orbmm.simulation.folder.changes import ResumeRequest
 
     folder = start_run(staged, forces=classical_forces()).folder
     outcome = resume_run(folder, forces=classical_forces(), request=ResumeRequest(extend_ps=0.01))
@@ -149,7 +148,7 @@ def test_the_last_stage_can_be_extended(staged: Settings, classical_forces: Forc
 
 
 def test_what_earlier_steps_rest_on_cannot_change_in_a_stage(staged: Settings, classical_forces: Forces) -> None:
-    from orbmm.simulation.changes import ResumeRequest
+    from orbmm.simulation.folder.changes import ResumeRequest
 
     folder = start_run(staged, forces=classical_forces()).folder
     path = folder / "settings.toml"

@@ -17,9 +17,8 @@ from orbmm.model.network.orb import Prediction
 from orbmm.training import loop
 from orbmm.training.batches import join_graphs, prepare_frame, random_rotation
 from orbmm.training.dataset import Frame, read_frames, write_frames
-from orbmm.training.loop import TrainingSettings, average_weights, train
+from orbmm.training.loop import TrainingSettings, average_weights, fit_reference_energies, train
 from orbmm.training.losses import LossWeights, weigh_errors
-from orbmm.training.statistics import fit_reference_energies
 
 MODELS = ["orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"]
 

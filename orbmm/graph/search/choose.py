@@ -13,7 +13,7 @@ from orbmm.settings.model import SEARCHES
 
 METHODS = tuple(name for name in SEARCHES if name != "auto")
 
-# By benchmarks/searches.py, one CPU thread, water, 6 Å, whole find_edges in ms: brute force / k-d tree / cell list
+# By scripts/benchmarks/searches.py, one CPU thread, water, 6 Å, whole find_edges in ms: brute force / k-d tree / cell list
 #     30 atoms 1.4 / 1.4 / 2.1;    60 atoms 2.5 / 1.7 / 2.3;    2,250 atoms 117 / 38 / 36;    19,998 atoms 11,500 / 434 / 388
 # The cell list also compiles for 15 s when it first runs on a machine.
 FEW_ATOMS_CPU = 50

@@ -19,7 +19,6 @@ from torch.profiler import record_function
 
 from orbmm.errors import DeviceError, ModelError
 from orbmm.model.inference.engine import Engine
-from orbmm.model.inference.padding import climb_ladder, pad_edges
 from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.network.orb import Prediction
 
@@ -28,6 +27,11 @@ WARM_UPS = 2  # kernels and libraries allocate at their first use, which must no
 _LOG = logging.getLogger(__name__)
 _CAPTURE = threading.Lock()  # a process can make only one recording at a time
 _Holder = TypeVar("_Holder", AtomGraph, Prediction)
+
+
+FEWEST_EDGES = 1_024
+RUNGS_PER_DOUBLING = 16  # above the first rung at most 1/16 of the edges are padding, half of that on average
+PADDING_CUTOFFS = 2.0  # length of a padding edge, in cutoffs: beyond every envelope and every pair of covalent radii
 
 
 def check_recordable(device: torch.device) -> None:
@@ -119,3 +123,35 @@ def _list_tensors(holder: AtomGraph | Prediction) -> list[Tensor]:
 def _copy_tensors(holder: _Holder) -> _Holder:
     named = {field.name: getattr(holder, field.name) for field in fields(holder)}
     return replace(holder, **{name: value.clone() for name, value in named.items() if value is not None})
+
+
+def climb_ladder(edges: int) -> int:
+    """Return the smallest size of the ladder that holds this many edges.
+
+    The sizes are 1,024, then every 64th number up to 2,048, every 128th up to 4,096, and so on.
+    """
+    if edges <= FEWEST_EDGES:
+        return FEWEST_EDGES
+    rung = 2 ** ((edges - 1).bit_length() - 1) // RUNGS_PER_DOUBLING
+    return -(-edges // rung) * rung
+
+
+def pad_edges(graph: AtomGraph, edges: int, cutoff_angstrom: float) -> AtomGraph:
+    """Return the graph with padding edges added, up to this number of edges.
+
+    A padding edge leads from an atom to itself; they are spread evenly over the atoms. They are so long that their
+    envelope and its gradient, and so all their contributions, are exactly zero. Their features are computed like those
+    of any other edge, so this holds unless a number overflows.
+    """
+    missing = edges - len(graph.senders)
+    if missing <= 0:
+        return graph
+    atoms = torch.arange(missing, device=graph.senders.device) % len(graph.atomic_numbers)  # (missing,)
+    vectors = graph.vectors.new_zeros(missing, 3)
+    vectors[:, 0] = PADDING_CUTOFFS * cutoff_angstrom
+    return replace(
+        graph,
+        senders=torch.cat([graph.senders, atoms]),
+        receivers=torch.cat([graph.receivers, atoms]),
+        vectors=torch.cat([graph.vectors, vectors]),
+    )

@@ -8,6 +8,8 @@ work and memory. tests/model/inference/test_engine.py holds the two against each
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,7 +17,6 @@ from torch import Tensor, nn
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.model.network.angular import count_harmonics, evaluate_harmonics
 from orbmm.model.network.atom_graph import AtomGraph
-from orbmm.model.network.conditioning import ChargeSpinConditioner
 from orbmm.model.network.perceptron import NormalizedPerceptron
 from orbmm.model.network.radial import BesselBasis, evaluate_envelope
 
@@ -112,3 +113,30 @@ class OrbNetwork(nn.Module):
         if not self.architecture.charge_and_spin:
             return None
         return self.conditioner(graph.charges, graph.multiplicities)[graph.system]  # (N, D)
+
+
+class WaveEmbedding(nn.Module):
+    """Embed a number as sines and cosines of learned frequencies."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.W = nn.Parameter(torch.zeros(width // 2))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return the embedding (B, width) of values (B,)."""
+        phase = 2.0 * math.pi * values[:, None] * self.W
+        return torch.cat([torch.sin(phase), torch.cos(phase)], dim=-1)  # (B, width)
+
+
+class ChargeSpinConditioner(nn.Module):
+    """Embed charge and multiplicity, each in half of a vector; multiplicity 0 means unknown and gives zeros."""
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        self.charge_embedding = WaveEmbedding(latent_dim // 2)
+        self.spin_embedding = WaveEmbedding(latent_dim // 2)
+
+    def forward(self, charges: Tensor, multiplicities: Tensor) -> Tensor:
+        """Return (B, latent_dim) for charges [e] and multiplicities, (B,) each."""
+        spin = self.spin_embedding(multiplicities) * (multiplicities != 0)[:, None]
+        return torch.cat([self.charge_embedding(charges), spin], dim=-1)  # (B, D)

@@ -15,7 +15,6 @@ from orbmm.model.compile_cache import PRIVATE_OPTIONS, use_private_cache
 from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.network.derivative import differentiate
 from orbmm.model.network.heads import ConfidenceHead, EnergyHead, ForceHead, StressHead
-from orbmm.model.network.net_force import remove_net_torque, subtract_mean_force
 from orbmm.model.network.network import OrbNetwork
 from orbmm.model.network.repulsion import PairRepulsion
 
@@ -190,3 +189,24 @@ def to_voigt(tensor: Tensor) -> Tensor:
     """Return symmetric tensors (B, 3, 3) as (B, 6), order xx yy zz yz xz xy."""
     components = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
     return torch.stack([0.5 * (tensor[:, i, j] + tensor[:, j, i]) for i, j in components], dim=1)
+
+
+def subtract_mean_force(forces: Tensor, graph: AtomGraph) -> Tensor:
+    """Shift the forces (N, 3) [eV/Å] of every system so that they sum to zero."""
+    return forces - graph.mean_atoms(forces)[graph.system]
+
+
+def remove_net_torque(forces: Tensor, graph: AtomGraph) -> Tensor:
+    """Remove the net torque from forces (N, 3) [eV/Å] with the smallest possible change (least squares).
+
+    The change of an atom at r from the centre is r x m, with one vector m per system. Its torque,
+    sum r x (r x m) = (sum r r^T - sum r^2 1) m, must cancel the net torque. If all atoms lie on a line, m along the
+    line is undetermined; the pseudo-inverse sets it to zero.
+    """
+    arms = graph.positions - graph.mean_atoms(graph.positions)[graph.system]  # (N, 3)
+    torque = graph.sum_atoms(torch.linalg.cross(arms, forces))  # (B, 3)
+    outer = graph.sum_atoms(arms[:, :, None] * arms[:, None, :])  # (B, 3, 3)
+    spread = outer.diagonal(dim1=1, dim2=2).sum(dim=1)  # (B,)
+    inertia = outer - spread[:, None, None] * torch.eye(3, dtype=forces.dtype, device=forces.device)  # (B, 3, 3)
+    twist = -(torch.linalg.pinv(inertia, hermitian=True) @ torque[:, :, None])[:, :, 0]  # (B, 3)
+    return forces + torch.linalg.cross(arms, twist[graph.system])

@@ -11,14 +11,11 @@ from openmm import app
 
 from orbmm.errors import UnstableRun
 from orbmm.settings import GuardSettings
-from orbmm.simulation.dynamics import Dynamics, describe_failure
-from orbmm.simulation.guard.atom_names import name_atoms
-from orbmm.simulation.guard.bonds import BondWatch
-from orbmm.simulation.guard.confidence import ConfidenceWatch
-from orbmm.simulation.guard.heat import HeatWatch
-from orbmm.simulation.moment import Moment
-from orbmm.simulation.phase_point import start_point
-from orbmm.simulation.start import Start
+from orbmm.simulation.dynamics.dynamics import Dynamics, describe_failure
+from orbmm.simulation.dynamics.frame import Moment, start_point
+from orbmm.simulation.guard.watches import BondWatch, ConfidenceWatch, HeatWatch
+from orbmm.simulation.start.selection import name_atoms
+from orbmm.simulation.start.structure import Start
 
 _REMEMBERED = 3
 

@@ -13,12 +13,12 @@ from openmm import app, unit
 
 from orbmm.errors import ForceError, UnstableRun
 from orbmm.files import make_folder, write_file
-from orbmm.simulation.dynamics import Dynamics
+from orbmm.run_files.layout import REASON_NAME
+from orbmm.simulation.dynamics.dynamics import Dynamics
+from orbmm.simulation.dynamics.frame import Moment
 from orbmm.simulation.guard.guard import Guard
-from orbmm.simulation.moment import Moment
 
 _LOG = logging.getLogger(__name__)
-REASON = "reason.txt"
 _LARGEST_NM = 99.0  # of a coordinate in a PDB file; NaN is not below it either
 
 
@@ -48,7 +48,7 @@ def write_rescue(folder: Path, guard: Guard, sentence: str) -> None:
     """
     make_folder(folder.parent)
     make_folder(folder)
-    write_file(folder / REASON, (sentence + "\n").encode())
+    write_file(folder / REASON_NAME, (sentence + "\n").encode())
     for moment in guard.good:
         _write_moment(folder, "good", guard.topology, moment)
     if guard.fault is not None:
@@ -57,9 +57,9 @@ def write_rescue(folder: Path, guard: Guard, sentence: str) -> None:
 
 def retire_reasons(rescue: Path) -> None:
     """Rename the sentences of earlier faults when a run is resumed: it is no longer stopped, and whoever looks knows."""
-    for reason in rescue.glob(f"*/{REASON}"):
+    for reason in rescue.glob(f"*/{REASON_NAME}"):
         if not reason.parent.is_symlink():
-            reason.replace(reason.with_name(f"earlier-{REASON}"))
+            reason.replace(reason.with_name(f"earlier-{REASON_NAME}"))
 
 
 def _write_moment(folder: Path, kind: str, topology: app.Topology, moment: Moment) -> None:

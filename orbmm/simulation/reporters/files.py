@@ -1,24 +1,28 @@
-"""Opens all files that a stage writes: new ones, or those of before, cut back where a run is resumed."""
+"""The files that grow during a run, each declared once in OUTPUTS, and how a stage opens its own.
+
+What a resumed run checks, cuts back and refuses follows from the declarations.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from orbmm.run_files.checkpoints import PRODUCTION
+from orbmm.run_files.checkpoints import EQUILIBRATION, PRODUCTION
+from orbmm.run_files.confidence import describe_records
+from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings
+from orbmm.settings.run import TRAJECTORY_FORMATS
 from orbmm.settings.time_step import count_steps
-from orbmm.simulation.checkpoint import Checkpoint
-from orbmm.simulation.folder import RunFolder
-from orbmm.simulation.reporters.confidence import ConfidenceWriter, describe_records
-from orbmm.simulation.reporters.reporter import Reporter, cut_back
-from orbmm.simulation.reporters.table import TableWriter
-from orbmm.simulation.reporters.trajectory import TRAJECTORY_WRITERS, FrameTiming
+from orbmm.simulation.folder.checkpoint import Checkpoint
+from orbmm.simulation.reporters import confidence, table, trajectory
+from orbmm.simulation.reporters.reporter import CountEntries, Reporter, cut_back
+from orbmm.simulation.reporters.topology import keep_atoms
 from orbmm.simulation.schedule import PlannedStage
-from orbmm.simulation.selection import select_atoms
-from orbmm.simulation.start import Start
-from orbmm.simulation.topology_files import keep_atoms
+from orbmm.simulation.start.selection import select_atoms
+from orbmm.simulation.start.structure import Start
 
 FRAMES_BETWEEN_CONFIDENCES = 10
 """Where the settings do not say: one evaluation without forces in the 200 steps that ten frames take."""
@@ -26,7 +30,7 @@ FRAMES_BETWEEN_CONFIDENCES = 10
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Where a run writes, what its atoms are, and the edges of its confidence bins (B + 1,) [eV/Å] or None."""
+    """The folder of a run, its settings and atoms, and the edges of its confidence bins (B + 1,) [eV/Å] or None."""
 
     folder: RunFolder
     settings: Settings
@@ -34,52 +38,99 @@ class RunFiles:
     bin_edges: np.ndarray | None
 
     def open(self, planned: PlannedStage, checkpoint: Checkpoint | None) -> list[Reporter]:
-        """The files of a stage; after a checkpoint they hold what they held then, so no entry is lost or doubled."""
+        """Open the files of a stage; after a checkpoint they hold what they held then, so no entry is lost or doubled."""
         if checkpoint is not None:
             cut_back({self.folder.path / name: size for name, size in checkpoint.index.sizes.items()})
-        first = planned.first_step if checkpoint is None else checkpoint.step
-        is_new = checkpoint is None and planned.begins_phase
-        if planned.phase == PRODUCTION:
-            return [
-                self._open_trajectory(planned, None if is_new else first),
-                self._open_table(planned, is_new),
-                *self._open_confidence(planned, is_new or self._begins_confidence(checkpoint)),
-            ]
-        return [self._open_table(planned, is_new)]
+        reporters = []
+        for output in list_outputs(planned.phase):
+            # A checkpoint may not know a file yet: runs from before there was one.
+            known = (
+                output.find_name(self.settings) in checkpoint.index.sizes if checkpoint else not planned.begins_phase
+            )
+            step = checkpoint.step if checkpoint else planned.first_step
+            reporter = output.open(self, planned, step if known else None)
+            if reporter is not None:
+                reporters.append(reporter)
+        return reporters
 
-    def _open_trajectory(self, planned: PlannedStage, step: int | None) -> Reporter:
-        """The trajectory as it is at a step, or with None a new one."""
-        run, topology = self.settings.run, self.start.topology
-        path = self.folder.trajectory(run.trajectory)
-        atoms = None if run.frame_atoms == "all" else select_atoms(topology, run.frame_atoms)
-        if atoms is not None:
-            topology = keep_atoms(topology, atoms)
-        if step is None:
-            path.unlink(missing_ok=True)  # of a beginning that was killed before its first checkpoint
-        between = run.count_steps("frame_every_fs", planned.stage.timestep_fs)
-        timing = FrameTiming(between, planned.stage.timestep_fs / 1000.0)
-        frames = 0 if step is None else step // between + 1
-        return TRAJECTORY_WRITERS[run.trajectory](path, topology, timing, frames, atoms)
 
-    def _open_table(self, planned: PlannedStage, is_new: bool) -> Reporter:
-        run = self.settings.run
-        path = self.folder.table if planned.phase == PRODUCTION else self.folder.equilibration_table
-        between = run.count_steps("table_every_fs", planned.stage.timestep_fs)
-        volume = any(stage.pressure_bar is not None for stage in self.settings.stages)
-        return TableWriter(path, between, append=not is_new, volume=volume)
+@dataclass(frozen=True)
+class Output:
+    """One file that grows during a phase of a run.
 
-    def _begins_confidence(self, checkpoint: Checkpoint | None) -> bool:
-        """Tell whether a checkpoint knows of no confidences, as in runs from before there were any."""
-        return checkpoint is not None and self.folder.confidence.name not in checkpoint.index.sizes
+    names: of the file, one for each format in TRAJECTORY_FORMATS or one alone
+    every: the key of [run] that holds the time between two entries
+    open: returns what writes it from a step on, or anew with None; None where the run has no such file
+    count_entries: tells an empty file, one that holds its first entry, and one that holds more
+    optional: whether there are runs without it
+    """
 
-    def _open_confidence(self, planned: PlannedStage, is_new: bool) -> list[Reporter]:
-        run, path = self.settings.run, self.folder.confidence
-        if self.bin_edges is None or run.confidence_every_fs == 0.0:
-            return []
-        every_fs = run.confidence_every_fs or FRAMES_BETWEEN_CONFIDENCES * run.frame_every_fs
-        atoms = self.start.topology.getNumAtoms()
-        append = not is_new and path.exists()
-        if not append:
-            describe_records(path, atoms, self.bin_edges, every_fs)
-        between = count_steps("confidence_every_fs", every_fs, planned.stage.timestep_fs)
-        return [ConfidenceWriter(path, atoms, between, append)]
+    names: tuple[str, ...]
+    phase: str
+    every: str
+    open: Callable[[RunFiles, PlannedStage, int | None], Reporter | None]
+    count_entries: CountEntries
+    optional: bool = False
+
+    def find_name(self, settings: Settings) -> str:
+        """Return the name that the file has in a run with these settings."""
+        return self.names[TRAJECTORY_FORMATS.index(settings.run.trajectory)] if len(self.names) > 1 else self.names[0]
+
+
+def list_outputs(phase: str | None = None) -> tuple[Output, ...]:
+    """Return the outputs of a phase, or of all."""
+    return tuple(output for output in OUTPUTS if phase in (None, output.phase))
+
+
+def _open_trajectory(files: RunFiles, planned: PlannedStage, step: int | None) -> Reporter:
+    run, topology = files.settings.run, files.start.topology
+    path = files.folder.trajectory(run.trajectory)
+    atoms = None if run.frame_atoms == "all" else select_atoms(topology, run.frame_atoms)
+    if atoms is not None:
+        topology = keep_atoms(topology, atoms)
+    if step is None:
+        path.unlink(missing_ok=True)  # of a beginning that was killed before its first checkpoint
+    between = run.count_steps("frame_every_fs", planned.stage.timestep_fs)
+    timing = trajectory.FrameTiming(between, planned.stage.timestep_fs / 1000.0)
+    frames = 0 if step is None else step // between + 1
+    return trajectory.TRAJECTORY_WRITERS[run.trajectory](path, topology, timing, frames, atoms)
+
+
+def _open_table(files: RunFiles, planned: PlannedStage, step: int | None) -> Reporter:
+    path = files.folder.table if planned.phase == PRODUCTION else files.folder.equilibration_table
+    between = files.settings.run.count_steps("table_every_fs", planned.stage.timestep_fs)
+    volume = any(stage.pressure_bar is not None for stage in files.settings.stages)
+    return table.TableWriter(path, between, append=step is not None, volume=volume)
+
+
+def _open_confidence(files: RunFiles, planned: PlannedStage, step: int | None) -> Reporter | None:
+    run, path = files.settings.run, files.folder.confidence
+    if files.bin_edges is None or run.confidence_every_fs == 0.0:
+        return None
+    every_fs = run.confidence_every_fs or FRAMES_BETWEEN_CONFIDENCES * run.frame_every_fs
+    append = step is not None and path.exists()
+    if not append:
+        describe_records(path, files.start.topology.getNumAtoms(), files.bin_edges, every_fs)
+    between = count_steps("confidence_every_fs", every_fs, planned.stage.timestep_fs)
+    return confidence.ConfidenceWriter(path, between, append)
+
+
+OUTPUTS = (
+    Output(
+        tuple(f"trajectory.{name}" for name in TRAJECTORY_FORMATS),
+        PRODUCTION,
+        "frame_every_fs",
+        _open_trajectory,
+        trajectory.count_frames,
+    ),
+    Output(("energies.csv",), PRODUCTION, "table_every_fs", _open_table, table.count_rows),
+    Output(
+        ("confidence.dat",),
+        PRODUCTION,
+        "confidence_every_fs",
+        _open_confidence,
+        confidence.count_records,
+        optional=True,
+    ),
+    Output(("equilibration.csv",), EQUILIBRATION, "table_every_fs", _open_table, table.count_rows),
+)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from orbmm.errors import RunError
 from orbmm.files import cut_file, require_regular
-from orbmm.simulation.moment import Moment
+from orbmm.simulation.dynamics.frame import Moment
+
+CountEntries = Callable[[Path, int], int]
+"""Returns 0, 1 or 2 for no whole entry, that of step 0 alone, or more. Takes the path and the number of atoms."""
 
 
 class Reporter(Protocol):

@@ -1,4 +1,4 @@
-"""energies.csv: one row of numbers with units in the column names."""
+"""Write energies.csv and equilibration.csv."""
 
 from __future__ import annotations
 
@@ -7,18 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from orbmm.files import open_regular
-from orbmm.simulation.moment import Moment
-
-COLUMNS = (
-    "step",
-    "time_ps",
-    "potential_energy_kJ_mol",
-    "kinetic_energy_kJ_mol",
-    "total_energy_kJ_mol",
-    "temperature_K",
-)
-LAST_COLUMN = "speed_ns_per_day"
-VOLUME_COLUMN = "volume_nm3"
+from orbmm.run_files.energies import EnergyRow, format_header, format_row
+from orbmm.simulation.dynamics.frame import Moment
 
 
 class TableWriter:
@@ -33,17 +23,29 @@ class TableWriter:
         self.steps_between = steps_between
         self._volume = volume
         if not append:
-            columns = [*COLUMNS, *([VOLUME_COLUMN] if volume else []), LAST_COLUMN]
             with open_regular(path, "wb") as stream:
-                stream.write((",".join(columns) + "\n").encode())
+                stream.write(format_header(volume).encode())
 
     def report(self, moment: Moment) -> None:
         """Write the row of this moment, whose potential energy must be known."""
-        potential = float("nan") if moment.potential_energy is None else moment.potential_energy
-        energies = (potential, moment.kinetic_energy, potential + moment.kinetic_energy)
-        row = [str(moment.step), f"{moment.time_ps:.6f}", *(f"{energy:.6f}" for energy in energies)]
-        row.append(f"{moment.temperature:.3f}")
+        volume = None
         if self._volume and moment.box is not None:
-            row.append(f"{abs(np.linalg.det(moment.box)):.6f}")
+            volume = float(abs(np.linalg.det(moment.box)))
+        row = EnergyRow(
+            step=moment.step,
+            time_ps=moment.time_ps,
+            potential=float("nan") if moment.potential_energy is None else moment.potential_energy,
+            kinetic=moment.kinetic_energy,
+            temperature=moment.temperature,
+            speed=moment.speed,
+            volume=volume,
+        )
         with open_regular(self.path, "ab") as stream:
-            stream.write((",".join([*row, f"{moment.speed:.5g}"]) + "\n").encode())
+            stream.write(format_row(row).encode())
+
+
+def count_rows(path: Path, atoms: int) -> int:
+    """Return 0, 1 or 2 for no whole row, that of step 0 alone, or a row of a later step, whole or torn."""
+    *whole, torn = path.read_bytes().split(b"\n")[1:] or [b""]
+    later = any(row and not row.startswith(b"0,"[: len(row)]) for row in (*whole, torn))
+    return 2 if later else min(2, len(whole))

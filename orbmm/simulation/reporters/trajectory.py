@@ -16,7 +16,9 @@ from openmm import Vec3, app
 from orbmm.errors import RunError
 from orbmm.files import open_regular, require_regular
 from orbmm.run_files.xtc import HEADER_BYTES, measure_frame
-from orbmm.simulation.moment import Moment
+from orbmm.simulation.dynamics.frame import Moment
+
+_DCD_FRAMES = slice(8, 12)  # bytes of the header that count the frames
 
 
 @dataclass(frozen=True)
@@ -105,3 +107,16 @@ def _list_vectors(box: np.ndarray | None) -> list[Vec3] | None:
 
 
 TRAJECTORY_WRITERS: dict[str, type[XtcWriter | DcdWriter]] = {"xtc": XtcWriter, "dcd": DcdWriter}
+
+
+def count_frames(path: Path, atoms: int) -> int:
+    """Return 0, 1 or 2 for no whole frame, one, or more."""
+    with open_regular(path, "rb") as stream:
+        size, head = os.fstat(stream.fileno()).st_size, stream.read(HEADER_BYTES)
+    if path.suffix == ".dcd":
+        whole = len(head) == HEADER_BYTES
+        return max(0, min(2, struct.unpack("<i", head[_DCD_FRAMES])[0])) if whole else 0
+    frame = measure_frame(head)
+    if frame is None:
+        return 2 if size >= HEADER_BYTES else 0
+    return 2 if size > frame else int(size == frame)

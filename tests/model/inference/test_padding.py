@@ -12,7 +12,7 @@ from oracles.structures import MAKERS
 from orbmm.checkpoints.catalog import list_models
 from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.memory import MemoryUse
-from orbmm.model.inference.padding import FEWEST_EDGES, climb_ladder, pad_edges
+from orbmm.model.inference.replay import FEWEST_EDGES, climb_ladder, pad_edges
 from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.network.repulsion import read_covalent_radii
 from orbmm.model.potential import Potential

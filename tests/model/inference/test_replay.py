@@ -15,8 +15,7 @@ from orbmm.errors import DeviceError, ModelError
 from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
-from orbmm.model.inference.padding import climb_ladder, pad_edges
-from orbmm.model.inference.replay import MOST_RECORDINGS, Replay
+from orbmm.model.inference.replay import MOST_RECORDINGS, Replay, climb_ladder, pad_edges
 from orbmm.model.load import load_model
 from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.potential import Potential

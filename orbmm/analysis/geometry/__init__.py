@@ -1,0 +1,1 @@
+"""Geometry in a periodic box: pairs within a cutoff, whole molecules."""

@@ -1,0 +1,1 @@
+"""Read what is analysed: run folders, trajectories, structures."""

@@ -1,0 +1,60 @@
+"""Numbers of atoms written as B-factors, the column that every viewer can colour by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import mdtraj as md
+import numpy as np
+from mdtraj.formats.pdb.pdbstructure import PdbStructure
+from numpy.typing import NDArray
+
+from orbmm.errors import AnalysisError
+
+MOST_ATOMS_IN_PDB = 99_999
+_BELOW = 100.0  # of what fits the column
+
+
+def choose_suffix(atoms: int) -> str:
+    """.pdb, or .cif for more atoms than a PDB file can number."""
+    return ".pdb" if atoms <= MOST_ATOMS_IN_PDB else ".cif"
+
+
+def write_b_factors(frame: md.Trajectory, values: NDArray[np.float64], path: Path) -> None:
+    """Write one frame as PDB or, by its suffix .cif, as mmCIF with a number for each atom in the B-factor column.
+
+    values: (N,), from -10 to 99.99. Raises AnalysisError for other values or atoms, or when it cannot be written.
+    """
+    if values.shape != (frame.n_atoms,) or not np.all((values > -10.0) & (values < _BELOW)):
+        raise AnalysisError(
+            f"{path}: B-factors must be {frame.n_atoms} numbers between -10 and {_BELOW:g}; got {values.size}, from "
+            f"{values.min(initial=np.inf):g} to {values.max(initial=-np.inf):g}"
+        )
+    try:
+        if path.suffix == ".cif":
+            frame[0].save_cif(str(path), bfactors=values, keepIds=True)
+        else:
+            frame[0].save_pdb(str(path), bfactors=values)
+    except OSError as error:
+        raise AnalysisError(f"{path}: the structure cannot be written ({error}); give --output") from error
+
+
+def read_b_factors(path: Path) -> Mapping[tuple[str, int], float]:
+    """B-factor [Å^2] of the C-alpha atom of each residue, by residue name and number, the first chain that has it.
+
+    path: a PDB file. Raises AnalysisError for a file that is missing or has no C-alpha atoms with B-factors.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            structure = PdbStructure(file)
+        factors: dict[tuple[str, int], float] = {}
+        for residue in structure.iter_residues():
+            for atom in residue.iter_atoms():
+                if atom.get_name() == "CA" and residue.name != "CA":
+                    factors.setdefault((residue.name, residue.number), float(atom.temperature_factor))
+    except (OSError, ValueError, IndexError, TypeError, AttributeError) as error:
+        raise AnalysisError(f"{path}: cannot be read as a crystal structure ({error}); give a PDB file") from error
+    if not any(factors.values()):
+        raise AnalysisError(f"{path}: has no B-factors of C-alpha atoms; give the PDB entry of the crystal structure")
+    return factors

@@ -1,0 +1,131 @@
+"""The input of an analysis: the files of a run folder, or a trajectory and topology from another program."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mdtraj as md
+from scipy.spatial import cKDTree
+
+from orbmm.analysis.reading.formats import count_frames
+from orbmm.analysis.reading.frames import TrajectoryFile, refuse_unpickling_format
+from orbmm.errors import AnalysisError
+from orbmm.run_files.confidence import ConfidenceFile, read_confidence
+from orbmm.run_files.energies import EnergyTable, read_energy_table
+from orbmm.run_files.layout import RunFolder
+from orbmm.settings import Settings, read_settings
+
+_SAME_PLACE_NM = 0.001  # a PDB file keeps 0.0001
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A trajectory with what is known of how it was made.
+
+    start: one frame with the topology, the reference for RMSD and bonds.
+    whole: the same of all atoms of a run whose frames hold some of them; None where they hold all.
+    energies, settings, record: None or empty for a trajectory that is no run of orbmm.
+    confidence: None also for a run that wrote none. checkpoints: folder of a run's checkpoints, with velocities.
+    stopped: why the guard stopped the run; None where it did not.
+    """
+
+    frames: TrajectoryFile
+    start: md.Trajectory
+    energies: EnergyTable | None
+    settings: Settings | None
+    record: dict[str, Any]
+    confidence: ConfidenceFile | None = None
+    checkpoints: Path | None = None
+    whole: md.Trajectory | None = None
+    stopped: str | None = None
+
+    @property
+    def all_atoms(self) -> md.Trajectory:
+        """The start of everything that was simulated, whatever the frames hold."""
+        return self.start if self.whole is None else self.whole
+
+    def pick_frame_atoms(self, structure: md.Trajectory) -> md.Trajectory:
+        """Of a structure of all atoms those that the frames hold; any other structure as it is."""
+        if self.whole is None or structure.n_atoms != self.whole.n_atoms:
+            return structure
+        distances, atoms = cKDTree(self.whole.xyz[0]).query(self.start.xyz[0])  # both files hold the same moment
+        if distances.max() > _SAME_PLACE_NM:
+            raise AnalysisError("trajectory.pdb holds atoms that topology.pdb has not: the two are of different runs")
+        return structure.atom_slice(atoms)
+
+
+def read_run_folder(folder: Path, growing: bool = False) -> Recording:
+    """A run as `orbmm run` leaves it.
+
+    growing: it still goes on; the frames there are now count, a torn last one does not.
+    Raises AnalysisError for a folder or file that is missing, empty or damaged, SettingsError for its settings.
+    """
+    if not folder.is_dir():
+        raise AnalysisError(f"{folder}: no such run folder; give the folder that orbmm run has written")
+    run = RunFolder(folder)
+    settings = read_settings(_require(run.settings))
+    whole = read_structure(_require(run.topology))
+    start = read_structure(run.frame_topology) if run.frame_topology.is_file() else whole
+    trajectory = run.find_trajectory(settings.run.trajectory)
+    reason = run.read_reason()
+    if reason is not None and not trajectory.is_file():
+        raise AnalysisError(f"{folder}: the guard stopped the run before its first frame of production: {reason}")
+    _require(trajectory)
+    frames = _open_trajectory(trajectory, start, count_frames(trajectory) if growing else None)
+    energies = read_energy_table(_require(run.table), growing)
+    record = _read_record(_require(run.record))
+    return Recording(
+        frames,
+        start,
+        energies,
+        settings,
+        record,
+        confidence=read_confidence(folder, growing),
+        stopped=reason,
+        checkpoints=run.checkpoints,
+        whole=None if start is whole else whole,
+    )
+
+
+def read_plain_trajectory(trajectory: Path, topology: Path) -> Recording:
+    """Anybody's trajectory; temperature and energy are then unknown. Raises AnalysisError."""
+    start = read_structure(topology)
+    return Recording(_open_trajectory(trajectory, start), start, None, None, {})
+
+
+def read_structure(path: Path) -> md.Trajectory:
+    """The first model of a structure file, with topology and box. Raises AnalysisError."""
+    refuse_unpickling_format(path)
+    if not path.is_file():
+        raise AnalysisError(f"{path}: no such structure file; give a PDB or mmCIF file of the same atoms")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the placeholder box of a structure without one
+            return md.load(str(path))[0]
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
+        reason = (str(error).splitlines() or ["no reason"])[0]
+        raise AnalysisError(f"{path}: cannot be read as a structure ({reason}); give a PDB or mmCIF file") from error
+
+
+def _open_trajectory(path: Path, start: md.Trajectory, most: int | None = None) -> TrajectoryFile:
+    return TrajectoryFile(path, start.topology, periodic=start.unitcell_lengths is not None, most=most)
+
+
+def _require(path: Path) -> Path:
+    if not path.is_file():
+        raise AnalysisError(f"{path}: missing; is {path.parent} a run folder, and did the run start?")
+    return path
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AnalysisError(f"{path}: cannot be read as the record of a run ({error})") from error
+    if not isinstance(record, dict):
+        raise AnalysisError(f"{path}: is no record of a run; expected names and values")
+    return record

@@ -1,0 +1,1 @@
+"""Observables of the run itself: temperature, energy, equipartition, confidence."""

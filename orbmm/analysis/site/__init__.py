@@ -1,0 +1,1 @@
+"""Observables of an active site: metals, ligands, protons, water."""

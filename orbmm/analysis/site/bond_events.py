@@ -1,0 +1,134 @@
+"""The bond graph from distances alone: which bonds form and break along a reactive trajectory, and stay so."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
+
+from orbmm.analysis.geometry.pairs import find_pairs
+from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
+from orbmm.analysis.result import NothingToMeasure, Result
+
+FORMS, BREAKS = 0.5, 0.6  # times the sum of van der Waals radii
+_UP, _DOWN, _FORGOTTEN = 0.6, 0.4, 0.01
+_BONDING = frozenset(["H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I"])
+_METHOD = (
+    "Two atoms touch from when they come nearer than "
+    "{forms:g} times the sum of their van der Waals radii until they are "
+    "beyond {breaks:g} times it. The exponential average of that over "
+    "{persistence:g} ps makes a bond above 0.6 and ends "
+    "it below 0.4, so that a vibration is no event; bonds of the first frame are those of the topology and those that "
+    "touch. Bonds to metals are left to the metal site."
+)
+
+
+def find_bond_events(frames: Frames, persistence_ps: float = 1.0) -> Result:
+    """Bonds formed and broken against the first frame, along time, and the list of events.
+
+    frames: a trajectory, in memory or on disk. persistence_ps: time constant of the average; with frames further apart
+    every change counts at once. `events` are rows of: time since when the new state has lasted [ps], "formed" or
+    "broken", the two atoms, and the time at which it was held to be lasting [ps].
+    Raises NothingToMeasure without two atoms that can bond.
+    """
+    atoms = np.array([a.index for a in frames.topology.atoms if a.element.symbol in _BONDING], dtype=np.int64)
+    if len(atoms) < 2:
+        raise NothingToMeasure("no bond events: there are no two atoms that can bond")
+    radii = np.array([frames.topology.atom(int(index)).element.radius for index in atoms])
+    graph = _Graph(len(atoms), _list_keys(frames.topology, atoms), persistence_ps)
+    for chunk in read_chunks(frames, atoms):
+        for time, places, box in iterate_frames(chunk):
+            found = find_pairs(places, places, box, 2.0 * BREAKS * float(radii.max()))
+            once = found.first < found.second
+            first, second = found.first[once], found.second[once]
+            ratio = found.lengths[once] / (radii[first] + radii[second])
+            keys = first * len(atoms) + second
+            graph.add(time, np.unique(keys[ratio < FORMS]), np.unique(keys[ratio < BREAKS]))
+    return _collect(graph, frames.topology, atoms, persistence_ps)
+
+
+@dataclass
+class _Graph:
+    """Pairs that touch or have touched lately, each as first * atoms + second, ascending."""
+
+    atoms: int
+    topology: NDArray[np.int64]
+    persistence_ps: float
+    keys: NDArray[np.int64] = field(init=False)
+    touch: NDArray[np.bool_] = field(init=False)
+    average: NDArray[np.float64] = field(init=False)
+    bonded: NDArray[np.bool_] = field(init=False)
+    since: NDArray[np.float64] = field(init=False)  # when the present touch or distance began [ps]
+    start: NDArray[np.int64] = field(init=False)
+    events: list[tuple[float, str, int, float]] = field(default_factory=list)
+    rows: list[tuple[float, int, int]] = field(default_factory=list)
+
+    def add(self, time: float, near: NDArray[np.int64], within: NDArray[np.int64]) -> None:
+        """Take in a frame: pairs below the first distance, and pairs below the second."""
+        if not self.rows:
+            self._begin(time, np.union1d(near, self.topology))
+        else:
+            self._remember(time, near)
+            weight = 1.0 - math.exp(-max(0.0, time - self.rows[-1][0]) / self.persistence_ps)
+            touch = np.isin(self.keys, near) | (self.touch & np.isin(self.keys, within))
+            self.since = np.where(touch != self.touch, time, self.since)
+            self.touch = touch
+            self.average += weight * (touch - self.average)
+            self._flip(time)
+        held = self.keys[self.bonded]
+        kept = len(np.intersect1d(held, self.start, assume_unique=True))
+        self.rows.append((time, len(held) - kept, len(self.start) - kept))
+
+    def _begin(self, time: float, keys: NDArray[np.int64]) -> None:
+        self.keys = self.start = keys
+        self.touch = self.bonded = np.ones(len(keys), dtype=bool)
+        self.average, self.since = np.ones(len(keys)), np.full(len(keys), time)
+
+    def _remember(self, time: float, near: NDArray[np.int64]) -> None:
+        """Take up new pairs, and drop those that touched long ago and are no bonds."""
+        keep = self.bonded | self.touch | (self.average > _FORGOTTEN)
+        new = np.setdiff1d(near, self.keys[keep], assume_unique=True)
+        order = np.argsort(np.concatenate([self.keys[keep], new]), kind="stable")
+        self.keys = np.concatenate([self.keys[keep], new])[order]
+        self.touch = np.concatenate([self.touch[keep], np.zeros(len(new), dtype=bool)])[order]
+        self.bonded = np.concatenate([self.bonded[keep], np.zeros(len(new), dtype=bool)])[order]
+        self.average = np.concatenate([self.average[keep], np.zeros(len(new))])[order]
+        self.since = np.concatenate([self.since[keep], np.full(len(new), time)])[order]
+
+    def _flip(self, time: float) -> None:
+        formed = ~self.bonded & (self.average > _UP)
+        broken = self.bonded & (self.average < _DOWN)
+        for what, changed in (("broken", broken), ("formed", formed)):
+            for row in np.flatnonzero(changed):
+                self.events.append((float(self.since[row]), what, int(self.keys[row]), time))
+        self.bonded = (self.bonded | formed) & ~broken
+
+
+def _list_keys(topology: md.Topology, atoms: NDArray[np.int64]) -> NDArray[np.int64]:
+    row = {int(index): i for i, index in enumerate(atoms)}
+    bonds = [sorted((row[a.index], row[b.index])) for a, b in topology.bonds if a.index in row and b.index in row]
+    return np.unique(np.array([first * len(atoms) + second for first, second in bonds], dtype=np.int64))
+
+
+def _collect(graph: _Graph, topology: md.Topology, atoms: NDArray[np.int64], persistence_ps: float) -> Result:
+    time, formed, broken = (np.array(column) for column in zip(*graph.rows, strict=True))
+    words = []
+    for began, what, key, confirmed in graph.events:
+        pair = [str(topology.atom(int(atoms[row]))) for row in divmod(key, len(atoms))]
+        words.append([f"{began:g}", what, *pair, f"{confirmed:g}"])
+    values = {
+        "time": time,
+        "formed": formed,
+        "broken": broken,
+        "bonds_start": len(graph.start),
+        "formed_end": formed[-1],
+        "broken_end": broken[-1],
+        "event_count": len(graph.events),
+        "events": np.array(words, dtype=str).reshape(-1, 5),
+    }
+    method = _METHOD.format(forms=FORMS, breaks=BREAKS, persistence=persistence_ps)
+    arrays = {name: np.asarray(value) for name, value in values.items()}
+    return Result("bond_events", method, "time", arrays, dict.fromkeys(values, "") | {"time": "ps"}, len(time))

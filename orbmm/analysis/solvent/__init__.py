@@ -1,0 +1,1 @@
+"""Observables of water: radial distributions, hydrogen bonds, density, diffusion."""

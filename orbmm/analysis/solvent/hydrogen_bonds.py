@@ -1,0 +1,81 @@
+"""Hydrogen bonds along time: among waters, between solute and water, and inside the solute."""
+
+from __future__ import annotations
+
+import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
+
+from orbmm.analysis.geometry.pairs import find_pairs, shorten
+from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
+from orbmm.analysis.result import NothingToMeasure, Result
+
+_REACH_NM, _LEAST_COSINE = 0.25, 0.5
+_KINDS = ("water_water", "solute_water", "solute_solute")
+_METHOD = (
+    "A hydrogen on N or O (bonds of the topology) nearer than 2.5 angstrom to another N or O, with an angle D-H...A "
+    "above 120 degrees (Baker and Hubbard 1984); {donors} such hydrogens, {acceptors} acceptors."
+)
+
+
+def count_hydrogen_bonds(frames: Frames) -> Result:
+    """Numbers of hydrogen bonds along time, and of those among waters per water molecule.
+
+    frames: a trajectory, in memory or on disk. Raises NothingToMeasure without a hydrogen on N or O in the topology.
+    """
+    donors = list_donors(frames.topology)
+    acceptors = list_acceptors(frames.topology)
+    if len(donors) == 0:
+        raise NothingToMeasure("no hydrogen bonds: the topology has no hydrogen bonded to nitrogen or oxygen")
+    water = np.array([atom.residue.is_water for atom in frames.topology.atoms])
+    times, rows = [], []
+    for chunk in read_chunks(frames):
+        for time, places, box in iterate_frames(chunk):
+            times.append(time)
+            bonds = find_hydrogen_bonds(places, box, donors, acceptors)
+            waters = water[bonds[:, 0]].astype(int) + water[bonds[:, 2]]
+            rows.append([int(np.sum(waters == count)) for count in (2, 1, 0)])
+    counts = np.array(rows)
+    molecules = int(water[acceptors].sum())
+    values = {
+        "time": np.array(times),
+        **{name: counts[:, i] for i, name in enumerate(_KINDS)},
+        **{f"{name}_mean": counts[:, i].mean() for i, name in enumerate(_KINDS)},
+        "waters": molecules,
+    }
+    if molecules > 1:
+        values["per_water"] = 2.0 * counts[:, 0].mean() / molecules  # each bond belongs to two waters
+    method = _METHOD.format(donors=len(donors), acceptors=len(acceptors))
+    arrays = {name: np.asarray(value) for name, value in values.items()}
+    return Result("hydrogen_bonds", method, "time", arrays, dict.fromkeys(values, "") | {"time": "ps"}, len(counts))
+
+
+def list_donors(topology: md.Topology) -> NDArray[np.int64]:
+    """Donor and hydrogen (D, 2) of every bond of the topology between N or O and H."""
+    donors = []
+    for first, second in topology.bonds:
+        for heavy, hydrogen in ((first, second), (second, first)):
+            if heavy.element.symbol in ("N", "O") and hydrogen.element.symbol in ("H", "D"):
+                donors.append((heavy.index, hydrogen.index))
+    return np.array(donors, dtype=np.int64).reshape(-1, 2)
+
+
+def list_acceptors(topology: md.Topology) -> NDArray[np.int64]:
+    """Every N and O."""
+    return np.array([atom.index for atom in topology.atoms if atom.element.symbol in ("N", "O")], dtype=np.int64)
+
+
+def find_hydrogen_bonds(
+    places: NDArray[np.float64],
+    box: NDArray[np.float64] | None,
+    donors: NDArray[np.int64],
+    acceptors: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Donor, hydrogen and acceptor (B, 3) of every hydrogen bond among places (A, 3) [nm] in a box (3, 3) [nm]."""
+    found = find_pairs(places[donors[:, 1]], places[acceptors], box, _REACH_NM)
+    donor, hydrogen, acceptor = donors[found.first, 0], donors[found.first, 1], acceptors[found.second]
+    back = shorten(places[donor] - places[hydrogen], box)
+    lengths = np.linalg.norm(back, axis=1) * found.lengths
+    cosine = np.divide(-(back * found.vectors).sum(axis=1), lengths, out=np.zeros_like(lengths), where=lengths > 0.0)
+    bonded = (donor != acceptor) & (cosine > _LEAST_COSINE)
+    return np.stack([donor, hydrogen, acceptor], axis=1)[bonded]

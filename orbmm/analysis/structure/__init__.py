@@ -1,0 +1,1 @@
+"""Observables of the protein: RMSD, RMSF, contacts, bonds, angles."""

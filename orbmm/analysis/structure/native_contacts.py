@@ -1,0 +1,78 @@
+"""Native contacts: how much of the fold of the start is still there?"""
+
+from __future__ import annotations
+
+import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
+
+from orbmm.analysis.geometry.images import find_solute, mend_images
+from orbmm.analysis.geometry.pairs import find_pairs
+from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
+from orbmm.analysis.result import NothingToMeasure, Result
+
+NATIVE_NM = 0.45
+_APART = 4  # residues along the chain
+_STEEPNESS_PER_NM, _TOLERANCE = 50.0, 1.8
+_METHOD = (
+    "Fraction of the {contacts} contacts of {reference} (heavy atoms nearer than 4.5 angstrom, of residues at least "
+    "four apart) that is kept, each counted as 1 / (1 + exp(50 / nm (r - 1.8 r0))) (Best, Hummer and Eaton 2013)."
+)
+
+
+def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = None) -> Result:
+    """Fraction of native contacts along time, 1 when all of the reference's are there.
+
+    frames: a trajectory, in memory or on disk. reference: one frame of the same atoms; absent, the first frame.
+    Raises NothingToMeasure when the reference has no contacts between residues at least four apart.
+    """
+    solute = find_solute(frames.topology)
+    if len(solute) == 0:
+        raise NothingToMeasure("no native contacts: there is no molecule but water")
+    first = next(read_chunks(frames, solute))[0] if reference is None else reference[0].atom_slice(solute)
+    start = mend_images(first)
+    pairs = _list_contacts(start)
+    if len(pairs) == 0:
+        raise NothingToMeasure("no native contacts: no residues four or more apart touch in the reference")
+    native = md.compute_distances(start, pairs, periodic=False)[0].astype(float)
+    times, parts = [], []
+    for chunk in read_chunks(frames, solute):
+        times.append(read_times(chunk))
+        parts.append(_measure_kept(mend_images(chunk), pairs, native))
+    kept = np.concatenate(parts)
+    values = {
+        "time": np.concatenate(times),
+        "kept": kept,
+        "contacts": len(pairs),
+        "kept_mean": kept.mean(),
+        "kept_smallest": kept.min(),
+        "kept_last": kept[-1],
+    }
+    method = _METHOD.format(
+        contacts=len(pairs), reference="the first frame" if reference is None else "the start structure"
+    )
+    arrays = {name: np.asarray(value) for name, value in values.items()}
+    return Result("native_contacts", method, "time", arrays, dict.fromkeys(values, "") | {"time": "ps"}, len(kept))
+
+
+def _list_contacts(start: md.Trajectory) -> NDArray[np.int64]:
+    """Pairs (P, 2) of heavy atoms of the solute; residues of different chains count as far apart."""
+    atoms = list(start.topology.atoms)
+    heavy = np.array([atom.index for atom in atoms if atom.element.symbol not in ("H", "D", "VS")])
+    residue = np.array([atom.residue.index for atom in atoms])
+    chain = np.array([atom.residue.chain.index for atom in atoms])
+    places = start.xyz[0, heavy].astype(float)
+    found = find_pairs(places, places, None, NATIVE_NM)
+    first, second = heavy[found.first], heavy[found.second]
+    far = (residue[second] - residue[first] >= _APART) | (chain[second] > chain[first])
+    return np.stack([first[far], second[far]], axis=1)
+
+
+def _measure_kept(chunk: md.Trajectory, pairs: NDArray[np.int64], native: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The fraction in each frame (F,), frame by frame: there may be more pairs than atoms."""
+    kept = np.empty(chunk.n_frames)
+    for i, places in enumerate(chunk.xyz.astype(float)):
+        lengths = np.linalg.norm(places[pairs[:, 1]] - places[pairs[:, 0]], axis=1)
+        exponent = np.clip(_STEEPNESS_PER_NM * (lengths - _TOLERANCE * native), -500.0, 500.0)
+        kept[i] = np.mean(1.0 / (1.0 + np.exp(exponent)))
+    return kept

@@ -1,0 +1,53 @@
+"""Radius of gyration of the solute: does it stay compact?"""
+
+from __future__ import annotations
+
+import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
+
+from orbmm.analysis.geometry.images import find_solute, mend_images
+from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
+from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.units import ANGSTROM_PER_NM
+
+_METHOD = (
+    "Root-mean-square distance of the {atoms} solute atoms from their centre of mass, weighted by mass, "
+    "molecules made whole across the periodic box."
+)
+
+
+def compute_gyration(frames: Frames) -> Result:
+    """Radius of gyration of the solute along time, weighted by mass [Å].
+
+    frames: a trajectory, in memory or on disk. Raises NothingToMeasure without a solute.
+    """
+    solute = find_solute(frames.topology)
+    if len(solute) == 0:
+        raise NothingToMeasure("no radius of gyration: there is no molecule but water")
+    masses = np.array([frames.topology.atom(int(index)).element.mass for index in solute])
+    times, radii = [], []
+    for chunk in read_chunks(frames, solute):
+        times.append(read_times(chunk))
+        radii.append(_measure_radii(mend_images(chunk), masses) * ANGSTROM_PER_NM)
+    radius = np.concatenate(radii)
+    values = {
+        "time": np.concatenate(times),
+        "radius": radius,
+        "radius_mean": radius.mean(),
+        "radius_start": radius[0],
+        "radius_last": radius[-1],
+        "radius_smallest": radius.min(),
+        "radius_largest": radius.max(),
+    }
+    units = dict.fromkeys(values, "angstrom") | {"time": "ps"}
+    arrays = {name: np.asarray(value) for name, value in values.items()}
+    return Result("gyration", _METHOD.format(atoms=len(solute)), "time", arrays, units, len(radius))
+
+
+def _measure_radii(chunk: md.Trajectory, masses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The radius (F,) [nm]; mdtraj's `compute_rg` takes distances from the geometric centre even with masses."""
+    weights = (masses / masses.sum())[None, :, None]  # (1, A, 1)
+    places = chunk.xyz.astype(float)
+    centre = (weights * places).sum(axis=1, keepdims=True)
+    return np.asarray(np.sqrt((weights * (places - centre) ** 2).sum(axis=(1, 2))))

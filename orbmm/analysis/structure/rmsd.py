@@ -1,0 +1,113 @@
+"""Root-mean-square deviation of the solute: does the structure stay?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
+
+from orbmm.analysis.geometry.images import find_solute, make_whole, mend_images
+from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
+from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.errors import AnalysisError
+from orbmm.units import ANGSTROM_PER_NM
+
+_METHOD = (
+    "Root-mean-square deviation of the solute from {reference} after optimal superposition on the same atoms "
+    "(mdtraj), molecules made whole across the periodic box, {parts}, all with equal weight."
+)
+_WORDS = {
+    "backbone": "backbone atoms (N, CA, C, O)",
+    "heavy_atoms": "heavy atoms",
+    "binding_site": "heavy atoms of the binding site",
+}
+_FEWEST = 3  # atoms that fix a superposition
+
+Groups = Mapping[str, NDArray[np.int64]]
+
+
+def compute_rmsd(
+    frames: Frames, reference: md.Trajectory | None = None, site: NDArray[np.int64] | None = None
+) -> Result:
+    """RMSD of the backbone (N, CA, C, O), of all heavy atoms of the solute and of its binding site along time [Å].
+
+    frames: a trajectory, in memory or on disk, of all atoms.
+    reference: one frame of the same atoms; absent, the first frame.
+    site: atoms of the binding site, as `find_binding_site` gives them; absent or fewer than three, it is left out.
+    Raises NothingToMeasure without a solute, AnalysisError when the reference has other atoms.
+    """
+    solute = require_solute(frames.topology)
+    start = _cut_reference(frames, solute, reference)
+    groups = choose_groups(start.topology, None if site is None else np.flatnonzero(np.isin(solute, site)))
+    times, columns = measure_deviations(frames, groups, {name: start.atom_slice(rows) for name, rows in groups.items()})
+    name = "the first frame" if reference is None else "the reference structure"
+    return collect_deviations(("rmsd", _METHOD.format(reference=name, parts=name_groups(groups))), times, columns)
+
+
+def require_solute(topology: md.Topology) -> NDArray[np.int64]:
+    """The atoms of the solute. Raises NothingToMeasure without any."""
+    solute = find_solute(topology)
+    if len(solute) == 0:
+        raise NothingToMeasure("no RMSD: there is no molecule but water")
+    return solute
+
+
+def choose_groups(solute: md.Topology, site: NDArray[np.int64] | None) -> Groups:
+    """Backbone, heavy atoms and binding site as rows of the solute; those of fewer than three atoms are left out."""
+    groups = {
+        "backbone": solute.select("backbone"),
+        "heavy_atoms": np.array([atom.index for atom in solute.atoms if atom.element.symbol not in ("H", "D", "VS")]),
+        "binding_site": np.zeros(0, dtype=np.int64) if site is None else site,
+    }
+    return {name: atoms for name, atoms in groups.items() if len(atoms) >= _FEWEST}
+
+
+def measure_deviations(
+    frames: Frames, groups: Groups, references: Mapping[str, md.Trajectory]
+) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+    """Times (F,) [ps], and of each group the deviation (F,) [Å] from its reference, each laid over it by itself.
+
+    groups: rows of the solute. references: one frame of just the atoms of the group, in their order.
+    """
+    solute = find_solute(frames.topology)
+    kept = None if len(solute) == frames.topology.n_atoms else solute  # all atoms are read faster than a choice of all
+    times: list[NDArray[np.float64]] = []
+    parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in groups}
+    for chunk in read_chunks(frames, kept):
+        whole = make_whole(chunk)
+        times.append(read_times(chunk))
+        for name, atoms in groups.items():
+            theirs = np.arange(len(atoms))
+            deviation = md.rmsd(whole, references[name], atom_indices=atoms, ref_atom_indices=theirs)
+            parts[name].append(deviation.astype(float) * ANGSTROM_PER_NM)
+    return np.concatenate(times), {name: np.concatenate(rows) for name, rows in parts.items()}
+
+
+def name_groups(groups: Groups) -> str:
+    """The groups and their sizes in words."""
+    return ", ".join(f"{len(atoms)} {_WORDS[name]}" for name, atoms in groups.items())
+
+
+def collect_deviations(
+    told: tuple[str, str], time_ps: NDArray[np.float64], columns: Mapping[str, NDArray[np.float64]]
+) -> Result:
+    """The Result of deviations (F,) [Å] along time; told: its name and its method."""
+    values: dict[str, NDArray[np.float64]] = {"time": time_ps, **columns}
+    for name, column in columns.items():
+        numbers = {"mean": column.mean(), "largest": column.max(), "last": column[-1]}
+        values |= {f"{name}_{what}": np.asarray(number) for what, number in numbers.items()}
+    units = {name: "ps" if name == "time" else "angstrom" for name in values}
+    return Result(told[0], told[1], "time", values, units, len(time_ps))
+
+
+def _cut_reference(frames: Frames, solute: NDArray[np.int64], reference: md.Trajectory | None) -> md.Trajectory:
+    if reference is None:
+        return mend_images(next(read_chunks(frames, solute))[0])
+    if [atom.element for atom in reference.topology.atoms] != [atom.element for atom in frames.topology.atoms]:
+        raise AnalysisError(
+            f"the reference structure has {reference.n_atoms} atoms and the trajectory {frames.topology.n_atoms}, "
+            "or their elements differ; give a structure of the same atoms in the same order"
+        )
+    return mend_images(reference[0].atom_slice(solute))

@@ -1,0 +1,118 @@
+"""Root-mean-square fluctuation of each residue, beside what the crystal's B-factors say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
+
+from orbmm.analysis.geometry.images import find_solute, mend_images
+from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
+from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.errors import AnalysisError
+from orbmm.units import ANGSTROM_PER_NM
+
+_METHOD = (
+    "Root-mean-square fluctuation of the C-alpha atom of each residue (of its heavy atoms where it has none) about the "
+    "mean structure, over {frames} frames from {start:g} ps on, each laid over that mean by the same {atoms} atoms "
+    "(mdtraj).{crystal}"
+)
+_CRYSTAL = " The crystal's value is sqrt(3 B / (8 pi^2)), which holds static disorder and lattice motion as well."
+
+
+def compute_fluctuation(
+    frames: Frames, b_factors: Mapping[tuple[str, int], float] | None = None, discard_ps: float = 0.0
+) -> Result:
+    """RMSF of each residue of the solute [Å], and the one that B-factors stand for.
+
+    frames: a trajectory, in memory or on disk; it is read twice.
+    b_factors: [Å^2] by residue name and number, as `read_b_factors` gives them; residues without one get NaN.
+    Raises NothingToMeasure without a solute or with fewer than two frames, AnalysisError when nothing is kept.
+    """
+    solute = find_solute(frames.topology)
+    if len(solute) == 0:
+        raise NothingToMeasure("no fluctuation: there is no molecule but water")
+    atoms = _choose_atoms(frames.topology, solute)
+    if len(atoms) < 3:
+        raise NothingToMeasure("no fluctuation: fewer than three atoms to lay frames over each other")
+    spread, used = _accumulate(_Kept(frames, solute, np.searchsorted(solute, atoms), discard_ps))
+    if used < 2:
+        raise NothingToMeasure("no fluctuation: it takes at least two frames")
+    return _collect(frames.topology, atoms, spread, b_factors, (used, discard_ps))
+
+
+class _Kept:
+    """The frames from some time on, mended, of some atoms; `inner` are rows of the solute."""
+
+    def __init__(self, frames: Frames, solute: NDArray[np.int64], inner: NDArray[np.int64], discard_ps: float) -> None:
+        self.frames, self.solute, self.inner, self.discard_ps = frames, solute, inner, discard_ps
+
+    def __iter__(self) -> Iterator[md.Trajectory]:
+        for chunk in read_chunks(self.frames, self.solute):
+            kept = chunk[read_times(chunk) >= self.discard_ps]
+            if kept.n_frames:
+                yield mend_images(kept).atom_slice(self.inner)
+
+
+def _choose_atoms(topology: md.Topology, solute: NDArray[np.int64]) -> NDArray[np.int64]:
+    chosen = []
+    inside = set(solute.tolist())
+    for residue in topology.residues:
+        heavy = [atom for atom in residue.atoms if atom.index in inside and atom.element.symbol not in ("H", "D", "VS")]
+        chosen += [atom.index for atom in heavy if atom.name == "CA"] or [atom.index for atom in heavy]
+    return np.array(chosen, dtype=np.int64)
+
+
+def _accumulate(kept: _Kept) -> tuple[NDArray[np.float64], int]:
+    """Mean square deviation (A,) [nm^2] of each atom from its mean place, and the number of frames."""
+    first, total, used = None, np.zeros((len(kept.inner), 3)), 0
+    for chunk in kept:
+        first = chunk[0] if first is None else first
+        laid = chunk.superpose(first)
+        total, used = total + laid.xyz.astype(float).sum(axis=0), used + laid.n_frames
+    if first is None:
+        raise AnalysisError(f"no frame is left for the fluctuation from {kept.discard_ps:g} ps on; discard less")
+    mean = md.Trajectory((total / used)[None], first.topology)
+    total, square = np.zeros_like(total), np.zeros_like(total)
+    for chunk in kept:
+        shift = chunk.superpose(mean).xyz.astype(float) - mean.xyz[0]
+        total, square = total + shift.sum(axis=0), square + (shift**2).sum(axis=0)
+    return np.asarray(square / used - (total / used) ** 2).sum(axis=1), used
+
+
+def _collect(
+    topology: md.Topology,
+    atoms: NDArray[np.int64],
+    spread: NDArray[np.float64],
+    b_factors: Mapping[tuple[str, int], float] | None,
+    frames: tuple[int, float],
+) -> Result:
+    owners = np.array([topology.atom(int(index)).residue.index for index in atoms])
+    numbers = np.unique(owners)
+    residues = [topology.residue(int(number)) for number in numbers]
+    rmsf = np.array([math.sqrt(max(0.0, spread[owners == number].mean())) for number in numbers]) * ANGSTROM_PER_NM
+    values = {
+        "residue": np.array([residue.resSeq for residue in residues]),
+        "name": np.array([f"{residue.name}{residue.resSeq}" for residue in residues]),
+        "rmsf": rmsf,
+        "rmsf_mean": rmsf.mean(),
+        "rmsf_largest": rmsf.max(),
+    }
+    if b_factors is not None:
+        factors = np.array([b_factors.get((residue.name, residue.resSeq), math.nan) for residue in residues])
+        values["crystal"] = np.sqrt(3.0 * factors / (8.0 * math.pi**2))
+        known = np.isfinite(factors)
+        values["crystal_residues"] = known.sum()
+        values["correlation"] = (
+            np.corrcoef(rmsf[known], values["crystal"][known])[0, 1] if known.sum() > 2 else math.nan
+        )
+    units = {name: "angstrom" if name.startswith(("rmsf", "crystal")) else "" for name in values}
+    units |= {"crystal_residues": ""} if b_factors is not None else {}
+    method = _METHOD.format(
+        frames=frames[0], start=frames[1], atoms=len(atoms), crystal=_CRYSTAL if b_factors is not None else ""
+    )
+    arrays = {name: np.asarray(value) for name, value in values.items()}
+    return Result("fluctuation", method, "residue", arrays, units, frames[0])

@@ -1,0 +1,55 @@
+"""Secondary structure along time: do helices and strands stay?"""
+
+from __future__ import annotations
+
+import mdtraj as md
+import numpy as np
+
+from orbmm.analysis.geometry.images import mend_images
+from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
+from orbmm.analysis.result import NothingToMeasure, Result
+
+_FEWEST_RESIDUES = 4
+_CODES = {"helix": "H", "strand": "E", "coil": "C"}
+_METHOD = (
+    "DSSP by hydrogen bonds (Kabsch and Sander 1983, as in mdtraj), in three classes: helix (H, G, I), strand (E, B) "
+    "and coil (the rest), over the {residues} amino acids of the topology."
+)
+
+
+def compute_secondary_structure(frames: Frames) -> Result:
+    """Fraction of residues in helix, strand and coil along time, and the fraction of time that each residue is in them.
+
+    frames: a trajectory, in memory or on disk.
+    Raises NothingToMeasure for fewer than four amino acids: the shortest turn of a helix.
+    """
+    atoms = frames.topology.select("protein")
+    complete = _count_complete(frames.topology)
+    if complete < _FEWEST_RESIDUES:
+        raise NothingToMeasure(f"no secondary structure: {complete} amino acids; it takes at least {_FEWEST_RESIDUES}")
+    times, rows, per_residue, used = [], [], 0.0, 0
+    for chunk in read_chunks(frames, atoms):
+        codes = md.compute_dssp(mend_images(chunk), simplified=True)  # (F, R), "NA" for caps
+        present = np.stack([codes == code for code in _CODES.values()], axis=2)  # (F, R, 3)
+        known = present.any(axis=2).sum(axis=1)
+        times.append(read_times(chunk))
+        rows.append(present.sum(axis=1) / known[:, None])
+        per_residue, used = per_residue + present.sum(axis=0), used + chunk.n_frames
+    fractions = np.concatenate(rows)
+    values = {
+        "time": np.concatenate(times),
+        **{name: fractions[:, i] for i, name in enumerate(_CODES)},
+        **{f"{name}_mean": fractions[:, i].mean() for i, name in enumerate(_CODES)},
+        **{f"{name}_start": fractions[0, i] for i, name in enumerate(_CODES)},
+        **{f"{name}_last": fractions[-1, i] for i, name in enumerate(_CODES)},
+        "per_residue": per_residue / used,
+        "residue_names": np.array([[str(residue)] for residue in frames.topology.subset(atoms).residues]),
+    }
+    units = dict.fromkeys(values, "") | {"time": "ps"}
+    arrays = {name: np.asarray(value) for name, value in values.items()}
+    return Result("secondary_structure", _METHOD.format(residues=complete), "time", arrays, units, used)
+
+
+def _count_complete(topology: md.Topology) -> int:
+    """Residues with a whole backbone, which DSSP can speak of."""
+    return sum({"N", "CA", "C", "O"} <= {atom.name for atom in residue.atoms} for residue in topology.residues)

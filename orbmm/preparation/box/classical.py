@@ -1,0 +1,174 @@
+"""A classical force field takes the strain out of a new box before a network sees it.
+
+First forces of a freshly built box reach 1e5 kJ/mol/nm, far outside what any network was trained on.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from openmm import (
+    HarmonicBondForce,
+    LangevinMiddleIntegrator,
+    MinimizationReporter,
+    MonteCarloBarostat,
+    OpenMMException,
+    Platform,
+    State,
+    System,
+    app,
+    unit,
+)
+
+from orbmm.errors import PreparationError
+from orbmm.preparation.force_field import load_force_field
+from orbmm.preparation.hydrogens.metal_sites import MetalSite
+from orbmm.settings.preparation import PreparationSettings
+
+# amber14 holds metals by charge alone and pulls ligands 0.1-0.2 Å too near within 40 steps of minimisation, a hydroxide
+# farther. As stiff as the bond of a water: still slower than that, so that the same timestep does.
+METAL_BOND_KJ_PER_MOL_NM2 = 5.0e5
+_TIMESTEP_PS = 0.001  # water is flexible
+_FRICTION_PER_PS = 5.0
+_LARGEST_CUTOFF_NM = 0.9
+_CUTOFF_BY_WIDTH = 0.42  # leaves the barostat room to shrink the box
+_STEPS_BETWEEN_REPORTS = 10
+
+_log = logging.getLogger(__name__)
+
+# Called with the name of the stage and the part of it that is done, from 0 to 1; 1 is always the last.
+OnProgress = Callable[[str, float], None]
+
+
+def ignore_progress(stage: str, done: float) -> None:
+    """Do nothing: the callback where no progress is shown."""
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """What the classical force field did.
+
+    energy_start_kj_per_mol, energy_minimized_kj_per_mol: classical energy before and after the minimisation [kJ/mol]
+    equilibrated_ps: length of the dynamics afterwards [ps]
+    density_g_per_cm3: of the final box [g/cm^3]
+    """
+
+    energy_start_kj_per_mol: float
+    energy_minimized_kj_per_mol: float
+    equilibrated_ps: float
+    density_g_per_cm3: float
+
+
+def relax_box(
+    modeller: app.Modeller,
+    sites: Iterable[MetalSite],
+    settings: PreparationSettings,
+    seed: int,
+    on_progress: OnProgress = ignore_progress,
+) -> Relaxation:
+    """Minimise, then run the dynamics that settings ask for; positions and box of the modeller become those of its end.
+
+    Repeats bitwise on one thread, which settings have unless they say otherwise. Molecules end up whole, wrapped into
+    the box.
+
+    Raises PreparationError if the box is beyond repair.
+    """
+    system = _create_system(modeller.topology, sites)
+    if settings.pressure_bar and settings.equilibration_ps:
+        barostat = MonteCarloBarostat(settings.pressure_bar, settings.temperature_kelvin)
+        barostat.setRandomNumberSeed(seed)
+        system.addForce(barostat)
+    simulation = _start(modeller, system, settings, seed)
+    start = _read_energy(simulation)
+    _minimize(simulation, settings, on_progress)
+    minimized = _read_energy(simulation)
+    if not math.isfinite(minimized):
+        raise PreparationError(f"the classical minimisation ended at {minimized} kJ/mol: atoms overlap")
+    _equilibrate(simulation, settings, seed, on_progress)
+    state = simulation.context.getState(positions=True, enforcePeriodicBox=True)
+    modeller.topology.setPeriodicBoxVectors(state.getPeriodicBoxVectors())
+    modeller.positions = state.getPositions()
+    return Relaxation(start, minimized, settings.equilibration_ps, _compute_density(system, state))
+
+
+def _create_system(topology: app.Topology, sites: Iterable[MetalSite]) -> System:
+    width = min(topology.getPeriodicBoxVectors()[axis][axis].value_in_unit(unit.nanometer) for axis in range(3))
+    system = load_force_field().createSystem(
+        topology,
+        nonbondedMethod=app.PME,
+        nonbondedCutoff=min(_LARGEST_CUTOFF_NM, _CUTOFF_BY_WIDTH * width),
+        constraints=None,
+        rigidWater=False,
+    )
+    system.addForce(_hold_metals(sites))
+    return system
+
+
+def _hold_metals(sites: Iterable[MetalSite]) -> HarmonicBondForce:
+    """Springs that keep metal-ligand distances as they were in the structure file."""
+    springs = HarmonicBondForce()
+    springs.setUsesPeriodicBoundaryConditions(True)
+    for site in sites:
+        for ligand in site.ligands:
+            springs.addBond(site.atom, ligand.atom, ligand.distance_angstrom * 0.1, METAL_BOND_KJ_PER_MOL_NM2)
+    return springs
+
+
+def _start(modeller: app.Modeller, system: System, settings: PreparationSettings, seed: int) -> app.Simulation:
+    integrator = LangevinMiddleIntegrator(settings.temperature_kelvin, _FRICTION_PER_PS, _TIMESTEP_PS)
+    integrator.setRandomNumberSeed(seed)
+    properties = {"Threads": str(settings.threads), "DeterministicForces": "true"}
+    simulation = app.Simulation(modeller.topology, system, integrator, Platform.getPlatform("CPU"), properties)
+    simulation.context.setPositions(modeller.positions)
+    return simulation
+
+
+class _IterationCounter(MinimizationReporter):
+    """Tells how many of the iterations that are allowed have been made."""
+
+    def __init__(self, most_iterations: int, on_progress: OnProgress) -> None:
+        super().__init__()
+        self._most_iterations = most_iterations
+        self._on_progress = on_progress
+
+    def report(self, iteration: int, x: object, grad: object, args: object) -> bool:
+        """Called by OpenMM after each iteration; True would stop the minimisation."""
+        if iteration % _STEPS_BETWEEN_REPORTS == 0:
+            self._on_progress("minimising", iteration / self._most_iterations)
+        return False
+
+
+def _minimize(simulation: app.Simulation, settings: PreparationSettings, on_progress: OnProgress) -> None:
+    _log.info("minimising %d atoms with amber14, threads = %d", simulation.topology.getNumAtoms(), settings.threads)
+    reporter = _IterationCounter(settings.minimization_steps, on_progress)
+    simulation.minimizeEnergy(maxIterations=settings.minimization_steps, reporter=reporter)
+    on_progress("minimising", 1.0)
+
+
+def _equilibrate(simulation: app.Simulation, settings: PreparationSettings, seed: int, on_progress: OnProgress) -> None:
+    steps = round(settings.equilibration_ps / _TIMESTEP_PS)
+    if steps == 0:
+        return
+    _log.info("equilibrating for %g ps at %g K", settings.equilibration_ps, settings.temperature_kelvin)
+    simulation.context.setVelocitiesToTemperature(settings.temperature_kelvin, seed)
+    try:
+        for done in range(0, steps, _STEPS_BETWEEN_REPORTS):
+            on_progress("equilibrating", done / steps)
+            simulation.step(min(_STEPS_BETWEEN_REPORTS, steps - done))
+    except OpenMMException as error:
+        raise PreparationError(f"the classical equilibration failed ({error}): look for overlapping atoms") from error
+    on_progress("equilibrating", 1.0)
+
+
+def _read_energy(simulation: app.Simulation) -> float:
+    energy = simulation.context.getState(energy=True).getPotentialEnergy()
+    return round(energy.value_in_unit(unit.kilojoule_per_mole), 3)
+
+
+def _compute_density(system: System, state: State) -> float:
+    masses = (system.getParticleMass(i) for i in range(system.getNumParticles()))
+    mass = sum(mass.value_in_unit(unit.dalton) for mass in masses) * unit.dalton / unit.AVOGADRO_CONSTANT_NA
+    return round((mass / state.getPeriodicBoxVolume()).value_in_unit(unit.gram / unit.centimeter**3), 4)

@@ -1,0 +1,1 @@
+"""Add hydrogens, by pH and by the metals of the structure."""

@@ -1,0 +1,1 @@
+"""Read a structure: from a file, a name or the Protein Data Bank."""

@@ -1,0 +1,61 @@
+"""Where a structure comes from: a file of one's own, or an entry of the Protein Data Bank."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from orbmm.errors import PreparationError
+from orbmm.preparation.reading.databank import fetch_entry
+
+ENTRY_PREFIX = "pdb:"
+_FORMATS: dict[str, Literal["pdb", "cif"]] = {".pdb": "pdb", ".ent": "pdb", ".cif": "cif", ".mmcif": "cif"}
+
+
+@dataclass(frozen=True)
+class StructureFile:
+    """The text of a structure file and where it came from.
+
+    name: short name, such as "2cba"
+    kind: its format
+    origin: the path or address it was read from
+    sha256: of the file as it was read
+    """
+
+    name: str
+    text: str
+    kind: Literal["pdb", "cif"]
+    origin: str
+    sha256: str
+
+
+def read_source(source: str) -> StructureFile:
+    """The structure file behind "pdb:2CBA" (downloaded once) or a path.
+
+    Raises PreparationError: no such file, empty, not PDB or mmCIF by its ending, no such entry, no network,
+    a downloaded entry that was altered since.
+    """
+    if source.lower().startswith(ENTRY_PREFIX):
+        return _read_file(*fetch_entry(source[len(ENTRY_PREFIX) :]))
+    return _read_file(Path(source), source)
+
+
+def _read_file(path: Path, origin: str) -> StructureFile:
+    kind = _FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise PreparationError(
+            f"the source '{origin}' is neither a structure file (.pdb, .ent, .cif, .mmcif), nor an entry "
+            "such as pdb:2CBA, nor a built-in system (alanine-dipeptide, water)"
+        )
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8")
+    except FileNotFoundError as error:
+        raise PreparationError(f"there is no structure file {path}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise PreparationError(f"the structure file {path} cannot be read: {error}") from error
+    if not text.strip():
+        raise PreparationError(f"the structure file {path} is empty")
+    return StructureFile(path.stem.lower(), text, kind, origin, hashlib.sha256(content).hexdigest())

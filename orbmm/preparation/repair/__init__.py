@@ -1,0 +1,1 @@
+"""Complete chains: missing atoms and residues, chirality."""

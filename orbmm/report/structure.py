@@ -1,0 +1,106 @@
+"""Figures of the solute's shape: gyration, fluctuation, secondary structure, contacts, torsions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, MultipleLocator
+
+from orbmm.analysis.result import Result
+from orbmm.analysis.structure.ramachandran import BIN_DEGREES
+from orbmm.report.style import (
+    COLOR_MAP,
+    DARK,
+    LIGHT,
+    LINES,
+    add_color_bar,
+    add_legend,
+    leave_room,
+    make_panels,
+    mark_points,
+    name_axes,
+)
+
+_TIME = "time / ps"
+
+
+def draw_gyration(result: Result) -> Figure:
+    """Radius of gyration along time."""
+    figure, (panel,) = make_panels()
+    mean = result.number("radius_mean")
+    time, radius = result.values["time"], result.values["radius"]
+    panel.plot(time, radius, linewidth=1.2, label=f"mean {mean:.2f} Å", **DARK, **mark_points(time))
+    leave_room(panel)
+    name_axes(panel, _TIME, "radius of gyration / Å")
+    add_legend(panel)
+    return figure
+
+
+def draw_fluctuation(result: Result) -> Figure:
+    """Fluctuation of each residue, beside the crystal's where there is one."""
+    figure, (panel,) = make_panels()
+    residue = result.values["residue"]
+    marker: dict[str, Any] = {"marker": "o", "markersize": 3} if len(residue) < 60 else {}
+    panel.plot(residue, result.values["rmsf"], linewidth=1.2, label="simulation", **DARK, **marker)
+    if "crystal" in result.values:
+        panel.plot(residue, result.values["crystal"], linewidth=1.2, label="crystal's B-factors", **LIGHT)
+    panel.set_ylim(0.0, 1.25 * panel.get_ylim()[1])
+    panel.margins(x=0.02)
+    panel.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    name_axes(panel, "residue", "RMS fluctuation / Å")
+    add_legend(panel, columns=2)
+    return figure
+
+
+def draw_secondary_structure(result: Result) -> Figure:
+    """Fractions of helix, strand and coil along time, and how long each residue is in helix or strand."""
+    figure, (panel,) = make_panels()
+    for name, look in zip(("helix", "strand", "coil"), LINES, strict=False):
+        time, share = result.values["time"], 100.0 * result.values[name]
+        panel.plot(time, share, linewidth=1.2, label=name, **look, **mark_points(time))
+    panel.set_ylim(-2.0, 125.0)
+    panel.set_yticks(range(0, 101, 20))
+    name_axes(panel, _TIME, "residues / %")
+    add_legend(panel, columns=3)
+    return figure
+
+
+def draw_native_contacts(result: Result) -> Figure:
+    """Fraction of native contacts along time."""
+    figure, (panel,) = make_panels()
+    kept = 100.0 * result.values["kept"]
+    contacts = int(result.number("contacts"))
+    time = result.values["time"]
+    panel.plot(time, kept, linewidth=1.2, label=f"of {contacts} contacts", **DARK, **mark_points(time))
+    panel.set_ylim(min(90.0, float(kept.min()) - 2.0), 102.0)
+    name_axes(panel, _TIME, "native contacts kept / %")
+    add_legend(panel)
+    return figure
+
+
+def draw_ramachandran(result: Result) -> Figure:
+    """Draw the distribution of the torsions phi and psi over all residues and frames, darker where they were more often."""
+    figure, (panel,) = make_panels()
+    figure.set_size_inches(4.7, 3.6)
+    counts = result.values["histogram"].T
+    share = 100.0 * np.ma.masked_equal(counts, 0.0) / counts.sum()
+    edges = np.arange(-180.0, 180.0 + BIN_DEGREES, BIN_DEGREES)
+    mesh = panel.pcolormesh(edges, edges, share, cmap=COLOR_MAP, rasterized=True)
+    add_color_bar(panel, mesh, "share / %")
+    panel.set_aspect("equal")
+    for axis in (panel.xaxis, panel.yaxis):
+        axis.set_major_locator(MultipleLocator(60.0))
+    name_axes(panel, "$\\phi$ / degrees", "$\\psi$ / degrees")
+    return figure
+
+
+DRAWINGS: Mapping[str, Callable[[Result], Figure]] = {
+    "gyration": draw_gyration,
+    "fluctuation": draw_fluctuation,
+    "secondary_structure": draw_secondary_structure,
+    "native_contacts": draw_native_contacts,
+    "ramachandran": draw_ramachandran,
+}

@@ -1,0 +1,123 @@
+"""energies.csv of a run: one row of numbers, with units in the column names."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orbmm.errors import AnalysisError
+
+COLUMNS = (
+    "step",
+    "time_ps",
+    "potential_energy_kJ_mol",
+    "kinetic_energy_kJ_mol",
+    "total_energy_kJ_mol",
+    "temperature_K",
+)
+LAST_COLUMN = "speed_ns_per_day"
+VOLUME_COLUMN = "volume_nm3"
+
+_READ = dict(zip(("time_ps", "potential", "kinetic", "total", "temperature"), COLUMNS[1:], strict=True))
+
+
+def format_header(volume: bool) -> str:
+    """Return the first line. volume: whether the volume of the box has a column, as where a barostat changes it."""
+    return ",".join([*COLUMNS, *([VOLUME_COLUMN] if volume else []), LAST_COLUMN]) + "\n"
+
+
+def format_row(row: EnergyRow) -> str:
+    """Return the line of one step."""
+    energies = (row.potential, row.kinetic, row.potential + row.kinetic)
+    cells = [str(row.step), f"{row.time_ps:.6f}", *(f"{energy:.6f}" for energy in energies), f"{row.temperature:.3f}"]
+    if row.volume is not None:
+        cells.append(f"{row.volume:.6f}")
+    return ",".join([*cells, f"{row.speed:.5g}"]) + "\n"
+
+
+@dataclass(frozen=True)
+class EnergyRow:
+    """One row: energies [kJ/mol], temperature [K], speed [ns/day], volume [nm^3] or None where it has no column."""
+
+    step: int
+    time_ps: float
+    potential: float
+    kinetic: float
+    temperature: float
+    speed: float
+    volume: float | None = None
+
+
+@dataclass(frozen=True)
+class EnergyTable:
+    """Energies along a run: times (R,) [ps], energies (R,) [kJ/mol], temperatures (R,) [K]."""
+
+    time_ps: NDArray[np.float64]
+    potential: NDArray[np.float64]
+    kinetic: NDArray[np.float64]
+    total: NDArray[np.float64]
+    temperature: NDArray[np.float64]
+
+    def start_at(self, time_ps: float) -> EnergyTable:
+        """The rows from a time on. Raises AnalysisError when fewer than two are left."""
+        keep = self.time_ps >= time_ps
+        if np.count_nonzero(keep) < 2:
+            raise AnalysisError(
+                f"energies.csv has {np.count_nonzero(keep)} of {len(keep)} rows from {time_ps:g} ps on, "
+                "too few to average; discard less, or let the run go on"
+            )
+        return EnergyTable(*(getattr(self, name)[keep] for name in _READ))
+
+
+def read_energy_table(path: Path, growing: bool = False) -> EnergyTable:
+    """The table of a run. growing: the run still writes, so that a torn last row is left out.
+
+    Raises AnalysisError: file missing, a column absent, no rows, a torn or unreadable row, a value that is not
+    finite, times that do not increase.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnalysisError(f"{path}: cannot be read as a table of energies ({error})") from error
+    absent = [name for name in _READ.values() if name not in header]
+    if absent:
+        raise AnalysisError(f"{path}: the column {absent[0]} is absent; found: {', '.join(header) or 'an empty file'}")
+    if growing and rows and not _is_whole(path, rows[-1], len(header)):
+        rows = rows[:-1]
+    if not rows:
+        raise AnalysisError(f"{path}: no rows; the run stopped before its first one")
+    places = [header.index(name) for name in _READ.values()]
+    numbers = [_read_row(path, line, row, len(header), places) for line, row in enumerate(rows, start=2)]
+    table = EnergyTable(*np.array(numbers).T)
+    if np.any(np.diff(table.time_ps) <= 0.0):
+        raise AnalysisError(f"{path}: times do not increase after {_first_fall(table.time_ps):g} ps; two runs in one?")
+    return table
+
+
+def _is_whole(path: Path, row: list[str], width: int) -> bool:
+    """Tell whether the last row has all its columns and ends its line."""
+    with path.open("rb") as file:
+        file.seek(-1, io.SEEK_END)
+        return len(row) == width and file.read() == b"\n"
+
+
+def _read_row(path: Path, line: int, row: list[str], width: int, places: list[int]) -> list[float]:
+    if len(row) != width:
+        raise AnalysisError(f"{path}: line {line} is torn, with {len(row)} of {width} columns; take it out")
+    try:
+        values = [float(row[place]) for place in places]
+    except ValueError as error:
+        raise AnalysisError(f"{path}: line {line} holds something that is not a number ({error})") from error
+    if not np.isfinite(values).all():
+        raise AnalysisError(f"{path}: line {line} holds a value that is not finite; the run went wrong before it")
+    return values
+
+
+def _first_fall(time_ps: NDArray[np.float64]) -> float:
+    return float(time_ps[int(np.argmax(np.diff(time_ps) <= 0.0))])

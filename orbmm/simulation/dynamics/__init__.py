@@ -1,0 +1,1 @@
+"""Move atoms and read their state: a Context, the thermometer, minimisation."""

@@ -1,0 +1,160 @@
+"""A Context that moves: steps, the temperature of the bath, observations, and OpenMM's errors as errors of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import openmm
+from openmm import unit
+
+from orbmm.errors import ForceError, OutOfMemory, UnstableRun
+from orbmm.forces.failure import is_out_of_memory, read_sentence
+from orbmm.settings import Stage
+from orbmm.simulation.dynamics.frame import Moment, PhasePoint
+from orbmm.simulation.dynamics.thermometer import Thermometer
+
+_SIGNS_OF_INSTABILITY = ("nan", "not finite", "infinite", "overlap")
+
+
+STEPS_BETWEEN_TEMPERATURES = 50
+"""How often heat raises the temperature of its bath."""
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """The Context of one stage, its thermometer, whether the box is periodic, and the step that the stage begins with."""
+
+    context: openmm.Context
+    thermometer: Thermometer
+    periodic: bool
+    stage: Stage
+    first_step: int = 0
+
+    @property
+    def step(self) -> int:
+        """Steps since the start of the phase, equilibration or production."""
+        return int(self.context.getStepCount())
+
+    @property
+    def time_ps(self) -> float:
+        """Time since the start of the phase [ps]."""
+        return float(self.context.getTime().value_in_unit(unit.picosecond))
+
+    @property
+    def timestep_ps(self) -> float:
+        """Length of a step [ps]."""
+        return float(self.context.getIntegrator().getStepSize().value_in_unit(unit.picosecond))
+
+    def place(self, point: PhasePoint, velocity_seed: int) -> None:
+        """Put the atoms where another stage, or the start, has left them; velocities are drawn where there are none."""
+        context, masses = self.context, self.thermometer.masses
+        if point.box is not None:
+            context.setPeriodicBoxVectors(*point.box)
+        context.setPositions(point.positions)
+        context.setTime(point.time_ps)
+        context.setStepCount(self.first_step)
+        velocities = point.velocities_of(masses)
+        if velocities is not None:
+            context.setVelocities(velocities)
+        elif self.stage.moves:
+            with self.translate_errors():  # an integrator whose velocities lie off the full step asks for forces
+                context.setVelocitiesToTemperature(self.stage.start_temperature_kelvin * unit.kelvin, velocity_seed)
+            drawn = context.getState(velocities=True).getVelocities(asNumpy=True)._value
+            context.setVelocities(self.thermometer.remove_drift(drawn))
+
+    def read_point(self) -> PhasePoint:
+        """Where the atoms are now, for the next stage."""
+        state = self.context.getState(positions=True, velocities=True)
+        return PhasePoint(
+            positions=state.getPositions(asNumpy=True)._value,
+            velocities=state.getVelocities(asNumpy=True)._value if self.stage.moves else None,
+            masses=self.thermometer.masses,
+            box=state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None,
+            time_ps=self.time_ps,
+        )
+
+    def advance(self, steps: int) -> None:
+        """Integrate; raises UnstableRun where OpenMM or the network meets NaN, ForceError where the force fails."""
+        last = self.step + steps
+        with self.translate_errors():
+            while self.step < last:
+                self.context.getIntegrator().step(min(last - self.step, self._follow_ramp()))
+
+    def _follow_ramp(self) -> int:
+        """Bring the bath of a heat stage to the temperature of this step; how many steps that holds."""
+        if self.stage.from_temperature_kelvin is None:
+            return 2**31 - 1
+        taken = self.step - self.first_step
+        set_temperature(self.context, bath_temperature(self.stage, taken))
+        return STEPS_BETWEEN_TEMPERATURES - taken % STEPS_BETWEEN_TEMPERATURES
+
+    def observe(self, energy: bool, speed: float = 0.0) -> Moment:
+        """Read positions, velocities and temperature; with energy also forces, which the same evaluation gives."""
+        with self.translate_errors():
+            state = self.context.getState(positions=True, velocities=True, energy=energy, forces=energy)
+        return self.read_moment(state, energy, speed)
+
+    def read_moment(self, state: openmm.State, energy: bool, speed: float = 0.0) -> Moment:
+        """What a state of this Context says, which was asked for positions, velocities and, with energy, the rest."""
+        velocities = state.getVelocities(asNumpy=True)._value
+        forces = state.getForces(asNumpy=True)._value if energy else None
+        # From the velocities, not from the state: that would cost an energy.
+        kinetic = self.thermometer.kinetic_energy(self._advance_velocities(velocities, forces))
+        return Moment(
+            step=self.step,
+            time_ps=self.time_ps,
+            positions=state.getPositions(asNumpy=True)._value,
+            velocities=velocities,
+            box=state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None,
+            kinetic_energy=kinetic,
+            temperature=self.thermometer.temperature(kinetic),
+            potential_energy=state.getPotentialEnergy()._value if energy else None,
+            forces=forces,
+            speed=speed,
+        )
+
+    def _advance_velocities(self, velocities: np.ndarray, forces: np.ndarray | None) -> np.ndarray:
+        """Velocities (N, 3) at the full step; those of verlet lie half a step behind, and forces (N, 3) take them there."""
+        if self.stage.integrator != "verlet" or forces is None:
+            return velocities
+        masses = self.thermometer.masses[:, None]
+        return velocities + 0.5 * self.timestep_ps * np.divide(
+            forces, masses, out=np.zeros_like(velocities), where=masses > 0.0
+        )
+
+    @contextmanager
+    def translate_errors(self) -> Iterator[None]:
+        """Turn what OpenMM raises into UnstableRun, OutOfMemory or ForceError, with the step."""
+        try:
+            yield
+        except openmm.OpenMMException as error:
+            text = read_sentence(error)
+            if any(sign in text.lower() for sign in _SIGNS_OF_INSTABILITY):
+                raise UnstableRun(describe_failure(self.step, self.time_ps, f"OpenMM says: {text}")) from error
+            if is_out_of_memory(text):
+                raise OutOfMemory(f"out of memory after step {self.step}: {text}") from error
+            raise ForceError(f"the force failed after step {self.step}: {text}") from error
+
+
+def describe_failure(step: int, time_ps: float, what: str) -> str:
+    """Where and what of an unstable run, in one sentence."""
+    return f"unstable at step {step} ({time_ps:.4f} ps): {what}"
+
+
+def bath_temperature(stage: Stage, step: int) -> float:
+    """Temperature of the bath [K] after so many steps of a stage; heat raises it in small jumps."""
+    taken = step // STEPS_BETWEEN_TEMPERATURES * STEPS_BETWEEN_TEMPERATURES
+    start, end = stage.start_temperature_kelvin, stage.temperature_kelvin
+    return start + min(1.0, taken / stage.steps) * (end - start) if start != end else end
+
+
+def set_temperature(context: openmm.Context, kelvin: float) -> None:
+    """Tell the bath, and a barostat where there is one, a temperature."""
+    integrator = context.getIntegrator()
+    if not isinstance(integrator, openmm.VerletIntegrator):
+        integrator.setTemperature(kelvin * unit.kelvin)
+    if openmm.MonteCarloBarostat.Temperature() in context.getParameters():
+        context.setParameter(openmm.MonteCarloBarostat.Temperature(), kelvin)

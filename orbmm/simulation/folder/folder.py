@@ -1,0 +1,103 @@
+"""Claim, find and lock a run folder: one process writes there at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from orbmm.errors import DiskFull, RunError
+from orbmm.files import is_partial, open_regular
+from orbmm.plain_text import quote_command
+from orbmm.run_files.layout import LOCK_NAME, RunFolder
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_BEFORE_THE_RECORD = {LOCK_NAME, "input", "settings.toml"}
+
+
+@contextmanager
+def claim_folder(path: Path) -> Iterator[RunFolder]:
+    """Make an empty run folder and keep others out of it while entered.
+
+    What a run left that was killed before it wrote its record may be taken over: nothing was computed yet.
+    Raises RunError if the folder holds anything else, is being written, or cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        _require_free(path)
+    except OSError as error:
+        raise RunError(f"run folder {path} cannot be made ({error.strerror}); choose another --output") from error
+    with lock_folder(path):
+        _require_free(path)  # somebody else may have been faster
+        yield RunFolder(path)
+
+
+def _require_free(path: Path) -> None:
+    found = {entry.name for entry in path.iterdir()}
+    barely_begun = LOCK_NAME in found and all(name in _BEFORE_THE_RECORD or is_partial(name) for name in found)
+    if found and not barely_begun:
+        raise RunError(
+            f"run folder {path} is not empty; continue its run with `{quote_command('orbmm', 'resume', path)}` "
+            "or choose another --output"
+        )
+
+
+def find_run(path: Path) -> RunFolder:
+    """The run folder at a path. Raises RunError if it holds no run."""
+    folder = RunFolder(path.resolve())
+    if not folder.settings.is_file() or not folder.record.is_file():
+        raise RunError(f"{path} is not a run folder: it has no settings.toml or no run.json")
+    return folder
+
+
+@contextmanager
+def explain_disk_errors(folder: Path, when: str = "") -> Iterator[None]:
+    """Turn a full disk or a forbidden write into one sentence; `when` says at which step, if that is known."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or folder
+        sentence = f"cannot write {where}{when}: {error.strerror or error}"
+        if error.errno in _NO_ROOM:
+            raise DiskFull(f"{sentence}; make room and go on from the last checkpoint with `orbmm resume`") from error
+        raise RunError(f"{sentence}; checkpoints so far are kept: `orbmm resume`") from error
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Keep every other process out of the run folder while entered; the file stays, its lock goes with the process.
+
+    Raises RunError that names the process which writes there now, UnsafeFile where run.lock is a link or no regular file.
+    """
+    with open_regular(folder / LOCK_NAME, "a+b") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(
+                f"run folder {folder} is being written by {_read_owner(stream)}; let it finish, "
+                "or end it with SIGTERM (it writes a checkpoint first) and resume then"
+            ) from error
+        _write_owner(stream)
+        yield
+
+
+def _write_owner(stream: BinaryIO) -> None:
+    stream.truncate(0)
+    stream.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+    stream.flush()
+
+
+def _read_owner(stream: BinaryIO) -> str:
+    """Who holds the lock; it may be about to write its name."""
+    stream.seek(0)
+    try:
+        owner = json.loads(stream.read(1000))
+        return f"process {owner['pid']} on {owner['host']}"
+    except (ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,100 @@
+"""settings.toml and run.json of a run folder, from which alone a run is resumed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import openmm
+
+from orbmm.errors import RunError
+from orbmm.files import hash_file, make_folder, read_file, replace_file, write_file
+from orbmm.forces.versions import list_installed
+from orbmm.run_files.layout import RunFolder
+from orbmm.settings import Settings, format_settings, override_settings
+from orbmm.simulation.dynamics.thermometer import make_thermometer
+from orbmm.simulation.force_source import ForceIdentity
+
+_COPIED = (("system", "structure"), ("system", "state"), ("analysis", "reference"))
+_LARGEST_RECORD_BYTES = 10_000_000
+_NEEDED = ("settings", "inputs", "weights_sha256", "platform")
+_PACKAGES = ("orbmm", "openmm", "openmmml", "openmmtorch", "torch", "nvalchemi-toolkit-ops", "numpy")
+
+
+def list_facts(settings: Settings, system: openmm.System, platform: str, identity: ForceIdentity) -> dict[str, Any]:
+    """Model, weights, seed, device, force kind, platform and versions of a run that begins now."""
+    return {
+        "model": settings.model.name,
+        "weights_sha256": identity.weights_sha256,
+        "seed": settings.run.seed,
+        "device": identity.device,
+        "force_kind": identity.kind,
+        "platform": platform,
+        "atoms": system.getNumParticles(),
+        "degrees_of_freedom": make_thermometer(system).degrees_of_freedom,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": python_version(), **list_installed(_PACKAGES)},
+    }
+
+
+def describe_run(folder: RunFolder, settings: Settings, facts: Mapping[str, Any]) -> None:
+    """Copy the input files and write settings.toml and run.json, from which alone a run is resumed."""
+    settings, copies = _copy_inputs(folder, settings)
+    text = format_settings(settings, folder.path)
+    write_file(folder.settings, text.encode())
+    inputs = {str(path.relative_to(folder.path)): hash_file(path) for path in copies}
+    record = {**facts, "inputs": inputs, "settings": tomllib.loads(text)}
+    write_record(folder, record)
+
+
+def read_record(folder: RunFolder) -> dict[str, Any]:
+    """What run.json says. Raises RunError if it is damaged or an input file is not the one that it names."""
+    try:
+        record = json.loads(read_file(folder.record, _LARGEST_RECORD_BYTES))
+        inputs = {key: record[key] for key in _NEEDED}["inputs"]
+        changed = [name for name, sha256 in inputs.items() if not _is_unchanged(folder.path / name, sha256)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(
+            f"{folder.record} is damaged ({error}); bring it back from a copy, or begin a new run"
+        ) from error
+    if changed:
+        raise RunError(
+            f"{folder.path} was changed since its run began: {', '.join(changed)}; undo that, or begin a new run"
+        )
+    return dict(record)
+
+
+def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
+    """Replace run.json."""
+    write_file(folder.record, json.dumps(record, indent=1).encode())
+
+
+def _copy_inputs(folder: RunFolder, settings: Settings) -> tuple[Settings, list[Path]]:
+    """The settings with their input files inside the folder; weights stay where they are, known by their hash."""
+    copies = []
+    for table, key in _COPIED:
+        source = getattr(getattr(settings, table), key)
+        if source is None:
+            continue
+        if not source.is_file():
+            raise RunError(f"{table}.{key} is {source}, where no file is; correct the path or leave it away")
+        copy = folder.inputs / f"{key}{source.suffix}"
+        make_folder(folder.inputs)
+        try:
+            with replace_file(copy) as partial:
+                shutil.copyfile(source, partial)
+        except OSError as error:
+            raise RunError(f"{table}.{key} {source} cannot be copied to {copy} ({error.strerror})") from error
+        copies.append(copy)
+        settings = override_settings(settings, {table: {key: copy}})
+    return settings, copies
+
+
+def _is_unchanged(path: Path, sha256: str) -> bool:
+    return path.is_file() and hash_file(path) == sha256

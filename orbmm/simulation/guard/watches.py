@@ -1,0 +1,131 @@
+"""What the guard watches: the bonds of the start, the temperature of all atoms and elements, the model's own error."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+from openmm import app
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.special import chdtri
+
+from orbmm.forces.atom_confidence import AtomConfidence
+from orbmm.simulation.start.selection import name_atoms
+from orbmm.units import KJ_PER_MOL_PER_KELVIN
+
+_LOG = logging.getLogger(__name__)
+_NON_METALS = frozenset(["H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I"])
+_SHORTEST_NM = 0.09  # no bond is shorter at rest than 0.09 nm but that of hydrogen gas; a poor start may squeeze one
+
+
+_CHANCE = 1e-12
+"""Of a healthy group above its limit at one look: a few atoms fluctuate widely, and are looked at a million times."""
+
+
+class BondWatch:
+    """The bonds of the topology, none to metals, with the longest that each may become."""
+
+    def __init__(self, topology: app.Topology, positions: np.ndarray, box: np.ndarray | None, factor: float) -> None:
+        """positions: (N, 3) at the start [nm]; box: (3, 3) rows [nm] or None; factor: of the length at the start."""
+        self._topology = topology
+        pairs = [sorted((one.index, other.index)) for one, other in topology.bonds() if _is_covalent(one, other)]
+        self._pairs = np.array(pairs, dtype=np.intp).reshape(-1, 2)  # (B, 2)
+        self._start = np.maximum(self._measure(positions, box), _SHORTEST_NM)  # (B,)
+        self._factor = factor
+        if topology.getNumAtoms() > 1 and not pairs:
+            _LOG.warning("the topology has no bonds, so that none is watched; a PDB needs CONECT or standard residues")
+
+    def find_fault(self, positions: np.ndarray, box: np.ndarray | None) -> str | None:
+        """A sentence about the bond that is stretched most beyond its limit, or None if all are whole."""
+        lengths = self._measure(positions, box)
+        broken = np.flatnonzero(~(lengths <= self._factor * self._start))
+        if not broken.size:
+            return None
+        worst = broken[np.argmax(lengths[broken] / self._start[broken])]
+        others = f", {broken.size - 1} more bonds as well" if broken.size > 1 else ""
+        return (
+            f"the bond of {name_atoms(self._topology, self._pairs[worst])} is broken: {lengths[worst]:.3f} nm long, "
+            f"{lengths[worst] / self._start[worst]:.1f} times its length at the start{others}"
+            f"{self._describe_fragments(broken)}"
+        )
+
+    def _measure(self, positions: np.ndarray, box: np.ndarray | None) -> np.ndarray:
+        """Lengths (B,) [nm] between nearest images."""
+        vectors = positions[self._pairs[:, 1]] - positions[self._pairs[:, 0]]
+        if box is not None:
+            vectors = vectors - np.round(vectors @ np.linalg.inv(box)) @ box
+        return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)))
+
+    def _describe_fragments(self, broken: np.ndarray) -> str:
+        """Which molecules are no longer in one piece without these bonds, by the residue of the break."""
+        atoms = list(self._topology.atoms())
+        left = np.delete(self._pairs, broken, axis=0)
+        graph = coo_array((np.ones(len(left)), (left[:, 0], left[:, 1])), shape=(len(atoms), len(atoms)))
+        piece = connected_components(graph, directed=False)[1]
+        apart = [atoms[one].residue for one, other in self._pairs[broken] if piece[one] != piece[other]]
+        if not apart:
+            return ""
+        more = f", {len(apart) - 1} more breaks" if len(apart) > 1 else ""
+        return f"; the molecule falls apart at {apart[0].name} {apart[0].id}{more}"
+
+
+def _is_covalent(one: app.topology.Atom, other: app.topology.Atom) -> bool:
+    return all(atom.element is not None and atom.element.symbol in _NON_METALS for atom in (one, other))
+
+
+class HeatWatch:
+    """Highest temperatures of all atoms and of each element."""
+
+    def __init__(self, topology: app.Topology, masses: np.ndarray, bath_kelvin: float, limit_kelvin: float) -> None:
+        """masses: (N,) [g/mol]; bath_kelvin: what the temperatures fluctuate around."""
+        self._topology = topology
+        self._masses = masses
+        self._limit = limit_kelvin
+        symbols = [atom.element.symbol if atom.element is not None else "massless" for atom in topology.atoms()]
+        self._symbols, self._group = np.unique(symbols, return_inverse=True)  # (G,), (N,)
+        self._degrees = 3.0 * np.maximum(np.bincount(self._group, weights=masses > 0.0), 1.0)  # (G,)
+        self._limits = np.maximum(limit_kelvin, bath_kelvin * chdtri(self._degrees, _CHANCE) / self._degrees)  # (G,)
+
+    def find_fault(self, temperature: float, velocities: np.ndarray) -> str | None:
+        """A sentence about what is too hot, or None. velocities: (N, 3) [nm/ps]."""
+        kinetic = 0.5 * self._masses * np.einsum("ij,ij->i", velocities, velocities)  # (N,)
+        if not temperature <= self._limit:
+            hottest = name_atoms(self._topology, [int(np.argmax(kinetic))])
+            return (
+                f"the temperature is {temperature:.0f} K, above the limit of {self._limit:.0f} K; hottest is {hottest}"
+            )
+        sums = np.bincount(self._group, weights=kinetic, minlength=len(self._symbols))
+        temperatures = 2.0 * sums / (self._degrees * KJ_PER_MOL_PER_KELVIN)  # (G,)
+        hot = np.flatnonzero(~(temperatures <= self._limits))
+        if not hot.size:
+            return None
+        members = np.flatnonzero(self._group == hot[0])
+        hottest = name_atoms(self._topology, [int(members[np.argmax(kinetic[members])])])
+        return (
+            f"the temperature of the {members.size} {self._symbols[hot[0]]} is {temperatures[hot[0]]:.0f} K, above the "
+            f"limit of {self._limits[hot[0]]:.0f} K; hottest is {hottest}"
+        )
+
+
+class ConfidenceWatch:
+    """The mean expected error of all atoms, and how far it may grow."""
+
+    def __init__(self, topology: app.Topology, factor: float, reference: float | None) -> None:
+        """reference: the mean at the start [eV/Å]; None takes the first that is seen."""
+        self._topology = topology
+        self._factor = factor
+        self._reference = reference
+
+    def find_fault(self, confidence: AtomConfidence) -> str | None:
+        """A sentence about errors that have grown too much, or None."""
+        mean = confidence.mean_error
+        if self._reference is None:
+            self._reference = mean
+        if mean <= self._factor * self._reference:
+            return None
+        worst = name_atoms(self._topology, [int(np.nanargmax(confidence.errors))])
+        return (
+            f"the model expects force errors of {mean:.3f} eV/Å on average, {mean / self._reference:.1f} times those of "
+            f"the start and above the limit of {self._factor:g} times: it does not know this structure; worst is {worst}"
+        )

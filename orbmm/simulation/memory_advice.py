@@ -1,0 +1,89 @@
+"""What to change in the settings when the memory does not suffice for a system."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orbmm.checkpoints.catalog import CheckpointRecord, find_record, list_models
+from orbmm.errors import OutOfMemory
+from orbmm.forces.failure import is_out_of_memory
+from orbmm.plain_text import quote_command
+from orbmm.run_files.layout import RunFolder
+from orbmm.settings import ModelSettings
+
+_FEW_EDGES = 1024
+"""A block of so many edges holds a few MB; on a CPU the blocks are as small without being told."""
+
+
+@contextmanager
+def explain_memory_errors(folder: RunFolder | None, model: ModelSettings) -> Iterator[None]:
+    """Turn a lack of memory, wherever it showed, into OutOfMemory that says how to make the run fit and go on.
+
+    folder: of the run; None before it has one
+    """
+    try:
+        yield
+    except OutOfMemory as error:
+        raise OutOfMemory(f"{error}; to make it fit, {name_way_out(folder, model)}") from error
+    except (RuntimeError, MemoryError) as error:  # torch, NumPy
+        if not isinstance(error, MemoryError) and not is_out_of_memory(str(error)):
+            raise
+        sentence = " ".join(str(error).split()) or "Python found no room"  # which says no word of its own
+        raise OutOfMemory(f"out of memory: {sentence}; to make it fit, {name_way_out(folder, model)}") from error
+
+
+def name_way_out(folder: RunFolder | None, model: ModelSettings) -> str:
+    """What takes least away from a run and makes room: a setting that it may go on with, or else a new run."""
+    gentle = _name_gentle_setting(model)
+    if gentle is None:
+        return f"begin a new run with {_name_smaller_system(model)}"
+    if folder is None:
+        return f"set {gentle}, in [model] and run again"
+    command = quote_command("orbmm", "resume", "--force-new-settings", folder.path)
+    return f"set {gentle}, in [model] of {folder.settings}, and `{command}`"
+
+
+def _name_gentle_setting(model: ModelSettings) -> str | None:
+    """A setting that hardly changes the forces; None where all are at their smallest."""
+    if model.compile:
+        return "compile = false, which works on fewer edges at once and gives the same forces but for rounding"
+    if find_record(model.name).kind == "conservative" and model.memory != "lean":
+        return 'memory = "lean", which gives the same forces more slowly'
+    if not _runs_on_cpu(model.device) and (model.edges_per_block is None or model.edges_per_block > _FEW_EDGES):
+        return f"edges_per_block = {_FEW_EDGES}, which gives the same forces more slowly"
+    if model.precision == "float64":
+        return 'precision = "float32-high", which takes half the memory'
+    return None
+
+
+def _runs_on_cpu(device: str) -> bool:
+    from orbmm.model.precision import find_device  # torch, which a run has loaded by now
+
+    return device == "cpu" or (device == "auto" and find_device(device).type == "cpu")
+
+
+def _name_smaller_system(model: ModelSettings) -> str:
+    record = find_record(model.name)
+    for wanted in (
+        dataclasses.replace(record, max_neighbors=20),
+        dataclasses.replace(record, kind="direct"),
+        dataclasses.replace(record, kind="direct", max_neighbors=20),
+    ):
+        smaller = _find_like(wanted) if wanted != record else None
+        if smaller is not None:
+            return f'name = "{smaller}" in [model], which needs less, or with a smaller box (padding_nm)'
+    return "a smaller box (padding_nm of [system]) or on a device with more memory"
+
+
+def _find_like(wanted: CheckpointRecord) -> str | None:
+    """A published model of this kind, training and number of neighbours."""
+    for record in list_models():
+        alike = all(getattr(record, name) == getattr(wanted, name) for name in _COMPARED)
+        if alike and (record.file is None) == (wanted.file is None):
+            return record.name
+    return None
+
+
+_COMPARED = ("kind", "max_neighbors", "level_of_theory", "takes_charge")

@@ -1,0 +1,1 @@
+"""Reporters for any OpenMM script: guard, confidence, RMSD."""

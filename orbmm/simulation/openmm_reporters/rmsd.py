@@ -1,0 +1,63 @@
+"""Deviation from the start in anyone's OpenMM script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openmm
+from openmm import app, unit
+
+from orbmm.simulation.reporters.rmsd import RmsdMeter
+from orbmm.simulation.start.selection import select_atoms
+
+COLUMNS = ("step", "time_ps", "rmsd_nm")
+
+
+class RmsdReporter:
+    """Appends to an openmm.app.Simulation's reporters; writes a table of the RMSD of chosen atoms, best superimposed."""
+
+    def __init__(
+        self,
+        file: str | Path,
+        reportInterval: int,
+        selection: str = "backbone",
+        reference: np.ndarray | unit.Quantity | None = None,
+        append: bool = False,
+    ) -> None:
+        """selection: "solute", "solute heavy", "backbone" or any selection of mdtraj
+
+        reference: positions (N, 3) [nm] of all atoms, molecules whole; None: where the simulation is when it first steps
+        """
+        self._path = Path(file)
+        self._interval = reportInterval
+        self._selection = selection
+        self._reference = reference
+        self._meter: RmsdMeter | None = None
+        if not (append and self._path.exists()):
+            self._path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
+
+    def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
+        """Steps to the next row; positions are asked for unwrapped. Raises RunError for a selection of no atom."""
+        if self._meter is None:
+            self._meter = self._open(simulation)
+        steps = self._interval - simulation.currentStep % self._interval
+        return {"steps": steps, "periodic": False, "include": ["positions"]}
+
+    def report(self, simulation: app.Simulation, state: openmm.State) -> None:
+        """Write one row."""
+        if self._meter is None:
+            self._meter = self._open(simulation)
+        rmsd = self._meter.measure(np.asarray(state.getPositions(asNumpy=True)._value))
+        time_ps = state.getTime().value_in_unit(unit.picosecond)
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(f"{simulation.currentStep},{time_ps:.6f},{rmsd:.6f}\n")
+
+    def _open(self, simulation: app.Simulation) -> RmsdMeter:
+        reference = self._reference
+        if reference is None:
+            reference = simulation.context.getState(positions=True).getPositions(asNumpy=True)
+        if isinstance(reference, unit.Quantity):
+            reference = reference.value_in_unit(unit.nanometer)
+        return RmsdMeter(np.array(reference), select_atoms(simulation.topology, self._selection))

@@ -1,0 +1,40 @@
+"""topology.pdb: all atoms as a phase begins; trajectory.pdb: those of the trajectory, where these are not all."""
+
+from __future__ import annotations
+
+import copy
+import io
+from pathlib import Path
+
+import numpy as np
+from openmm import app, unit
+
+from orbmm.files import write_file
+from orbmm.run_files.layout import RunFolder
+from orbmm.simulation.dynamics.frame import PhasePoint
+from orbmm.simulation.start.selection import select_atoms
+
+
+def write_topologies(folder: RunFolder, topology: app.Topology, frame_atoms: str, point: PhasePoint) -> None:
+    """Write what a trajectory is read with, in the box that the atoms have now."""
+    topology = copy.copy(topology)
+    if point.box is not None:
+        topology.setPeriodicBoxVectors(point.box * unit.nanometer)
+    _write(folder.topology, topology, point.positions)
+    if frame_atoms != "all":
+        atoms = select_atoms(topology, frame_atoms)
+        _write(folder.frame_topology, keep_atoms(topology, atoms), point.positions[atoms])
+
+
+def keep_atoms(topology: app.Topology, atoms: np.ndarray) -> app.Topology:
+    """The topology of some atoms (A,) alone, in their order."""
+    modeller = app.Modeller(topology, np.zeros((topology.getNumAtoms(), 3)) * unit.nanometer)
+    kept = set(atoms.tolist())
+    modeller.delete([atom for atom in topology.atoms() if atom.index not in kept])
+    return modeller.topology
+
+
+def _write(path: Path, topology: app.Topology, positions: np.ndarray) -> None:
+    text = io.StringIO()
+    app.PDBFile.writeFile(topology, positions * unit.nanometer, text, keepIds=True)
+    write_file(path, text.getvalue().encode())

@@ -1,0 +1,1 @@
+"""Read the start of a run: structure, box, selections of atoms."""

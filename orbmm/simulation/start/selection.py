@@ -1,0 +1,77 @@
+"""Select atoms with mdtraj's selection language and a few names more, and name atoms in messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mdtraj
+import numpy as np
+from openmm import app
+
+from orbmm.errors import RunError, quote_reason
+
+_NAMED = 3
+
+
+def name_atoms(topology: app.Topology, indices: np.ndarray | Sequence[int]) -> str:
+    """The first few atoms by name and residue, and how many more there are."""
+    if len(indices) == topology.getNumAtoms():
+        return "all atoms"
+    wanted = [int(index) for index in indices[:_NAMED]]
+    found = {atom.index: atom for atom in topology.atoms() if atom.index in wanted}
+    names = [f"{index} ({_describe(found[index])})" for index in wanted]
+    more = len(indices) - len(names)
+    return f"atom{'s' if len(indices) > 1 else ''} {', '.join(names)}{f' and {more} more' if more else ''}"
+
+
+def _describe(atom: app.topology.Atom) -> str:
+    return f"{atom.name} of {atom.residue.name} {atom.residue.id}"
+
+
+_SALT = frozenset({"LI", "NA", "K", "RB", "CS", "F", "CL", "BR", "I", "NA+", "CL-", "K+"})
+
+
+def select_atoms(topology: app.Topology, words: str) -> np.ndarray:
+    """The indices (A,) of the chosen atoms, in their order.
+
+    words: "all"; "solute" (neither water nor the ions of a salt; metals belong to it); "solute heavy" (without
+    hydrogens); anything else is a selection of mdtraj, such as "backbone" or "not water".
+    Raises RunError for words that cannot be read or choose no atom.
+    """
+    known = mdtraj.Topology.from_openmm(topology)
+    if words in ("solute", "solute heavy"):
+        chosen = [atom.index for atom in known.atoms if _is_solute(atom) and (words == "solute" or not _is_light(atom))]
+    else:
+        try:
+            chosen = known.select(words)
+        except (ValueError, SyntaxError, AttributeError, TypeError, KeyError, NameError) as error:
+            raise RunError(
+                f"the selection '{words}' cannot be read{quote_reason(error)}; write all, solute, solute heavy, or a selection of "
+                "mdtraj such as: protein and name CA"
+            ) from error
+    if not len(chosen):
+        raise RunError(f"the selection '{words}' chooses no atom of this structure")
+    return np.asarray(chosen, dtype=np.intp)
+
+
+def find_atom(topology: app.Topology, name: str) -> int:
+    """The index of an atom by chain:residue:atom, such as A:94:NE2. Raises RunError if there is none, or several."""
+    chain, residue, wanted = name.split(":")
+    found = [
+        atom.index
+        for atom in topology.atoms()
+        if atom.name == wanted
+        and atom.residue.chain.id == chain
+        and atom.residue.id + atom.residue.insertionCode.strip() == residue
+    ]
+    if len(found) != 1:
+        raise RunError(f"{len(found) or 'no'} atoms are called {name} (chain:residue:atom); see the structure file")
+    return found[0]
+
+
+def _is_solute(atom: mdtraj.core.topology.Atom) -> bool:
+    return not atom.residue.is_water and not (atom.residue.n_atoms == 1 and atom.residue.name.upper() in _SALT)
+
+
+def _is_light(atom: mdtraj.core.topology.Atom) -> bool:
+    return atom.element.symbol in ("H", "D")

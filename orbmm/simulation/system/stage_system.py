@@ -1,0 +1,74 @@
+"""The System of a stage: the run's own with the masses, the restraints and the barostat that the stage asks for."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import numpy as np
+import openmm
+from openmm import unit
+
+from orbmm.run_files.checkpoints import PRODUCTION
+from orbmm.settings import Stage
+from orbmm.simulation.dynamics.dynamics import Dynamics
+from orbmm.simulation.dynamics.thermometer import make_thermometer
+from orbmm.simulation.schedule import PlannedStage
+from orbmm.simulation.start.structure import Start
+from orbmm.simulation.system.barostat import check_molecules, make_barostat
+from orbmm.simulation.system.integrators import derive_seed, make_integrator
+from orbmm.simulation.system.masses import shift_mass_to_hydrogens
+from orbmm.simulation.system.platform import create_context
+from orbmm.simulation.system.restraints import make_restraint
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class StageSystem:
+    """One System that is changed from stage to stage: a Context keeps what it was opened with.
+
+    The network is attached once; copying a System would have OpenMM write and read it.
+    """
+
+    system: openmm.System
+    start: Start
+    seed: int
+    platform: str
+    masses: np.ndarray = field(init=False)
+    _own_forces: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.masses = make_thermometer(self.system).masses
+        self._own_forces = self.system.getNumForces()
+
+    def open(self, planned: PlannedStage, first_step: int) -> Dynamics:
+        """A Context for a stage, without positions; first_step: of the phase, so that its bath repeats no noise.
+
+        Raises RunError for atoms that are not there, hydrogens without a bond, and platforms that do not open.
+        """
+        stage = planned.stage
+        bath = "bath" if planned.phase == PRODUCTION else f"bath of {planned.phase}"
+        self._set_masses(stage)
+        self._set_forces(stage, derive_seed(self.seed, f"{bath} pressure", first_step))
+        seed = derive_seed(self.seed, bath, first_step)
+        context = create_context(self.system, lambda: make_integrator(stage, seed), self.platform)
+        if stage.pressure_bar is not None:
+            check_molecules(context, self.start.topology)
+        periodic = self.start.topology.getPeriodicBoxVectors() is not None
+        return Dynamics(context, make_thermometer(self.system), periodic, stage, planned.first_step)
+
+    def _set_masses(self, stage: Stage) -> None:
+        masses = self.masses
+        if stage.hydrogen_mass_amu is not None:
+            masses = shift_mass_to_hydrogens(self.start.topology, masses, stage.hydrogen_mass_amu)
+        for index, mass in enumerate(masses):
+            self.system.setParticleMass(index, mass * unit.dalton)
+
+    def _set_forces(self, stage: Stage, seed: int) -> None:
+        while self.system.getNumForces() > self._own_forces:
+            self.system.removeForce(self.system.getNumForces() - 1)
+        for restraint in stage.restraint:
+            self.system.addForce(make_restraint(restraint, self.start))
+        if stage.pressure_bar is not None:
+            self.system.addForce(make_barostat(stage, seed))

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+#SBATCH --job-name=orbmm
+#SBATCH --gres=gpu:1
+#SBATCH --cpus-per-task=4
+#SBATCH --time=24:00:00
+#SBATCH --output=%x-%j.log
+#
+# One piece of a long run, which submits the next piece until the run is complete:
+#
+#     sbatch scripts/study/slurm/run.sh SYSTEM.toml RUN
+#
+# SYSTEM.toml: what to simulate; RUN: the run folder. What orbmm says goes to RUN.log, one piece after the other.
+# MAX_HOURS: wall-clock hours of a piece, below --time (23.5 unless set). JOB_SCRIPT: where this file lies, seen from the
+# folder that the job was submitted in (Slurm runs a copy of it, which does not know). Edit the #SBATCH lines for your
+# cluster. A piece that fails ends the chain with its exit code.
+set -euo pipefail
+
+if [ $# -ne 2 ]; then
+  echo "usage: sbatch scripts/study/slurm/run.sh SYSTEM.toml RUN" >&2
+  exit 2
+fi
+system=$1 run=$2
+case $system in -*) system=./$system ;; esac # a name that begins with a hyphen is no option
+case $run in -*) run=./$run ;; esac
+job_script=${JOB_SCRIPT:-scripts/study/slurm/run.sh}
+log=$run.log
+mkdir -p -- "$(dirname -- "$log")"
+
+if [ -e "$run/run.json" ]; then
+  piece=(orbmm resume "$run")
+else
+  piece=(orbmm run "$system" --output "$run")
+fi
+"${piece[@]}" --max-hours "${MAX_HOURS:-23.5}" 2>&1 | tee -a -- "$log"
+
+# A piece that ends in order says at last whether anything is left.
+if tail -n 1 -- "$log" | grep -q '^stopped in order'; then
+  sbatch "$job_script" "$system" "$run"
+fi

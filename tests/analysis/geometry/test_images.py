@@ -1,0 +1,113 @@
+"""Molecules torn apart by the periodic box are mended, in any box."""
+
+from __future__ import annotations
+
+import mdtraj as md
+import numpy as np
+import pytest
+from analysis.synthetic import CUBE, DODECAHEDRON, SKEWED, Jiggle, add_box, make_box, make_trajectory, wrap
+from numpy.typing import NDArray
+
+from orbmm.analysis.geometry.images import find_molecules, find_solute, make_whole, mend_images
+
+BOXES = {"cube": CUBE, "rhombic dodecahedron": DODECAHEDRON, "skewed": SKEWED}
+
+
+def list_bonds(topology: md.Topology) -> NDArray[np.int64]:
+    return np.array([(a.index, b.index) for a, b in topology.bonds])
+
+
+def search_nearest_images(xyz: NDArray[np.float64], box: NDArray[np.float64], pairs: NDArray) -> NDArray[np.float64]:
+    """Distances over all 125 images around, in float64."""
+    steps = np.arange(-2, 3)
+    shifts = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 3) @ box
+    return np.linalg.norm((xyz[pairs[:, 1]] - xyz[pairs[:, 0]])[:, None] + shifts, axis=2).min(axis=1)
+
+
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
+def test_bonds_have_their_true_length_after_mending(box: NDArray[np.float64]) -> None:
+    torn = make_trajectory(Jiggle(frames=6, box=box))
+    bonds = list_bonds(torn.topology)
+    straight = md.compute_distances(mend_images(torn), bonds, periodic=False)
+    expected = [search_nearest_images(frame.astype(float), box, bonds) for frame in torn.xyz]
+    np.testing.assert_allclose(straight, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
+def test_the_unmended_trajectory_has_torn_bonds(box: NDArray[np.float64]) -> None:
+    torn = make_trajectory(Jiggle(frames=6, box=box))
+    assert md.compute_distances(torn, list_bonds(torn.topology), periodic=False).max() > 0.5
+
+
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
+def test_no_distance_between_nearest_images_changes(box: NDArray[np.float64]) -> None:
+    torn = make_trajectory(Jiggle(frames=3, box=box))
+    pairs = np.random.default_rng(0).choice(torn.n_atoms, (300, 2))
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    mended = mend_images(torn).xyz[2].astype(float)
+    expected = search_nearest_images(torn.xyz[2].astype(float), box, pairs)
+    np.testing.assert_allclose(search_nearest_images(mended, box, pairs), expected, atol=1e-5)
+
+
+def test_the_solute_rests_in_the_same_place_in_every_frame() -> None:
+    torn = make_trajectory(Jiggle(frames=20))
+    solute = find_solute(torn.topology)
+    centres = mend_images(torn).xyz[:, solute].mean(axis=1)
+    assert np.ptp(centres, axis=0).max() < 0.01
+    assert np.ptp(torn.xyz[:, solute].mean(axis=1), axis=0).max() > 0.1
+
+
+@pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
+def test_a_solute_made_whole_has_the_shape_that_mending_gives(box: NDArray[np.float64]) -> None:
+    torn = make_trajectory(Jiggle(frames=6, box=box))
+    solute = torn.atom_slice(find_solute(torn.topology))
+    before = solute.xyz.copy()
+    pairs = np.stack(np.triu_indices(solute.n_atoms, 1), axis=1)
+    shapes = [md.compute_distances(whole, pairs, periodic=False) for whole in (make_whole(solute), mend_images(solute))]
+    np.testing.assert_allclose(shapes[0], shapes[1], atol=1e-5)
+    np.testing.assert_array_equal(solute.xyz, before)
+
+
+def test_one_torn_frame_among_whole_ones_is_mended_and_whole_ones_are_passed_on() -> None:
+    torn = make_trajectory(Jiggle(frames=20))
+    solute = torn.atom_slice(find_solute(torn.topology))
+    whole = make_whole(solute)
+    assert make_whole(whole) is whole
+    rest = whole[:]
+    rest.xyz[7] = solute.xyz[next(frame for frame in range(20) if np.ptp(solute.xyz[frame], axis=0).max() > 1.0)]
+    bonds = [(first.index, second.index) for first, second in rest.topology.bonds]
+    assert md.compute_distances(rest[7], bonds, periodic=False).max() > 1.0
+    assert md.compute_distances(make_whole(rest)[7], bonds, periodic=False).max() < 0.2
+
+
+def test_two_chains_stay_beside_each_other() -> None:
+    """The second copy of the peptide lies 0.5 nm beside the first; mended, it does so in every frame."""
+    single = make_box(0, SKEWED)
+    moved = md.Trajectory(single.xyz + [[0.0, 0.0, 0.5]], single.topology)
+    both = md.Trajectory(np.concatenate([single.xyz, moved.xyz], axis=1), single.topology.join(moved.topology))
+    path = np.linspace(0.0, 3.0, 12)[:, None, None] * np.array([1.0, 0.7, 0.4])
+    torn = add_box(md.Trajectory(wrap(both.xyz + path, SKEWED), both.topology), SKEWED)
+    mended = mend_images(torn)
+    pairs = torn.topology.select_pairs(range(44), range(44))
+    straight = md.compute_distances(mended, pairs, periodic=False)
+    np.testing.assert_allclose(straight, np.repeat(md.compute_distances(both, pairs), 12, axis=0), atol=1e-4)
+
+
+def test_pure_water_is_made_whole() -> None:
+    water = make_trajectory(Jiggle(frames=3)).atom_slice(range(22, 22 + 60 * 3))
+    assert len(find_solute(water.topology)) == 0
+    assert md.compute_distances(mend_images(water), list_bonds(water.topology), periodic=False).max() < 0.12
+
+
+def test_without_a_box_nothing_moves() -> None:
+    trajectory = make_trajectory(Jiggle(frames=2))
+    trajectory.unitcell_vectors = None
+    np.testing.assert_array_equal(mend_images(trajectory).xyz, trajectory.xyz)
+
+
+def test_the_solute_is_the_peptide_and_neither_water_nor_ions() -> None:
+    topology = make_box(5).topology
+    for name, symbol in (("NA", "Na"), ("ZN", "Zn")):
+        topology.add_atom(name, md.element.get_by_symbol(symbol), topology.add_residue(name, topology.chain(1)))
+    np.testing.assert_array_equal(find_solute(topology), np.arange(22))
+    assert len(find_molecules(topology)) == 1 + 5 + 2
