@@ -18,8 +18,8 @@ _FEWEST = 2  # frames, and rows of the table after the cut
 
 
 @dataclass(frozen=True)
-class Look:
-    """The state of a run at one moment. last_ps: time of the last frame. finished: no more frames will come."""
+class Update:
+    """The state of a run at one time. last_ps: time of the last frame. finished: no more frames will come."""
 
     recording: Recording
     frames: int
@@ -29,11 +29,11 @@ class Look:
 
 def follow_run(
     folder: Path, every_s: float = 30.0, discard_ps: float = 0.0, sleep: Callable[[float], None] = time.sleep
-) -> Iterator[Look]:
+) -> Iterator[Update]:
     """Yield the run whenever it has new frames, the last time when it is complete or was stopped as unstable.
 
-    every_s: least time between two looks [s]; a look that takes longer is followed by a rest as long. discard_ps: the
-    first look waits until the run is beyond this. A run that was killed keeps this waiting: end it with Ctrl-C.
+    every_s: least time between two updates [s]; one that takes longer is followed by a rest as long. discard_ps: the
+    first one waits until the run is beyond this. A run that was killed keeps this waiting: end it with Ctrl-C.
     Raises AnalysisError for a folder that is missing, SettingsError for its settings.
     """
     if not folder.is_dir():
@@ -41,16 +41,16 @@ def follow_run(
     seen = 0
     while True:
         began = time.monotonic()
-        look = _look(folder, seen, discard_ps)
-        if look is not None:
-            seen = look.frames
-            yield look
-            if look.finished:
+        update = _poll(folder, seen, discard_ps)
+        if update is not None:
+            seen = update.frames
+            yield update
+            if update.finished:
                 return
         sleep(max(every_s, time.monotonic() - began))
 
 
-def _look(folder: Path, seen: int, discard_ps: float) -> Look | None:
+def _poll(folder: Path, seen: int, discard_ps: float) -> Update | None:
     """The run as it is now; None when there is nothing new, or too little to measure."""
     run = RunFolder(folder)
     if not run.settings.is_file():
@@ -62,7 +62,7 @@ def _look(folder: Path, seen: int, discard_ps: float) -> Look | None:
     if not ended and (frames <= seen or frames < _FEWEST or kept_ps < discard_ps):
         return None
     last_ps = (frames - 1) * settings.run.frame_every_fs / 1000.0
-    return Look(read_run_folder(folder, growing=True), frames, last_ps, ended)
+    return Update(read_run_folder(folder, growing=True), frames, last_ps, ended)
 
 
 def _has_ended(run: RunFolder, settings: Settings) -> bool:

@@ -13,31 +13,60 @@ from orbmm.analysis.reading.b_factors import read_b_factors
 from orbmm.analysis.reading.frames import Frames
 from orbmm.analysis.reading.run_folder import Recording, read_structure
 from orbmm.analysis.result import Result
-from orbmm.analysis.run.confidence import measure_confidence
-from orbmm.analysis.run.energy import measure_energy
-from orbmm.analysis.run.equipartition import measure_equipartition
-from orbmm.analysis.run.temperature import Bath, measure_temperature
+from orbmm.analysis.run.confidence import compute_confidence
+from orbmm.analysis.run.energy import compute_energy
+from orbmm.analysis.run.equipartition import compute_equipartition
+from orbmm.analysis.run.temperature import Bath, compute_temperature
 from orbmm.analysis.site.binding_site import find_binding_site
-from orbmm.analysis.site.bond_events import find_bond_events
-from orbmm.analysis.site.carbon_dioxide import follow_carbon_dioxide
-from orbmm.analysis.site.metal_site import measure_metal_site
-from orbmm.analysis.site.protonation import follow_protons
-from orbmm.analysis.site.water_wire import find_water_wire
+from orbmm.analysis.site.bond_events import compute_bond_events
+from orbmm.analysis.site.carbon_dioxide import compute_carbon_dioxide
+from orbmm.analysis.site.metal_site import compute_metal_site
+from orbmm.analysis.site.protonation import compute_protonation
+from orbmm.analysis.site.water_wire import compute_water_wire
 from orbmm.analysis.solvent.density import compute_density
 from orbmm.analysis.solvent.diffusion import compute_diffusion
-from orbmm.analysis.solvent.hydrogen_bonds import count_hydrogen_bonds
-from orbmm.analysis.solvent.radial import compute_oxygen_hydrogen, compute_water_distribution
-from orbmm.analysis.structure.angles import measure_angles
-from orbmm.analysis.structure.bonds import measure_bonds
+from orbmm.analysis.solvent.hydrogen_bonds import compute_hydrogen_bonds
+from orbmm.analysis.solvent.radial import compute_rdf_oh, compute_rdf_oo
+from orbmm.analysis.structure.angles import compute_angles
+from orbmm.analysis.structure.bonds import compute_bonds
 from orbmm.analysis.structure.crystal_rmsd import compute_crystal_rmsd
 from orbmm.analysis.structure.native_contacts import compute_native_contacts
-from orbmm.analysis.structure.radius_of_gyration import compute_gyration
+from orbmm.analysis.structure.radius_of_gyration import compute_radius_of_gyration
 from orbmm.analysis.structure.ramachandran import compute_ramachandran
 from orbmm.analysis.structure.rmsd import compute_rmsd
-from orbmm.analysis.structure.rmsf import compute_fluctuation
+from orbmm.analysis.structure.rmsf import compute_rmsf
 from orbmm.analysis.structure.secondary_structure import compute_secondary_structure
 from orbmm.run_files.confidence import DATA_FILE
 from orbmm.settings import AnalysisSettings
+
+__all__ = [
+    "Bath",
+    "compute_angles",
+    "compute_bond_events",
+    "compute_bonds",
+    "compute_carbon_dioxide",
+    "compute_confidence",
+    "compute_crystal_rmsd",
+    "compute_density",
+    "compute_diffusion",
+    "compute_energy",
+    "compute_equipartition",
+    "compute_hydrogen_bonds",
+    "compute_metal_site",
+    "compute_native_contacts",
+    "compute_protonation",
+    "compute_radius_of_gyration",
+    "compute_ramachandran",
+    "compute_rdf_oh",
+    "compute_rdf_oo",
+    "compute_rmsd",
+    "compute_rmsf",
+    "compute_secondary_structure",
+    "compute_temperature",
+    "compute_water_wire",
+    "find_binding_site",
+]
+"""What orbmm.analysis offers to scripts besides reading and writing."""
 
 Measures = dict[str, Callable[[], Result]]
 FROM_A_RUN = {
@@ -67,22 +96,22 @@ def plan_measures(
     measures: Measures = {
         "rmsd": partial(compute_rmsd, frames, reference, pocket),
         **_plan_crystal(frames, crystal, pocket),
-        "bonds": partial(measure_bonds, frames, start, settings.broken_bond_factor),
-        "angles": partial(measure_angles, frames, start),
+        "bonds": partial(compute_bonds, frames, start, settings.broken_bond_factor),
+        "angles": partial(compute_angles, frames, start),
         **_plan_run(recording, cut_ps),
-        "gyration": partial(compute_gyration, frames),
-        "fluctuation": partial(compute_fluctuation, frames, factors, cut_ps),
+        "radius_of_gyration": partial(compute_radius_of_gyration, frames),
+        "rmsf": partial(compute_rmsf, frames, factors, cut_ps),
         "secondary_structure": partial(compute_secondary_structure, frames),
         "native_contacts": partial(compute_native_contacts, frames, start),
         "ramachandran": partial(compute_ramachandran, frames),
-        "metal_site": partial(measure_metal_site, frames),
-        "carbon_dioxide": partial(follow_carbon_dioxide, frames),
-        "protonation": partial(follow_protons, frames),
-        "water_wire": partial(find_water_wire, frames),
-        "bond_events": partial(find_bond_events, frames),
-        "water_distribution": partial(compute_water_distribution, frames, settings.rdf_cutoff_nm, cut_ps),
-        "oxygen_hydrogen": partial(compute_oxygen_hydrogen, frames, settings.rdf_cutoff_nm, cut_ps),
-        "hydrogen_bonds": partial(count_hydrogen_bonds, frames),
+        "metal_site": partial(compute_metal_site, frames),
+        "carbon_dioxide": partial(compute_carbon_dioxide, frames),
+        "protonation": partial(compute_protonation, frames),
+        "water_wire": partial(compute_water_wire, frames),
+        "bond_events": partial(compute_bond_events, frames),
+        "rdf_oo": partial(compute_rdf_oo, frames, settings.rdf_cutoff_nm, cut_ps),
+        "rdf_oh": partial(compute_rdf_oh, frames, settings.rdf_cutoff_nm, cut_ps),
+        "hydrogen_bonds": partial(compute_hydrogen_bonds, frames),
         "density": partial(compute_density, frames, recording.all_atoms.topology),
         "diffusion": partial(compute_diffusion, frames, cut_ps, _find_kelvin(recording)),
     }
@@ -100,13 +129,13 @@ def _plan_run(recording: Recording, cut_ps: float) -> Measures:
     energies, topology, bath = recording.energies, recording.all_atoms.topology, _read_bath(recording)
     measures: Measures = {}
     if energies is not None:
-        measures["temperature"] = partial(measure_temperature, energies, topology.n_atoms, cut_ps, bath)
-        measures["energy"] = partial(measure_energy, energies, topology.n_atoms, cut_ps)
+        measures["temperature"] = partial(compute_temperature, energies, topology.n_atoms, cut_ps, bath)
+        measures["energy"] = partial(compute_energy, energies, topology.n_atoms, cut_ps)
     if recording.checkpoints is not None:
         heavy = recording.settings.production.hydrogen_mass_amu if recording.settings else None
-        measures["equipartition"] = partial(measure_equipartition, recording.checkpoints, topology, cut_ps, heavy)
+        measures["equipartition"] = partial(compute_equipartition, recording.checkpoints, topology, cut_ps, heavy)
     if recording.confidence is not None:
-        measures["confidence"] = partial(measure_confidence, recording.confidence, topology, cut_ps)
+        measures["confidence"] = partial(compute_confidence, recording.confidence, topology, cut_ps)
     return measures
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from orbmm.analysis import Analysis, Look, Recording
+    from orbmm.analysis import Analysis, Recording, Update
 
 
 def analyze(
@@ -70,13 +70,13 @@ def analyze(
         raise typer.Exit(3)
 
 
-def _follow(looks: Iterator[Look], folder: Path, measure: Callable[[Recording], Analysis]) -> Analysis:
+def _follow(updates: Iterator[Update], folder: Path, measure: Callable[[Recording], Analysis]) -> Analysis:
     """One line at each look, until the run has ended or Ctrl-C; the last analysis."""
     analysis = None
     try:
-        for look in looks:
-            analysis = measure(look.recording)
-            say(f"{look.frames} frames, {look.last_ps:g} ps: {analysis.verdict.line}")
+        for update in updates:
+            analysis = measure(update.recording)
+            say(f"{update.frames} frames, {update.last_ps:g} ps: {analysis.verdict.line}")
     except KeyboardInterrupt as stop:
         say("no longer looking; the run itself goes on")
         if analysis is None:

@@ -8,7 +8,7 @@ from orbmm.doctor.installation import Finding, State, check_version_pairs, check
 
 
 def diagnose() -> Iterator[tuple[str, list[Finding]]]:
-    """Look at everything; yields the title and the findings of each section as soon as it is done.
+    """Check everything; yield the title and the findings of each section as soon as it is done.
 
     Where a package that orbmm cannot do without does not import, the diagnosis ends with the versions.
     """

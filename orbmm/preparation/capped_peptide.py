@@ -52,12 +52,12 @@ def build_capped_peptide(residue: str = "ALA", *, seed: int = 1) -> app.Modeller
 
 def _backbone_pdb(residue: str) -> str:
     """The backbone atoms of ACE-residue-NME, and CB, which makes the residue left-handed, as PDB text."""
-    places: list[np.ndarray] = []
+    positions: list[np.ndarray] = []
     for _, _, bond, angle, dihedral in _BACKBONE:
-        places.append(_place(places, bond, np.radians(angle), np.radians(dihedral)))
-    atoms = [(owner, name, place) for (owner, name, *_), place in zip(_BACKBONE, places, strict=True)]
+        positions.append(_place(positions, bond, np.radians(angle), np.radians(dihedral)))
+    atoms = [(owner, name, place) for (owner, name, *_), place in zip(_BACKBONE, positions, strict=True)]
     if residue != "GLY":
-        nitrogen, alpha, carbonyl = places[2:5]
+        nitrogen, alpha, carbonyl = positions[2:5]
         bond, angle, dihedral = _BETA_CARBON
         beta = _place([carbonyl, nitrogen, alpha], bond, np.radians(angle), np.radians(dihedral))
         atoms.insert(5, (None, "CB", beta))

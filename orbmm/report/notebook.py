@@ -51,7 +51,7 @@ def show_structure(run: Path | str | Recording, results: Mapping[str, Result] | 
     """Return the structure at the start of a run for a notebook, to be turned and zoomed; nothing is downloaded.
 
     run: a run folder, or what `read_run_folder` or `read_plain_trajectory` has returned
-    results: colours by the results named "confidence" and "fluctuation" where they are given, else by element
+    results: colours by the results named "confidence" and "rmsf" where they are given, else by element
     Raises AnalysisError for a run that cannot be read, or that holds water alone.
     """
     recording = run if isinstance(run, Recording) else read_run_folder(Path(run))

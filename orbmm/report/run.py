@@ -31,17 +31,17 @@ _FEW_RESIDUES = 12  # that have room for their names
 def draw_equipartition(result: Result) -> Figure:
     """Temperature of each element with its natural fluctuation, beside that of all atoms."""
     figure, (panel,) = make_panels()
-    places = np.arange(len(result.values["element"]))
+    positions = np.arange(len(result.values["element"]))
     kelvin = result.number("kelvin")
     panel.axhline(kelvin, linewidth=1.2, label=f"all atoms {kelvin:.0f} K", **LIGHT)
     panel.errorbar(
-        places, result.values["temperature"], yerr=result.values["fluctuation"],
+        positions, result.values["temperature"], yerr=result.values["fluctuation"],
         color=DARK["color"], linestyle="none", marker="o", markersize=5, capsize=3,
         label="element, with its natural fluctuation",
     )  # fmt: skip
-    panel.set_xlim(-0.5, len(places) - 0.5)
+    panel.set_xlim(-0.5, len(positions) - 0.5)
     names = zip(result.values["element"].tolist(), result.values["atoms"].tolist(), strict=True)
-    panel.set_xticks(places, [f"{name} ({atoms})" for name, atoms in names])
+    panel.set_xticks(positions, [f"{name} ({atoms})" for name, atoms in names])
     leave_room(panel, 0.35)
     name_axes(panel, "element (atoms)", "temperature / K")
     add_legend(panel)

@@ -27,12 +27,12 @@ _TIME = "time / ps"
 _BONDED = {"water_water": "among waters", "solute_water": "solute and water", "solute_solute": "in the solute"}
 
 
-def draw_water_distribution(result: Result) -> Figure:
+def draw_rdf_oo(result: Result) -> Figure:
     """Radial distribution of water oxygens, and the number of neighbours that it adds up to."""
     return _draw_distribution(result, "O–O distance / Å", "neighbours")
 
 
-def draw_oxygen_hydrogen(result: Result) -> Figure:
+def draw_rdf_oh(result: Result) -> Figure:
     """Radial distribution of the hydrogens of other waters about an oxygen, and how many there are."""
     return _draw_distribution(result, "O···H distance between waters / Å", "hydrogens")
 
@@ -104,8 +104,8 @@ def draw_diffusion(result: Result) -> Figure:
 
 
 DRAWINGS: Mapping[str, Callable[[Result], Figure]] = {
-    "water_distribution": draw_water_distribution,
-    "oxygen_hydrogen": draw_oxygen_hydrogen,
+    "rdf_oo": draw_rdf_oo,
+    "rdf_oh": draw_rdf_oh,
     "hydrogen_bonds": draw_hydrogen_bonds,
     "density": draw_density,
     "diffusion": draw_diffusion,

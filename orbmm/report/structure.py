@@ -27,7 +27,7 @@ from orbmm.report.style import (
 _TIME = "time / ps"
 
 
-def draw_gyration(result: Result) -> Figure:
+def draw_radius_of_gyration(result: Result) -> Figure:
     """Radius of gyration along time."""
     figure, (panel,) = make_panels()
     mean = result.number("radius_mean")
@@ -39,7 +39,7 @@ def draw_gyration(result: Result) -> Figure:
     return figure
 
 
-def draw_fluctuation(result: Result) -> Figure:
+def draw_rmsf(result: Result) -> Figure:
     """Fluctuation of each residue, beside the crystal's where there is one."""
     figure, (panel,) = make_panels()
     residue = result.values["residue"]
@@ -98,8 +98,8 @@ def draw_ramachandran(result: Result) -> Figure:
 
 
 DRAWINGS: Mapping[str, Callable[[Result], Figure]] = {
-    "gyration": draw_gyration,
-    "fluctuation": draw_fluctuation,
+    "radius_of_gyration": draw_radius_of_gyration,
+    "rmsf": draw_rmsf,
     "secondary_structure": draw_secondary_structure,
     "native_contacts": draw_native_contacts,
     "ramachandran": draw_ramachandran,

@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_solute, mend_images
+from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.result import Result
 from orbmm.analysis.site.carbon_dioxide import find_carbon_dioxide
@@ -25,7 +25,7 @@ _SCALE = [to_hex(color) for color in colormaps[COLOR_MAP](np.linspace(0.0, 1.0, 
 
 
 View = dict[str, Any]
-"""places [Å], bonds (pairs of rows), colorings, sizes, names, named (rows that are labelled): for viewer.js."""
+"""positions [Å], bonds (pairs of rows), colorings, sizes, names, named (rows that are labelled): for viewer.js."""
 
 Coloring = dict[str, Any]
 """name, colors (one an atom), legend; scale, the colours from the smallest to the largest value, empty for elements."""
@@ -38,7 +38,7 @@ def build_views(start: md.Trajectory, results: Mapping[str, Result]) -> dict[str
     error of each atom or the fluctuation of each residue where those were measured, from small and bright to large and
     dark, or by element; metals stand out. The site is coloured by element first.
     """
-    frame = mend_images(start[0])
+    frame = make_molecules_whole(start[0])
     site = _drop_hydrogens(frame.topology, _choose_site(frame))
     whole = _drop_hydrogens(frame.topology, set(find_solute(frame.topology).tolist()) | set(site.tolist()))
     views = {}
@@ -53,14 +53,14 @@ def build_views(start: md.Trajectory, results: Mapping[str, Result]) -> dict[str
 
 
 def _describe(part: md.Trajectory, colorings: list[Coloring], name_ligands: bool = False) -> View:
-    places = (part.xyz[0].astype(float) - part.xyz[0].astype(float).mean(axis=0)) * ANGSTROM_PER_NM
+    positions = (part.xyz[0].astype(float) - part.xyz[0].astype(float).mean(axis=0)) * ANGSTROM_PER_NM
     metals = set(find_metals(part.topology))
     ligands = _list_ligand_bonds(part)
     pairs = [(first.index, second.index) for first, second in part.topology.bonds]
     carbonyls = [(carbon, end) for carbon, ends in find_carbon_dioxide(part) for end in ends]
     bonds = {tuple(sorted(pair)) for pair in pairs + carbonyls if not metals & set(pair)} | set(ligands)
     return {
-        "places": np.round(places, 2).tolist(),
+        "positions": np.round(positions, 2).tolist(),
         "bonds": sorted(list(pair) for pair in bonds),
         "colorings": [_mark_metals(coloring, metals) for coloring in colorings],
         "sizes": [3.0 if i in metals else 1.0 for i in range(part.n_atoms)],
@@ -74,10 +74,10 @@ def _choose_site(frame: md.Trajectory) -> set[int]:
     topology = frame.topology
     metals = find_metals(topology)
     chosen = set(metals)
-    places = frame.xyz[0].astype(float)
+    positions = frame.xyz[0].astype(float)
     for metal in metals:
         reach = REACH_NM[topology.atom(metal).element.symbol][1]
-        for index in find_pairs(places[[metal]], places, None, reach).second.tolist():
+        for index in find_pairs(positions[[metal]], positions, None, reach).second.tolist():
             chosen |= {atom.index for atom in topology.atom(index).residue.atoms}
     if metals:
         chosen |= {index for carbon, ends in find_carbon_dioxide(frame) for index in (carbon, *ends)}
@@ -92,9 +92,11 @@ def _drop_hydrogens(topology: md.Topology, atoms: set[int]) -> NDArray[np.int64]
 
 def _list_ligand_bonds(part: md.Trajectory) -> list[tuple[int, int]]:
     """Metal and ligand of every pair within the nearer reach."""
-    places, pairs = part.xyz[0].astype(float), []
+    positions, pairs = part.xyz[0].astype(float), []
     for metal in find_metals(part.topology):
-        near = find_pairs(places[[metal]], places, None, REACH_NM[part.topology.atom(metal).element.symbol][0]).second
+        near = find_pairs(
+            positions[[metal]], positions, None, REACH_NM[part.topology.atom(metal).element.symbol][0]
+        ).second
         symbols = {int(index): part.topology.atom(int(index)).element.symbol for index in near}
         pairs += [(metal, index) for index, symbol in symbols.items() if symbol in ("N", "O", "S", "Cl")]
     return [(min(pair), max(pair)) for pair in pairs]
@@ -105,8 +107,8 @@ def _list_colorings(topology: md.Topology, atoms: NDArray[np.int64], results: Ma
     colorings = []
     if "confidence" in results:
         colorings.append(_color_confidence(results["confidence"], atoms))
-    if "fluctuation" in results:
-        colorings.append(_color_fluctuation(results["fluctuation"], topology))
+    if "rmsf" in results:
+        colorings.append(_color_rmsf(results["rmsf"], topology))
     return [*colorings, _color_elements(topology)]
 
 
@@ -118,7 +120,7 @@ def _color_confidence(result: Result, atoms: NDArray[np.int64]) -> Coloring:
     return {"name": "confidence", "colors": colors, "legend": legend, "scale": _SCALE}
 
 
-def _color_fluctuation(result: Result, topology: md.Topology) -> Coloring:
+def _color_rmsf(result: Result, topology: md.Topology) -> Coloring:
     largest = max(float(result.values["rmsf"].max()), 1e-6)
     shares = (result.values["rmsf"] / largest).tolist()
     share = dict(zip(result.values["name"].tolist(), shares, strict=True))
@@ -126,7 +128,7 @@ def _color_fluctuation(result: Result, topology: md.Topology) -> Coloring:
     names = [f"{atom.residue.name}{atom.residue.resSeq}" for atom in topology.atoms]
     colors = [to_hex(palette(float(share[name]))) if name in share else _GREY for name in names]
     legend = f"RMS fluctuation of the residue, 0 to {largest:.2f} Å; grey: not measured"
-    return {"name": "fluctuation", "colors": colors, "legend": legend, "scale": _SCALE}
+    return {"name": "rmsf", "colors": colors, "legend": legend, "scale": _SCALE}
 
 
 def _color_elements(topology: md.Topology) -> Coloring:

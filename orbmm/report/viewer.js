@@ -3,11 +3,11 @@
 "use strict";
 function showMolecule([canvas, choice, legend, bar], molecule) {
   const context = canvas.getContext("2d");
-  const count = molecule.places.length;
+  const count = molecule.positions.length;
   let turn = [1, 0, 0, 0, 1, 0, 0, 0, 1];
   let zoom = 1;
   let { colors, scale } = molecule.colorings[0];
-  const reach = Math.max(1, ...molecule.places.map((place) => Math.hypot(...place)));
+  const reach = Math.max(1, ...molecule.positions.map((place) => Math.hypot(...place)));
 
   function rotate(matrix, place) {
     const [x, y, z] = place;
@@ -54,7 +54,7 @@ function showMolecule([canvas, choice, legend, bar], molecule) {
 
   function draw() {
     const size = (0.46 * zoom * Math.min(canvas.width, canvas.height)) / reach;
-    const points = molecule.places.map((place) => {
+    const points = molecule.positions.map((place) => {
       const [x, y, z] = rotate(turn, place);
       return [canvas.width / 2 + size * x, canvas.height / 2 - size * y, z];
     });

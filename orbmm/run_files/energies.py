@@ -92,8 +92,8 @@ def read_energy_table(path: Path, growing: bool = False) -> EnergyTable:
         rows = rows[:-1]
     if not rows:
         raise AnalysisError(f"{path}: no rows; the run stopped before its first one")
-    places = [header.index(name) for name in _READ.values()]
-    numbers = [_read_row(path, line, row, len(header), places) for line, row in enumerate(rows, start=2)]
+    positions = [header.index(name) for name in _READ.values()]
+    numbers = [_read_row(path, line, row, len(header), positions) for line, row in enumerate(rows, start=2)]
     table = EnergyTable(*np.array(numbers).T)
     if np.any(np.diff(table.time_ps) <= 0.0):
         raise AnalysisError(f"{path}: times do not increase after {_first_fall(table.time_ps):g} ps; two runs in one?")
@@ -107,11 +107,11 @@ def _is_whole(path: Path, row: list[str], width: int) -> bool:
         return len(row) == width and file.read() == b"\n"
 
 
-def _read_row(path: Path, line: int, row: list[str], width: int, places: list[int]) -> list[float]:
+def _read_row(path: Path, line: int, row: list[str], width: int, positions: list[int]) -> list[float]:
     if len(row) != width:
         raise AnalysisError(f"{path}: line {line} is torn, with {len(row)} of {width} columns; take it out")
     try:
-        values = [float(row[place]) for place in places]
+        values = [float(row[place]) for place in positions]
     except ValueError as error:
         raise AnalysisError(f"{path}: line {line} holds something that is not a number ({error})") from error
     if not np.isfinite(values).all():

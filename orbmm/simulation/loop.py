@@ -12,7 +12,7 @@ from orbmm.files import sync_file
 from orbmm.run_files.checkpoints import list_checkpoints, name_step
 from orbmm.run_files.layout import RunFolder
 from orbmm.simulation.dynamics.dynamics import Dynamics
-from orbmm.simulation.dynamics.frame import Moment
+from orbmm.simulation.dynamics.frame import Frame
 from orbmm.simulation.folder.checkpoint import write_checkpoint
 from orbmm.simulation.folder.folder import explain_disk_errors
 from orbmm.simulation.force_source import ConfidenceSource
@@ -99,23 +99,23 @@ class Loop:
     def _stop_here(self) -> None:
         """Check the step that was reached, and only then let it be written."""
         due = [reporter for reporter in self.reporters if self.dynamics.step % reporter.steps_between == 0]
-        moment = self._observe(due)
-        self.guard.check(moment)
+        frame = self._observe(due)
+        self.guard.check(frame)
         self._snapshot = self.dynamics.context.createCheckpoint()
         for reporter in due:
-            with explain_disk_errors(reporter.path, f" at step {moment.step}"):
-                reporter.report(moment)
-        if moment.step % self.steps_per_checkpoint == 0:
+            with explain_disk_errors(reporter.path, f" at step {frame.step}"):
+                reporter.report(frame)
+        if frame.step % self.steps_per_checkpoint == 0:
             self._save()
-        self._tell_progress(moment)
+        self._tell_progress(frame)
 
-    def _observe(self, due: Sequence[Reporter]) -> Moment:
+    def _observe(self, due: Sequence[Reporter]) -> Frame:
         """As much of this step as what is due needs."""
         energy = any(reporter.needs_energy for reporter in due)
-        moment = self.dynamics.observe(energy, self._pace.ns_per_day)
+        frame = self.dynamics.observe(energy, self._pace.ns_per_day)
         if self.confidence is None or not any(reporter.needs_confidence for reporter in due):
-            return moment
-        return dataclasses.replace(moment, confidence=self.confidence.measure(moment.positions, moment.box))
+            return frame
+        return dataclasses.replace(frame, confidence=self.confidence.measure(frame.positions, frame.box))
 
     def _save(self) -> None:
         """Sync what was written so far, then a checkpoint that knows how far that is."""
@@ -138,7 +138,7 @@ class Loop:
             raise OutOfMemory(f"{error}; {self._describe_checkpoint()}") from error
 
     def _rescue(self, sentence: str) -> str:
-        """Write the last good moments; where everything lies."""
+        """Write the last good frames; where everything lies."""
         folder = self.folder.rescue / name_step(self.planned.phase, self.dynamics.step)
         kept = self._describe_checkpoint()
         try:
@@ -152,20 +152,20 @@ class Loop:
         there = bool(list_checkpoints(self.folder.checkpoints))
         return "the last good checkpoint is kept" if there else "there is no checkpoint"
 
-    def _tell_progress(self, moment: Moment) -> None:
-        if moment.potential_energy is not None:
-            self._potential_energy = moment.potential_energy
+    def _tell_progress(self, frame: Frame) -> None:
+        if frame.potential_energy is not None:
+            self._potential_energy = frame.potential_energy
         total = self.planned.phase_steps
         self.on_progress(
             Progress(
                 stage=self.planned.stage.kind,
-                step=moment.step,
+                step=frame.step,
                 total_steps=total,
-                time_ps=moment.time_ps,
-                ns_per_day=moment.speed,
-                seconds_left=(total - moment.step) * self._pace.seconds_per_step,
-                temperature_kelvin=moment.temperature,
+                time_ps=frame.time_ps,
+                ns_per_day=frame.speed,
+                seconds_left=(total - frame.step) * self._pace.seconds_per_step,
+                temperature_kelvin=frame.temperature,
                 potential_energy_kj_mol=self._potential_energy,
-                rmsd_nm=None if self.rmsd is None else self.rmsd.measure(moment.positions),
+                rmsd_nm=None if self.rmsd is None else self.rmsd.measure(frame.positions),
             )
         )

@@ -29,7 +29,7 @@ from orbmm.simulation.memory_advice import explain_memory_errors
 from orbmm.simulation.progress import OnProgress, ignore_progress
 from orbmm.simulation.schedule import plan_stages
 from orbmm.simulation.stages import Reached, Run, find_stage, run_stages
-from orbmm.simulation.start.structure import Start, read_start
+from orbmm.simulation.start.structure import Structure, read_start
 from orbmm.simulation.system.platform import choose_platform, find_platform
 from orbmm.simulation.system.stage_system import StageSystem
 
@@ -137,7 +137,7 @@ class _Machinery:
 
 
 def _build(
-    settings: Settings, start: Start, forces: ForceSource, platform: str, folder: RunFolder | None = None
+    settings: Settings, start: Structure, forces: ForceSource, platform: str, folder: RunFolder | None = None
 ) -> _Machinery:
     """Create the System and check every stage on it. folder: of a resumed run, named in advice."""
     with explain_memory_errors(folder, settings.model):
@@ -149,7 +149,7 @@ def _build(
 
 
 @contextlib.contextmanager
-def _withdraw_refused_start(folder: RunFolder, settings: Settings, start: Start | None) -> Iterator[None]:
+def _withdraw_refused_start(folder: RunFolder, settings: Settings, start: Structure | None) -> Iterator[None]:
     """Delete a new run folder if the start is refused before anything was computed.
 
     The same command then works once the input is corrected.
@@ -173,7 +173,7 @@ def _is_complete(settings: Settings, checkpoint: Checkpoint) -> bool:
     return planned is plan[-1] and checkpoint.step >= planned.last_step
 
 
-def open_confidence(forces: ForceSource, settings: Settings, start: Start) -> ConfidenceSource | None:
+def open_confidence(forces: ForceSource, settings: Settings, start: Structure) -> ConfidenceSource | None:
     """The confidence that a run writes; None where it is switched off or the model has none, which is said.
 
     Raises RunError where it was asked for and the model has none.

@@ -10,7 +10,7 @@ from orbmm.run_files.confidence import read_first_mean
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings
 from orbmm.simulation.dynamics.dynamics import Dynamics
-from orbmm.simulation.dynamics.frame import PhasePoint, start_point
+from orbmm.simulation.dynamics.frame import State, start_state
 from orbmm.simulation.dynamics.minimise import minimise
 from orbmm.simulation.folder.checkpoint import Checkpoint, drop_later, load_checkpoint
 from orbmm.simulation.force_source import ConfidenceSource
@@ -57,12 +57,12 @@ def run_stages(run: Run, interruption: Interruption, checkpoint: Checkpoint | No
 
 def _perform_stages(run: Run, interruption: Interruption, checkpoint: Checkpoint | None) -> Reached:
     plan = plan_stages(run.settings)
-    point = start_point(run.system.start, run.system.masses)
+    state = start_state(run.system.start, run.system.masses)
     for planned in plan if checkpoint is None else plan[find_stage(plan, checkpoint).number :]:
         if planned.stage.moves:
-            point, reached = _move(run, planned, point, interruption, checkpoint)
+            state, reached = _move(run, planned, state, interruption, checkpoint)
         else:
-            point, reached = _relax(run, planned, point, interruption)
+            state, reached = _relax(run, planned, state, interruption)
         checkpoint = None
         if not reached.complete:
             break
@@ -90,23 +90,21 @@ def find_stage(plan: tuple[PlannedStage, ...], checkpoint: Checkpoint) -> Planne
     return planned
 
 
-def _relax(
-    run: Run, planned: PlannedStage, point: PhasePoint, interruption: Interruption
-) -> tuple[PhasePoint, Reached]:
+def _relax(run: Run, planned: PlannedStage, state: State, interruption: Interruption) -> tuple[State, Reached]:
     dynamics = run.system.open(planned, planned.first_step)
-    dynamics.place(point, velocity_seed=1)
+    dynamics.place(state, velocity_seed=1)
     with dynamics.translate_errors():
         minimise(dynamics.context, dynamics.thermometer, planned.stage.iterations, lambda: interruption.requested)
     # A descent that was cut short is no start of anything; resumed, it is done again.
-    return dynamics.read_point(), Reached(planned, planned.first_step, not interruption.requested)
+    return dynamics.read_state(), Reached(planned, planned.first_step, not interruption.requested)
 
 
 def _move(
-    run: Run, planned: PlannedStage, point: PhasePoint, interruption: Interruption, checkpoint: Checkpoint | None
-) -> tuple[PhasePoint, Reached]:
+    run: Run, planned: PlannedStage, state: State, interruption: Interruption, checkpoint: Checkpoint | None
+) -> tuple[State, Reached]:
     dynamics = run.system.open(planned, planned.first_step if checkpoint is None else checkpoint.step)
     if checkpoint is None:
-        _place(run, planned, dynamics, point)
+        _place(run, planned, dynamics, state)
     else:
         load_checkpoint(checkpoint, dynamics.context)
         set_bath(dynamics.context, planned.stage)
@@ -115,17 +113,17 @@ def _move(
     if checkpoint is None and planned.begins_phase:
         loop.begin()
     complete = loop.run(interruption)
-    return dynamics.read_point(), Reached(planned, dynamics.step, complete)
+    return dynamics.read_state(), Reached(planned, dynamics.step, complete)
 
 
-def _place(run: Run, planned: PlannedStage, dynamics: Dynamics, point: PhasePoint) -> None:
+def _place(run: Run, planned: PlannedStage, dynamics: Dynamics, state: State) -> None:
     """The atoms of the stage before; production counts its time anew, and its first frame is the topology file."""
     if planned.begins_phase:
-        point = point.restarted()
+        state = state.restarted()
     purpose = "velocities" if planned.phase == PRODUCTION else f"velocities of {planned.phase}"
-    dynamics.place(point, derive_seed(run.settings.run.seed, purpose, planned.first_step))
+    dynamics.place(state, derive_seed(run.settings.run.seed, purpose, planned.first_step))
     if planned.begins_phase:
-        write_topologies(run.folder, run.system.start.topology, run.settings.run.frame_atoms, dynamics.read_point())
+        write_topologies(run.folder, run.system.start.topology, run.settings.run.frame_atoms, dynamics.read_state())
 
 
 def _assemble(run: Run, planned: PlannedStage, dynamics: Dynamics, checkpoint: Checkpoint | None) -> Loop:

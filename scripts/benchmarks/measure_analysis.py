@@ -22,7 +22,7 @@ from pathlib import Path
 import mdtraj as md
 import numpy as np
 
-from orbmm.analysis import compute_rmsd, compute_water_distribution
+from orbmm.analysis import compute_rdf_oo, compute_rmsd
 from orbmm.analysis.reading.frames import TrajectoryFile
 
 RESIDUES, WATERS, TILE = 1250, 8333, 10
@@ -103,7 +103,7 @@ def measure_rmsd_plainly(folder: Path) -> float:
 
 def measure_rdf(folder: Path) -> float:
     """Largest value of the O-O distribution by orbmm."""
-    return float(compute_water_distribution(open_frames(folder), CUTOFF_NM).values["ratio"].max())
+    return float(compute_rdf_oo(open_frames(folder), CUTOFF_NM).values["ratio"].max())
 
 
 def measure_rdf_plainly(folder: Path) -> float:

@@ -1,6 +1,6 @@
 """The error that an embedded network expects of itself at a kept start, and with every coordinate off by chance.
 
-python scripts/embedded/measure_confidence.py orb-mini-conservative-inf-xtb
+python scripts/embedded/compute_confidence.py orb-mini-conservative-inf-xtb
 """
 
 from __future__ import annotations

@@ -14,26 +14,26 @@ def grow_backbone(phi: float, psi: float, residues: int = 16) -> md.Trajectory:
     """One frame of N, CA, C, O of alanines with all torsions phi, psi [degrees] and trans peptide bonds."""
     names = ["N", "CA", "C"] * residues
     torsions = {"N": psi, "CA": 180.0, "C": phi}  # about the bond before the last one, by the atom that is placed
-    places = [np.zeros(3), np.array([_LENGTHS["N"], 0.0, 0.0])]
+    positions = [np.zeros(3), np.array([_LENGTHS["N"], 0.0, 0.0])]
     turn = np.radians(180.0 - _ANGLES["CA"])
-    places.append(places[1] + _LENGTHS["CA"] * np.array([np.cos(turn), np.sin(turn), 0.0]))
+    positions.append(positions[1] + _LENGTHS["CA"] * np.array([np.cos(turn), np.sin(turn), 0.0]))
     for i in range(3, 3 * residues + 1):
         before, name = names[i - 1], names[i % 3]
-        places.append(extend(places[-3:], _LENGTHS[before], _ANGLES[before], torsions[name]))
+        positions.append(extend(positions[-3:], _LENGTHS[before], _ANGLES[before], torsions[name]))
     topology, xyz = md.Topology(), []
     chain = topology.add_chain()
     for i in range(residues):
         residue = topology.add_residue("ALA", chain)
         for name in ("N", "CA", "C", "O"):
             topology.add_atom(name, md.element.Element.getBySymbol(name[0]), residue)
-        oxygen = extend([places[3 * i + 3], places[3 * i + 1], places[3 * i + 2]], 0.123, 120.5, 180.0)
-        xyz += [*places[3 * i : 3 * i + 3], oxygen]
+        oxygen = extend([positions[3 * i + 3], positions[3 * i + 1], positions[3 * i + 2]], 0.123, 120.5, 180.0)
+        xyz += [*positions[3 * i : 3 * i + 3], oxygen]
     topology.create_standard_bonds()
     return md.Trajectory(np.array(xyz)[None], topology)
 
 
 def extend(last: list[NDArray[np.float64]], length: float, angle: float, torsion: float) -> NDArray[np.float64]:
-    """The place at a bond length, angle and torsion [degrees] from the last three places."""
+    """The place at a bond length, angle and torsion [degrees] from the last three positions."""
     bend, turn = np.radians(180.0 - angle), np.radians(torsion)
     along = (last[2] - last[1]) / np.linalg.norm(last[2] - last[1])
     normal = np.cross(last[1] - last[0], along)

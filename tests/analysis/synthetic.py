@@ -122,14 +122,14 @@ def _place_atoms(waters: int, box: tuple[tuple[float, ...], ...], seed: int) -> 
 
 
 def _read_peptide() -> tuple[list[tuple[str, str]], NDArray[np.float64]]:
-    names, places, residue = [], [], ""
+    names, positions, residue = [], [], ""
     words = iter(_PEPTIDE.split())
     for word in words:
         if word in ("ACE", "ALA", "NME"):
             residue, word = word, next(words)
         names.append((residue, word))
-        places.append([float(next(words)) for _ in range(3)])
-    return names, np.array(places) / 10.0
+        positions.append([float(next(words)) for _ in range(3)])
+    return names, np.array(positions) / 10.0
 
 
 def _build_topology(names: list[tuple[str, str]], waters: int) -> md.Topology:

@@ -12,12 +12,12 @@ from analysis.backbone import grow_backbone
 from analysis.synthetic import Jiggle, make_trajectory
 
 from orbmm.analysis import (
-    compute_fluctuation,
-    compute_gyration,
+    compute_angles,
+    compute_radius_of_gyration,
     compute_ramachandran,
+    compute_rdf_oo,
     compute_rmsd,
-    compute_water_distribution,
-    measure_angles,
+    compute_rmsf,
 )
 from orbmm.analysis.structure.ramachandran import BIN_DEGREES
 
@@ -65,14 +65,14 @@ def test_fluctuation_about_the_mean(tmp_path: Path) -> None:
     mean = AverageStructure(universe, universe, select="name CA", ref_frame=0).run().results.universe
     AlignTraj(universe, mean, select="name CA", in_memory=True).run()
     oracle = RMSF(universe.select_atoms("name CA")).run().results.rmsf
-    np.testing.assert_allclose(compute_fluctuation(moving).values["rmsf"], oracle, atol=ROUNDING)
+    np.testing.assert_allclose(compute_rmsf(moving).values["rmsf"], oracle, atol=ROUNDING)
 
 
 def test_radius_of_gyration(tmp_path: Path) -> None:
     moving = shake_helix()
     universe = open_universe(tmp_path, moving)
     oracle = [universe.atoms.radius_of_gyration() for _ in universe.trajectory]
-    np.testing.assert_allclose(compute_gyration(moving).values["radius"], oracle, atol=ROUNDING)
+    np.testing.assert_allclose(compute_radius_of_gyration(moving).values["radius"], oracle, atol=ROUNDING)
 
 
 def test_torsions_of_the_backbone(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_radial_distribution_of_water(tmp_path: Path) -> None:
     from MDAnalysis.analysis.rdf import InterRDF
 
     moving = make_trajectory(Jiggle(frames=10), waters=60)
-    result = compute_water_distribution(moving)
+    result = compute_rdf_oo(moving)
     oxygens = open_universe(tmp_path, moving).select_atoms("resname HOH and name O")
     end = result.values["radius"][-1] + 0.025
     bins = len(result.values["radius"])
@@ -107,11 +107,11 @@ def test_bond_angles_across_the_walls(tmp_path: Path) -> None:
     from MDAnalysis.lib.distances import calc_angles
 
     moving = make_trajectory(Jiggle(frames=4, shake_nm=0.004), waters=20)
-    universe, result = open_universe(tmp_path, moving), measure_angles(moving)
+    universe, result = open_universe(tmp_path, moving), compute_angles(moving)
     first = None
     for frame, _ in enumerate(universe.trajectory):
-        places = universe.atoms.positions[result.values["atoms"]]  # (A, 3, 3)
-        angles = np.degrees(calc_angles(*places.transpose(1, 0, 2), box=universe.dimensions))
+        positions = universe.atoms.positions[result.values["atoms"]]  # (A, 3, 3)
+        angles = np.degrees(calc_angles(*positions.transpose(1, 0, 2), box=universe.dimensions))
         first = angles if first is None else first
         expected = np.sqrt(((angles - first) ** 2).mean())
         assert result.values["change"][frame] == pytest.approx(expected, abs=0.02)

@@ -22,15 +22,15 @@ from orbmm.errors import AnalysisError
 
 Analyze = Callable[..., Result]
 OBSERVABLES = (
-    "rmsd", "bonds", "angles", "temperature", "energy", "gyration", "fluctuation", "ramachandran", "protonation", "bond_events",
-    "water_distribution", "oxygen_hydrogen", "hydrogen_bonds", "density", "diffusion",
+    "rmsd", "bonds", "angles", "temperature", "energy", "radius_of_gyration", "rmsf", "ramachandran", "protonation", "bond_events",
+    "rdf_oo", "rdf_oh", "hydrogen_bonds", "density", "diffusion",
 )  # fmt: skip
 DRY = (
     "rmsd",
     "bonds",
     "angles",
-    "gyration",
-    "fluctuation",
+    "radius_of_gyration",
+    "rmsf",
     "ramachandran",
     "protonation",
     "bond_events",
@@ -112,7 +112,7 @@ def test_the_start_can_be_discarded(run_folder: Path) -> None:
     analysis = analyze_recording(read_run_folder(run_folder), discard_ps=0.3)
     frames = {name: result.frames for name, result in analysis.results.items()}
     assert analysis.discard_ps == 0.3
-    assert frames["temperature"] == frames["energy"] == frames["water_distribution"] == 30
+    assert frames["temperature"] == frames["energy"] == frames["rdf_oo"] == 30
     assert frames["rmsd"] == frames["bonds"] == 60
 
 
@@ -122,7 +122,7 @@ def test_a_peptide_in_vacuum_has_no_water_structure(tmp_path: Path) -> None:
     dry.save(str(tmp_path / "dry.xtc"))
     dry[0].save(str(tmp_path / "dry.pdb"))
     analysis = analyze_recording(read_plain_trajectory(tmp_path / "dry.xtc", tmp_path / "dry.pdb"))
-    assert analysis.missing["water_distribution"] == "no radial distribution: there are fewer than two waters"
+    assert analysis.missing["rdf_oo"] == "no radial distribution: there are fewer than two waters"
     assert analysis.verdict.stable and set(analysis.results) == set(DRY)
 
 
@@ -234,7 +234,7 @@ def test_b_factors_come_from_the_crystal_that_is_given(tmp_path: Path, run_folde
     make_trajectory(Jiggle(frames=1)).save_pdb(str(tmp_path / "crystal.pdb"), bfactors=np.full(202, 15.0))
     answer = analyze(run_folder, "--crystal", tmp_path / "crystal.pdb")
     assert answer.exit_code == 0, answer.output
-    crystal = read_result(run_folder / "analysis" / "fluctuation.npz").values["crystal"]
+    crystal = read_result(run_folder / "analysis" / "rmsf.npz").values["crystal"]
     assert crystal[1] == pytest.approx(np.sqrt(3.0 * 15.0 / (8.0 * np.pi**2))) and np.isnan(crystal[[0, 2]]).all()
     missing = analyze(run_folder, "--crystal", tmp_path / "nowhere.pdb")
     assert missing.exit_code == 2 and "cannot be read as a crystal structure" in missing.stderr

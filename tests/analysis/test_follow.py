@@ -76,7 +76,7 @@ def test_a_look_measures_just_the_frames_it_found(tmp_path: Path) -> None:
     actor.show(0.8)  # it grows while it is measured
     results = analyze_recording(first.recording).results
     assert {results[name].frames for name in ("rmsd", "bonds", "density", "protonation")} == {first.frames}
-    assert first.frames < FRAMES and "fluctuation" in results and "diffusion" in results
+    assert first.frames < FRAMES and "rmsf" in results and "diffusion" in results
     expected = analyze_recording(read_run_folder(write_run_folder(tmp_path / "part", whole[: first.frames]))).results
     np.testing.assert_allclose(
         results["rmsd"].values["backbone"], expected["rmsd"].values["backbone"], atol=2e-3

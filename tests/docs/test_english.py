@@ -112,7 +112,7 @@ def test_no_notebook_uses_a_coinage_or_a_long_sentence(repository: Path) -> None
 
 
 def test_a_coinage_is_noticed() -> None:
-    assert list_coinages("The way back is told. `mend_images` is a name.") == ["way back", "told"]
+    assert list_coinages("The way back is told. `make_molecules_whole` is a name.") == ["way back", "told"]
 
 
 def test_docstrings_that_start_with_a_noun_clause_become_fewer(repository: Path) -> None:

@@ -16,10 +16,10 @@ from orbmm.preparation.capped_peptide import build_capped_peptide
 WritePeptide = Callable[..., Path]
 
 
-def place_zinc(places: dict[str, np.ndarray], nitrogen: str, distance: float) -> np.ndarray:
+def place_zinc(positions: dict[str, np.ndarray], nitrogen: str, distance: float) -> np.ndarray:
     """A point in the ring's plane, outside the ring, at a distance from one of its nitrogens [Å]."""
-    outward = 2 * places[nitrogen] - places["CE1"] - places["CG" if nitrogen == "ND1" else "CD2"]
-    return places[nitrogen] + distance * outward / np.linalg.norm(outward)
+    outward = 2 * positions[nitrogen] - positions["CE1"] - positions["CG" if nitrogen == "ND1" else "CD2"]
+    return positions[nitrogen] + distance * outward / np.linalg.norm(outward)
 
 
 @pytest.fixture(scope="session")
@@ -35,13 +35,13 @@ def write_peptide(tmp_path_factory: pytest.TempPathFactory) -> WritePeptide:
         peptide = app.Modeller(relaxed.topology, relaxed.positions)
         positions = np.array(peptide.positions.value_in_unit(unit.angstrom))
         middle = list(peptide.topology.residues())[1]
-        places = {atom.name: positions[atom.index] for atom in middle.atoms()}
+        positions = {atom.name: positions[atom.index] for atom in middle.atoms()}
         peptide.delete([atom for atom in middle.atoms() if atom.name in leave_out])
         stream = io.StringIO()
         app.PDBFile.writeFile(peptide.topology, peptide.positions, stream)
         lines = [line for line in stream.getvalue().splitlines() if line.startswith(("ATOM", "HETATM", "TER"))]
         if zinc_at:
-            x, y, z = place_zinc(places, zinc_at, distance)
+            x, y, z = place_zinc(positions, zinc_at, distance)
             lines.append(f"HETATM   99 ZN    ZN A  99    {x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          ZN")
         path = tmp_path_factory.mktemp("peptide") / f"{residue.lower()}.pdb"
         path.write_text("\n".join([*lines, "END", ""]))

@@ -24,7 +24,7 @@ def alanine_dipeptide() -> app.Modeller:
 
 
 @pytest.fixture(scope="module")
-def places(alanine_dipeptide: app.Modeller) -> dict[tuple[str, str], np.ndarray]:
+def positions(alanine_dipeptide: app.Modeller) -> dict[tuple[str, str], np.ndarray]:
     """Positions by residue and atom name [Å]."""
     positions = np.array(alanine_dipeptide.positions.value_in_unit(unit.angstrom))
     return {(atom.residue.name, atom.name): positions[atom.index] for atom in alanine_dipeptide.topology.atoms()}
@@ -52,17 +52,17 @@ def test_atoms_that_are_not_bonded_keep_apart(alanine_dipeptide: app.Modeller) -
     assert distances.min() > 1.6
 
 
-def test_the_backbone_is_trans_and_in_the_c7eq_basin(places: dict[tuple[str, str], np.ndarray]) -> None:
+def test_the_backbone_is_trans_and_in_the_c7eq_basin(positions: dict[tuple[str, str], np.ndarray]) -> None:
     chain = [("ACE", "CH3"), ("ACE", "C"), ("ALA", "N"), ("ALA", "CA"), ("ALA", "C"), ("NME", "N"), ("NME", "C")]
-    points = np.array([places[atom] for atom in chain])
+    points = np.array([positions[atom] for atom in chain])
     omega, phi, psi, last_omega = (measure_dihedral(points[start : start + 4]) for start in range(4))
     assert abs(omega) > 165 and abs(last_omega) > 165
     assert -110 < phi < -60 and 30 < psi < 110
 
 
-def test_alanine_is_left_handed(places: dict[tuple[str, str], np.ndarray]) -> None:
-    center = places["ALA", "CA"]
-    n, c, beta = (places["ALA", name] - center for name in ("N", "C", "CB"))
+def test_alanine_is_left_handed(positions: dict[tuple[str, str], np.ndarray]) -> None:
+    center = positions["ALA", "CA"]
+    n, c, beta = (positions["ALA", name] - center for name in ("N", "C", "CB"))
     assert np.cross(n, c) @ beta > 0
 
 

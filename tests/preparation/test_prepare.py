@@ -91,8 +91,8 @@ def test_the_folder_is_read_back_as_it_was_written(alanine_dipeptide: PreparedSy
     assert structure == (tmp_path / "ala" / "ala.pdb").resolve()
     pdb = app.PDBFile(str(structure))
     assert pdb.topology.getNumBonds() == alanine_dipeptide.topology.getNumBonds()
-    places = np.array(pdb.positions.value_in_unit(unit.angstrom))
-    assert places == pytest.approx(np.array(alanine_dipeptide.positions.value_in_unit(unit.angstrom)), abs=6e-4)
+    positions = np.array(pdb.positions.value_in_unit(unit.angstrom))
+    assert positions == pytest.approx(np.array(alanine_dipeptide.positions.value_in_unit(unit.angstrom)), abs=6e-4)
     record = json.loads((tmp_path / "ala" / "preparation.json").read_text())
     assert record["atoms"] == pdb.topology.getNumAtoms() and record["seed"] == 1
     with pytest.raises(PreparationError, match=r"exists already.*--overwrite"):

@@ -152,8 +152,8 @@ def test_mmcif_and_pdb_of_one_structure_give_the_same_solute(write_peptide: Writ
         app.PDBxFile.writeFile(pdb.topology, pdb.positions, stream, keepIds=True)
     first, second = build(path), build(tmp_path / "his.cif")
     assert first.protonation == second.protonation
-    places = [np.array(solute.modeller.positions.value_in_unit(unit.angstrom)) for solute in (first, second)]
-    assert places[0] == pytest.approx(places[1], abs=1e-3)
+    positions = [np.array(solute.modeller.positions.value_in_unit(unit.angstrom)) for solute in (first, second)]
+    assert positions[0] == pytest.approx(positions[1], abs=1e-3)
 
 
 REFUSED = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,37 +14,41 @@ import mdtraj as md
 import numpy as np
 import pytest
 from analysis.backbone import grow_backbone
-from analysis.synthetic import make_box
+from analysis.confident import make_errors, write_confidence
+from analysis.synthetic import Jiggle, make_box, make_trajectory, write_run_folder
 from analysis.zinc_site import make_site
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+import orbmm.analysis
 from orbmm.analysis import (
     Result,
+    compute_bond_events,
+    compute_carbon_dioxide,
+    compute_hydrogen_bonds,
+    compute_metal_site,
     compute_native_contacts,
+    compute_protonation,
     compute_secondary_structure,
-    count_hydrogen_bonds,
-    find_bond_events,
-    follow_carbon_dioxide,
-    follow_protons,
-    measure_metal_site,
+    read_run_folder,
 )
+from orbmm.analysis.observables import plan_measures
 from orbmm.analysis.result import NothingToMeasure
 from orbmm.errors import AnalysisError
 from orbmm.report import draw_figure, style, write_figures
 from orbmm.report.figures import DRAWINGS
 
 BOTTOM = {
-    "water_distribution": "O–O distance / Å",
-    "oxygen_hydrogen": "O···H distance between waters / Å",
+    "rdf_oo": "O–O distance / Å",
+    "rdf_oh": "O···H distance between waters / Å",
     "diffusion": "lag / ps",
-    "fluctuation": "residue",
+    "rmsf": "residue",
     "ramachandran": "$\\phi$ / degrees",
 }
 OBSERVABLES = (
-    "rmsd", "bonds", "angles", "temperature", "energy", "gyration", "fluctuation", "ramachandran", "protonation", "bond_events",
-    "water_distribution", "oxygen_hydrogen", "hydrogen_bonds", "density", "diffusion",
+    "rmsd", "bonds", "angles", "temperature", "energy", "radius_of_gyration", "rmsf", "ramachandran", "protonation", "bond_events",
+    "rdf_oo", "rdf_oh", "hydrogen_bonds", "density", "diffusion",
 )  # fmt: skip
 NARROW = {"ramachandran": 940}
 
@@ -106,7 +109,7 @@ def test_lines_differ_in_grey_print() -> None:
 
 def test_drawing_leaves_the_settings_of_matplotlib_alone(results: dict[str, Result]) -> None:
     before = dict(matplotlib.rcParams)
-    draw_figure(results["water_distribution"])
+    draw_figure(results["rdf_oo"])
     assert dict(matplotlib.rcParams) == before
 
 
@@ -120,14 +123,27 @@ def test_an_unknown_result_has_no_figure(results: dict[str, Result]) -> None:
         draw_figure(replace(results["bonds"], name="bond"))
 
 
-def test_every_observable_has_a_figure(repository: Path) -> None:
-    source = (repository / "orbmm" / "analysis" / "plan.py").read_text(encoding="utf-8")
-    planned = set(re.findall(r'"(\w+)"(?::|\] =) partial', source))
-    assert len(planned) == 23 and planned == set(DRAWINGS)
+def plan_all(folder: Path) -> set[str]:
+    """The names of all observables, as of a run that wrote everything, compared with a crystal structure."""
+    moving = make_trajectory(Jiggle(frames=2))
+    run = write_confidence(write_run_folder(folder, moving), make_errors(2, moving.n_atoms))
+    moving[0].save_pdb(str(folder / "crystal.pdb"), bfactors=np.full(moving.n_atoms, 15.0))
+    return set(plan_measures(read_run_folder(run), 0.0, folder / "crystal.pdb"))
+
+
+def test_every_observable_has_a_figure_and_a_public_function(tmp_path: Path) -> None:
+    planned = plan_all(tmp_path / "run")
+    assert planned == set(DRAWINGS)
+    assert {f"compute_{name}" for name in planned} <= set(orbmm.analysis.__all__)
+
+
+def test_an_observable_without_a_figure_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(DRAWINGS, "rdf_oo")
+    assert plan_all(tmp_path / "run") - set(DRAWINGS) == {"rdf_oo"}
 
 
 def draw_all(trajectory: md.Trajectory) -> dict[str, Figure]:
-    measures = (measure_metal_site, follow_carbon_dioxide, follow_protons, find_bond_events, compute_secondary_structure,
+    measures = (compute_metal_site, compute_carbon_dioxide, compute_protonation, compute_bond_events, compute_secondary_structure,
                 compute_native_contacts)  # fmt: skip
     return {
         measure.__name__: draw_figure(measure(trajectory)) for measure in measures if _has_part(measure, trajectory)
@@ -144,11 +160,11 @@ def _has_part(measure, trajectory: md.Trajectory) -> bool:
 @pytest.mark.parametrize("frames", [1, 20])
 def test_sites_and_folds_are_drawn_with_units(frames: int) -> None:
     site, helix = draw_all(make_site(frames)), draw_all(grow_backbone(-57.0, -47.0))
-    assert set(site) == {"measure_metal_site", "follow_carbon_dioxide", "follow_protons", "find_bond_events"}
+    assert set(site) == {"compute_metal_site", "compute_carbon_dioxide", "compute_protonation", "compute_bond_events"}
     assert {"compute_secondary_structure", "compute_native_contacts"} <= set(helix)
     for figure in [*site.values(), *helix.values()]:
         assert all(panel.get_ylabel() for panel in figure.axes) and figure.axes[-1].get_xlabel() == "time / ps"
-    lines = site["measure_metal_site"].axes[0].get_lines()
+    lines = site["compute_metal_site"].axes[0].get_lines()
     assert [line.get_label() for line in lines] == ["HIS2-ND1", "HIS3-NE2", "HIS4-ND1", "HOH5-O"]
     assert lines[0].get_ydata()[0] == pytest.approx(2.0, abs=1e-4)
 
@@ -158,7 +174,7 @@ def test_a_dry_solute_without_hydrogen_bonds_is_drawn_without_a_warning() -> Non
     dry = make_box(0).make_molecules_whole()
     dry.unitcell_vectors = None
     dry.xyz *= 3.0  # every donor far from every acceptor
-    result = count_hydrogen_bonds(dry)
+    result = compute_hydrogen_bonds(dry)
     assert not any(result.values[name].any() for name in ("water_water", "solute_water", "solute_solute"))
     (panel,) = draw_figure(result).axes
     texts = [text.get_text() for text in panel.get_legend().get_texts()]

@@ -96,7 +96,7 @@ def test_the_view_of_the_site_holds_its_ligands_and_their_bonds() -> None:
     zinc = view["names"].index("ZN1-ZN")
     assert sum(zinc in bond for bond in view["bonds"]) == 4
     assert [coloring["name"] for coloring in view["colorings"]] == ["element"]
-    assert len(view["places"]) == len(view["colorings"][0]["colors"]) == len(view["sizes"]) == len(view["names"])
+    assert len(view["positions"]) == len(view["colorings"][0]["colors"]) == len(view["sizes"]) == len(view["names"])
 
 
 def test_the_whole_is_coloured_by_confidence_first(run: Path, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_the_whole_is_coloured_by_confidence_first(run: Path, tmp_path: Path) ->
     folder = write_run_folder(tmp_path / "run", moving)
     results = analyze_recording(read_run_folder(write_confidence(folder, make_errors(20, moving.n_atoms)))).results
     view = build_views(moving[0], results)["Structure at the start"]
-    assert [coloring["name"] for coloring in view["colorings"]] == ["confidence", "fluctuation", "element"]
+    assert [coloring["name"] for coloring in view["colorings"]] == ["confidence", "rmsf", "element"]
     colors = dict(zip(view["names"], view["colorings"][0]["colors"], strict=True))
     shown = [sum(int(color[i : i + 2], 16) for i in (1, 3, 5)) for color in colors.values()]
     assert min(shown) == shown[list(colors).index("ACE0-CH3")]  # the atom at the end of the scale is the darkest
@@ -227,7 +227,7 @@ def test_a_browser_draws_the_views_without_errors(page: str, site_page: str, tmp
         drawn = [int(count) for count in re.findall(r'data-drawn="(\d+)"', opened)]
         assert len(drawn) == views and min(drawn) > 5
         assert "data-error" not in opened
-        assert re.findall(r'data-coloring="(\w+)"', opened) == ["fluctuation", "element"][:views]
+        assert re.findall(r'data-coloring="(\w+)"', opened) == ["rmsf", "element"][:views]
         assert opened.count("<option") >= 2 * views
 
 

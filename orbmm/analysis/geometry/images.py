@@ -30,7 +30,7 @@ def find_solute(topology: md.Topology) -> NDArray[np.int64]:
     return np.sort(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
 
 
-def mend_images(trajectory: md.Trajectory) -> md.Trajectory:
+def make_molecules_whole(trajectory: md.Trajectory) -> md.Trajectory:
     """A copy with every molecule in one piece, the solute centred and the rest wrapped around it.
 
     Without a box or without bonds nothing can be mended and the copy is as given; without a solute molecules are
@@ -55,7 +55,7 @@ def make_whole(solute: md.Trajectory) -> md.Trajectory:
     tears it; several are laid beside each other. What is given is left as it was.
     """
     if solute.unitcell_lengths is None or len(find_molecules(solute.topology)) > 1:
-        return mend_images(solute)
+        return make_molecules_whole(solute)
     if not _is_torn(solute):
         return solute
     boxes = (solute.unitcell_lengths, solute.unitcell_angles)

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 @dataclass(frozen=True)
 class Pairs:
-    """first, second: (P,) rows of the two lists of places; vectors: (P, 3) from first to second [nm]; lengths: (P,)."""
+    """first, second: (P,) rows of the two lists of positions; vectors: (P, 3) from first to second [nm]; lengths: (P,)."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -20,22 +20,22 @@ class Pairs:
 
 
 def find_pairs(
-    places: NDArray[np.float64], others: NDArray[np.float64], box: NDArray[np.float64] | None, cutoff: float
+    positions: NDArray[np.float64], others: NDArray[np.float64], box: NDArray[np.float64] | None, cutoff: float
 ) -> Pairs:
-    """Every pair of one of the places (A, 3) [nm] and one of the others (B, 3) within the cutoff [nm].
+    """Every pair of one of the positions (A, 3) [nm] and one of the others (B, 3) within the cutoff [nm].
 
     box: (3, 3) rows [nm], None without periodicity; the cutoff must not exceed its smallest width. Time and memory
     grow with the number of atoms and of pairs found. A place that is in both lists is its own neighbour at distance 0.
     """
     images, origin = others, np.arange(len(others))
     if box is not None:
-        places = _wrap(places, box) @ box
+        positions = _wrap(positions, box) @ box
         images, origin = _add_images(_wrap(others, box), box, cutoff)
-    if len(places) == 0 or len(images) == 0:
+    if len(positions) == 0 or len(images) == 0:
         none = np.zeros(0, dtype=np.int64)
         return Pairs(none, none, np.zeros((0, 3)), np.zeros(0))
-    found = cKDTree(places).sparse_distance_matrix(cKDTree(images), cutoff, output_type="ndarray")
-    vectors = images[found["j"]] - places[found["i"]]
+    found = cKDTree(positions).sparse_distance_matrix(cKDTree(images), cutoff, output_type="ndarray")
+    vectors = images[found["j"]] - positions[found["i"]]
     return Pairs(found["i"].astype(np.int64), origin[found["j"]], vectors, found["v"])
 
 
@@ -54,8 +54,8 @@ def shorten(vectors: NDArray[np.float64], box: NDArray[np.float64] | None) -> ND
     return np.asarray((fractions - np.round(fractions)) @ box)
 
 
-def _wrap(places: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
-    fractions = places @ np.linalg.inv(box)
+def _wrap(positions: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
+    fractions = positions @ np.linalg.inv(box)
     return np.asarray(fractions - np.floor(fractions))
 
 

@@ -144,9 +144,9 @@ def read_boxes(chunk: md.Trajectory) -> list[NDArray[np.float64] | None]:
 
 
 def iterate_frames(chunk: md.Trajectory) -> Iterator[tuple[float, NDArray[np.float64], NDArray[np.float64] | None]]:
-    """Time [ps], places (A, 3) [nm] and box (3, 3) [nm] or None of each frame."""
-    for time, places, box in zip(read_times(chunk).tolist(), chunk.xyz, read_boxes(chunk), strict=True):
-        yield time, places.astype(float), box
+    """Time [ps], positions (A, 3) [nm] and box (3, 3) [nm] or None of each frame."""
+    for time, positions, box in zip(read_times(chunk).tolist(), chunk.xyz, read_boxes(chunk), strict=True):
+        yield time, positions.astype(float), box
 
 
 def _read_quietly(chunks: Iterator[md.Trajectory]) -> Iterator[md.Trajectory]:

@@ -24,7 +24,7 @@ _METHOD = (
 )
 
 
-def measure_confidence(file: ConfidenceFile, topology: md.Topology, discard_ps: float = 0.0) -> Result:
+def compute_confidence(file: ConfidenceFile, topology: md.Topology, discard_ps: float = 0.0) -> Result:
     """Expected force error [eV/Å] of all atoms, solute and water along time, of each atom and residue, and least known.
 
     file: the records of a run. topology: of the same N atoms. discard_ps: start that means leave out.

@@ -20,7 +20,7 @@ _METHOD = (
 )
 
 
-def measure_energy(energies: EnergyTable, atoms: int, discard_ps: float = 0.0) -> Result:
+def compute_energy(energies: EnergyTable, atoms: int, discard_ps: float = 0.0) -> Result:
     """Drift [meV/atom/ps] and fluctuation [meV/atom] of potential and total energy, and the mean potential [kJ/mol].
 
     energies: the table of a run; atoms: how many there are; discard_ps: time left out at the start.

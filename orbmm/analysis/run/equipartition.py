@@ -27,7 +27,7 @@ _METHOD = (
 )
 
 
-def measure_equipartition(
+def compute_equipartition(
     checkpoints: Path, topology: md.Topology, discard_ps: float = 0.0, hydrogen_amu: float | None = None
 ) -> Result:
     """Temperature of each element [K], how widely it fluctuates, and the chance of what was found.

@@ -29,7 +29,7 @@ class Bath:
     friction_per_ps: float | None = None
 
 
-def measure_temperature(energies: EnergyTable, atoms: int, discard_ps: float = 0.0, bath: Bath | None = None) -> Result:
+def compute_temperature(energies: EnergyTable, atoms: int, discard_ps: float = 0.0, bath: Bath | None = None) -> Result:
     """Mean temperature after the equilibration cut, its standard error and its fluctuation [K].
 
     energies: the table of a run; atoms: how many there are; discard_ps: time that the mean leaves out.

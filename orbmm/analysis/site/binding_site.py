@@ -36,8 +36,8 @@ def find_binding_site(start: md.Trajectory, selection: str | None = None) -> NDA
     metals = find_metals(topology)
     if not metals or len(heavy) == 0:
         return np.zeros(0, dtype=np.int64)
-    _, places, box = next(iterate_frames(start))
-    near = find_pairs(places[metals], places[heavy], box, AROUND_METAL_NM).second
+    _, positions, box = next(iterate_frames(start))
+    near = find_pairs(positions[metals], positions[heavy], box, AROUND_METAL_NM).second
     return heavy[np.isin(owner, owner[near])]
 
 

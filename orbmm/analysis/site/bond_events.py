@@ -26,7 +26,7 @@ _METHOD = (
 )
 
 
-def find_bond_events(frames: Frames, persistence_ps: float = 1.0) -> Result:
+def compute_bond_events(frames: Frames, persistence_ps: float = 1.0) -> Result:
     """Bonds formed and broken against the first frame, along time, and the list of events.
 
     frames: a trajectory, in memory or on disk. persistence_ps: time constant of the average; with frames further apart
@@ -40,8 +40,8 @@ def find_bond_events(frames: Frames, persistence_ps: float = 1.0) -> Result:
     radii = np.array([frames.topology.atom(int(index)).element.radius for index in atoms])
     graph = _Graph(len(atoms), _list_keys(frames.topology, atoms), persistence_ps)
     for chunk in read_chunks(frames, atoms):
-        for time, places, box in iterate_frames(chunk):
-            found = find_pairs(places, places, box, 2.0 * BREAKS * float(radii.max()))
+        for time, positions, box in iterate_frames(chunk):
+            found = find_pairs(positions, positions, box, 2.0 * BREAKS * float(radii.max()))
             once = found.first < found.second
             first, second = found.first[once], found.second[once]
             ratio = found.lengths[once] / (radii[first] + radii[second])

@@ -24,7 +24,7 @@ _METHOD = (
 )
 
 
-def follow_carbon_dioxide(frames: Frames) -> Result:
+def compute_carbon_dioxide(frames: Frames) -> Result:
     """Oxygens on the carbon of CO2 along time, its O-C-O angle, its distances to other oxygens and to the metal [Å].
 
     frames: a trajectory, in memory or on disk; the first molecule of the first frame is followed.
@@ -43,16 +43,16 @@ def follow_carbon_dioxide(frames: Frames) -> Result:
     others = np.searchsorted(atoms, np.setdiff1d(oxygens, own))
     columns: dict[str, list[float]] = {name: [] for name in ("time", "oxygens", "angle", "nearest_oxygen", "to_metal")}
     for chunk in read_chunks(frames, atoms):
-        for time, places, box in iterate_frames(chunk):
+        for time, positions, box in iterate_frames(chunk):
             columns["time"].append(time)
-            arms = shorten(places[[rows[i] for i in own]] - places[rows[carbon]], box)
-            away = np.linalg.norm(shorten(places[others] - places[rows[carbon]], box), axis=1)
+            arms = shorten(positions[[rows[i] for i in own]] - positions[rows[carbon]], box)
+            away = np.linalg.norm(shorten(positions[others] - positions[rows[carbon]], box), axis=1)
             near = np.append(np.linalg.norm(arms, axis=1), away) < _TOUCH_NM
             columns["oxygens"].append(int(near.sum()))
             columns["angle"].append(_measure_angle(*arms))
             columns["nearest_oxygen"].append(ANGSTROM_PER_NM * float(away.min(initial=np.inf)))
             if metals:
-                step = shorten(places[rows[metals[0]]] - places[[rows[carbon]]], box)
+                step = shorten(positions[rows[metals[0]]] - positions[[rows[carbon]]], box)
                 columns["to_metal"].append(ANGSTROM_PER_NM * float(np.linalg.norm(step)))
     method = _METHOD.format(name=topology.atom(carbon).residue, molecules=len(molecules))
     return _collect({name: np.array(column) for name, column in columns.items() if column}, len(molecules), method)
@@ -63,13 +63,13 @@ def find_carbon_dioxide(frame: md.Trajectory) -> list[tuple[int, tuple[int, int]
     elements = np.array([atom.element.symbol for atom in frame.topology.atoms])
     carbons = np.flatnonzero(elements == "C")
     heavy = np.flatnonzero(~np.isin(elements, ("H", "D", "VS")))
-    _, places, box = next(iterate_frames(frame))
-    found = find_pairs(places[carbons], places[heavy], box, 0.16)
+    _, positions, box = next(iterate_frames(frame))
+    found = find_pairs(positions[carbons], positions[heavy], box, 0.16)
     neighbours = found.second[found.lengths > 0.0], found.first[found.lengths > 0.0]
     molecules = []
     for row in np.flatnonzero(np.bincount(neighbours[1], minlength=len(carbons)) == 2):
         carbon, ends = int(carbons[row]), heavy[neighbours[0][neighbours[1] == row]]
-        arms = shorten(places[ends] - places[carbon], box)
+        arms = shorten(positions[ends] - positions[carbon], box)
         close = np.linalg.norm(arms, axis=1).max() < _BOND_NM
         if set(elements[ends]) == {"O"} and close and _measure_angle(*arms) > _LEAST_ANGLE:
             molecules.append((carbon, (int(ends[0]), int(ends[1]))))

@@ -35,7 +35,7 @@ def find_metals(topology: md.Topology) -> list[int]:
     return [atom.index for atom in topology.atoms if atom.element.symbol in REACH_NM]
 
 
-def measure_metal_site(frames: Frames, metal: int | None = None) -> Result:
+def compute_metal_site(frames: Frames, metal: int | None = None) -> Result:
     """Coordination number, distances [Å], angles and tetrahedral order of a metal site along time, and ligand exchange.
 
     frames: a trajectory, in memory or on disk; it is read twice. metal: atom index; absent, the first metal.
@@ -88,8 +88,8 @@ def _follow_shell(frames: Frames, metal: int, donors: NDArray[np.int64], reach: 
     atoms = np.sort(np.append(donors, metal))
     centre, rows = np.searchsorted(atoms, metal), np.searchsorted(atoms, donors)
     for chunk in read_chunks(frames, atoms):
-        for time, places, box in iterate_frames(chunk):
-            found = find_pairs(places[centre][None], places[rows], box, reach[1])
+        for time, positions, box in iterate_frames(chunk):
+            found = find_pairs(positions[centre][None], positions[rows], box, reach[1])
             near = found.second[found.lengths < reach[0]]
             shell.add(time, set(near.tolist()), set(found.second.tolist()))
     return shell
@@ -109,8 +109,8 @@ def _measure_geometry(frames: Frames, metal: int, ligands: NDArray[np.int64]) ->
     centre, rows = np.searchsorted(atoms, metal), np.searchsorted(atoms, ligands)
     distances, orders, angles, used = [], [], np.zeros((len(ligands), len(ligands))), 0
     for chunk in read_chunks(frames, atoms):
-        for _, places, box in iterate_frames(chunk):
-            arms = shorten(places[rows] - places[centre], box)
+        for _, positions, box in iterate_frames(chunk):
+            arms = shorten(positions[rows] - positions[centre], box)
             lengths = np.linalg.norm(arms, axis=1)
             cosines = np.clip((arms / lengths[:, None]) @ (arms / lengths[:, None]).T, -1.0, 1.0)
             distances.append(lengths)

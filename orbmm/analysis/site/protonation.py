@@ -32,7 +32,7 @@ _METHOD = (
 )
 
 
-def follow_protons(frames: Frames, persistence_ps: float = 0.05) -> Result:
+def compute_protonation(frames: Frames, persistence_ps: float = 0.05) -> Result:
     """Protons of titratable groups, charged waters, the oxygen on the metal and proton hops along time.
 
     frames: a trajectory, in memory or on disk. `hops` are rows of: time [ps], hydrogen, from and to. `protons` (F, G)
@@ -46,8 +46,8 @@ def follow_protons(frames: Frames, persistence_ps: float = 0.05) -> Result:
     if len(tally.hydrogens) == 0:
         raise NothingToMeasure("no protonation: no hydrogen lies on nitrogen, oxygen or sulfur")
     for chunk in read_chunks(frames):
-        for time, places, box in iterate_frames(chunk):
-            tally.add(time, places, box)
+        for time, positions, box in iterate_frames(chunk):
+            tally.add(time, positions, box)
     return tally.collect()
 
 
@@ -59,8 +59,8 @@ def _assign_owners(frame: md.Trajectory) -> dict[int, int]:
     elements = np.array([atom.element.symbol for atom in frame.topology.atoms])
     hydrogens = np.flatnonzero(np.isin(elements, ("H", "D")))
     heavy = np.flatnonzero(np.isin(elements, ("B", "C", "N", "O", "F", "Si", "P", "S", "Cl")))
-    _, places, box = next(iterate_frames(frame))
-    found = find_pairs(places[hydrogens], places[heavy], box, _REACH_NM)
+    _, positions, box = next(iterate_frames(frame))
+    found = find_pairs(positions[hydrogens], positions[heavy], box, _REACH_NM)
     bonds = {frozenset((first.index, second.index)) for first, second in frame.topology.bonds}
     pairs = zip(hydrogens[found.first].tolist(), heavy[found.second].tolist(), strict=True)
     stated = np.array([frozenset(pair) in bonds for pair in pairs], dtype=bool)
@@ -99,20 +99,20 @@ class _Tally:
         ]
         self.metal = next(iter(find_metals(self.topology)), None)
 
-    def add(self, time: float, places: NDArray[np.float64], box: NDArray[np.float64] | None) -> None:
-        """Take in a frame; places: (N, 3) [nm], box: (3, 3) rows [nm] or None."""
-        self._move_protons(time, places, box)
-        protons = np.bincount(self.owner, minlength=len(places))
+    def add(self, time: float, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> None:
+        """Take in a frame; positions: (N, 3) [nm], box: (3, 3) rows [nm] or None."""
+        self._move_protons(time, positions, box)
+        protons = np.bincount(self.owner, minlength=len(positions))
         self.counts.append(np.array([protons[atoms].sum() for _, atoms in self.groups], dtype=np.int64))
-        bound = self._find_bound_oxygen(places, box)
+        bound = self._find_bound_oxygen(positions, box)
         self.bound.append(bound)
         on_water = protons[self.water]
         held = int(protons[bound]) if bound >= 0 else -1
         self.rows.append((time, int((on_water == 3).sum()), int((on_water == 1).sum()), held))
 
-    def _move_protons(self, time: float, places: NDArray[np.float64], box: NDArray[np.float64] | None) -> None:
-        own = np.linalg.norm(shorten(places[self.owner] - places[self.hydrogens], box), axis=1)
-        found = find_pairs(places[self.hydrogens], places[self.polar], box, _REACH_NM)
+    def _move_protons(self, time: float, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> None:
+        own = np.linalg.norm(shorten(positions[self.owner] - positions[self.hydrogens], box), axis=1)
+        found = find_pairs(positions[self.hydrogens], positions[self.polar], box, _REACH_NM)
         nearer = (found.lengths < _NEARER * own[found.first]) & (self.polar[found.second] != self.owner[found.first])
         wanted: dict[int, tuple[float, int]] = {}
         for pair in np.flatnonzero(nearer):
@@ -132,12 +132,12 @@ class _Tally:
         self.owner[row] = target
         del self.pending[row]
 
-    def _find_bound_oxygen(self, places: NDArray[np.float64], box: NDArray[np.float64] | None) -> int:
+    def _find_bound_oxygen(self, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> int:
         """The oxygen nearest to the metal and within reach, -1 without one."""
         if self.metal is None:
             return -1
         reach = REACH_NM[self.topology.atom(self.metal).element.symbol][1]
-        found = find_pairs(places[[self.metal]], places[self.oxygens], box, reach)
+        found = find_pairs(positions[[self.metal]], positions[self.oxygens], box, reach)
         return int(self.oxygens[found.second[np.argmin(found.lengths)]]) if len(found.lengths) else -1
 
     def collect(self) -> Result:

@@ -31,7 +31,7 @@ _METHOD = (
 )
 
 
-def find_water_wire(frames: Frames, group: tuple[str, int] = SHUTTLE) -> Result:
+def compute_water_wire(frames: Frames, group: tuple[str, int] = SHUTTLE) -> Result:
     """Waters in the wire from the metal's oxygen to a titratable group along time, and its longest step [Å].
 
     frames: a trajectory, in memory or on disk. group: name and number of the residue that takes the proton.
@@ -51,8 +51,8 @@ def find_water_wire(frames: Frames, group: tuple[str, int] = SHUTTLE) -> Result:
     oxygens = np.array([atom.index for atom in frames.topology.atoms if atom.element.symbol == "O"], dtype=np.int64)
     tally = _Tally(frames.topology, np.union1d(oxygens, [metals[0], *takers]), metals[0], takers)
     for chunk in read_chunks(frames, tally.atoms):
-        for time, places, box in iterate_frames(chunk):
-            tally.add(time, places, box)
+        for time, positions, box in iterate_frames(chunk):
+            tally.add(time, positions, box)
     names = " or ".join(frames.topology.atom(taker).name for taker in takers)
     method = _METHOD.format(
         metal=frames.topology.atom(metals[0]), group=frames.topology.atom(takers[0]).residue, atoms=names
@@ -94,22 +94,22 @@ class _Tally:
         self.water = np.array(water)
         self.reach = REACH_NM[self.topology.atom(self.metal).element.symbol][1]
 
-    def add(self, time: float, places: NDArray[np.float64], box: NDArray[np.float64] | None) -> None:
-        """Take in a frame; places: (A, 3) [nm], box: (3, 3) rows [nm] or None."""
-        bound = find_pairs(places[[self.center]], places[self.oxygens], box, self.reach)
+    def add(self, time: float, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> None:
+        """Take in a frame; positions: (A, 3) [nm], box: (3, 3) rows [nm] or None."""
+        bound = find_pairs(positions[[self.center]], positions[self.oxygens], box, self.reach)
         if len(bound.lengths) == 0:
             self._remember(time, [], np.zeros(0), np.nan)
             return
         first = int(self.oxygens[bound.second[np.argmin(bound.lengths)]])
-        straight = np.linalg.norm(shorten(places[self.ends] - places[first], box), axis=1).min()
-        wire = self._find_wire(first, places, box)
-        steps = np.linalg.norm(shorten(np.diff(places[wire], axis=0), box), axis=1) if wire else np.zeros(0)
+        straight = np.linalg.norm(shorten(positions[self.ends] - positions[first], box), axis=1).min()
+        wire = self._find_wire(first, positions, box)
+        steps = np.linalg.norm(shorten(np.diff(positions[wire], axis=0), box), axis=1) if wire else np.zeros(0)
         self._remember(time, wire, steps, float(straight))
 
-    def _find_wire(self, first: int, places: NDArray[np.float64], box: NDArray[np.float64] | None) -> list[int]:
+    def _find_wire(self, first: int, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> list[int]:
         """Rows from the metal's oxygen over waters to the group; empty without a wire."""
         nodes = np.union1d(np.append(self.water, first), self.ends)
-        found = find_pairs(places[nodes], places[nodes], box, STEP_NM)
+        found = find_pairs(positions[nodes], positions[nodes], box, STEP_NM)
         apart = found.first != found.second
         many = 1.0 + 1e-3 * found.lengths[apart] / STEP_NM  # fewest waters first, then the shortest way
         graph = coo_array((many, (found.first[apart], found.second[apart])), shape=(len(nodes), len(nodes)))

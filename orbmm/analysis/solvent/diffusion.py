@@ -47,9 +47,9 @@ def compute_diffusion(frames: Frames, discard_ps: float = 0.0, kelvin: float = 3
     tally = _Tally(lags, max(1, kept // _ORIGINS))
     volume = 0.0
     for chunk in read_chunks(frames, oxygens):
-        for time, places, box in zip(read_times(chunk), chunk.xyz.astype(float), _read_boxes(chunk), strict=True):
+        for time, positions, box in zip(read_times(chunk), chunk.xyz.astype(float), _read_boxes(chunk), strict=True):
             if time >= discard_ps:
-                tally.add(places, box)
+                tally.add(positions, box)
                 volume += abs(float(np.linalg.det(box))) / kept
     return _collect(tally, len(oxygens), interval_ps, volume ** (1.0 / 3.0), kelvin)
 
@@ -69,10 +69,10 @@ class _Tally:
     def __post_init__(self) -> None:
         self.square, self.count = np.zeros((self.lags + 1, 3)), np.zeros(self.lags + 1, dtype=np.int64)
 
-    def add(self, places: NDArray[np.float64], box: NDArray[np.float64]) -> None:
-        """Take in the next frame; places: (A, 3) [nm] wrapped or not, box: (3, 3) rows [nm]."""
+    def add(self, positions: NDArray[np.float64], box: NDArray[np.float64]) -> None:
+        """Take in the next frame; positions: (A, 3) [nm] wrapped or not, box: (3, 3) rows [nm]."""
         self.frame += 1
-        self.last = places if self.last is None else self.last + shorten(places - self.last, box)
+        self.last = positions if self.last is None else self.last + shorten(positions - self.last, box)
         if self.frame % self.spacing == 0:
             self.origins[self.frame] = self.last
         for origin in [origin for origin in self.origins if self.frame - origin > self.lags]:

@@ -18,7 +18,7 @@ _METHOD = (
 )
 
 
-def count_hydrogen_bonds(frames: Frames) -> Result:
+def compute_hydrogen_bonds(frames: Frames) -> Result:
     """Numbers of hydrogen bonds along time, and of those among waters per water molecule.
 
     frames: a trajectory, in memory or on disk. Raises NothingToMeasure without a hydrogen on N or O in the topology.
@@ -30,9 +30,9 @@ def count_hydrogen_bonds(frames: Frames) -> Result:
     water = np.array([atom.residue.is_water for atom in frames.topology.atoms])
     times, rows = [], []
     for chunk in read_chunks(frames):
-        for time, places, box in iterate_frames(chunk):
+        for time, positions, box in iterate_frames(chunk):
             times.append(time)
-            bonds = find_hydrogen_bonds(places, box, donors, acceptors)
+            bonds = find_hydrogen_bonds(positions, box, donors, acceptors)
             waters = water[bonds[:, 0]].astype(int) + water[bonds[:, 2]]
             rows.append([int(np.sum(waters == count)) for count in (2, 1, 0)])
     counts = np.array(rows)
@@ -66,15 +66,15 @@ def list_acceptors(topology: md.Topology) -> NDArray[np.int64]:
 
 
 def find_hydrogen_bonds(
-    places: NDArray[np.float64],
+    positions: NDArray[np.float64],
     box: NDArray[np.float64] | None,
     donors: NDArray[np.int64],
     acceptors: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Donor, hydrogen and acceptor (B, 3) of every hydrogen bond among places (A, 3) [nm] in a box (3, 3) [nm]."""
-    found = find_pairs(places[donors[:, 1]], places[acceptors], box, _REACH_NM)
+    """Donor, hydrogen and acceptor (B, 3) of every hydrogen bond among positions (A, 3) [nm] in a box (3, 3) [nm]."""
+    found = find_pairs(positions[donors[:, 1]], positions[acceptors], box, _REACH_NM)
     donor, hydrogen, acceptor = donors[found.first, 0], donors[found.first, 1], acceptors[found.second]
-    back = shorten(places[donor] - places[hydrogen], box)
+    back = shorten(positions[donor] - positions[hydrogen], box)
     lengths = np.linalg.norm(back, axis=1) * found.lengths
     cosine = np.divide(-(back * found.vectors).sum(axis=1), lengths, out=np.zeros_like(lengths), where=lengths > 0.0)
     bonded = (donor != acceptor) & (cosine > _LEAST_COSINE)

@@ -32,7 +32,7 @@ _HYDROGENS = (
 )
 
 
-def compute_water_distribution(frames: Frames, cutoff_nm: float | None = None, discard_ps: float = 0.0) -> Result:
+def compute_rdf_oo(frames: Frames, cutoff_nm: float | None = None, discard_ps: float = 0.0) -> Result:
     """Compute the O-O radial distribution of water with its first peak [Å] and coordination number.
 
     frames: a periodic trajectory, in memory or on disk. cutoff_nm: absent, half the smallest box width, at most 1 nm.
@@ -47,7 +47,7 @@ def compute_water_distribution(frames: Frames, cutoff_nm: float | None = None, d
 def compute_distribution(
     frames: Frames, atoms: NDArray[np.int64], cutoff_nm: float | None = None, discard_ps: float = 0.0
 ) -> Result:
-    """Compute the radial distribution among some atoms (A,), as `compute_water_distribution`.
+    """Compute the radial distribution among some atoms (A,), as `compute_rdf_oo`.
 
     Raises NothingToMeasure without a box, AnalysisError for a cutoff beyond half the box or when nothing is kept.
     """
@@ -64,10 +64,10 @@ def compute_distribution(
     method = _OXYGENS.format(
         oxygens=len(atoms), bin=_BIN_NM * ANGSTROM_PER_NM, frames=sums.frames, start=discard_ps, cutoff=radius[-1]
     )
-    return Result("water_distribution", method, "radius", values, _list_units(values), sums.frames)
+    return Result("rdf_oo", method, "radius", values, _list_units(values), sums.frames)
 
 
-def compute_oxygen_hydrogen(frames: Frames, cutoff_nm: float | None = None, discard_ps: float = 0.0) -> Result:
+def compute_rdf_oh(frames: Frames, cutoff_nm: float | None = None, discard_ps: float = 0.0) -> Result:
     """Compute the O-H radial distribution between different waters, its first peak [Å] and coordination number.
 
     frames: a periodic trajectory, in memory or on disk. cutoff_nm: absent, half the smallest box width, at most 1 nm.
@@ -97,7 +97,7 @@ def compute_oxygen_hydrogen(frames: Frames, cutoff_nm: float | None = None, disc
     peak = int(np.flatnonzero(bonding)[np.argmax(smooth(values["ratio"])[bonding])])
     values = {**values, **_find_extrema(values, peak)}
     method = _HYDROGENS.format(oxygens=int(oxygen.sum()), frames=sums.frames, start=discard_ps)
-    return Result("oxygen_hydrogen", method, "radius", values, _list_units(values), sums.frames)
+    return Result("rdf_oh", method, "radius", values, _list_units(values), sums.frames)
 
 
 Counts = NDArray[Any]

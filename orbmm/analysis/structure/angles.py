@@ -24,7 +24,7 @@ _METHOD = (
 )
 
 
-def measure_angles(frames: Frames, reference: md.Trajectory | None = None) -> Result:
+def compute_angles(frames: Frames, reference: md.Trajectory | None = None) -> Result:
     """Root mean square and largest change of the angles along time [degrees], and the angles that were bent.
 
     frames: a trajectory, in memory or on disk; reference: one frame of the same atoms; absent, the first frame.

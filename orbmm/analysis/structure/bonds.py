@@ -31,7 +31,7 @@ _METHOD = (
 )
 
 
-def measure_bonds(
+def compute_bonds(
     frames: Frames, reference: md.Trajectory | None = None, broken_factor: float = BROKEN_FACTOR
 ) -> Result:
     """Broken and stretched bonds along time, the mean and longest length of each, and the bonds to hydrogen [Å].
@@ -110,8 +110,8 @@ class _Tally:
         transferred, boxes = np.zeros_like(beyond), read_boxes(chunk)
         for frame in np.flatnonzero((beyond & self.mobile).any(axis=1)):
             bonds = np.flatnonzero(beyond[frame] & self.mobile)
-            places = chunk.xyz[frame].astype(float)
-            found = find_pairs(places[self.hydrogen[bonds]], places[self.polar], boxes[frame], _HELD_NM)
+            positions = chunk.xyz[frame].astype(float)
+            found = find_pairs(positions[self.hydrogen[bonds]], positions[self.polar], boxes[frame], _HELD_NM)
             other = self.polar[found.second] != self.owner[bonds[found.first]]
             transferred[frame, bonds[found.first[other]]] = True
         return transferred

@@ -6,7 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_solute, mend_images
+from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -30,7 +30,7 @@ def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = No
     if len(solute) == 0:
         raise NothingToMeasure("no native contacts: there is no molecule but water")
     first = next(read_chunks(frames, solute))[0] if reference is None else reference[0].atom_slice(solute)
-    start = mend_images(first)
+    start = make_molecules_whole(first)
     pairs = _list_contacts(start)
     if len(pairs) == 0:
         raise NothingToMeasure("no native contacts: no residues four or more apart touch in the reference")
@@ -38,7 +38,7 @@ def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = No
     times, parts = [], []
     for chunk in read_chunks(frames, solute):
         times.append(read_times(chunk))
-        parts.append(_measure_kept(mend_images(chunk), pairs, native))
+        parts.append(_measure_kept(make_molecules_whole(chunk), pairs, native))
     kept = np.concatenate(parts)
     values = {
         "time": np.concatenate(times),
@@ -61,8 +61,8 @@ def _list_contacts(start: md.Trajectory) -> NDArray[np.int64]:
     heavy = np.array([atom.index for atom in atoms if atom.element.symbol not in ("H", "D", "VS")])
     residue = np.array([atom.residue.index for atom in atoms])
     chain = np.array([atom.residue.chain.index for atom in atoms])
-    places = start.xyz[0, heavy].astype(float)
-    found = find_pairs(places, places, None, NATIVE_NM)
+    positions = start.xyz[0, heavy].astype(float)
+    found = find_pairs(positions, positions, None, NATIVE_NM)
     first, second = heavy[found.first], heavy[found.second]
     far = (residue[second] - residue[first] >= _APART) | (chain[second] > chain[first])
     return np.stack([first[far], second[far]], axis=1)
@@ -71,8 +71,8 @@ def _list_contacts(start: md.Trajectory) -> NDArray[np.int64]:
 def _measure_kept(chunk: md.Trajectory, pairs: NDArray[np.int64], native: NDArray[np.float64]) -> NDArray[np.float64]:
     """The fraction in each frame (F,), frame by frame: there may be more pairs than atoms."""
     kept = np.empty(chunk.n_frames)
-    for i, places in enumerate(chunk.xyz.astype(float)):
-        lengths = np.linalg.norm(places[pairs[:, 1]] - places[pairs[:, 0]], axis=1)
+    for i, positions in enumerate(chunk.xyz.astype(float)):
+        lengths = np.linalg.norm(positions[pairs[:, 1]] - positions[pairs[:, 0]], axis=1)
         exponent = np.clip(_STEEPNESS_PER_NM * (lengths - _TOLERANCE * native), -500.0, 500.0)
         kept[i] = np.mean(1.0 / (1.0 + np.exp(exponent)))
     return kept

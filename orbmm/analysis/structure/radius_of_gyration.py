@@ -6,7 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_solute, mend_images
+from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.units import ANGSTROM_PER_NM
@@ -17,7 +17,7 @@ _METHOD = (
 )
 
 
-def compute_gyration(frames: Frames) -> Result:
+def compute_radius_of_gyration(frames: Frames) -> Result:
     """Radius of gyration of the solute along time, weighted by mass [Å].
 
     frames: a trajectory, in memory or on disk. Raises NothingToMeasure without a solute.
@@ -29,7 +29,7 @@ def compute_gyration(frames: Frames) -> Result:
     times, radii = [], []
     for chunk in read_chunks(frames, solute):
         times.append(read_times(chunk))
-        radii.append(_measure_radii(mend_images(chunk), masses) * ANGSTROM_PER_NM)
+        radii.append(_measure_radii(make_molecules_whole(chunk), masses) * ANGSTROM_PER_NM)
     radius = np.concatenate(radii)
     values = {
         "time": np.concatenate(times),
@@ -42,12 +42,12 @@ def compute_gyration(frames: Frames) -> Result:
     }
     units = dict.fromkeys(values, "angstrom") | {"time": "ps"}
     arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("gyration", _METHOD.format(atoms=len(solute)), "time", arrays, units, len(radius))
+    return Result("radius_of_gyration", _METHOD.format(atoms=len(solute)), "time", arrays, units, len(radius))
 
 
 def _measure_radii(chunk: md.Trajectory, masses: NDArray[np.float64]) -> NDArray[np.float64]:
     """The radius (F,) [nm]; mdtraj's `compute_rg` takes distances from the geometric centre even with masses."""
     weights = (masses / masses.sum())[None, :, None]  # (1, A, 1)
-    places = chunk.xyz.astype(float)
-    centre = (weights * places).sum(axis=1, keepdims=True)
-    return np.asarray(np.sqrt((weights * (places - centre) ** 2).sum(axis=(1, 2))))
+    positions = chunk.xyz.astype(float)
+    centre = (weights * positions).sum(axis=1, keepdims=True)
+    return np.asarray(np.sqrt((weights * (positions - centre) ** 2).sum(axis=(1, 2))))

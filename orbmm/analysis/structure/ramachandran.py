@@ -6,7 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_solute, mend_images
+from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 
@@ -29,7 +29,7 @@ def compute_ramachandran(frames: Frames) -> Result:
     solute = find_solute(frames.topology)
     times, rows, histogram, residues = [], [], np.zeros((_BINS, _BINS)), 0
     for chunk in read_chunks(frames, solute) if len(solute) else ():
-        phi, psi = _measure_torsions(mend_images(chunk))  # (F, R) each
+        phi, psi = _measure_torsions(make_molecules_whole(chunk))  # (F, R) each
         residues = phi.shape[1]
         if residues == 0:
             break

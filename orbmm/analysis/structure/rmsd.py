@@ -8,7 +8,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_solute, make_whole, mend_images
+from orbmm.analysis.geometry.images import find_solute, make_molecules_whole, make_whole
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
@@ -104,10 +104,10 @@ def collect_deviations(
 
 def _cut_reference(frames: Frames, solute: NDArray[np.int64], reference: md.Trajectory | None) -> md.Trajectory:
     if reference is None:
-        return mend_images(next(read_chunks(frames, solute))[0])
+        return make_molecules_whole(next(read_chunks(frames, solute))[0])
     if [atom.element for atom in reference.topology.atoms] != [atom.element for atom in frames.topology.atoms]:
         raise AnalysisError(
             f"the reference structure has {reference.n_atoms} atoms and the trajectory {frames.topology.n_atoms}, "
             "or their elements differ; give a structure of the same atoms in the same order"
         )
-    return mend_images(reference[0].atom_slice(solute))
+    return make_molecules_whole(reference[0].atom_slice(solute))

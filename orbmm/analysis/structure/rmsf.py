@@ -9,7 +9,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_solute, mend_images
+from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
@@ -23,7 +23,7 @@ _METHOD = (
 _CRYSTAL = " The crystal's value is sqrt(3 B / (8 pi^2)), which holds static disorder and lattice motion as well."
 
 
-def compute_fluctuation(
+def compute_rmsf(
     frames: Frames, b_factors: Mapping[tuple[str, int], float] | None = None, discard_ps: float = 0.0
 ) -> Result:
     """RMSF of each residue of the solute [Å], and the one that B-factors stand for.
@@ -54,7 +54,7 @@ class _Kept:
         for chunk in read_chunks(self.frames, self.solute):
             kept = chunk[read_times(chunk) >= self.discard_ps]
             if kept.n_frames:
-                yield mend_images(kept).atom_slice(self.inner)
+                yield make_molecules_whole(kept).atom_slice(self.inner)
 
 
 def _choose_atoms(topology: md.Topology, solute: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -115,4 +115,4 @@ def _collect(
         frames=frames[0], start=frames[1], atoms=len(atoms), crystal=_CRYSTAL if b_factors is not None else ""
     )
     arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("fluctuation", method, "residue", arrays, units, frames[0])
+    return Result("rmsf", method, "residue", arrays, units, frames[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mdtraj as md
 import numpy as np
 
-from orbmm.analysis.geometry.images import mend_images
+from orbmm.analysis.geometry.images import make_molecules_whole
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 
@@ -29,7 +29,7 @@ def compute_secondary_structure(frames: Frames) -> Result:
         raise NothingToMeasure(f"no secondary structure: {complete} amino acids; it takes at least {_FEWEST_RESIDUES}")
     times, rows, per_residue, used = [], [], 0.0, 0
     for chunk in read_chunks(frames, atoms):
-        codes = md.compute_dssp(mend_images(chunk), simplified=True)  # (F, R), "NA" for caps
+        codes = md.compute_dssp(make_molecules_whole(chunk), simplified=True)  # (F, R), "NA" for caps
         present = np.stack([codes == code for code in _CODES.values()], axis=2)  # (F, R, 3)
         known = present.any(axis=2).sum(axis=1)
         times.append(read_times(chunk))

@@ -58,14 +58,14 @@ class MetalSite:
 
 def find_metal_sites(topology: app.Topology, positions: unit.Quantity) -> tuple[MetalSite, ...]:
     """Every metal ion with the nitrogen, oxygen and sulfur atoms within 2.6 Å of it, nearest first."""
-    places = np.array(positions.value_in_unit(unit.angstrom))
+    positions = np.array(positions.value_in_unit(unit.angstrom))
     atoms = list(topology.atoms())
     sites = []
     for residue in topology.residues():
         if not is_metal(residue):
             continue
         metal = next(residue.atoms())
-        distances = np.linalg.norm(places - places[metal.index], axis=1)
+        distances = np.linalg.norm(positions - positions[metal.index], axis=1)
         near = [index for index in np.argsort(distances) if distances[index] <= LIGAND_DISTANCE_ANGSTROM]
         ligands = tuple(
             Ligand(atoms[i].index, label_residue(atoms[i].residue), atoms[i].name, round(float(distances[i]), 3))
@@ -80,11 +80,11 @@ def measure_sites(
     sites: Iterable[MetalSite], topology: app.Topology, positions: unit.Quantity
 ) -> tuple[MetalSite, ...]:
     """The same sites with the distances of other positions, nearest images taken."""
-    places = np.array(positions.value_in_unit(unit.angstrom))
+    positions = np.array(positions.value_in_unit(unit.angstrom))
     cell = np.array(topology.getPeriodicBoxVectors().value_in_unit(unit.angstrom))
 
     def measure(site: MetalSite, ligand: Ligand) -> float:
-        vector = places[ligand.atom] - places[site.atom]
+        vector = positions[ligand.atom] - positions[site.atom]
         vector = vector - np.round(vector @ np.linalg.inv(cell)) @ cell
         return round(float(np.linalg.norm(vector)), 3)
 
@@ -122,7 +122,7 @@ def choose_binding_variants(topology: app.Topology, sites: Iterable[MetalSite]) 
 
 def check_metal_sites(topology: app.Topology, positions: unit.Quantity, sites: Iterable[MetalSite]) -> None:
     """Raise PreparationError where a hydrogen, other than a water's, is within 2.5 Å of a metal."""
-    places = np.array(positions.value_in_unit(unit.angstrom))
+    positions = np.array(positions.value_in_unit(unit.angstrom))
     hydrogens = [
         atom
         for atom in topology.atoms()
@@ -130,9 +130,9 @@ def check_metal_sites(topology: app.Topology, positions: unit.Quantity, sites: I
     ]
     if not hydrogens:
         return
-    of_hydrogens = places[[atom.index for atom in hydrogens]]
+    of_hydrogens = positions[[atom.index for atom in hydrogens]]
     for site in sites:
-        distances = np.linalg.norm(of_hydrogens - places[site.atom], axis=1)
+        distances = np.linalg.norm(of_hydrogens - positions[site.atom], axis=1)
         nearest = int(np.argmin(distances))
         if distances[nearest] < LEAST_HYDROGEN_DISTANCE_ANGSTROM:
             atom = hydrogens[nearest]
@@ -161,12 +161,12 @@ def remove_protons(modeller: app.Modeller, waters: set[int]) -> None:
     """
     if not waters:
         return
-    places = np.array(modeller.positions.value_in_unit(unit.angstrom))
+    positions = np.array(modeller.positions.value_in_unit(unit.angstrom))
     residues = list(modeller.topology.residues())
-    metals = places[[atom.index for residue in residues if is_metal(residue) for atom in residue.atoms()]]
+    metals = positions[[atom.index for residue in residues if is_metal(residue) for atom in residue.atoms()]]
 
     def measure_from_metal(hydrogen: app.topology.Atom) -> float:
-        return float(np.linalg.norm(metals - places[hydrogen.index], axis=1).min())
+        return float(np.linalg.norm(metals - positions[hydrogen.index], axis=1).min())
 
     modeller.delete([min(_find_hydrogens(residues[index]), key=measure_from_metal) for index in waters])
     residues = list(modeller.topology.residues())

@@ -28,7 +28,7 @@ class Repairs:
     residues_removed: heterogens that were neither water, metal nor asked for, with their number
     residues_added: residues built without coordinates, such as "ACE before HIS A:3"
     atoms_added: heavy atoms built, by residue
-    hydrogens_removed: hydrogens of the file, which protonation places anew
+    hydrogens_removed: hydrogens of the file, which protonation positions anew
     waters_kept: waters of the file that stay
     warnings: what the user should look at
     """
@@ -160,10 +160,10 @@ def list_mirrored_residues(topology: app.Topology, positions: unit.Quantity) -> 
 
     Left-handed is (N - CA) x (C - CA) . (CB - CA) > 0: seen from the hydrogen, CO, R and N follow each other clockwise.
     """
-    places = np.array(positions.value_in_unit(unit.angstrom))
+    positions = np.array(positions.value_in_unit(unit.angstrom))
     mirrored = []
     for residue in topology.residues():
-        atoms = {atom.name: places[atom.index] for atom in residue.atoms()}
+        atoms = {atom.name: positions[atom.index] for atom in residue.atoms()}
         if not is_polymer(residue) or not {"N", "CA", "C", "CB"} <= atoms.keys():
             continue
         to_nitrogen, to_carbonyl, to_beta = (atoms[name] - atoms["CA"] for name in ("N", "C", "CB"))

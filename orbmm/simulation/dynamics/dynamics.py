@@ -13,7 +13,7 @@ from openmm import unit
 from orbmm.errors import ForceError, OutOfMemory, UnstableRun
 from orbmm.forces.failure import is_out_of_memory, read_sentence
 from orbmm.settings import Stage
-from orbmm.simulation.dynamics.frame import Moment, PhasePoint
+from orbmm.simulation.dynamics.frame import Frame, State
 from orbmm.simulation.dynamics.thermometer import Thermometer
 
 _SIGNS_OF_INSTABILITY = ("nan", "not finite", "infinite", "overlap")
@@ -48,15 +48,15 @@ class Dynamics:
         """Length of a step [ps]."""
         return float(self.context.getIntegrator().getStepSize().value_in_unit(unit.picosecond))
 
-    def place(self, point: PhasePoint, velocity_seed: int) -> None:
+    def place(self, state: State, velocity_seed: int) -> None:
         """Put the atoms where another stage, or the start, has left them; velocities are drawn where there are none."""
         context, masses = self.context, self.thermometer.masses
-        if point.box is not None:
-            context.setPeriodicBoxVectors(*point.box)
-        context.setPositions(point.positions)
-        context.setTime(point.time_ps)
+        if state.box is not None:
+            context.setPeriodicBoxVectors(*state.box)
+        context.setPositions(state.positions)
+        context.setTime(state.time_ps)
         context.setStepCount(self.first_step)
-        velocities = point.velocities_of(masses)
+        velocities = state.velocities_of(masses)
         if velocities is not None:
             context.setVelocities(velocities)
         elif self.stage.moves:
@@ -65,10 +65,10 @@ class Dynamics:
             drawn = context.getState(velocities=True).getVelocities(asNumpy=True)._value
             context.setVelocities(self.thermometer.remove_drift(drawn))
 
-    def read_point(self) -> PhasePoint:
+    def read_state(self) -> State:
         """Where the atoms are now, for the next stage."""
         state = self.context.getState(positions=True, velocities=True)
-        return PhasePoint(
+        return State(
             positions=state.getPositions(asNumpy=True)._value,
             velocities=state.getVelocities(asNumpy=True)._value if self.stage.moves else None,
             masses=self.thermometer.masses,
@@ -91,19 +91,19 @@ class Dynamics:
         set_temperature(self.context, bath_temperature(self.stage, taken))
         return STEPS_BETWEEN_TEMPERATURES - taken % STEPS_BETWEEN_TEMPERATURES
 
-    def observe(self, energy: bool, speed: float = 0.0) -> Moment:
+    def observe(self, energy: bool, speed: float = 0.0) -> Frame:
         """Read positions, velocities and temperature; with energy also forces, which the same evaluation gives."""
         with self.translate_errors():
             state = self.context.getState(positions=True, velocities=True, energy=energy, forces=energy)
-        return self.read_moment(state, energy, speed)
+        return self.read_frame(state, energy, speed)
 
-    def read_moment(self, state: openmm.State, energy: bool, speed: float = 0.0) -> Moment:
+    def read_frame(self, state: openmm.State, energy: bool, speed: float = 0.0) -> Frame:
         """What a state of this Context says, which was asked for positions, velocities and, with energy, the rest."""
         velocities = state.getVelocities(asNumpy=True)._value
         forces = state.getForces(asNumpy=True)._value if energy else None
         # From the velocities, not from the state: that would cost an energy.
         kinetic = self.thermometer.kinetic_energy(self._advance_velocities(velocities, forces))
-        return Moment(
+        return Frame(
             step=self.step,
             time_ps=self.time_ps,
             positions=state.getPositions(asNumpy=True)._value,

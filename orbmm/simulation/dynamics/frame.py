@@ -9,11 +9,11 @@ import numpy as np
 from openmm import unit
 
 from orbmm.forces.atom_confidence import AtomConfidence
-from orbmm.simulation.start.structure import Start
+from orbmm.simulation.start.structure import Structure
 
 
 @dataclass(frozen=True)
-class Moment:
+class Frame:
     """One step as guard and reporters see it.
 
     positions: (N, 3) [nm], not wrapped; box: (3, 3) rows [nm] or None
@@ -38,7 +38,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class PhasePoint:
+class State:
     """positions: (N, 3) [nm], not wrapped; box: (3, 3) rows [nm] or None
 
     velocities: (N, 3) [nm/ps] of atoms with these masses (N,) [g/mol]; None where they mean nothing, as after relaxing
@@ -51,7 +51,7 @@ class PhasePoint:
     box: np.ndarray | None
     time_ps: float = 0.0
 
-    def restarted(self) -> PhasePoint:
+    def restarted(self) -> State:
         """The same at time 0, where a phase begins."""
         return dataclasses.replace(self, time_ps=0.0)
 
@@ -64,8 +64,8 @@ class PhasePoint:
         return self.velocities * scale[:, None]
 
 
-def start_point(start: Start, masses: np.ndarray) -> PhasePoint:
+def start_state(start: Structure, masses: np.ndarray) -> State:
     """The start of a run, with the masses (N,) [g/mol] that its velocities are meant for."""
     vectors = start.topology.getPeriodicBoxVectors()
     box = None if vectors is None else np.array(vectors.value_in_unit(unit.nanometer))
-    return PhasePoint(start.positions, start.velocities, masses, box)
+    return State(start.positions, start.velocities, masses, box)

@@ -1,4 +1,4 @@
-"""Looks at each moment before it is written, and stops the run at the first that no healthy one shows."""
+"""Looks at each frame before it is written, and stops the run at the first that no healthy one shows."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from openmm import app
 from orbmm.errors import UnstableRun
 from orbmm.settings import GuardSettings
 from orbmm.simulation.dynamics.dynamics import Dynamics, describe_failure
-from orbmm.simulation.dynamics.frame import Moment, start_point
+from orbmm.simulation.dynamics.frame import Frame, start_state
 from orbmm.simulation.guard.watches import BondWatch, ConfidenceWatch, HeatWatch
 from orbmm.simulation.start.selection import name_atoms
-from orbmm.simulation.start.structure import Start
+from orbmm.simulation.start.structure import Structure
 
 _REMEMBERED = 3
 
 
 @dataclass
 class Guard:
-    """What a healthy run stays below; the last moments that did, and one that did not, are remembered.
+    """What a healthy run stays below; the last frames that did, and one that did not, are remembered.
 
     bonds, centre, confidence: None where reactions are allowed, where the centre of mass is not kept at rest or a
     barostat moves it, where the model has no such head
@@ -34,45 +34,45 @@ class Guard:
     bonds: BondWatch | None = None
     centre: CentreWatch | None = None
     confidence: ConfidenceWatch | None = None
-    good: deque[Moment] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
-    fault: Moment | None = None
+    good: deque[Frame] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    fault: Frame | None = None
 
-    def check(self, moment: Moment) -> None:
-        """Raise UnstableRun that says what is wrong with which atoms; else remember the moment as a good one."""
-        complaint = self._find_fault(moment)
+    def check(self, frame: Frame) -> None:
+        """Raise UnstableRun that says what is wrong with which atoms; else remember the frame as a good one."""
+        complaint = self._find_fault(frame)
         if complaint:
-            self.fault = moment
-            raise UnstableRun(describe_failure(moment.step, moment.time_ps, complaint))
-        if self.good and self.good[-1].step == moment.step:  # looked at once more, now with its forces
+            self.fault = frame
+            raise UnstableRun(describe_failure(frame.step, frame.time_ps, complaint))
+        if self.good and self.good[-1].step == frame.step:  # looked at once more, now with its forces
             self.good.pop()
-        self.good.append(moment)
+        self.good.append(frame)
 
-    def _find_fault(self, moment: Moment) -> str | None:
+    def _find_fault(self, frame: Frame) -> str | None:
         """The most telling complaint first: what is not a number, then forces, bonds, heat, drift and confidence."""
         return (
-            self._find_infinite(moment)
-            or self._find_large_force(moment)
-            or (self.bonds and self.bonds.find_fault(moment.positions, moment.box))
-            or self.heat.find_fault(moment.temperature, moment.velocities)
-            or (self.centre and self.centre.find_fault(moment.positions))
-            or (self.confidence and moment.confidence and self.confidence.find_fault(moment.confidence))
+            self._find_infinite(frame)
+            or self._find_large_force(frame)
+            or (self.bonds and self.bonds.find_fault(frame.positions, frame.box))
+            or self.heat.find_fault(frame.temperature, frame.velocities)
+            or (self.centre and self.centre.find_fault(frame.positions))
+            or (self.confidence and frame.confidence and self.confidence.find_fault(frame.confidence))
             or None
         )
 
-    def _find_infinite(self, moment: Moment) -> str | None:
-        arrays = {"coordinates of": moment.positions, "velocities of": moment.velocities, "forces on": moment.forces}
+    def _find_infinite(self, frame: Frame) -> str | None:
+        arrays = {"coordinates of": frame.positions, "velocities of": frame.velocities, "forces on": frame.forces}
         for what, values in arrays.items():
             wrong = np.flatnonzero(~np.isfinite(values).all(axis=1)) if values is not None else np.array([])
             if wrong.size:
                 return f"the {what} {name_atoms(self.topology, wrong)} are not finite"
-        if moment.potential_energy is not None and not math.isfinite(moment.potential_energy):
-            return f"the potential energy is {moment.potential_energy}"
+        if frame.potential_energy is not None and not math.isfinite(frame.potential_energy):
+            return f"the potential energy is {frame.potential_energy}"
         return None
 
-    def _find_large_force(self, moment: Moment) -> str | None:
-        if moment.forces is None:
+    def _find_large_force(self, frame: Frame) -> str | None:
+        if frame.forces is None:
             return None
-        squares = np.einsum("ij,ij->i", moment.forces, moment.forces)
+        squares = np.einsum("ij,ij->i", frame.forces, frame.forces)
         largest = int(np.argmax(squares))
         if squares[largest] <= self.force_limit**2:
             return None
@@ -102,7 +102,7 @@ class CentreWatch:
         )
 
 
-def make_guard(limits: GuardSettings, start: Start, dynamics: Dynamics, mean_error: float | None = None) -> Guard:
+def make_guard(limits: GuardSettings, start: Structure, dynamics: Dynamics, mean_error: float | None = None) -> Guard:
     """The guard of a stage; it judges by the start of the run, so that of a resumed run judges alike.
 
     mean_error: what the model expected of its forces at the start [eV/Å]; None takes the first that is seen
@@ -110,7 +110,7 @@ def make_guard(limits: GuardSettings, start: Start, dynamics: Dynamics, mean_err
     stage, masses = dynamics.stage, dynamics.thermometer.masses
     bath = max(stage.temperature_kelvin, stage.start_temperature_kelvin)
     hottest = limits.temperature_limit_kelvin or 3.0 * bath + 300.0  # room for the heat of a poor start
-    box = start_point(start, masses).box
+    box = start_state(start, masses).box
     watches_bonds = not limits.allow_reactions
     watches_centre = dynamics.thermometer.removes_drift and stage.pressure_bar is None
     return Guard(

@@ -1,4 +1,4 @@
-"""What is kept of a run that went wrong: the last good moments and the first bad one, as files to look at."""
+"""What is kept of a run that went wrong: the last good frames and the first bad one, as files to look at."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orbmm.errors import ForceError, UnstableRun
 from orbmm.files import make_folder, write_file
 from orbmm.run_files.layout import REASON_NAME
 from orbmm.simulation.dynamics.dynamics import Dynamics
-from orbmm.simulation.dynamics.frame import Moment
+from orbmm.simulation.dynamics.frame import Frame
 from orbmm.simulation.guard.guard import Guard
 
 _LOG = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def trace_fault(dynamics: Dynamics, guard: Guard, snapshot: bytes, last_step: in
     """Repeat the steps since a snapshot one by one, with their forces, until the guard complains; its sentence.
 
     None if the fault does not show again, which can be where forces do not repeat exactly. The guard then remembers
-    the moments up to the fault.
+    the frames up to the fault.
     """
     dynamics.context.loadCheckpoint(snapshot)
     try:
@@ -42,17 +42,17 @@ def trace_fault(dynamics: Dynamics, guard: Guard, snapshot: bytes, last_step: in
 
 
 def write_rescue(folder: Path, guard: Guard, sentence: str) -> None:
-    """Files of the last good moments and of the faulty one, and the sentence that ended the run.
+    """Files of the last good frames and of the faulty one, and the sentence that ended the run.
 
     Raises OSError where the disk has no room for them.
     """
     make_folder(folder.parent)
     make_folder(folder)
     write_file(folder / REASON_NAME, (sentence + "\n").encode())
-    for moment in guard.good:
-        _write_moment(folder, "good", guard.topology, moment)
+    for frame in guard.good:
+        _write_frame(folder, "good", guard.topology, frame)
     if guard.fault is not None:
-        _write_moment(folder, "fault", guard.topology, guard.fault)
+        _write_frame(folder, "fault", guard.topology, guard.fault)
 
 
 def retire_reasons(rescue: Path) -> None:
@@ -62,16 +62,16 @@ def retire_reasons(rescue: Path) -> None:
             reason.replace(reason.with_name(f"earlier-{REASON_NAME}"))
 
 
-def _write_moment(folder: Path, kind: str, topology: app.Topology, moment: Moment) -> None:
+def _write_frame(folder: Path, kind: str, topology: app.Topology, frame: Frame) -> None:
     """A PDB file, unless the coordinates do not fit into one, and a table of the forces where they are known."""
-    if np.abs(moment.positions).max() < _LARGEST_NM:
-        frame = io.StringIO()
-        app.PDBFile.writeFile(topology, moment.positions * unit.nanometer, frame, keepIds=True)
-        write_file(folder / f"{kind}-{moment.step:012d}.pdb", frame.getvalue().encode())
-    if moment.forces is not None:
+    if np.abs(frame.positions).max() < _LARGEST_NM:
+        text = io.StringIO()
+        app.PDBFile.writeFile(topology, frame.positions * unit.nanometer, text, keepIds=True)
+        write_file(folder / f"{kind}-{frame.step:012d}.pdb", text.getvalue().encode())
+    if frame.forces is not None:
         table = io.StringIO()
-        csv.writer(table, lineterminator="\n").writerows(_list_rows(topology, moment.forces))
-        write_file(folder / f"{kind}-{moment.step:012d}-forces.csv", table.getvalue().encode())
+        csv.writer(table, lineterminator="\n").writerows(_list_rows(topology, frame.forces))
+        write_file(folder / f"{kind}-{frame.step:012d}-forces.csv", table.getvalue().encode())
 
 
 def _list_rows(topology: app.Topology, forces: np.ndarray) -> Iterator[list[object]]:

@@ -13,11 +13,11 @@ from openmm import app, unit
 from orbmm.errors import UnstableRun
 from orbmm.settings import GuardSettings, Stage
 from orbmm.simulation.dynamics.dynamics import Dynamics
-from orbmm.simulation.dynamics.frame import Moment
+from orbmm.simulation.dynamics.frame import Frame
 from orbmm.simulation.dynamics.thermometer import make_thermometer
 from orbmm.simulation.guard.guard import Guard, make_guard
 from orbmm.simulation.guard.rescue import write_rescue
-from orbmm.simulation.start.structure import Start
+from orbmm.simulation.start.structure import Structure
 
 _ROOM_KELVIN = 300.0
 
@@ -52,7 +52,7 @@ class StabilityGuard:
             self._watch = self._open(simulation)
         dynamics, guard = self._watch
         try:
-            guard.check(_unwrap(dynamics.read_moment(state, energy=True), simulation.context))
+            guard.check(_unwrap(dynamics.read_frame(state, energy=True), simulation.context))
         except UnstableRun as error:
             if self._rescue is None:
                 raise
@@ -72,13 +72,13 @@ class StabilityGuard:
         )
         periodic = topology.getPeriodicBoxVectors() is not None
         dynamics = Dynamics(context, make_thermometer(simulation.system), periodic, stage)
-        return dynamics, make_guard(self._limits, Start(topology, positions), dynamics)
+        return dynamics, make_guard(self._limits, Structure(topology, positions), dynamics)
 
 
-def _unwrap(moment: Moment, context: openmm.Context) -> Moment:
-    """The moment with positions as they are integrated: wrapped ones would show a drift where a molecule crosses a face."""
+def _unwrap(frame: Frame, context: openmm.Context) -> Frame:
+    """Return the frame with positions as they are integrated: wrapped ones would show a drift where a molecule crosses a face."""
     positions = context.getState(positions=True).getPositions(asNumpy=True)._value
-    return dataclasses.replace(moment, positions=positions)
+    return dataclasses.replace(frame, positions=positions)
 
 
 def _read_temperature(integrator: openmm.Integrator) -> float:

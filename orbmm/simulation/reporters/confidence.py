@@ -7,7 +7,7 @@ from pathlib import Path
 from orbmm.files import open_regular, require_regular
 from orbmm.forces.atom_confidence import AtomConfidence
 from orbmm.run_files.confidence import make_record, record_type
-from orbmm.simulation.dynamics.frame import Moment
+from orbmm.simulation.dynamics.frame import Frame
 
 
 class ConfidenceWriter:
@@ -22,10 +22,10 @@ class ConfidenceWriter:
         if not append:
             open_regular(path, "wb").close()
 
-    def report(self, moment: Moment) -> None:
-        """Write the record of this moment, whose confidence must be known."""
-        if moment.confidence is not None:
-            self.write(moment.step, moment.time_ps, moment.confidence)
+    def report(self, frame: Frame) -> None:
+        """Write the record of this frame, whose confidence must be known."""
+        if frame.confidence is not None:
+            self.write(frame.step, frame.time_ps, frame.confidence)
 
     def write(self, step: int, time_ps: float, confidence: AtomConfidence) -> None:
         """Append one record."""

@@ -22,7 +22,7 @@ from orbmm.simulation.reporters.reporter import CountEntries, Reporter, cut_back
 from orbmm.simulation.reporters.topology import keep_atoms
 from orbmm.simulation.schedule import PlannedStage
 from orbmm.simulation.start.selection import select_atoms
-from orbmm.simulation.start.structure import Start
+from orbmm.simulation.start.structure import Structure
 
 FRAMES_BETWEEN_CONFIDENCES = 10
 """Where the settings do not say: one evaluation without forces in the 200 steps that ten frames take."""
@@ -34,7 +34,7 @@ class RunFiles:
 
     folder: RunFolder
     settings: Settings
-    start: Start
+    start: Structure
     bin_edges: np.ndarray | None
 
     def open(self, planned: PlannedStage, checkpoint: Checkpoint | None) -> list[Reporter]:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from orbmm.errors import RunError
 from orbmm.files import cut_file, require_regular
-from orbmm.simulation.dynamics.frame import Moment
+from orbmm.simulation.dynamics.frame import Frame
 
 CountEntries = Callable[[Path, int], int]
 """Returns 0, 1 or 2 for no whole entry, that of step 0 alone, or more. Takes the path and the number of atoms."""
@@ -23,7 +23,7 @@ class Reporter(Protocol):
     needs_energy: bool
     needs_confidence: bool
 
-    def report(self, moment: Moment) -> None:
+    def report(self, frame: Frame) -> None:
         """Append one entry and hand it to the operating system."""
         ...
 

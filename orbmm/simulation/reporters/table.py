@@ -8,7 +8,7 @@ import numpy as np
 
 from orbmm.files import open_regular
 from orbmm.run_files.energies import EnergyRow, format_header, format_row
-from orbmm.simulation.dynamics.frame import Moment
+from orbmm.simulation.dynamics.frame import Frame
 
 
 class TableWriter:
@@ -26,18 +26,18 @@ class TableWriter:
             with open_regular(path, "wb") as stream:
                 stream.write(format_header(volume).encode())
 
-    def report(self, moment: Moment) -> None:
-        """Write the row of this moment, whose potential energy must be known."""
+    def report(self, frame: Frame) -> None:
+        """Write the row of this frame, whose potential energy must be known."""
         volume = None
-        if self._volume and moment.box is not None:
-            volume = float(abs(np.linalg.det(moment.box)))
+        if self._volume and frame.box is not None:
+            volume = float(abs(np.linalg.det(frame.box)))
         row = EnergyRow(
-            step=moment.step,
-            time_ps=moment.time_ps,
-            potential=float("nan") if moment.potential_energy is None else moment.potential_energy,
-            kinetic=moment.kinetic_energy,
-            temperature=moment.temperature,
-            speed=moment.speed,
+            step=frame.step,
+            time_ps=frame.time_ps,
+            potential=float("nan") if frame.potential_energy is None else frame.potential_energy,
+            kinetic=frame.kinetic_energy,
+            temperature=frame.temperature,
+            speed=frame.speed,
             volume=volume,
         )
         with open_regular(self.path, "ab") as stream:

@@ -11,19 +11,19 @@ from openmm import app, unit
 
 from orbmm.files import write_file
 from orbmm.run_files.layout import RunFolder
-from orbmm.simulation.dynamics.frame import PhasePoint
+from orbmm.simulation.dynamics.frame import State
 from orbmm.simulation.start.selection import select_atoms
 
 
-def write_topologies(folder: RunFolder, topology: app.Topology, frame_atoms: str, point: PhasePoint) -> None:
+def write_topologies(folder: RunFolder, topology: app.Topology, frame_atoms: str, state: State) -> None:
     """Write what a trajectory is read with, in the box that the atoms have now."""
     topology = copy.copy(topology)
-    if point.box is not None:
-        topology.setPeriodicBoxVectors(point.box * unit.nanometer)
-    _write(folder.topology, topology, point.positions)
+    if state.box is not None:
+        topology.setPeriodicBoxVectors(state.box * unit.nanometer)
+    _write(folder.topology, topology, state.positions)
     if frame_atoms != "all":
         atoms = select_atoms(topology, frame_atoms)
-        _write(folder.frame_topology, keep_atoms(topology, atoms), point.positions[atoms])
+        _write(folder.frame_topology, keep_atoms(topology, atoms), state.positions[atoms])
 
 
 def keep_atoms(topology: app.Topology, atoms: np.ndarray) -> app.Topology:

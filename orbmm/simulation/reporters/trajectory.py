@@ -16,7 +16,7 @@ from openmm import Vec3, app
 from orbmm.errors import RunError
 from orbmm.files import open_regular, require_regular
 from orbmm.run_files.xtc import HEADER_BYTES, measure_frame
-from orbmm.simulation.dynamics.frame import Moment
+from orbmm.simulation.dynamics.frame import Frame
 
 _DCD_FRAMES = slice(8, 12)  # bytes of the header that count the frames
 
@@ -44,13 +44,13 @@ class XtcWriter:
         self._atoms = slice(None) if atoms is None else atoms
         self._file = app.XTCFile(str(path), topology, timing.timestep_ps, 0, timing.steps_between, append=frames > 0)
 
-    def report(self, moment: Moment) -> None:
+    def report(self, frame: Frame) -> None:
         """Append one frame; the file is closed after each, so that a kill can tear only the last."""
         end = require_regular(self.path) if os.path.lexists(self.path) else 0
         try:
-            self._file.writeModel(moment.positions[self._atoms], periodicBoxVectors=_list_vectors(moment.box))
+            self._file.writeModel(frame.positions[self._atoms], periodicBoxVectors=_list_vectors(frame.box))
         except (RuntimeError, ValueError) as error:
-            raise RunError(f"{self.path}: the frame of step {moment.step} cannot be written ({error})") from error
+            raise RunError(f"{self.path}: the frame of step {frame.step} cannot be written ({error})") from error
         if not _ends_with_whole_frame(self.path, end):  # the writer does not say when the disk is full
             raise OSError(errno.ENOSPC, "the frame came out incomplete, as on a full disk", str(self.path))
 
@@ -76,11 +76,11 @@ class DcdWriter:
             with open_regular(path, "wb") as stream:
                 self._open_file(stream, append=False)
 
-    def report(self, moment: Moment) -> None:
+    def report(self, frame: Frame) -> None:
         """Append one frame; the file is closed after each, so that a kill can tear only the last."""
         with open_regular(self.path, "r+b") as stream:
             self._open_file(stream, append=True).writeModel(
-                moment.positions[self._atoms], periodicBoxVectors=_list_vectors(moment.box)
+                frame.positions[self._atoms], periodicBoxVectors=_list_vectors(frame.box)
             )
 
     def _open_file(self, stream: IO[bytes], append: bool) -> app.DCDFile:

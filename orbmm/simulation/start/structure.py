@@ -20,7 +20,7 @@ _MUTE_ERRORS = (KeyError, IndexError, TypeError, AttributeError, ArithmeticError
 
 
 @dataclass(frozen=True)
-class Start:
+class Structure:
     """Positions (N, 3) [nm], velocities (N, 3) [nm/ps] or None; the box is the topology's."""
 
     topology: app.Topology
@@ -28,7 +28,7 @@ class Start:
     velocities: np.ndarray | None = None
 
 
-def read_start(system: SystemSettings) -> Start:
+def read_start(system: SystemSettings) -> Structure:
     """Read the prepared structure and, where there is one, the state that replaces its coordinates.
 
     Raises RunError for a missing file, StructureError for one that cannot be used.
@@ -43,7 +43,7 @@ def read_start(system: SystemSettings) -> Start:
     return start
 
 
-def _read_structure(path: Path) -> Start:
+def _read_structure(path: Path) -> Structure:
     _require_file(path, "structure")
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -63,7 +63,7 @@ def _read_structure(path: Path) -> Start:
     wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if len(wrong):
         raise StructureError(f"{path}: the coordinates of atom {wrong[0]} (counted from 0) are no finite numbers")
-    return Start(structure.topology, positions)
+    return Structure(structure.topology, positions)
 
 
 def _quote_reason(error: Exception) -> str:
@@ -74,7 +74,7 @@ def _quote_reason(error: Exception) -> str:
     return quote_reason(" ".join(text.split()))
 
 
-def _apply_state(start: Start, path: Path) -> Start:
+def _apply_state(start: Structure, path: Path) -> Structure:
     """Return the start with positions, box and velocities of a state XML; the topology takes over its box."""
     _require_file(path, "state")
     state = read_state(path)
@@ -88,7 +88,7 @@ def _apply_state(start: Start, path: Path) -> Start:
         raise StructureError(f"{path}: holds {len(state.velocities)} velocities for {len(state.positions)} atoms")
     if start.topology.getPeriodicBoxVectors() is not None and state.box is not None:
         start.topology.setPeriodicBoxVectors(state.box * unit.nanometer)
-    return Start(start.topology, state.positions, state.velocities)  # without velocities they are drawn
+    return Structure(start.topology, state.positions, state.velocities)  # without velocities they are drawn
 
 
 def _require_file(path: Path, what: str) -> None:

@@ -8,10 +8,10 @@ from openmm import unit
 
 from orbmm.settings import RestraintSettings
 from orbmm.simulation.start.selection import find_atom, select_atoms
-from orbmm.simulation.start.structure import Start
+from orbmm.simulation.start.structure import Structure
 
 
-def make_restraint(restraint: RestraintSettings, start: Start) -> openmm.Force:
+def make_restraint(restraint: RestraintSettings, start: Structure) -> openmm.Force:
     """The force of one [[stage.restraint]]; atoms are held where the start of the run has them.
 
     Raises RunError for atoms that are not there.
@@ -21,7 +21,7 @@ def make_restraint(restraint: RestraintSettings, start: Start) -> openmm.Force:
     return _hold_pair(restraint, start)
 
 
-def _hold_positions(restraint: RestraintSettings, start: Start) -> openmm.Force:
+def _hold_positions(restraint: RestraintSettings, start: Structure) -> openmm.Force:
     """k/2 times the square of how far an atom is from its place, less what it may move freely."""
     periodic = start.topology.getPeriodicBoxVectors() is not None
     square = "periodicdistance(x, y, z, x0, y0, z0)^2" if periodic else "(x-x0)^2 + (y-y0)^2 + (z-z0)^2"
@@ -35,7 +35,7 @@ def _hold_positions(restraint: RestraintSettings, start: Start) -> openmm.Force:
     return force
 
 
-def _hold_pair(restraint: RestraintSettings, start: Start) -> openmm.Force:
+def _hold_pair(restraint: RestraintSettings, start: Structure) -> openmm.Force:
     """k/2 times the square of how far the distance of two atoms is from what is wanted; a cap only pulls together."""
     one, other = (find_atom(start.topology, name) for name in restraint.between or ())
     distance = restraint.distance_nm
@@ -48,7 +48,7 @@ def _hold_pair(restraint: RestraintSettings, start: Start) -> openmm.Force:
     return force
 
 
-def _measure_distance(start: Start, one: int, other: int) -> float:
+def _measure_distance(start: Structure, one: int, other: int) -> float:
     """Between nearest images at the start [nm]."""
     vector = start.positions[other] - start.positions[one]
     vectors = start.topology.getPeriodicBoxVectors()

@@ -14,7 +14,7 @@ from orbmm.settings import Stage
 from orbmm.simulation.dynamics.dynamics import Dynamics
 from orbmm.simulation.dynamics.thermometer import make_thermometer
 from orbmm.simulation.schedule import PlannedStage
-from orbmm.simulation.start.structure import Start
+from orbmm.simulation.start.structure import Structure
 from orbmm.simulation.system.barostat import check_molecules, make_barostat
 from orbmm.simulation.system.integrators import derive_seed, make_integrator
 from orbmm.simulation.system.masses import shift_mass_to_hydrogens
@@ -32,7 +32,7 @@ class StageSystem:
     """
 
     system: openmm.System
-    start: Start
+    start: Structure
     seed: int
     platform: str
     masses: np.ndarray = field(init=False)

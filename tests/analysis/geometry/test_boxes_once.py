@@ -9,17 +9,17 @@ import mdtraj as md
 import pytest
 from analysis.synthetic import Jiggle, make_trajectory
 
-from orbmm.analysis import count_hydrogen_bonds
+from orbmm.analysis import compute_hydrogen_bonds
 from orbmm.analysis.reading.frames import Frames
 from orbmm.analysis.result import Result
-from orbmm.analysis.site.bond_events import find_bond_events
-from orbmm.analysis.site.protonation import follow_protons
-from orbmm.analysis.structure.bonds import measure_bonds
+from orbmm.analysis.site.bond_events import compute_bond_events
+from orbmm.analysis.site.protonation import compute_protonation
+from orbmm.analysis.structure.bonds import compute_bonds
 
 FRAMES = 40
 
 
-@pytest.mark.parametrize("measure", [count_hydrogen_bonds, follow_protons, find_bond_events, measure_bonds])
+@pytest.mark.parametrize("measure", [compute_hydrogen_bonds, compute_protonation, compute_bond_events, compute_bonds])
 def test_boxes_are_asked_for_a_few_times_whatever_the_number_of_frames(
     measure: Callable[[Frames], Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from analysis.synthetic import CUBE, DODECAHEDRON, SKEWED, Jiggle, add_box, make_box, make_trajectory, wrap
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_molecules, find_solute, make_whole, mend_images
+from orbmm.analysis.geometry.images import find_molecules, find_solute, make_molecules_whole, make_whole
 
 BOXES = {"cube": CUBE, "rhombic dodecahedron": DODECAHEDRON, "skewed": SKEWED}
 
@@ -28,7 +28,7 @@ def search_nearest_images(xyz: NDArray[np.float64], box: NDArray[np.float64], pa
 def test_bonds_have_their_true_length_after_mending(box: NDArray[np.float64]) -> None:
     torn = make_trajectory(Jiggle(frames=6, box=box))
     bonds = list_bonds(torn.topology)
-    straight = md.compute_distances(mend_images(torn), bonds, periodic=False)
+    straight = md.compute_distances(make_molecules_whole(torn), bonds, periodic=False)
     expected = [search_nearest_images(frame.astype(float), box, bonds) for frame in torn.xyz]
     np.testing.assert_allclose(straight, expected, atol=1e-5)
 
@@ -44,7 +44,7 @@ def test_no_distance_between_nearest_images_changes(box: NDArray[np.float64]) ->
     torn = make_trajectory(Jiggle(frames=3, box=box))
     pairs = np.random.default_rng(0).choice(torn.n_atoms, (300, 2))
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-    mended = mend_images(torn).xyz[2].astype(float)
+    mended = make_molecules_whole(torn).xyz[2].astype(float)
     expected = search_nearest_images(torn.xyz[2].astype(float), box, pairs)
     np.testing.assert_allclose(search_nearest_images(mended, box, pairs), expected, atol=1e-5)
 
@@ -52,7 +52,7 @@ def test_no_distance_between_nearest_images_changes(box: NDArray[np.float64]) ->
 def test_the_solute_rests_in_the_same_place_in_every_frame() -> None:
     torn = make_trajectory(Jiggle(frames=20))
     solute = find_solute(torn.topology)
-    centres = mend_images(torn).xyz[:, solute].mean(axis=1)
+    centres = make_molecules_whole(torn).xyz[:, solute].mean(axis=1)
     assert np.ptp(centres, axis=0).max() < 0.01
     assert np.ptp(torn.xyz[:, solute].mean(axis=1), axis=0).max() > 0.1
 
@@ -63,7 +63,10 @@ def test_a_solute_made_whole_has_the_shape_that_mending_gives(box: NDArray[np.fl
     solute = torn.atom_slice(find_solute(torn.topology))
     before = solute.xyz.copy()
     pairs = np.stack(np.triu_indices(solute.n_atoms, 1), axis=1)
-    shapes = [md.compute_distances(whole, pairs, periodic=False) for whole in (make_whole(solute), mend_images(solute))]
+    shapes = [
+        md.compute_distances(whole, pairs, periodic=False)
+        for whole in (make_whole(solute), make_molecules_whole(solute))
+    ]
     np.testing.assert_allclose(shapes[0], shapes[1], atol=1e-5)
     np.testing.assert_array_equal(solute.xyz, before)
 
@@ -87,7 +90,7 @@ def test_two_chains_stay_beside_each_other() -> None:
     both = md.Trajectory(np.concatenate([single.xyz, moved.xyz], axis=1), single.topology.join(moved.topology))
     path = np.linspace(0.0, 3.0, 12)[:, None, None] * np.array([1.0, 0.7, 0.4])
     torn = add_box(md.Trajectory(wrap(both.xyz + path, SKEWED), both.topology), SKEWED)
-    mended = mend_images(torn)
+    mended = make_molecules_whole(torn)
     pairs = torn.topology.select_pairs(range(44), range(44))
     straight = md.compute_distances(mended, pairs, periodic=False)
     np.testing.assert_allclose(straight, np.repeat(md.compute_distances(both, pairs), 12, axis=0), atol=1e-4)
@@ -96,13 +99,13 @@ def test_two_chains_stay_beside_each_other() -> None:
 def test_pure_water_is_made_whole() -> None:
     water = make_trajectory(Jiggle(frames=3)).atom_slice(range(22, 22 + 60 * 3))
     assert len(find_solute(water.topology)) == 0
-    assert md.compute_distances(mend_images(water), list_bonds(water.topology), periodic=False).max() < 0.12
+    assert md.compute_distances(make_molecules_whole(water), list_bonds(water.topology), periodic=False).max() < 0.12
 
 
 def test_without_a_box_nothing_moves() -> None:
     trajectory = make_trajectory(Jiggle(frames=2))
     trajectory.unitcell_vectors = None
-    np.testing.assert_array_equal(mend_images(trajectory).xyz, trajectory.xyz)
+    np.testing.assert_array_equal(make_molecules_whole(trajectory).xyz, trajectory.xyz)
 
 
 def test_the_solute_is_the_peptide_and_neither_water_nor_ions() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from analysis.synthetic import Jiggle, make_trajectory
 
-from orbmm.analysis import analyze_recording, compute_rmsd, measure_bonds, read_plain_trajectory
+from orbmm.analysis import analyze_recording, compute_bonds, compute_rmsd, read_plain_trajectory
 from orbmm.analysis.reading.frames import TrajectoryFile
 from orbmm.analysis.reading.run_folder import read_structure
 from orbmm.errors import AnalysisError
@@ -48,7 +48,7 @@ def test_a_topology_of_gromacs_has_the_bonds_of_standard_residues(tmp_path: Path
     MOVING[0].make_molecules_whole().save_gro(str(tmp_path / "start.gro"))
     MOVING.save_xtc(str(tmp_path / "moving.xtc"))
     recording = read_plain_trajectory(tmp_path / "moving.xtc", tmp_path / "start.gro")
-    assert measure_bonds(recording.frames, recording.start).number("bonds") == 21 + 2 * 30
+    assert compute_bonds(recording.frames, recording.start).number("bonds") == 21 + 2 * 30
 
 
 HDF5_NAMES = ("frames.h5", "frames.HDF5", "frames.lh5")

@@ -13,7 +13,7 @@ from analysis.confident import EDGES, make_errors, write_confidence
 from analysis.synthetic import Jiggle, make_box, make_trajectory, write_run_folder
 from mdtraj.formats.pdb.pdbstructure import PdbStructure
 
-from orbmm.analysis import Result, judge, measure_confidence, read_confidence, write_b_factors
+from orbmm.analysis import Result, compute_confidence, judge, read_confidence, write_b_factors
 from orbmm.analysis.result import NothingToMeasure
 from orbmm.analysis.verdict import Outcome
 from orbmm.errors import AnalysisError
@@ -25,7 +25,7 @@ FRAMES = 12
 
 
 def measure(folder: Path, discard_ps: float = 0.0) -> Result:
-    return measure_confidence(read_confidence(folder), TOPOLOGY, discard_ps)
+    return compute_confidence(read_confidence(folder), TOPOLOGY, discard_ps)
 
 
 def store(error: np.ndarray) -> np.ndarray:

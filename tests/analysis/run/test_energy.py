@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from analysis.synthetic import make_noise
 
-from orbmm.analysis import measure_energy
+from orbmm.analysis import compute_energy
 from orbmm.analysis.run.energy import fit_drift
 from orbmm.run_files.energies import EnergyTable
 
@@ -21,7 +21,7 @@ def make_table(total: np.ndarray) -> EnergyTable:
 
 
 def test_the_drift_of_a_line_is_its_slope() -> None:
-    result = measure_energy(make_table(-2000.0 + 3.0 * 0.1 * np.arange(200)), ATOMS)
+    result = compute_energy(make_table(-2000.0 + 3.0 * 0.1 * np.arange(200)), ATOMS)
     assert result.number("total_drift") == pytest.approx(3.0 * MEV_PER_KJ_MOL / ATOMS, rel=1e-9)
     assert result.number("total_fluctuation") == pytest.approx(0.0, abs=1e-9)
     assert result.units["total_drift"] == "meV/atom/ps"
@@ -29,10 +29,10 @@ def test_the_drift_of_a_line_is_its_slope() -> None:
 
 def test_a_start_that_relaxes_is_no_drift_once_discarded() -> None:
     total = np.concatenate([np.linspace(-500.0, 0.0, 50), np.zeros(150)])
-    assert measure_energy(make_table(total), ATOMS, discard_ps=5.0).number("total_drift") == pytest.approx(
+    assert compute_energy(make_table(total), ATOMS, discard_ps=5.0).number("total_drift") == pytest.approx(
         0.0, abs=1e-9
     )
-    assert measure_energy(make_table(total), ATOMS).number("total_drift") > 1.0
+    assert compute_energy(make_table(total), ATOMS).number("total_drift") > 1.0
 
 
 def test_the_error_of_a_slope_through_white_noise_is_the_textbook_one() -> None:

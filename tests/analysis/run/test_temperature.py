@@ -7,7 +7,7 @@ import pytest
 from analysis.synthetic import make_noise
 from analysis.test_statistics import expect_error
 
-from orbmm.analysis import measure_temperature
+from orbmm.analysis import compute_temperature
 from orbmm.analysis.run.temperature import Bath
 from orbmm.errors import AnalysisError
 from orbmm.run_files.energies import EnergyTable
@@ -23,7 +23,7 @@ def make_table(temperature: np.ndarray, freedom: int = 3 * ATOMS - 3) -> EnergyT
 
 def test_the_mean_lies_within_its_error_of_the_true_one() -> None:
     table = make_table(301.0 + 15.0 * make_noise(4000, 0.9))
-    result = measure_temperature(table, ATOMS)
+    result = compute_temperature(table, ATOMS)
     assert result.number("mean") == pytest.approx(301.0, abs=2.5 * result.number("mean_error"))
     assert result.number("mean_error") == pytest.approx(15.0 * expect_error(4000, 0.9), rel=0.3)
     assert result.number("fluctuation") == pytest.approx(15.0, rel=0.1)
@@ -33,37 +33,37 @@ def test_the_mean_lies_within_its_error_of_the_true_one() -> None:
     ("freedom", "words"), [(3 * ATOMS - 3, "3 N - 3"), (3 * ATOMS, "(3 N)"), (600, "3 N less 150 constraints")]
 )
 def test_degrees_of_freedom_are_found_and_named(freedom: int, words: str) -> None:
-    result = measure_temperature(make_table(300.0 + make_noise(100, 0.0), freedom), ATOMS)
+    result = compute_temperature(make_table(300.0 + make_noise(100, 0.0), freedom), ATOMS)
     assert result.number("degrees_of_freedom") == freedom
     assert words in result.method
 
 
 def test_the_expected_fluctuation_is_that_of_the_canonical_ensemble() -> None:
-    result = measure_temperature(make_table(300.0 + make_noise(100, 0.0)), ATOMS)
+    result = compute_temperature(make_table(300.0 + make_noise(100, 0.0)), ATOMS)
     assert result.number("fluctuation_expected") == pytest.approx(result.number("mean") * np.sqrt(2 / 747))
 
 
 def test_a_hot_start_is_left_out_when_asked() -> None:
     temperature = 300.0 + make_noise(1000, 0.0)
     temperature[:100] += 200.0
-    kept = measure_temperature(make_table(temperature), ATOMS, discard_ps=1.0)
+    kept = compute_temperature(make_table(temperature), ATOMS, discard_ps=1.0)
     assert kept.number("mean") == pytest.approx(300.0, abs=0.2) and kept.frames == 900
-    assert measure_temperature(make_table(temperature), ATOMS).number("mean") == pytest.approx(320.0, abs=0.2)
+    assert compute_temperature(make_table(temperature), ATOMS).number("mean") == pytest.approx(320.0, abs=0.2)
 
 
 def test_discarding_the_whole_run_is_refused() -> None:
     with pytest.raises(AnalysisError, match="0 of 100 rows from 5 ps on, too few to average; discard less"):
-        measure_temperature(make_table(np.full(100, 300.0)), ATOMS, discard_ps=5.0)
+        compute_temperature(make_table(np.full(100, 300.0)), ATOMS, discard_ps=5.0)
 
 
 def test_a_short_run_says_that_its_error_is_not_sure() -> None:
-    result = measure_temperature(make_table(300.0 + make_noise(64, 0.98)), ATOMS)
+    result = compute_temperature(make_table(300.0 + make_noise(64, 0.98)), ATOMS)
     assert "too short to be sure" in result.method and result.number("converged") == 0
 
 
 @pytest.mark.parametrize(("friction_per_ps", "converged"), [(0.1, 0), (1.0, 1)])
 def test_a_run_shorter_than_the_bath_relaxes_does_not_know_its_error(friction_per_ps: float, converged: int) -> None:
     table = make_table(300.0 + 15.0 * make_noise(4000, 0.9))  # 40 ps: four or forty relaxation times
-    result = measure_temperature(table, ATOMS, bath=Bath(300.0, friction_per_ps))
+    result = compute_temperature(table, ATOMS, bath=Bath(300.0, friction_per_ps))
     assert result.number("converged") == converged
     assert ("too short" in result.method) is not bool(converged)

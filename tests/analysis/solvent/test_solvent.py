@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from analysis.synthetic import CUBE, SKEWED, Jiggle, add_box, make_box, make_trajectory, wrap
 
-from orbmm.analysis import compute_density, compute_diffusion, compute_oxygen_hydrogen, count_hydrogen_bonds
+from orbmm.analysis import compute_density, compute_diffusion, compute_hydrogen_bonds, compute_rdf_oh
 from orbmm.analysis.reading.frames import iterate_frames
 from orbmm.analysis.result import NothingToMeasure
 from orbmm.analysis.solvent.hydrogen_bonds import find_hydrogen_bonds, list_acceptors, list_donors
@@ -31,9 +31,9 @@ def walk(frames: int, coefficient: float, box: np.ndarray, frame_ps: float = 0.1
     """Waters that walk at random with a diffusion coefficient [nm^2/ps], wrapped into the box atom by atom."""
     rng = np.random.default_rng(5)
     steps = np.sqrt(2.0 * coefficient * frame_ps) * rng.normal(size=(frames, WATERS, 1, 3))
-    places = rng.random((1, WATERS, 1, 3)) @ box + np.cumsum(steps, axis=0)
+    positions = rng.random((1, WATERS, 1, 3)) @ box + np.cumsum(steps, axis=0)
     inner = np.array([[0.0, 0.0, 0.0], [0.0757, 0.0586, 0.0], [-0.0757, 0.0586, 0.0]])
-    xyz = wrap((places + inner).reshape(frames, -1, 3), box)
+    xyz = wrap((positions + inner).reshape(frames, -1, 3), box)
     return add_box(md.Trajectory(xyz, make_waters(), time=frame_ps * np.arange(frames)), box)
 
 
@@ -97,7 +97,7 @@ def test_frames_at_unequal_intervals_are_refused() -> None:
 def test_hydrogens_of_an_ideal_gas_are_evenly_distributed() -> None:
     rng = np.random.default_rng(3)
     gas = md.Trajectory((rng.random((30, 3 * WATERS, 3)) * 3.0) @ SKEWED, make_waters())
-    result = compute_oxygen_hydrogen(add_box(gas, SKEWED))
+    result = compute_rdf_oh(add_box(gas, SKEWED))
     ratio, radius = result.values["ratio"], result.values["radius"]
     assert np.average(ratio, weights=radius**2) == pytest.approx(1.0, abs=0.005)
     sphere = 4.0 / 3.0 * np.pi * ((radius[-1] + 0.025) / 10.0) ** 3
@@ -107,7 +107,7 @@ def test_hydrogens_of_an_ideal_gas_are_evenly_distributed() -> None:
 
 def test_the_hydrogen_distribution_is_that_of_mdtraj() -> None:
     water = make_trajectory(Jiggle(frames=3)).atom_slice(range(22, 202))
-    result = compute_oxygen_hydrogen(water)
+    result = compute_rdf_oh(water)
     pairs = [(a.index, b.index) for a in water.topology.atoms for b in water.topology.atoms
              if a.element.symbol == "O" and b.element.symbol == "H" and a.residue is not b.residue]  # fmt: skip
     bins = len(result.values["radius"])
@@ -118,8 +118,8 @@ def test_the_hydrogen_distribution_is_that_of_mdtraj() -> None:
 @pytest.mark.parametrize("box", [CUBE, SKEWED], ids=["cube", "skewed"])
 def test_hydrogen_bonds_are_those_of_mdtraj(box: np.ndarray) -> None:
     frame = make_trajectory(Jiggle(frames=2, box=box))[1]
-    _, places, box_there = next(iterate_frames(frame))
-    found = find_hydrogen_bonds(places, box_there, list_donors(frame.topology), list_acceptors(frame.topology))
+    _, positions, box_there = next(iterate_frames(frame))
+    found = find_hydrogen_bonds(positions, box_there, list_donors(frame.topology), list_acceptors(frame.topology))
     expected = md.baker_hubbard(frame, freq=0.0, exclude_water=False, periodic=True)
     assert {tuple(row) for row in found.tolist()} == {tuple(row) for row in expected.tolist()}
     assert len(found) > 3
@@ -131,13 +131,13 @@ def test_one_bond_is_counted_until_the_hydrogen_turns_away() -> None:
     turned = inner @ np.array([[-0.64, 0.77, 0.0], [-0.77, -0.64, 0.0], [0.0, 0.0, 1.0]])  # by 130 degrees
     acceptor = np.array([[0.29, 0.0, 0.0], [0.35, 0.0, 0.075], [0.35, 0.0, -0.075]])
     xyz = np.array([np.concatenate([water, acceptor]) for water in (inner, turned)])
-    result = count_hydrogen_bonds(md.Trajectory(xyz, make_waters(2)))
+    result = compute_hydrogen_bonds(md.Trajectory(xyz, make_waters(2)))
     assert result.values["water_water"].tolist() == [1, 0]
     assert result.number("per_water") == 0.5
 
 
 def test_bonds_are_told_apart_by_their_partners() -> None:
-    result = count_hydrogen_bonds(make_trajectory(Jiggle(frames=5)))
+    result = compute_hydrogen_bonds(make_trajectory(Jiggle(frames=5)))
     columns = result.values["water_water"] + result.values["solute_water"] + result.values["solute_solute"]
     trajectory = make_trajectory(Jiggle(frames=5))
     expected = [len(md.baker_hubbard(frame, freq=0.0, exclude_water=False)) for frame in trajectory]
@@ -150,6 +150,6 @@ def test_the_bath_of_a_run_is_that_of_the_finite_size_term() -> None:
 
 def test_without_water_there_is_no_solvent_to_measure() -> None:
     dry = make_box(0)
-    for measure in (compute_diffusion, compute_oxygen_hydrogen):
+    for measure in (compute_diffusion, compute_rdf_oh):
         with pytest.raises(NothingToMeasure, match="^no "):
             measure(dry)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from analysis.synthetic import Jiggle, make_box, make_trajectory
 
-from orbmm.analysis import measure_angles
+from orbmm.analysis import compute_angles
 from orbmm.analysis.result import NothingToMeasure
 from orbmm.analysis.structure.angles import list_angles
 
 
 def measure_by_hand(xyz: np.ndarray, triples: np.ndarray) -> np.ndarray:
-    """Angles (F, A) [degrees] from unwrapped places, by the law of cosines."""
+    """Angles (F, A) [degrees] from unwrapped positions, by the law of cosines."""
     left, middle, right = (xyz[:, triples[:, i]].astype(float) for i in range(3))
     a, b = np.linalg.norm(left - middle, axis=2), np.linalg.norm(right - middle, axis=2)
     return np.degrees(np.arccos((a**2 + b**2 - np.linalg.norm(right - left, axis=2) ** 2) / (2.0 * a * b)))
@@ -29,7 +29,7 @@ def test_changes_are_those_of_the_law_of_cosines_across_the_walls() -> None:
     moving = make_trajectory(Jiggle(frames=6, shake_nm=0.004), waters=20)
     triples = list_angles(moving.topology)
     angles = measure_by_hand(moving.make_molecules_whole().xyz, triples)
-    result = measure_angles(moving)
+    result = compute_angles(moving)
     change = angles - angles[0]
     np.testing.assert_allclose(result.values["change"], np.sqrt((change**2).mean(axis=1)), atol=0.02)
     np.testing.assert_allclose(result.values["largest_change"], np.abs(change).max(axis=1), atol=0.1)
@@ -43,7 +43,7 @@ def test_a_water_that_opens_is_named() -> None:
     arm = moving.xyz[0, oxygen + 1] - moving.xyz[0, oxygen]
     whole = moving.make_molecules_whole()
     whole.xyz[6:, oxygen + 2] = whole.xyz[6:, oxygen] - arm
-    result = measure_angles(whole)
+    result = compute_angles(whole)
     assert result.values["bent"].tolist() == [0] * 6 + [1] * 4 and result.number("bent_ever") == 1
     assert result.values["bent_names"][0, 0] == "HOH3-H1 HOH3-O HOH3-H2"
     assert result.number("change_largest") == pytest.approx(180.0 - 104.5, abs=2.0)
@@ -51,13 +51,13 @@ def test_a_water_that_opens_is_named() -> None:
 
 def test_frames_in_parts_add_up_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     moving = make_trajectory(Jiggle(frames=7, shake_nm=0.004), waters=4)
-    whole = measure_angles(moving)
+    whole = compute_angles(moving)
     monkeypatch.setattr("orbmm.analysis.structure.angles._ANGLES_PER_CHUNK", 3 * len(whole.values["atoms"]))
-    parts = measure_angles(moving)
+    parts = compute_angles(moving)
     for name in ("time", "change", "largest_change", "mean_change"):
         np.testing.assert_allclose(parts.values[name], whole.values[name], atol=1e-9)
 
 
 def test_without_two_bonds_at_an_atom_there_is_no_angle() -> None:
     with pytest.raises(NothingToMeasure, match="no angle check"):
-        measure_angles(make_box(2).atom_slice([22, 23]))
+        compute_angles(make_box(2).atom_slice([22, 23]))

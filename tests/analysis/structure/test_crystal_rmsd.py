@@ -16,9 +16,9 @@ from orbmm.analysis.structure.crystal_rmsd import match_atoms
 from orbmm.errors import AnalysisError
 
 
-def deviate(places: np.ndarray, reference: np.ndarray) -> float:
-    """RMSD [Å] by SciPy's rotation that aligns two sets of places [nm]."""
-    one, other = (each - each.mean(axis=0) for each in (places, reference))
+def deviate(positions: np.ndarray, reference: np.ndarray) -> float:
+    """RMSD [Å] by SciPy's rotation that aligns two sets of positions [nm]."""
+    one, other = (each - each.mean(axis=0) for each in (positions, reference))
     return float(Rotation.align_vectors(other, one)[1] / np.sqrt(len(one)) * 10.0)
 
 

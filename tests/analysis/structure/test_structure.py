@@ -11,10 +11,10 @@ from analysis.backbone import grow_backbone
 from analysis.synthetic import SKEWED, Jiggle, make_box, make_trajectory
 
 from orbmm.analysis import (
-    compute_fluctuation,
-    compute_gyration,
     compute_native_contacts,
+    compute_radius_of_gyration,
     compute_ramachandran,
+    compute_rmsf,
     compute_secondary_structure,
     read_b_factors,
 )
@@ -36,20 +36,22 @@ def test_the_radius_of_gyration_is_that_of_its_definition() -> None:
     masses = np.array([atom.element.mass for atom in list(moving.topology.atoms)[:22]])
     centre = (whole * masses[:, None]).sum(axis=1, keepdims=True) / masses.sum()
     expected = np.sqrt((((whole - centre) ** 2).sum(axis=2) * masses).sum(axis=1) / masses.sum()) * 10.0
-    np.testing.assert_allclose(compute_gyration(moving).values["radius"], expected, atol=ROUNDING)
+    np.testing.assert_allclose(compute_radius_of_gyration(moving).values["radius"], expected, atol=ROUNDING)
 
 
 def test_a_molecule_twice_as_large_has_twice_the_radius() -> None:
     small = grow_backbone(*HELIX)
     large = md.Trajectory(2.0 * small.xyz, small.topology)
-    ratio = compute_gyration(large).number("radius_mean") / compute_gyration(small).number("radius_mean")
+    ratio = compute_radius_of_gyration(large).number("radius_mean") / compute_radius_of_gyration(small).number(
+        "radius_mean"
+    )
     assert ratio == pytest.approx(2.0, rel=1e-5)
 
 
 def test_fluctuation_of_independent_noise_is_its_width() -> None:
     still = repeat(grow_backbone(*HELIX, residues=60), 2000)
     still.xyz += 0.01 * np.random.default_rng(0).normal(size=still.xyz.shape)
-    result = compute_fluctuation(still)
+    result = compute_rmsf(still)
     lost = 1.0 - 6.0 / (3 * 60)  # superposition takes six degrees of freedom from the 60 C-alpha atoms
     assert np.mean(result.values["rmsf"] ** 2) == pytest.approx(3.0 * 0.1**2 * lost, rel=0.01)
     assert len(result.values["rmsf"]) == 60
@@ -57,19 +59,19 @@ def test_fluctuation_of_independent_noise_is_its_width() -> None:
 
 def test_tumbling_is_no_fluctuation_and_one_loose_residue_is_found() -> None:
     tumbling = make_trajectory(Jiggle(frames=30, shake_nm=0.0))
-    assert compute_fluctuation(tumbling).number("rmsf_largest") < ROUNDING
+    assert compute_rmsf(tumbling).number("rmsf_largest") < ROUNDING
     loose = repeat(grow_backbone(*HELIX, residues=40), 100)
     loose.xyz[:, 4 * 7 : 4 * 8, 2] += 0.1 * np.sin(np.arange(100))[:, None]
-    result = compute_fluctuation(loose)
+    result = compute_rmsf(loose)
     assert result.values["name"][np.argmax(result.values["rmsf"])] == str(list(loose.topology.residues)[7])
     assert result.number("rmsf_largest") == pytest.approx(1.0 / np.sqrt(2.0), rel=0.1)
 
 
 def test_fluctuation_of_one_frame_or_of_none_is_refused() -> None:
     with pytest.raises(NothingToMeasure, match="at least two frames"):
-        compute_fluctuation(make_box())
+        compute_rmsf(make_box())
     with pytest.raises(AnalysisError, match="discard less"):
-        compute_fluctuation(make_trajectory(Jiggle(frames=3)), discard_ps=9.0)
+        compute_rmsf(make_trajectory(Jiggle(frames=3)), discard_ps=9.0)
 
 
 def test_b_factors_stand_beside_the_fluctuation(tmp_path: Path) -> None:
@@ -77,7 +79,7 @@ def test_b_factors_stand_beside_the_fluctuation(tmp_path: Path) -> None:
     moving.xyz += 0.01 * np.random.default_rng(0).normal(size=moving.xyz.shape)
     factors = 8.0 * np.pi**2 / 3.0 * np.arange(1.0, 9.0) ** 2 / 100.0
     moving[0].save_pdb(str(tmp_path / "crystal.pdb"), bfactors=np.repeat(factors, 4))
-    crystal = compute_fluctuation(moving, read_b_factors(tmp_path / "crystal.pdb")).values["crystal"]
+    crystal = compute_rmsf(moving, read_b_factors(tmp_path / "crystal.pdb")).values["crystal"]
     np.testing.assert_allclose(crystal, 0.1 * np.arange(1.0, 9.0), atol=0.003)  # a PDB keeps two decimals
 
 
@@ -154,7 +156,7 @@ def test_the_torsions_of_a_capped_residue_are_found() -> None:
 
 
 @pytest.mark.parametrize(
-    "measure", [compute_gyration, compute_fluctuation, compute_native_contacts, compute_ramachandran]
+    "measure", [compute_radius_of_gyration, compute_rmsf, compute_native_contacts, compute_ramachandran]
 )
 def test_pure_water_has_no_shape(measure) -> None:
     with pytest.raises(NothingToMeasure, match="^no "):

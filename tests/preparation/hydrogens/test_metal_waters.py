@@ -82,9 +82,9 @@ def test_the_hydroxide_stays_at_the_metal_with_its_hydrogen_outwards(hydroxide: 
     for there, here in zip(before.ligands, after.ligands, strict=True):
         assert here.distance_angstrom == pytest.approx(there.distance_angstrom, abs=0.2)
     assert "A:100" in " ".join(ligand.residue for ligand in after.ligands)
-    places = np.array(hydroxide.positions.value_in_unit(unit.angstrom))
+    positions = np.array(hydroxide.positions.value_in_unit(unit.angstrom))
     hydrogen = next(a for a in hydroxide.topology.atoms() if key_residue(a.residue) == BOUND and a.name == "H1")
-    assert np.linalg.norm(places[hydrogen.index] - places[after.atom]) > ZINC_OXYGEN_ANGSTROM
+    assert np.linalg.norm(positions[hydrogen.index] - positions[after.atom]) > ZINC_OXYGEN_ANGSTROM
 
 
 def test_a_box_with_a_hydroxide_is_read_back_with_it(hydroxide: PreparedSystem, tmp_path: Path) -> None:

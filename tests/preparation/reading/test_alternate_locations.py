@@ -11,7 +11,7 @@ from orbmm.errors import PreparationError
 from orbmm.preparation.reading.alternate_locations import choose_locations
 from orbmm.preparation.reading.source import StructureFile
 
-# Serine with its side chain in two places; B has the higher occupancy, and only in part of its atoms.
+# Serine with its side chain in two positions; B has the higher occupancy, and only in part of its atoms.
 PDB = """\
 ATOM      1  N   SER A   7       0.000   0.000   0.000  1.00 10.00           N
 ATOM      2  CA  SER A   7       1.450   0.000   0.000  1.00 10.00           C

@@ -16,7 +16,7 @@ import openmm
 import pytest
 from openmm import unit
 
-from orbmm.analysis import measure_bonds
+from orbmm.analysis import compute_bonds
 from orbmm.checkpoints.catalog import find_record
 from orbmm.forces.attach import create_system
 from orbmm.settings import override_settings, read_settings
@@ -75,7 +75,7 @@ def test_the_kept_box_stays_whole_and_at_its_temperature_for_a_picosecond(
 
 def check_bonds(frames: mdtraj.Trajectory) -> None:
     """No bond of peptide or water is broken, and no hydrogen has gone over to another atom."""
-    bonds = measure_bonds(frames)
+    bonds = compute_bonds(frames)
     assert bonds.number("bonds") == PEPTIDE_BONDS + 2 * WATERS
     assert bonds.values["broken_names"].tolist() == []
     assert bonds.number("transferred_largest") == 0

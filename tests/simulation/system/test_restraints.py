@@ -14,7 +14,7 @@ from orbmm.errors import RunError
 from orbmm.settings import RestraintSettings, Settings, StageSettings
 from orbmm.simulation.force_source import ForceSource
 from orbmm.simulation.run import start_run
-from orbmm.simulation.start.structure import Start, read_start
+from orbmm.simulation.start.structure import Structure, read_start
 from orbmm.simulation.system.restraints import make_restraint
 
 Forces = Callable[..., ForceSource]
@@ -22,12 +22,12 @@ PAIR = ("A:1:O", "A:2:O")
 
 
 @pytest.fixture
-def start(settings: Settings) -> Start:
+def start(settings: Settings) -> Structure:
     """15 waters in a cube."""
     return read_start(settings.system)
 
 
-def _evaluate(restraint: RestraintSettings, start: Start, positions: np.ndarray) -> tuple[float, np.ndarray]:
+def _evaluate(restraint: RestraintSettings, start: Structure, positions: np.ndarray) -> tuple[float, np.ndarray]:
     """Energy [kJ/mol] and forces (N, 3) [kJ/mol/nm] of one restraint alone."""
     system = openmm.System()
     system.setDefaultPeriodicBoxVectors(*start.topology.getPeriodicBoxVectors())
@@ -41,7 +41,7 @@ def _evaluate(restraint: RestraintSettings, start: Start, positions: np.ndarray)
 
 
 @pytest.mark.parametrize("free_nm", [None, 0.1])
-def test_a_position_is_held_where_it_was(free_nm: float | None, start: Start) -> None:
+def test_a_position_is_held_where_it_was(free_nm: float | None, start: Structure) -> None:
     restraint = RestraintSettings(kind="position", atoms="name O", distance_nm=free_nm, stiffness_kj_mol_nm2=500.0)
     energy, forces = _evaluate(restraint, start, start.positions)
     assert energy == pytest.approx(0.0, abs=1e-9) and np.abs(forces).max() < 1e-9
@@ -54,7 +54,7 @@ def test_a_position_is_held_where_it_was(free_nm: float | None, start: Start) ->
     assert np.abs(forces[1:]).max() < 1e-9
 
 
-def test_an_atom_that_left_through_a_face_of_the_box_is_not_pulled(start: Start) -> None:
+def test_an_atom_that_left_through_a_face_of_the_box_is_not_pulled(start: Structure) -> None:
     restraint = RestraintSettings(kind="position", atoms="all")
     edge = start.topology.getPeriodicBoxVectors()[0][0]._value
     energy, _ = _evaluate(restraint, start, start.positions + [edge, 0.0, 0.0])
@@ -62,7 +62,7 @@ def test_an_atom_that_left_through_a_face_of_the_box_is_not_pulled(start: Start)
 
 
 @pytest.mark.parametrize("kind, pulls_when_near", [("distance", True), ("cap", False)])
-def test_a_pair_is_held_and_a_cap_only_pulls_together(kind: str, pulls_when_near: bool, start: Start) -> None:
+def test_a_pair_is_held_and_a_cap_only_pulls_together(kind: str, pulls_when_near: bool, start: Structure) -> None:
     restraint = RestraintSettings(kind=kind, between=PAIR, distance_nm=0.3, stiffness_kj_mol_nm2=200.0)
     positions = start.positions.copy()
     for distance, pulls in ((0.35, True), (0.25, pulls_when_near)):
@@ -72,7 +72,7 @@ def test_a_pair_is_held_and_a_cap_only_pulls_together(kind: str, pulls_when_near
         assert forces[3, 0] == pytest.approx(200.0 * (0.3 - distance) if pulls else 0.0, abs=1e-9)
 
 
-def test_a_distance_without_a_number_is_that_of_the_start(start: Start) -> None:
+def test_a_distance_without_a_number_is_that_of_the_start(start: Structure) -> None:
     energy, _ = _evaluate(RestraintSettings(kind="distance", between=PAIR), start, start.positions)
     assert energy == pytest.approx(0.0, abs=1e-12)
 
