@@ -16,6 +16,7 @@ import numpy as np
 import openmm
 from openmm import app, unit
 
+from orbmm.checkpoints.catalog import find_record
 from orbmm.forces.atom_confidence import AtomConfidence
 from orbmm.settings import ModelSettings, RunSettings, Settings, SystemSettings
 from orbmm.simulation.force_source import ForceIdentity
@@ -45,11 +46,14 @@ class SameConfidence:
 class NoForces:
     """A System of masses alone, with its momentum removed."""
 
-    def resolve(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
-        """As given: there is no network."""
-        return model
+    identity = ForceIdentity("none", "cpu", "0" * 64)
 
-    def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
+    def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> NoForces:
+        """Leave the settings as they are: there is no network."""
+        self.model, self.record = model, find_record(model.name)
+        return self
+
+    def create_system(self, topology: app.Topology) -> openmm.System:
         """Particles of the topology's masses."""
         system = openmm.System()
         for atom in topology.atoms():
@@ -58,11 +62,7 @@ class NoForces:
         system.addForce(openmm.CMMotionRemover())
         return system
 
-    def identify(self, model: ModelSettings) -> ForceIdentity:
-        """There is no network behind it."""
-        return ForceIdentity("none", "cpu", "0" * 64)
-
-    def open_confidence(self, topology: app.Topology, model: ModelSettings) -> SameConfidence:
+    def open_confidence(self, topology: app.Topology) -> SameConfidence:
         """One that costs nothing to find out, so that only its file counts."""
         return SameConfidence(topology.getNumAtoms())
 
@@ -120,7 +120,7 @@ def time_loop(settings: Settings) -> dict[str, float]:
 def time_integrator(settings: Settings, steps: int) -> dict[str, float]:
     """The integrator alone for as many steps."""
     start = read_start(settings.system)
-    system = NoForces().create_system(start.topology, settings.model)
+    system = NoForces().create_system(start.topology)
     planned = plan_stages(settings)[-1]
     dynamics = StageSystem(system, start, settings.run.seed, settings.run.platform).open(planned, 0)
     dynamics.context.setPositions(start.positions)

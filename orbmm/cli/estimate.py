@@ -116,11 +116,13 @@ def _name_settings(one: Estimate, *, in_blocks: bool = False) -> str:
 
 def describe_compiling(model: ModelSettings, atoms: int, steps: int) -> str | None:
     """Describe what the figures leave out when a run of this many steps would be compiled; None when it would not."""
+    from orbmm.checkpoints.catalog import find_record
     from orbmm.forces.resolve import resolve_compile
+    from orbmm.model.precision import find_device
 
     if model.compile:
         return "figures and advice are for plain execution, and [model] says compile = true: take one or the other"
-    if not resolve_compile(model, atoms, steps):
+    if not resolve_compile(model, find_record(model.name), find_device(model.device), atoms, steps):
         return None
     return (
         f"the figures are for plain execution; a run of {steps} steps would be compiled, "

@@ -9,18 +9,14 @@ import openmm
 import torch
 from openmm import app
 
-from orbmm.checkpoints.catalog import find_record
-from orbmm.checkpoints.store import locate_weights
 from orbmm.errors import ModelError, StructureError
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator_cache import find_evaluator
-from orbmm.forces.kinds import ForceKind, choose_force_kind, list_force_kinds
+from orbmm.forces.kinds import ForceKind
 from orbmm.forces.python_force import create_python_force
+from orbmm.forces.resolve import ResolvedModel, resolve_model
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
-from orbmm.model.inference.execution import Execution
-from orbmm.model.load import check_execution
-from orbmm.model.precision import find_device, find_precision
 from orbmm.settings.model import ModelSettings
 
 _LOG = logging.getLogger(__name__)
@@ -32,7 +28,7 @@ NAME = "MoleculesOfTheNetwork"
 def attach_force(
     system: openmm.System,
     topology: app.Topology,
-    model: ModelSettings,
+    model: ModelSettings | ResolvedModel,
     atoms: Iterable[int] | None = None,
     force_group: int = 0,
 ) -> ForceKind:
@@ -44,7 +40,8 @@ def attach_force(
     step.
     Raises ModelError, CheckpointError, DeviceError, StructureError, SettingsError or ForceError.
     """
-    kind = choose_force_kind(model.force, list_force_kinds())
+    model = resolve_model(model)
+    kind = model.kind
     periodic = topology.getPeriodicBoxVectors() is not None or system.usesPeriodicBoundaryConditions()
     description = describe_force(topology, model, atoms, periodic)
     evaluator = find_evaluator(description.to_json(), torch.device("cpu"))
@@ -52,8 +49,8 @@ def attach_force(
     force.setForceGroup(force_group)
     system.addForce(force)
     mark_molecules(system, topology, description.atoms)
-    _LOG.info("%s acts through %s (%s): %s", description.model, kind.name, model.force, kind.reason)
-    if model.compile:
+    _LOG.info("%s acts through %s (%s): %s", description.model, kind.name, model.settings.force, kind.reason)
+    if model.execution.compile:
         _LOG.info("%s is compiled at the first step, which takes a minute or more", description.model)
     hazard = find_worker_thread(read_versions())
     if hazard and kind.name == "PythonForce" and evaluator.device.type == "cuda":
@@ -62,29 +59,28 @@ def attach_force(
 
 
 def describe_force(
-    topology: app.Topology, model: ModelSettings, atoms: Iterable[int] | None, periodic: bool
+    topology: app.Topology, model: ModelSettings | ResolvedModel, atoms: Iterable[int] | None, periodic: bool
 ) -> ForceDescription:
     """Return the description of a network on a topology; missing weights are downloaded after all other checks."""
-    record = find_record(model.name)
+    model = resolve_model(model)
+    settings, record = model.settings, model.record
     chosen = None if atoms is None else tuple(int(index) for index in atoms)
     numbers = read_atomic_numbers(topology, chosen)
-    compose(record, numbers, torch.device("cpu"), model.charge, model.multiplicity)
-    device = find_device(model.device)  # an absent device is refused here, before anything is downloaded
-    execution = Execution.from_settings(model)
-    check_execution(execution, find_precision(model.precision), device)
-    if model.cuda_graphs and record.kind == "direct" and record.oddities.removes_net_torque and not periodic:
+    compose(record, numbers, torch.device("cpu"), settings.charge, settings.multiplicity)
+    removes_torque = record.kind == "direct" and record.oddities.removes_net_torque
+    if model.execution.cuda_graphs and removes_torque and not periodic:
         raise ModelError(f"{record.name} without a box cannot be recorded: remove cuda_graphs")
     return ForceDescription(
         model=record.name,
-        weights_sha256=locate_weights(record, model.weights).sha256,
-        precision=model.precision,
-        device=model.device,
+        weights_sha256=model.weights.sha256,
+        precision=settings.precision,
+        device=settings.device,
         atomic_numbers=numbers,
         atoms=chosen,
         periodic=periodic,
-        charge=model.charge,
-        multiplicity=model.multiplicity,
-        execution=execution,
+        charge=settings.charge,
+        multiplicity=settings.multiplicity,
+        execution=model.execution,
     )
 
 
@@ -134,7 +130,7 @@ def mark_molecules(system: openmm.System, topology: app.Topology, atoms: Iterabl
         system.addForce(force)
 
 
-def create_system(topology: app.Topology, model: ModelSettings) -> openmm.System:
+def create_system(topology: app.Topology, model: ModelSettings | ResolvedModel) -> openmm.System:
     """Create a System with the masses and the box of a topology, the network's forces and a CMMotionRemover.
 
     No bond is constrained, because the network describes bond vibrations. Raises the errors of attach_force.

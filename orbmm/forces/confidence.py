@@ -14,6 +14,7 @@ from orbmm.forces.atom_confidence import NO_BIN, AtomConfidence, judge_atoms
 from orbmm.forces.attach import describe_force
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator_cache import find_evaluator
+from orbmm.forces.resolve import ResolvedModel
 from orbmm.model.potential import Potential
 from orbmm.settings.model import ModelSettings
 from orbmm.units import ANGSTROM_PER_NM
@@ -57,7 +58,7 @@ class ConfidenceMeter:
 
 
 def open_confidence(
-    topology: app.Topology, model: ModelSettings, atoms: Iterable[int] | None = None
+    topology: app.Topology, model: ModelSettings | ResolvedModel, atoms: Iterable[int] | None = None
 ) -> ConfidenceMeter | None:
     """Return the meter of a network on these atoms of a topology (None: all); None for a model without that head."""
     periodic = topology.getPeriodicBoxVectors() is not None

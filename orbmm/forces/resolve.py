@@ -1,14 +1,22 @@
-"""Resolve the model settings that were left open, once per run; the choice is saved in settings.toml."""
+"""Resolve once what a force needs of a model: record, force kind, device, execution, weights."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
 import sys
+from dataclasses import dataclass
+from functools import cached_property
 
-from orbmm.checkpoints.catalog import find_record
+import torch
+
+from orbmm.checkpoints.catalog import CheckpointRecord, find_record
+from orbmm.checkpoints.store import WeightsFile, locate_weights
+from orbmm.forces.kinds import ForceKind, choose_force_kind, list_force_kinds
 from orbmm.model.compiled import find_compiler, has_python_headers
+from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
+from orbmm.model.load import check_execution
 from orbmm.model.precision import find_device, find_precision
 from orbmm.settings.model import ModelSettings
 
@@ -21,24 +29,55 @@ ATOMS_WORTH_COMPILING = 3_000
 """Compiled code computes all edges at once, so its memory grows with the box; larger boxes were not measured."""
 
 
-def resolve_model(model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
-    """Return the settings with compilation and, on a GPU, edges_per_block resolved for this number of atoms and steps.
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A model with nothing left open, made once and handed down.
 
-    Both change the rounding, and the free memory of a GPU varies, so a resumed run must not resolve them again.
+    settings: complete, as a run saves them; record: of the catalogue; device: on which the network computes, but for
+    "auto", where a force on OpenMM's CUDA platform follows its GPU
     """
-    compiled = resolve_compile(model, atoms, steps)
-    block = model.edges_per_block if compiled else _resolve_block(model)
-    return dataclasses.replace(model, compile=compiled, edges_per_block=block)
+
+    settings: ModelSettings
+    record: CheckpointRecord
+    kind: ForceKind
+    device: torch.device
+    execution: Execution
+
+    @cached_property
+    def weights(self) -> WeightsFile:
+        """The weights file, downloaded when it is first asked for: after all checks that need no weights."""
+        return locate_weights(self.record, self.settings.weights)
 
 
-def _resolve_block(model: ModelSettings) -> int | None:
-    device = find_device(model.device)
+def resolve_model(model: ModelSettings | ResolvedModel, atoms: int = 0, steps: int | None = None) -> ResolvedModel:
+    """Return the model with everything resolved that its settings leave open; a resolved one is returned as it is.
+
+    atoms, steps: of a run that begins, for which compilation and, on a GPU, edges_per_block are chosen. Both change
+    the rounding, and the free memory of a GPU varies, so a resumed run must not choose them again: None.
+    Raises ModelError for an unknown model or an impossible execution, DeviceError, ForceError.
+    """
+    if isinstance(model, ResolvedModel):
+        return model
+    record, device = find_record(model.name), find_device(model.device)
+    kind = choose_force_kind(model.force, list_force_kinds())
+    if steps is not None:
+        compiled = resolve_compile(model, record, device, atoms, steps)
+        block = model.edges_per_block if compiled else _resolve_block(model, record, device)
+        model = dataclasses.replace(model, compile=compiled, edges_per_block=block)
+    execution = Execution.from_settings(model)
+    check_execution(execution, find_precision(model.precision), device)
+    return ResolvedModel(model, record, kind, device, execution)
+
+
+def _resolve_block(model: ModelSettings, record: CheckpointRecord, device: torch.device) -> int | None:
     if model.edges_per_block is not None or device.type == "cpu":
         return model.edges_per_block
-    return MemoryUse().choose_block(find_record(model.name).architecture, device)
+    return MemoryUse().choose_block(record.architecture, device)
 
 
-def resolve_compile(model: ModelSettings, atoms: int, steps: int) -> bool:
+def resolve_compile(
+    model: ModelSettings, record: CheckpointRecord, device: torch.device, atoms: int, steps: int
+) -> bool:
     """Return whether to compile: what the settings say, or if they leave it open, whether it makes the run shorter.
 
     It does so for the embedded networks on a CPU, in runs long enough to save more than the minute that compilation
@@ -46,7 +85,9 @@ def resolve_compile(model: ModelSettings, atoms: int, steps: int) -> bool:
     """
     if model.compile is not None:
         return model.compile
-    if sys.platform != "linux" or not _is_worth_it(model, atoms, steps):  # torch's compiler: tested on Linux only
+    if sys.platform != "linux" or not _is_worth_it(
+        model, record, device, atoms, steps
+    ):  # torch's compiler: tested on Linux only
         return False
     if find_compiler() is None or not has_python_headers():
         _LOG.info(
@@ -58,7 +99,7 @@ def resolve_compile(model: ModelSettings, atoms: int, steps: int) -> bool:
     return True
 
 
-def _is_worth_it(model: ModelSettings, atoms: int, steps: int) -> bool:
+def _is_worth_it(model: ModelSettings, record: CheckpointRecord, device: torch.device, atoms: int, steps: int) -> bool:
     """Decide by network, device and length; False if a setting was chosen that a compiled network does not support."""
     has_other_choice = (
         model.kernels == "triton" or model.cuda_graphs or model.memory != "auto" or model.edges_per_block is not None
@@ -66,8 +107,8 @@ def _is_worth_it(model: ModelSettings, atoms: int, steps: int) -> bool:
     return (
         not has_other_choice
         and find_precision(model.precision).operands is None
-        and find_record(model.name).file is not None
+        and record.file is not None
         and steps >= STEPS_WORTH_COMPILING
         and atoms <= ATOMS_WORTH_COMPILING
-        and find_device(model.device).type == "cpu"
+        and device.type == "cpu"
     )

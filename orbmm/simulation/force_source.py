@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import openmm
 from openmm import app
 
+from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.forces.atom_confidence import AtomConfidence
 from orbmm.settings import ModelSettings
+
+if TYPE_CHECKING:
+    from orbmm.forces.resolve import ResolvedModel
 
 
 @dataclass(frozen=True)
@@ -32,56 +36,63 @@ class ConfidenceSource(Protocol):
         ...
 
 
+class Forces(Protocol):
+    """The forces of one run, with nothing left open.
+
+    model: the settings as they are saved; record: of the model in the catalogue
+    """
+
+    model: ModelSettings
+    record: CheckpointRecord
+
+    @property
+    def identity(self) -> ForceIdentity:
+        """Return the force kind, device and weights; missing weights are downloaded now."""
+        ...
+
+    def create_system(self, topology: app.Topology) -> openmm.System:
+        """Return a System with all masses and forces."""
+        ...
+
+    def open_confidence(self, topology: app.Topology) -> ConfidenceSource | None:
+        """Return the confidence beside these forces, None if there is none."""
+        ...
+
+
 class ForceSource(Protocol):
     """Anything that can give a topology its forces; a run itself knows nothing of networks."""
 
-    def resolve(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
-        """The settings with what they leave open decided for a run of so many atoms and steps."""
-        ...
-
-    def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
-        """A System with all masses and forces."""
-        ...
-
-    def identify(self, model: ModelSettings) -> ForceIdentity:
-        """What these settings mean here and now."""
-        ...
-
-    def open_confidence(self, topology: app.Topology, model: ModelSettings) -> ConfidenceSource | None:
-        """The confidence beside these forces, None where they have none."""
+    def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> Forces:
+        """Return the forces of a run. steps: that it begins with, None for a resumed run, which decides nothing."""
         ...
 
 
 class NetworkForces:
-    """The network that the settings name. Imports wait until they are used, so that reading a run needs no torch."""
+    """The network that the settings name. It is imported when it is needed, so that reading a run needs no torch."""
 
-    def resolve(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
-        """See orbmm.forces.resolve."""
+    def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> Forces:
+        """Resolve all that the settings leave open; see orbmm.forces.resolve."""
         from orbmm.forces.resolve import resolve_model
 
-        return resolve_model(model, atoms, steps)
+        return _Network(resolve_model(model, atoms, steps))
 
-    def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
-        """The System of orbmm.forces."""
+
+class _Network:
+    def __init__(self, resolved: ResolvedModel) -> None:
+        self._resolved = resolved
+        self.model, self.record = resolved.settings, resolved.record
+
+    @property
+    def identity(self) -> ForceIdentity:
+        resolved = self._resolved
+        return ForceIdentity(resolved.kind.name, str(resolved.device), resolved.weights.sha256)
+
+    def create_system(self, topology: app.Topology) -> openmm.System:
         from orbmm.forces.attach import create_system
 
-        return create_system(topology, model)
+        return create_system(topology, self._resolved)
 
-    def identify(self, model: ModelSettings) -> ForceIdentity:
-        """Force kind, device and weights as the System gets them; weights are downloaded now if they are not here."""
-        from orbmm.checkpoints.catalog import find_record
-        from orbmm.checkpoints.store import locate_weights
-        from orbmm.forces.kinds import choose_force_kind, list_force_kinds
-        from orbmm.model.precision import find_device
-
-        return ForceIdentity(
-            kind=choose_force_kind(model.force, list_force_kinds()).name,
-            device=str(find_device(model.device)),
-            weights_sha256=locate_weights(find_record(model.name), model.weights).sha256,
-        )
-
-    def open_confidence(self, topology: app.Topology, model: ModelSettings) -> ConfidenceSource | None:
-        """That of the network which gives the forces."""
+    def open_confidence(self, topology: app.Topology) -> ConfidenceSource | None:
         from orbmm.forces.confidence import open_confidence
 
-        return open_confidence(topology, model)
+        return open_confidence(topology, self._resolved)

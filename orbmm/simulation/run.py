@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.errors import OrbmmError, OutOfMemory, RunError
 from orbmm.preparation.elements import refuse_impossible_multiplicity
 from orbmm.run_files.checkpoints import PRODUCTION
@@ -22,7 +21,7 @@ from orbmm.simulation.folder.checkpoint import Checkpoint, find_checkpoint
 from orbmm.simulation.folder.folder import claim_folder, explain_disk_errors, find_run, lock_folder
 from orbmm.simulation.folder.record import describe_run, list_facts
 from orbmm.simulation.folder_checks import check_index, check_paths, holds_entries, refuse_lost_checkpoints
-from orbmm.simulation.force_source import ConfidenceSource, ForceSource, NetworkForces
+from orbmm.simulation.force_source import ConfidenceSource, Forces, ForceSource, NetworkForces
 from orbmm.simulation.guard.rescue import retire_reasons
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.memory_advice import explain_memory_errors
@@ -63,15 +62,13 @@ def start_run(
     Raises RunError for a missing file or a run folder in use, UnstableRun if the dynamics goes wrong. If the start
     itself is refused, such as atoms on top of each other, a folder that was made for it is removed again.
     """
-    forces = forces if forces is not None else NetworkForces()
     interruption = Interruption(max_hours)
-    record = find_record(settings.model.name)
-    settings = resolve_settings(settings, record)
     start = read_start(settings.system)
     refuse_impossible_multiplicity(start.topology, settings.model.charge, settings.model.multiplicity)
     steps = sum(stage.steps for stage in settings.stages)
-    settings = dataclasses.replace(settings, model=forces.resolve(settings.model, len(start.positions), steps))
-    machinery = _build(settings, start, forces, settings.run.platform)
+    resolved = (forces or NetworkForces()).resolve(settings.model, len(start.positions), steps)
+    settings = resolve_settings(settings, resolved)
+    machinery = _build(settings, start, resolved, settings.run.platform)
     path = find_output(settings)
     with explain_disk_errors(path):
         is_new = not path.exists()
@@ -81,9 +78,9 @@ def start_run(
             interruption,
         ):
             system = machinery.system
-            facts = list_facts(settings, system.system, system.platform, forces.identify(settings.model))
+            facts = list_facts(settings, system.system, system.platform, resolved.identity)
             describe_run(folder, settings, facts)
-            warn_about(settings, start.topology, record)
+            warn_about(settings, start.topology, resolved.record)
             reached = run_stages(machinery.enter(folder, settings, on_progress), interruption)
     return make_outcome(folder.path, settings, reached)
 
@@ -99,7 +96,6 @@ def resume_run(
     On the same platform the steps are those that an uninterrupted run would have taken.
     Raises RunError if the folder holds no run, is being written, or its settings, inputs or weights have changed.
     """
-    forces = forces if forces is not None else NetworkForces()
     folder = find_run(path)
     interruption = Interruption(request.max_hours)
     with explain_disk_errors(folder.path), lock_folder(folder.path), interruption:
@@ -116,8 +112,9 @@ def resume_run(
         if checkpoint is not None and _is_complete(settings, checkpoint):
             _LOG.info("%s is complete: %d steps", path, step)
             return Outcome(folder.path, step, finished=True)
-        accept_weights(folder, record, forces.identify(settings.model), request.accept_changes, step)
-        machinery = _build(settings, start, forces, choose_platform(record["platform"]), folder)
+        resolved = (forces or NetworkForces()).resolve(settings.model, len(start.positions), None)
+        accept_weights(folder, record, resolved.identity, request.accept_changes, step)
+        machinery = _build(settings, start, resolved, choose_platform(record["platform"]), folder)
         _LOG.info("going on from step %d", step)
         retire_reasons(folder.rescue)
         reached = run_stages(machinery.enter(folder, settings, on_progress), interruption, checkpoint)
@@ -137,11 +134,11 @@ class _Machinery:
 
 
 def _build(
-    settings: Settings, start: Structure, forces: ForceSource, platform: str, folder: RunFolder | None = None
+    settings: Settings, start: Structure, forces: Forces, platform: str, folder: RunFolder | None = None
 ) -> _Machinery:
     """Create the System and check every stage on it. folder: of a resumed run, named in advice."""
     with explain_memory_errors(folder, settings.model):
-        system = forces.create_system(start.topology, settings.model)
+        system = forces.create_system(start.topology)
         confidence = open_confidence(forces, settings, start)
     stage_system = StageSystem(system, start, settings.run.seed, find_platform(system, platform))
     check_stages(settings, stage_system)
@@ -173,7 +170,7 @@ def _is_complete(settings: Settings, checkpoint: Checkpoint) -> bool:
     return planned is plan[-1] and checkpoint.step >= planned.last_step
 
 
-def open_confidence(forces: ForceSource, settings: Settings, start: Structure) -> ConfidenceSource | None:
+def open_confidence(forces: Forces, settings: Settings, start: Structure) -> ConfidenceSource | None:
     """The confidence that a run writes; None where it is switched off or the model has none, which is said.
 
     Raises RunError where it was asked for and the model has none.
@@ -181,7 +178,7 @@ def open_confidence(forces: ForceSource, settings: Settings, start: Structure) -
     every_fs = settings.run.confidence_every_fs
     if every_fs == 0.0:
         return None
-    source = forces.open_confidence(start.topology, settings.model)
+    source = forces.open_confidence(start.topology)
     if source is None and every_fs is not None:
         raise RunError(
             f"confidence_every_fs is {every_fs:g}, but {settings.model.name} has no confidence head; leave it away"
@@ -204,10 +201,11 @@ def find_output(settings: Settings) -> Path:
     return (output if output is not None else Path("runs") / settings.system.name).resolve()
 
 
-def resolve_settings(settings: Settings, record: CheckpointRecord) -> Settings:
-    """The settings with what was left open decided: the friction that the model needs, and the run folder."""
-    friction = settings.run.friction_per_ps
+def resolve_settings(settings: Settings, forces: Forces) -> Settings:
+    """Return the settings with what was left open: the model, the friction that it needs, and the run folder."""
+    friction, record = settings.run.friction_per_ps, forces.record
     if friction is None:
         friction = record.friction_per_ps
         _LOG.info("friction %g/ps for %s: %s", friction, record.name, record.friction_reason)
+    settings = dataclasses.replace(settings, model=forces.model)
     return override_settings(settings, {"run": {"friction_per_ps": friction, "output": find_output(settings)}})

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from orbmm.checkpoints.catalog import find_record
 from orbmm.forces import resolve
 from orbmm.forces.resolve import ATOMS_WORTH_COMPILING, STEPS_WORTH_COMPILING, resolve_compile
 from orbmm.settings import ModelSettings
@@ -23,7 +24,8 @@ def linux_with_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def decide(atoms: int = FEW, steps: int = MANY, **model: Any) -> bool:
-    return resolve_compile(ModelSettings(**{"device": "cpu", **model}), atoms, steps)
+    settings = ModelSettings(**{"device": "cpu", **model})
+    return resolve_compile(settings, find_record(settings.name), torch.device(settings.device), atoms, steps)
 
 
 def test_a_long_run_of_a_small_network_is_compiled_and_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -73,12 +75,12 @@ def test_other_systems_run_plain(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_on_a_gpu_keeps_the_block_that_its_free_memory_gave(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolve, "find_device", lambda name: torch.device("cuda"))
     monkeypatch.setattr("orbmm.model.inference.memory.read_free_bytes", lambda device: 8 * 2**30)
-    first = resolve.resolve_model(ModelSettings("orb-v3-direct-inf-omat"), FEW, MANY)
+    first = resolve.resolve_model(ModelSettings("orb-v3-direct-inf-omat"), FEW, MANY).settings
     assert first.edges_per_block is not None and first.compile is False
     monkeypatch.setattr("orbmm.model.inference.memory.read_free_bytes", lambda device: 2**30)
-    assert resolve.resolve_model(first, FEW, MANY).edges_per_block == first.edges_per_block
+    assert resolve.resolve_model(first, FEW, MANY).settings.edges_per_block == first.edges_per_block
     assert (
-        resolve.resolve_model(ModelSettings("orb-v3-direct-inf-omat"), FEW, MANY).edges_per_block
+        resolve.resolve_model(ModelSettings("orb-v3-direct-inf-omat"), FEW, MANY).settings.edges_per_block
         < first.edges_per_block
     )
 
@@ -86,7 +88,7 @@ def test_a_run_on_a_gpu_keeps_the_block_that_its_free_memory_gave(monkeypatch: p
 @pytest.mark.parametrize("compiled", [True, False])
 def test_a_run_on_a_cpu_has_the_block_that_fits_its_cache(compiled: bool) -> None:
     model = ModelSettings(device="cpu", compile=compiled)
-    assert resolve.resolve_model(model, FEW, MANY) == model
+    assert resolve.resolve_model(model, FEW, MANY).settings == model
 
 
 @pytest.mark.gpu

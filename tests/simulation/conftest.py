@@ -10,6 +10,7 @@ import openmm
 import pytest
 from openmm import app, unit
 
+from orbmm.checkpoints.catalog import find_record
 from orbmm.settings import ModelSettings, RunSettings, Settings, SystemSettings
 from orbmm.simulation.force_source import ConfidenceSource, ForceIdentity
 
@@ -29,14 +30,15 @@ class ClassicalForces:
         confidence: ConfidenceSource | None = None,
     ) -> None:
         self.make_extra = make_extra
-        self.weights = weights
+        self.identity = ForceIdentity("classical", "cpu", weights)
         self.confidence = confidence
 
-    def resolve(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
+    def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> ClassicalForces:
         """As given: a force field leaves nothing open."""
-        return model
+        self.model, self.record = model, find_record(model.name)
+        return self
 
-    def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
+    def create_system(self, topology: app.Topology) -> openmm.System:
         """A System as the network's would be: flexible, with its momentum removed."""
         system = _read_force_field().createSystem(
             topology,
@@ -49,11 +51,7 @@ class ClassicalForces:
             system.addForce(self.make_extra())
         return system
 
-    def identify(self, model: ModelSettings) -> ForceIdentity:
-        """What stands for a network here."""
-        return ForceIdentity("classical", "cpu", self.weights)
-
-    def open_confidence(self, topology: app.Topology, model: ModelSettings) -> ConfidenceSource | None:
+    def open_confidence(self, topology: app.Topology) -> ConfidenceSource | None:
         """A force field by itself knows nothing of its errors."""
         return self.confidence
 
@@ -72,7 +70,7 @@ def water_box(tmp_path_factory: pytest.TempPathFactory) -> Path:
     modeller.addSolvent(field, model="tip3p", numAdded=15, neutralize=False)
     simulation = app.Simulation(
         modeller.topology,
-        ClassicalForces().create_system(modeller.topology, ModelSettings()),
+        ClassicalForces().create_system(modeller.topology),
         openmm.VerletIntegrator(0.001),
         openmm.Platform.getPlatformByName("Reference"),
     )

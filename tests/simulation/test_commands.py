@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,8 @@ def test_a_bad_option_ends_with_exit_code_2(options: list[str], expected: str, s
         ('name = "x"\nstructure = "box.pdb"\n[model]\nname = "orb-v3-direct-inf-omatt"\n', "orb-v3-direct-inf-omat"),
     ],
 )
-def test_a_bad_file_ends_with_one_line(text: str, expected: str, system: Path) -> None:
+def test_a_bad_file_ends_with_one_line(text: str, expected: str, system: Path, water_box: Path) -> None:
+    shutil.copyfile(water_box, system.with_name("box.pdb"))
     system.write_text("[system]\n" + text)
     result = _call("run", system)
     assert result.exit_code == 2

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import openmm
 import pytest
-from openmm import app
 
 from orbmm.forces import resolve
 from orbmm.model.compiled import find_compiler, has_python_headers
 from orbmm.settings import ModelSettings, Settings, override_settings, read_settings
 from orbmm.simulation.folder.changes import ResumeRequest
-from orbmm.simulation.force_source import ForceSource
+from orbmm.simulation.force_source import Forces, ForceSource
 from orbmm.simulation.run import resume_run, start_run
 
 
@@ -24,19 +22,16 @@ class DecidingForces:
 
     def __init__(self, inner: ForceSource) -> None:
         self.inner = inner
-        self.identify, self.open_confidence = inner.identify, inner.open_confidence
         self.asked: list[tuple[int, int]] = []
         self.made: list[bool | None] = []
 
-    def resolve(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
+    def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> Forces:
         """By length alone."""
-        self.asked.append((atoms, steps))
-        return dataclasses.replace(model, compile=steps >= 100)
-
-    def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
-        """The System of the others."""
+        if steps is not None:
+            self.asked.append((atoms, steps))
+            model = dataclasses.replace(model, compile=steps >= 100)
         self.made.append(model.compile)
-        return self.inner.create_system(topology, model)
+        return self.inner.resolve(model, atoms, steps)
 
 
 def test_the_decision_is_the_runs_own_and_survives_an_extension(

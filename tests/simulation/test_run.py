@@ -59,7 +59,7 @@ def test_the_potential_energy_belongs_to_its_frame(settings: Settings, classical
     folder = start_run(settings, forces=classical_forces()).folder
     rows = np.genfromtxt(folder / "energies.csv", delimiter=",", names=True)
     structure = app.PDBFile(str(folder / "topology.pdb"))
-    system = classical_forces().create_system(structure.topology, settings.model)
+    system = classical_forces().create_system(structure.topology)
     context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
     newest = max((folder / "checkpoints").iterdir())
     context.setState(openmm.XmlSerializer.deserialize((newest / "state.xml").read_text()))

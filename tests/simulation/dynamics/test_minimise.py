@@ -11,7 +11,6 @@ import pytest
 from openmm import app
 
 from orbmm.errors import UnstableRun
-from orbmm.settings import ModelSettings
 from orbmm.simulation.dynamics.minimise import SMALL_FORCE, minimise
 from orbmm.simulation.dynamics.thermometer import make_thermometer
 from orbmm.simulation.force_source import ForceSource
@@ -37,7 +36,7 @@ def _largest_force(context: openmm.Context) -> float:
 
 def test_a_shaken_box_relaxes(water_box: Path, classical_forces: Forces) -> None:
     topology, positions = _read_positions(water_box)
-    system = classical_forces().create_system(topology, ModelSettings())
+    system = classical_forces().create_system(topology)
     shaken = positions + np.random.default_rng(1).normal(scale=0.02, size=positions.shape)
     context = _open_context(system, shaken)
     energy = context.getState(energy=True).getPotentialEnergy()._value
@@ -57,7 +56,7 @@ def test_forces_that_are_no_gradient_relax_too(water_box: Path, classical_forces
         return 1e4 * float(np.sin(1e6 * positions.sum())), 50.0 * turned
 
     topology, positions = _read_positions(water_box)
-    system = classical_forces(lambda: openmm.PythonForce(swirl)).create_system(topology, ModelSettings())
+    system = classical_forces(lambda: openmm.PythonForce(swirl)).create_system(topology)
     context = _open_context(system, positions + np.random.default_rng(1).normal(scale=0.02, size=positions.shape))
     relaxation = minimise(context, make_thermometer(system), 300)
     assert relaxation.force_after < relaxation.force_before / 20.0
@@ -65,7 +64,7 @@ def test_forces_that_are_no_gradient_relax_too(water_box: Path, classical_forces
 
 def test_a_relaxed_structure_is_left_alone(water_box: Path, classical_forces: Forces) -> None:
     topology, positions = _read_positions(water_box)
-    system = classical_forces().create_system(topology, ModelSettings())
+    system = classical_forces().create_system(topology)
     context = _open_context(system, positions)
     minimise(context, make_thermometer(system), 2000)
     rested = context.getState(positions=True).getPositions(asNumpy=True)._value
@@ -77,7 +76,7 @@ def test_a_relaxed_structure_is_left_alone(water_box: Path, classical_forces: Fo
 
 def test_atoms_on_top_of_each_other_are_refused(water_box: Path, classical_forces: Forces) -> None:
     topology, positions = _read_positions(water_box)
-    system = classical_forces().create_system(topology, ModelSettings())
+    system = classical_forces().create_system(topology)
     positions[3] = positions[0]
     with pytest.raises(UnstableRun, match="the force on atom .* is not finite in evaluation 1"):
         minimise(_open_context(system, positions), make_thermometer(system), 10)

@@ -241,7 +241,7 @@ def test_no_room_for_the_network_itself_is_told_before_a_run_begins_and_when_it_
         start_run(settings, forces=classical_forces(_after_a_while(0.0, _nan_on_one_atom)))
     folder, forces = settings.run.output, classical_forces()
     assert folder is not None
-    monkeypatch.setattr(forces, "create_system", lambda topology, model: _no_memory(np.zeros(0)))
+    monkeypatch.setattr(forces, "create_system", lambda topology: _no_memory(np.zeros(0)))
     way_out = f"orbmm resume --force-new-settings {folder}"
     with pytest.raises(OutOfMemory, match="to make it fit, set memory") as caught:
         resume_run(folder, forces=forces)

@@ -17,23 +17,23 @@ import orbmm
 from orbmm.errors import ModelError, RunError, UnstableRun
 from orbmm.run_files.confidence import record_type
 from orbmm.settings import GuardSettings, ModelSettings
-from orbmm.simulation.force_source import ForceSource
+from orbmm.simulation.force_source import Forces, ForceSource
 
-Forces = Callable[..., ForceSource]
+MakeForces = Callable[..., ForceSource]
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and Warp warn of on loading is not ours
 
 
 @pytest.fixture
-def simulation(water_box: Path, classical_forces: Forces) -> app.Simulation:
+def simulation(water_box: Path, classical_forces: MakeForces) -> app.Simulation:
     """15 waters with classical forces at 300 K."""
     return _open(water_box, classical_forces())
 
 
-def _open(water_box: Path, forces: ForceSource) -> app.Simulation:
+def _open(water_box: Path, forces: Forces) -> app.Simulation:
     structure = app.PDBFile(str(water_box))
     simulation = app.Simulation(
         structure.topology,
-        forces.create_system(structure.topology, ModelSettings()),
+        forces.create_system(structure.topology),
         openmm.LangevinMiddleIntegrator(300 * unit.kelvin, 1.0 / unit.picosecond, 0.5 * unit.femtosecond),
         openmm.Platform.getPlatformByName("Reference"),
     )
@@ -73,7 +73,7 @@ def test_the_guard_lets_a_healthy_simulation_pass(simulation: app.Simulation) ->
 
 
 def test_the_guard_stops_a_broken_bond_before_it_is_written(
-    water_box: Path, classical_forces: Forces, tmp_path: Path
+    water_box: Path, classical_forces: MakeForces, tmp_path: Path
 ) -> None:
     def pull() -> openmm.Force:
         force = openmm.CustomExternalForce("-15000*x")
@@ -98,7 +98,7 @@ def test_the_guard_stops_a_broken_bond_before_it_is_written(
 def test_confidence_is_written_in_the_format_of_a_run(water_box: Path, tmp_path: Path) -> None:
     from orbmm.simulation.force_source import NetworkForces
 
-    simulation = _open(water_box, NetworkForces())
+    simulation = _open(water_box, NetworkForces().resolve(ModelSettings(), 45, None))
     path = tmp_path / "confidence.dat"
     simulation.reporters.append(orbmm.ConfidenceReporter(path, 2, ModelSettings().name))
     simulation.step(4)

@@ -14,10 +14,11 @@ import openmm
 import pytest
 from openmm import app, unit
 
+from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import RunError
 from orbmm.forces.attach import create_system, mark_molecules
 from orbmm.settings import ModelSettings, Settings, Stage, StageSettings, override_settings
-from orbmm.simulation.force_source import ForceSource, NetworkForces
+from orbmm.simulation.force_source import ForceIdentity, ForceSource, NetworkForces
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.run import resume_run, start_run
 from orbmm.simulation.system.barostat import check_molecules, make_barostat
@@ -176,10 +177,20 @@ def test_pressure_without_a_box_is_refused(compressed: Settings, classical_force
         start_run(vacuum, forces=VacuumForces())
 
 
-class VacuumForces(NetworkForces):
+class VacuumForces:
     """Masses alone."""
 
-    def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
+    identity = ForceIdentity("none", "cpu", "0" * 64)
+
+    def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> VacuumForces:
+        """As given."""
+        self.model, self.record = model, find_record(model.name)
+        return self
+
+    def open_confidence(self, topology: app.Topology) -> None:
+        """Masses have none."""
+
+    def create_system(self, topology: app.Topology) -> openmm.System:
         """A System without forces."""
         system = openmm.System()
         for atom in topology.atoms():
@@ -193,7 +204,7 @@ def test_without_forces_the_volume_is_that_of_an_ideal_gas_of_molecules(
     marked: bool, particles: int, water_box: Path
 ) -> None:
     structure = app.PDBFile(str(water_box))
-    system = VacuumForces().create_system(structure.topology, ModelSettings())
+    system = VacuumForces().create_system(structure.topology)
     volume = 10.0  # nm^3
     system.setDefaultPeriodicBoxVectors(*(np.eye(3) * volume ** (1 / 3)))
     system.addForce(
