@@ -13,6 +13,9 @@ from orbmm.settings.run import RunSettings
 from orbmm.settings.stage import StageSettings
 from orbmm.settings.system import SystemSettings
 
+BROKEN_BOND_FACTOR = 1.5
+"""A bond longer than this many times its length at the start is broken, for the guard and for the analysis."""
+
 
 @dataclass(frozen=True)
 class GuardSettings:
@@ -27,7 +30,9 @@ class GuardSettings:
         "Largest force on an atom [kJ/mol/nm].", 50000.0, Limits(above=0, at_most=1e100)
     )
     bond_limit_factor: float = setting(
-        "A covalent bond of the start is broken beyond this many times its length there.", 1.5, Limits(above=1)
+        "A covalent bond of the start is broken beyond this many times its length there.",
+        BROKEN_BOND_FACTOR,
+        Limits(above=1),
     )
     allow_reactions: bool = setting("Whether covalent bonds may break, as reactions do.", False)
     drift_limit_nm: float = setting(
@@ -53,7 +58,9 @@ class AnalysisSettings:
         Limits(at_least=0),
     )
     broken_bond_factor: float = setting(
-        "A covalent bond counts as broken beyond this many times its length at the start.", 1.4, Limits(above=1)
+        "A covalent bond counts as broken beyond this many times its length at the start.",
+        BROKEN_BOND_FACTOR,
+        Limits(above=1),
     )
     rdf_cutoff_nm: float | None = setting(
         "Largest distance of the radial distribution [nm]; absent: half the box, at most 1 nm.", None, Limits(above=0)

@@ -11,10 +11,10 @@ from orbmm.errors import OutOfMemory, UnsafeFile, UnstableRun
 from orbmm.files import sync_file
 from orbmm.run_files.checkpoints import list_checkpoints, name_step
 from orbmm.run_files.layout import RunFolder
+from orbmm.simulation.advice import advise_unstable, describe_kept, explain_disk_errors
 from orbmm.simulation.dynamics.dynamics import Dynamics
 from orbmm.simulation.dynamics.frame import Frame
 from orbmm.simulation.folder.checkpoint import write_checkpoint
-from orbmm.simulation.folder.folder import explain_disk_errors
 from orbmm.simulation.force_source import ConfidenceSource
 from orbmm.simulation.guard.guard import Guard
 from orbmm.simulation.guard.rescue import trace_fault, write_rescue
@@ -26,11 +26,6 @@ from orbmm.simulation.schedule import PlannedStage
 
 STEPS_BETWEEN_LOOKS = 50
 """The guard looks at least this often, however rarely something is written."""
-
-_ADVICE = (
-    "Try a smaller timestep_fs, a higher friction_per_ps, minimize = true, or another model; "
-    "limits are set in [guard], where allow_reactions = true lets bonds break"
-)
 
 _SECONDS_BETWEEN_LISTENING = 0.5
 """About how long a signal waits while the integrator is busy."""
@@ -133,7 +128,7 @@ class Loop:
             sentence = str(error)
             if self._snapshot is not None:
                 sentence = trace_fault(self.dynamics, self.guard, self._snapshot, self.dynamics.step) or sentence
-            raise UnstableRun(f"{sentence}; {self._rescue(sentence)}. {_ADVICE}") from error
+            raise UnstableRun(advise_unstable(sentence, self._rescue(sentence))) from error
         except OutOfMemory as error:
             raise OutOfMemory(f"{error}; {self._describe_checkpoint()}") from error
 
@@ -149,8 +144,7 @@ class Loop:
         return f"the last good frames and forces are in {folder}, {kept}"
 
     def _describe_checkpoint(self) -> str:
-        there = bool(list_checkpoints(self.folder.checkpoints))
-        return "the last good checkpoint is kept" if there else "there is no checkpoint"
+        return describe_kept(bool(list_checkpoints(self.folder.checkpoints)))
 
     def _tell_progress(self, frame: Frame) -> None:
         if frame.potential_energy is not None:

@@ -15,16 +15,16 @@ from orbmm.preparation.elements import refuse_impossible_multiplicity
 from orbmm.run_files.checkpoints import PRODUCTION
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings, override_settings
+from orbmm.simulation.advice import explain_disk_errors, explain_memory_errors
 from orbmm.simulation.checks import check_stages, warn_about
 from orbmm.simulation.folder.changes import ResumeRequest, accept_settings, accept_weights
 from orbmm.simulation.folder.checkpoint import Checkpoint, find_checkpoint
-from orbmm.simulation.folder.folder import claim_folder, explain_disk_errors, find_run, lock_folder
+from orbmm.simulation.folder.folder import claim_folder, find_run, lock_folder
 from orbmm.simulation.folder.record import describe_run, list_facts
 from orbmm.simulation.folder_checks import check_index, check_paths, holds_entries, refuse_lost_checkpoints
 from orbmm.simulation.force_source import ConfidenceSource, Forces, ForceSource, NetworkForces
 from orbmm.simulation.guard.rescue import retire_reasons
 from orbmm.simulation.interruption import Interruption
-from orbmm.simulation.memory_advice import explain_memory_errors
 from orbmm.simulation.progress import OnProgress, ignore_progress
 from orbmm.simulation.schedule import plan_stages
 from orbmm.simulation.stages import Reached, Run, find_stage, run_stages

@@ -9,6 +9,7 @@ from orbmm.run_files.checkpoints import PRODUCTION
 from orbmm.run_files.confidence import read_first_mean
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings
+from orbmm.simulation.advice import explain_memory_errors
 from orbmm.simulation.dynamics.dynamics import Dynamics
 from orbmm.simulation.dynamics.frame import State, start_state
 from orbmm.simulation.dynamics.minimise import minimise
@@ -17,7 +18,6 @@ from orbmm.simulation.force_source import ConfidenceSource
 from orbmm.simulation.guard.guard import make_guard
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.loop import Loop
-from orbmm.simulation.memory_advice import explain_memory_errors
 from orbmm.simulation.progress import OnProgress
 from orbmm.simulation.reporters.files import RunFiles
 from orbmm.simulation.reporters.rmsd import RmsdMeter

@@ -14,9 +14,9 @@ from scipy.sparse.csgraph import connected_components
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, read_boxes, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.settings.settings import BROKEN_BOND_FACTOR
 from orbmm.units import ANGSTROM_PER_NM
 
-BROKEN_FACTOR = 1.4
 STRETCHED_FACTOR = 1.2
 _POLAR = ("N", "O", "S")
 _HELD_NM = 0.13
@@ -32,7 +32,7 @@ _METHOD = (
 
 
 def compute_bonds(
-    frames: Frames, reference: md.Trajectory | None = None, broken_factor: float = BROKEN_FACTOR
+    frames: Frames, reference: md.Trajectory | None = None, broken_factor: float = BROKEN_BOND_FACTOR
 ) -> Result:
     """Broken and stretched bonds along time, the mean and longest length of each, and the bonds to hydrogen [Å].
 

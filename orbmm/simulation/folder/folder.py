@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -12,12 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from orbmm.errors import DiskFull, RunError
+from orbmm.errors import RunError
 from orbmm.files import is_partial, open_regular
 from orbmm.plain_text import quote_command
 from orbmm.run_files.layout import LOCK_NAME, RunFolder
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BEFORE_THE_RECORD = {LOCK_NAME, "input", "settings.toml"}
 
 
@@ -54,19 +52,6 @@ def find_run(path: Path) -> RunFolder:
     if not folder.settings.is_file() or not folder.record.is_file():
         raise RunError(f"{path} is not a run folder: it has no settings.toml or no run.json")
     return folder
-
-
-@contextmanager
-def explain_disk_errors(folder: Path, when: str = "") -> Iterator[None]:
-    """Turn a full disk or a forbidden write into one sentence; `when` says at which step, if that is known."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or folder
-        sentence = f"cannot write {where}{when}: {error.strerror or error}"
-        if error.errno in _NO_ROOM:
-            raise DiskFull(f"{sentence}; make room and go on from the last checkpoint with `orbmm resume`") from error
-        raise RunError(f"{sentence}; checkpoints so far are kept: `orbmm resume`") from error
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from openmm import app
 from orbmm.errors import ForceError, OutOfMemory, UnstableRun
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import ModelSettings, Settings, override_settings
+from orbmm.simulation.advice import explain_memory_errors, name_way_out
 from orbmm.simulation.force_source import ForceSource
 from orbmm.simulation.guard.watches import HeatWatch
-from orbmm.simulation.memory_advice import explain_memory_errors, name_way_out
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.run import resume_run, start_run
 from orbmm.units import KJ_PER_MOL_PER_KELVIN

@@ -1,13 +1,15 @@
-"""What to change in the settings when the memory does not suffice for a system."""
+"""Compose the sentences of a run that cannot go on: what happened, what was kept, what to do."""
 
 from __future__ import annotations
 
 import dataclasses
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record, list_models
-from orbmm.errors import OutOfMemory
+from orbmm.errors import DiskFull, OutOfMemory, RunError
 from orbmm.forces.failure import is_out_of_memory
 from orbmm.plain_text import quote_command
 from orbmm.run_files.layout import RunFolder
@@ -15,6 +17,35 @@ from orbmm.settings import ModelSettings
 
 _FEW_EDGES = 1024
 """A block of so many edges holds a few MB; on a CPU the blocks are as small without being told."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UNSTABLE = (
+    "Try a smaller timestep_fs, a higher friction_per_ps, minimize = true, or another model; "
+    "limits are set in [guard], where allow_reactions = true lets bonds break"
+)
+
+
+def advise_unstable(fault: str, kept: str) -> str:
+    """Return the sentences of an unstable run. fault: where and what; kept: the files that show it, or why there are none."""
+    return f"{fault}; {kept}. {_UNSTABLE}"
+
+
+def describe_kept(has_checkpoint: bool) -> str:
+    """Return what a run that ended can be continued from."""
+    return "the last good checkpoint is kept" if has_checkpoint else "there is no checkpoint"
+
+
+@contextmanager
+def explain_disk_errors(folder: Path, when: str = "") -> Iterator[None]:
+    """Turn a full disk or a forbidden write into one sentence; `when` says at which step, if that is known."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or folder
+        sentence = f"cannot write {where}{when}: {error.strerror or error}"
+        if error.errno in _NO_ROOM:
+            raise DiskFull(f"{sentence}; make room and go on from the last checkpoint with `orbmm resume`") from error
+        raise RunError(f"{sentence}; checkpoints so far are kept: `orbmm resume`") from error
 
 
 @contextmanager
