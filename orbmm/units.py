@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from openmm import unit
 
 ANGSTROM_PER_NM = unit.nanometer.conversion_factor_to(unit.angstrom)
@@ -16,3 +18,8 @@ EV_PER_HARTREE = (1.0 * unit.hartree * unit.AVOGADRO_CONSTANT_NA).value_in_unit(
     unit.kilojoule_per_mole
 ) * EV_PER_KJ_PER_MOL
 KJ_PER_MOL_PER_KELVIN = unit.MOLAR_GAS_CONSTANT_R.value_in_unit(unit.kilojoule_per_mole / unit.kelvin)
+
+
+def take_angstrom(values: Any) -> Any:
+    """Return lengths without a unit, in Å; values that have no unit are Å already. Raises TypeError for another unit."""
+    return values.value_in_unit(unit.angstrom) if isinstance(values, unit.Quantity) else values

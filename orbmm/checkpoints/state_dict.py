@@ -34,6 +34,9 @@ OLD_NAMES = {
 LARGEST_BYTES = 4 << 30
 """Of the tensors of a file whose model is not known."""
 
+NUMBERS = (torch.float32, torch.float64)
+WRAPPERS = ("module.", "_orig_mod.")
+
 HEAD = re.compile(r"heads\.([^.]+)\.")
 
 
@@ -79,6 +82,7 @@ def audit_state_dict(state_dict: Mapping[str, Tensor], required: Shapes, optiona
     optional: the same for heads that may be absent, each as a whole
     Raises CheckpointError for a tensor that is missing, of another shape, complex, not finite or unknown.
     """
+    _refuse_wrapper(state_dict)
     tensors = _rename_old(state_dict)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     expected = {**required, **_heads_begun(shapes, optional or {})}
@@ -90,7 +94,7 @@ def audit_state_dict(state_dict: Mapping[str, Tensor], required: Shapes, optiona
     extra_heads = _find_extra_heads(rest, expected)
     _refuse_unknown(rest, extra_heads, _compare(shapes, expected))
     used = {name: tensors[name] for name in expected}
-    _refuse_complex(used)
+    _refuse_other_numbers(used)
     _refuse_not_finite(used)
     if extra_heads:
         logger.info("ignored heads that the network does not have: %s", ", ".join(extra_heads))
@@ -198,13 +202,28 @@ def _refuse_unknown(rest: Iterable[str], extra_heads: tuple[str, ...], compariso
         )
 
 
-def _refuse_complex(used: Mapping[str, Tensor]) -> None:
-    """A network of real numbers would take the real part and drop the rest."""
-    strange = [name for name, tensor in used.items() if tensor.is_complex()]
+def _refuse_other_numbers(used: Mapping[str, Tensor]) -> None:
+    """Refuse numbers that are not real or were rounded: a network would drop the imaginary part, or compute on.
+
+    Numbers are of 32 or 64 bits in every published file.
+    """
+    strange = {name: tensor.dtype for name, tensor in used.items() if tensor.dtype not in NUMBERS}
     if strange:
+        found = ", ".join(sorted({str(kind).removeprefix("torch.") for kind in strange.values()}))
         raise CheckpointError(
-            f"{len(strange)} tensors of the weights hold complex numbers ({_first_few(strange)}), expected real ones"
+            f"{len(strange)} tensors of the weights hold numbers of type {found} ({_first_few(strange)}), expected "
+            "float32 or float64: give the weights as they were before they were converted"
         )
+
+
+def _refuse_wrapper(state_dict: Mapping[str, Tensor]) -> None:
+    """Refuse names that torch puts before those of a network that it has wrapped."""
+    for prefix in WRAPPERS:
+        if all(name.startswith(prefix) for name in state_dict):
+            raise CheckpointError(
+                f"the names of all tensors begin with '{prefix}', as of a network that torch has wrapped: save the "
+                "state dict of the network itself"
+            )
 
 
 def _refuse_not_finite(used: Mapping[str, Tensor]) -> None:

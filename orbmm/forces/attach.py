@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 from collections.abc import Callable, Iterable
 
 import openmm
@@ -10,6 +11,7 @@ import torch
 from openmm import app
 
 from orbmm.errors import ModelError, StructureError
+from orbmm.forces.box import has_placeholder_box, refuse_overfull_box
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator_cache import find_evaluator
 from orbmm.forces.kinds import ForceKind
@@ -42,7 +44,7 @@ def attach_force(
     """
     model = resolve_model(model)
     kind = model.kind
-    periodic = topology.getPeriodicBoxVectors() is not None or system.usesPeriodicBoundaryConditions()
+    periodic = has_usable_box(topology) or system.usesPeriodicBoundaryConditions()
     description = describe_force(topology, model, atoms, periodic)
     evaluator = find_evaluator(description.to_json(), torch.device("cpu"))
     force = _choose_creator(kind.name)(description)
@@ -58,13 +60,27 @@ def attach_force(
     return kind
 
 
+def has_usable_box(topology: app.Topology) -> bool:
+    """Return True for a topology with a box, False without one or with a placeholder, which is logged.
+
+    Raises StructureError for a box that cannot hold the atoms.
+    """
+    if has_placeholder_box(topology):
+        _LOG.warning(
+            "the box of 1 x 1 x 1 Å is a placeholder: the network sees no box; set one with setUnitCellDimensions"
+        )
+        return False
+    refuse_overfull_box(topology, "the topology")
+    return topology.getPeriodicBoxVectors() is not None
+
+
 def describe_force(
     topology: app.Topology, model: ModelSettings | ResolvedModel, atoms: Iterable[int] | None, periodic: bool
 ) -> ForceDescription:
     """Return the description of a network on a topology; missing weights are downloaded after all other checks."""
     model = resolve_model(model)
     settings, record = model.settings, model.record
-    chosen = None if atoms is None else tuple(int(index) for index in atoms)
+    chosen = None if atoms is None else read_indices(atoms)
     numbers = read_atomic_numbers(topology, chosen)
     compose(record, numbers, torch.device("cpu"), settings.charge, settings.multiplicity)
     removes_torque = record.kind == "direct" and record.oddities.removes_net_torque
@@ -82,6 +98,14 @@ def describe_force(
         multiplicity=settings.multiplicity,
         execution=model.execution,
     )
+
+
+def read_indices(atoms: Iterable[int]) -> tuple[int, ...]:
+    """Return the indices of atoms as whole numbers. Raises StructureError for anything else."""
+    try:
+        return tuple(operator.index(index) for index in atoms)
+    except TypeError as error:
+        raise StructureError("atoms must be the indices of atoms: whole numbers such as [0, 1, 2]") from error
 
 
 def read_atomic_numbers(topology: app.Topology, atoms: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -137,7 +161,7 @@ def create_system(topology: app.Topology, model: ModelSettings | ResolvedModel) 
     """
     system = openmm.System()
     box = topology.getPeriodicBoxVectors()
-    if box is not None:
+    if box is not None and not has_placeholder_box(topology):
         system.setDefaultPeriodicBoxVectors(*box)
     for atom in topology.atoms():
         system.addParticle(atom.element.mass if atom.element is not None else 0.0)

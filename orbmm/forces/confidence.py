@@ -11,7 +11,7 @@ from torch import Tensor
 
 from orbmm.errors import ForceError, OutOfMemory
 from orbmm.forces.atom_confidence import NO_BIN, AtomConfidence, judge_atoms
-from orbmm.forces.attach import describe_force
+from orbmm.forces.attach import describe_force, has_usable_box
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator_cache import find_evaluator
 from orbmm.forces.resolve import ResolvedModel
@@ -61,7 +61,7 @@ def open_confidence(
     topology: app.Topology, model: ModelSettings | ResolvedModel, atoms: Iterable[int] | None = None
 ) -> ConfidenceMeter | None:
     """Return the meter of a network on these atoms of a topology (None: all); None for a model without that head."""
-    periodic = topology.getPeriodicBoxVectors() is not None
+    periodic = has_usable_box(topology)
     description = describe_force(topology, model, atoms, periodic).to_json()
     return ConfidenceMeter(description) if has_confidence(find_potential(description)) else None
 

@@ -39,6 +39,7 @@ class Evaluator:
         if description.atoms is not None:
             self._atoms = torch.tensor(description.atoms, dtype=torch.int64, device=self.device)  # (A,)
 
+    @torch.inference_mode(False)
     def evaluate(self, positions_nm: Tensor, box_nm: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return energy and forces at OpenMM's coordinates; atoms outside the subset get zero force.
 

@@ -25,7 +25,7 @@ def find_evaluator(description: str, positions_device: torch.device) -> Evaluato
 
     positions_device: the device of OpenMM's coordinates; a description with device "auto" uses their GPU
     """
-    with _LOCK:
+    with _LOCK, torch.inference_mode(False):
         return _build_evaluator(description, str(positions_device) if positions_device.type == "cuda" else "cpu")
 
 

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 def make_network(record: CheckpointRecord) -> Orb:
     """Return the network of a record, randomly initialised; the random state of the caller does not change."""
     kind = DirectOrb if record.kind == "direct" else ConservativeOrb
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):  # whatever the default device is
         return kind(record.architecture, record.oddities)
 
 

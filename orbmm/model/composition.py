@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,19 +48,22 @@ def compose(
     Raises StructureError for invalid or unknown elements, ModelError for a charge that is missing or not accepted.
     """
     try:
-        numbers = np.asarray(torch.as_tensor(atomic_numbers).cpu())
+        found = np.asarray(atomic_numbers.cpu() if isinstance(atomic_numbers, Tensor) else atomic_numbers)
     except (TypeError, ValueError, RuntimeError) as error:
         raise StructureError("atomic_numbers must be a list of integers such as [8, 1, 1]") from error
-    if numbers.ndim != 1 or not len(numbers) or not np.issubdtype(numbers.dtype, np.integer):
+    if found.dtype.kind in "OUS":
+        raise StructureError("atomic_numbers must be a list of integers such as [8, 1, 1]")
+    if found.ndim != 1 or not len(found) or not np.issubdtype(found.dtype, np.integer):
         raise StructureError(
-            f"atomic_numbers must be a non-empty list of integers, got shape {numbers.shape} of {numbers.dtype}"
+            f"atomic_numbers must be a non-empty list of integers, got shape {found.shape} of {found.dtype}"
         )
-    _check_elements(record, numbers)
+    _check_elements(record, found)
+    charge, multiplicity = _read_scalar(charge), _read_scalar(multiplicity)
     _check_charge(record, charge, multiplicity)
     return Composition(
-        atomic_numbers=torch.as_tensor(numbers.astype(np.int64), device=device),
-        system=torch.zeros(len(numbers), dtype=torch.int64, device=device),
-        counts=torch.tensor([len(numbers)], device=device),
+        atomic_numbers=torch.as_tensor(found.astype(np.int64), device=device),
+        system=torch.zeros(len(found), dtype=torch.int64, device=device),
+        counts=torch.tensor([len(found)], device=device),
         charges=_make_scalar(charge, device),
         multiplicities=_make_scalar(multiplicity, device),
     )
@@ -87,9 +93,24 @@ def _check_charge(record: CheckpointRecord, charge: float | None, multiplicity: 
             raise ModelError(
                 f"{record.name} needs {' and '.join(missing)}: give the total charge and the spin multiplicity"
             )
-        if multiplicity is not None and (int(multiplicity) != multiplicity or multiplicity < 1):
-            raise ModelError(f"multiplicity must be a whole number, at least 1, got {multiplicity}")
+        for name, value in given.items():
+            if not _is_whole(value):
+                raise ModelError(f"{name} must be a whole number, got {value!r}")
+        if multiplicity is not None and multiplicity < 1:
+            raise ModelError(f"multiplicity must be at least 1, got {multiplicity!r}")
         return
     extra = [name for name, value in given.items() if value is not None]
     if extra:
         raise ModelError(f"{record.name} takes no {' and no '.join(extra)}: remove it, or choose an omol model")
+
+
+def _read_scalar(value: Any) -> Any:
+    """Return the number in an array or tensor of one number, and anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def _is_whole(value: object) -> bool:
+    """Return True for a whole number of any numeric type, False for NaN, text, lists and truth values."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return False
+    return math.isfinite(value) and float(value).is_integer()

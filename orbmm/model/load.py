@@ -10,6 +10,7 @@ import torch
 from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.state_dict import read_state_dict
 from orbmm.checkpoints.store import locate_weights
+from orbmm.errors import ModelError
 from orbmm.graph.search.choose import check_search
 from orbmm.model.assemble import assemble_network
 from orbmm.model.compiled import check_compilable, compile_network
@@ -34,6 +35,7 @@ def check_execution(execution: Execution, precision: Precision, device: torch.de
         check_compilable(device, precision)
 
 
+@torch.inference_mode(False)
 def load_model(
     name: str,
     weights: str | PathLike[str] | None = None,
@@ -48,6 +50,8 @@ def load_model(
     execution: memory, kernels, compilation, CUDA graphs and search; None for the defaults
     Raises ModelError, CheckpointError or DeviceError.
     """
+    if not isinstance(name, str):
+        raise ModelError(f"a model is chosen by its name, got {type(name).__name__}: give a file as weights=")
     record, execution = find_record(name), execution or Execution()
     arithmetic = find_precision(precision)
     place = find_device(device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,6 +58,7 @@ class Potential:
         """Return the float type of the network."""
         return self.precision.dtype
 
+    @torch.inference_mode(False)
     def compose(
         self,
         atomic_numbers: Sequence[int] | np.ndarray | Tensor,
@@ -66,6 +68,7 @@ class Potential:
         """Check the atoms of a system once; see orbmm.model.composition.compose."""
         return compose(self.record, atomic_numbers, self.device, charge, multiplicity)
 
+    @torch.inference_mode(False)
     def evaluate(
         self,
         composition: Composition,
@@ -75,17 +78,21 @@ class Potential:
     ) -> Prediction:
         """Predict on the device, without a copy to the host.
 
-        positions: (N, 3) [Å], wrapped or not; cell: (3, 3) [Å], rows are lattice vectors, or None
+        positions: (N, 3) [Å], wrapped or not, float32 or float64; cell: (3, 3) [Å], rows are lattice vectors, or None
         outputs: any of energy, forces, stress (periodic only), confidence
         Raises StructureError or GraphError for invalid coordinates or cells, ModelError for unknown outputs.
         """
+        outputs = frozenset(outputs)
         self._check_outputs(outputs, cell)
+        positions = _read_tensor("positions", positions)
+        cell = None if cell is None else _read_tensor("cell", cell)
         if positions.shape != (len(composition.atomic_numbers), 3):
             atoms = len(composition.atomic_numbers)
             raise StructureError(f"positions have shape {tuple(positions.shape)}, expected ({atoms}, 3)")
         edges = self.find_edges(positions, cell)
         return self.run(self.make_graph(composition, positions, cell, edges), outputs)
 
+    @torch.inference_mode(False)
     def run(self, graph: AtomGraph, outputs: AbstractSet[str] = ENERGY_AND_FORCES) -> Prediction:
         """Predict from a graph made by make_graph; outputs are not checked."""
         with torch.no_grad(), self.precision.in_force(self.device):
@@ -94,24 +101,26 @@ class Potential:
             with record_function("orbmm: network"):
                 return self.network(graph, outputs)
 
+    @torch.inference_mode(False)
     def predict(
         self,
         atomic_numbers: Sequence[int] | np.ndarray | Tensor,
-        positions: np.ndarray | Tensor,
-        cell: np.ndarray | Tensor | None = None,
+        positions: Any,
+        cell: Any = None,
         charge: float | None = None,
         multiplicity: int | None = None,
     ) -> NumpyPrediction:
         """Predict all outputs of the model for one structure.
 
-        atomic_numbers: (N,); positions: (N, 3) [Å]; cell: (3, 3) [Å], rows are lattice vectors, or None
+        atomic_numbers: (N,); positions: (N, 3) [Å]; cell: (3, 3) [Å], rows are lattice vectors, or None; arrays, tensors,
+        lists, or lengths with a unit of openmm.unit, which are converted
         charge [e], multiplicity: required by omol models, refused by the others
         Raises the errors of compose and evaluate.
         """
         composition = self.compose(atomic_numbers, charge, multiplicity)
         outputs = self.network.available_outputs - (frozenset({"stress"}) if cell is None else frozenset())
-        coordinates = _read_numbers("positions", positions).to(self.device)
-        lattice = None if cell is None else _read_numbers("cell", cell).to(self.device)
+        coordinates = read_lengths("positions", positions).to(self.device)
+        lattice = None if cell is None else read_lengths("cell", cell).to(self.device)
         result = self.evaluate(composition, coordinates, lattice, outputs)
         if result.energy is None or result.forces is None:
             raise ModelError(f"{self.record.name} gave no energy or no forces")
@@ -122,6 +131,7 @@ class Potential:
             confidence=None if result.confidence is None else _to_numpy(result.confidence),
         )
 
+    @torch.inference_mode(False)
     def find_edges(self, positions: Tensor, cell: Tensor | None) -> EdgeList:
         """Return the edges of a structure, with the cutoff and the maximum number of neighbours of this model.
 
@@ -131,6 +141,7 @@ class Potential:
         with record_function("orbmm: graph"):
             return find_edges(positions, cell, cutoff, self.record.max_neighbors, self.search)
 
+    @torch.inference_mode(False)
     def make_graph(
         self, composition: Composition, positions: Tensor, cell: Tensor | None, edges: EdgeList
     ) -> AtomGraph:
@@ -139,9 +150,10 @@ class Potential:
         positions: (N, 3) [Å]; cell: (3, 3) [Å] or None
         """
         charges, multiplicities = composition.charges, composition.multiplicities
+        centred = positions if cell is not None else positions - positions.mean(dim=0)  # far from 0, float32 is coarse
         return AtomGraph(
             atomic_numbers=composition.atomic_numbers,
-            positions=positions.to(self.dtype),
+            positions=centred.to(self.dtype),
             senders=edges.senders,
             receivers=edges.receivers,
             vectors=edges.vectors(positions, cell).to(self.dtype),
@@ -163,16 +175,41 @@ class Potential:
             raise ModelError("stress needs a cell: a molecule in vacuum has no volume")
 
 
-def _read_numbers(name: str, values: np.ndarray | Tensor) -> Tensor:
-    """Return the values in float64. Raises StructureError unless they are real numbers in equal rows."""
+def read_lengths(name: str, values: Any) -> Tensor:
+    """Return lengths as a tensor of float64 [Å]; a unit of openmm.unit is converted.
+
+    Raises StructureError unless they are real numbers in equal rows.
+    """
+    if not isinstance(values, np.ndarray | Tensor | list | tuple):
+        from orbmm.units import take_angstrom  # loads OpenMM, which whoever has a unit has loaded
+
+        try:
+            values = take_angstrom(values)
+        except TypeError as error:
+            raise StructureError(f"{name} must be lengths, got the unit {values.unit}") from error
     try:
-        array = values if isinstance(values, Tensor) else np.asarray(values)
-        numbers = torch.as_tensor(array)
+        array = values.detach().cpu() if isinstance(values, Tensor) else np.asarray(values)
+        if array.dtype in (torch.bool, np.bool_) or _is_complex(array):
+            raise StructureError(f"{name} must be real numbers [Å], got {array.dtype}")
+        if isinstance(array, Tensor):
+            array = array.to(torch.float64).numpy()
+        elif array.dtype == object:
+            raise TypeError("no numbers")
+        return torch.tensor(np.array(array, dtype=np.float64), device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         raise StructureError(f"{name} must be real numbers [Å] in rows of three") from error
-    if numbers.is_complex() or numbers.dtype == torch.bool:
-        raise StructureError(f"{name} must be real numbers [Å], got {numbers.dtype}")
-    return numbers.to(torch.float64)
+
+
+def _is_complex(array: np.ndarray | Tensor) -> bool:
+    return array.is_complex() if isinstance(array, Tensor) else np.iscomplexobj(array)
+
+
+def _read_tensor(name: str, values: Tensor) -> Tensor:
+    """Return a tensor that a graph can be made of. Raises StructureError for anything but real floating numbers."""
+    if not isinstance(values, Tensor) or not values.dtype.is_floating_point:
+        found = str(values.dtype) if isinstance(values, Tensor) else type(values).__name__
+        raise StructureError(f"{name} must be a torch tensor of floating numbers [Å], got {found}: or call predict")
+    return values if values.dtype in (torch.float32, torch.float64) else values.to(torch.float64)
 
 
 def _to_numpy(tensor: Tensor) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -34,16 +35,8 @@ class Precision:
         Other torch code keeps its settings, and its settings do not change a prediction.
         """
         wanted = "high" if self.allows_tf32 and device.type == "cuda" else "highest"
-        before = torch.get_float32_matmul_precision()
-        with torch.autocast(device.type, enabled=False):
-            if before == wanted:
-                yield
-                return
-            torch.set_float32_matmul_precision(wanted)
-            try:
-                yield
-            finally:
-                torch.set_float32_matmul_precision(before)
+        with torch.autocast(device.type, enabled=False), _MATRIX_PRECISION.hold(wanted):
+            yield
 
     def stored_operands(self, device: torch.device) -> torch.dtype:
         """Return the float type in which operands are stored.
@@ -61,6 +54,59 @@ class Precision:
             return values
         return values.to(self.operands).to(self.stored_operands(values.device))
 
+
+class _MatrixPrecision:
+    """Torch's matrix precision, which belongs to the whole process: set by the first prediction, restored by the last.
+
+    Predictions in several threads share one setting; one that needs another waits until they have ended.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._holders = 0
+        self._held = ""
+        self._restore: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def hold(self, wanted: str) -> Iterator[None]:
+        """Set "high" or "highest" in a `with` block."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._holders or self._held == wanted)
+            if not self._holders:
+                self._restore = _set_matrix_precision(wanted)
+                self._held = wanted
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._holders -= 1
+                if not self._holders:
+                    self._restore()
+                    self._changed.notify_all()
+
+
+def _set_matrix_precision(wanted: str) -> Callable[[], None]:
+    """Set the matrix precision, and return what restores it, whichever of torch's two interfaces had set it."""
+    cuda, cpu = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
+    before = cuda.fp32_precision, cpu.fp32_precision
+    try:
+        name = torch.get_float32_matmul_precision()
+    except RuntimeError:  # the newer interface was used, and the older one may then not be read
+        name = None
+    if name == wanted and "bf16" not in before:
+        return lambda: None
+    torch.set_float32_matmul_precision(wanted)
+
+    def restore() -> None:
+        if name is not None:
+            torch.set_float32_matmul_precision(name)
+        cuda.fp32_precision, cpu.fp32_precision = before
+
+    return restore
+
+
+_MATRIX_PRECISION = _MatrixPrecision()
 
 _PRECISIONS = {
     precision.name: precision

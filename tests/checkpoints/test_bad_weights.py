@@ -66,7 +66,9 @@ def spoil(kind, tensors, folder):
     if kind == "bare bomb":
         return pickle.dumps(Bomb(folder / "hole"), protocol=2), "is a bare pickle"
     if kind == "complex":
-        return save({**tensors, name: tensors[name].to(torch.complex64)}), "hold complex numbers .heads.energy"
+        return save(
+            {**tensors, name: tensors[name].to(torch.complex64)}
+        ), "hold numbers of type complex64 .heads.energy"
     if kind == "not finite":
         return save({**tensors, name: tensors[name] / 0}), "hold NaN or infinity"
     if kind == "cutoff":
@@ -173,17 +175,32 @@ def test_the_same_tensors_as_safetensors_are_taken(record, tmp_path, make_offici
     assert locate_weights(record, tmp_path / "mine.safetensors").path.suffix == ".safetensors"
 
 
-def test_parameters_and_other_types_of_numbers_are_taken(record, tmp_path, make_official):
+def test_parameters_and_double_precision_are_taken(record, tmp_path, make_official):
     tensors = OrderedDict(make_official().tensors)
-    tensors["heads.energy.mlp.NN-0.weight"] = torch.nn.Parameter(tensors["heads.energy.mlp.NN-0.weight"].bfloat16())
+    tensors["heads.energy.mlp.NN-0.weight"] = torch.nn.Parameter(tensors["heads.energy.mlp.NN-0.weight"])
     tensors["heads.energy.mlp.NN-0.bias"] = tensors["heads.energy.mlp.NN-0.bias"].double()
     torch.save(tensors, tmp_path / "mine.ckpt")
     assert locate_weights(record, tmp_path / "mine.ckpt").path.is_file()
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.int32])
+def test_rounded_weights_are_refused(kind, record, tmp_path, make_official):
+    tensors = {name: tensor.to(kind) for name, tensor in make_official().tensors.items()}
+    torch.save(tensors, tmp_path / "mine.ckpt")
+    with pytest.raises(CheckpointError, match=f"numbers of type {str(kind).removeprefix('torch.')} .*before they were"):
+        locate_weights(record, tmp_path / "mine.ckpt")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_names_of_a_wrapped_network_are_named(prefix, record, tmp_path, make_official):
+    torch.save({prefix + name: tensor for name, tensor in make_official().tensors.items()}, tmp_path / "mine.ckpt")
+    with pytest.raises(CheckpointError, match=f"begin with '{prefix}'.*save the state dict of the network itself"):
+        locate_weights(record, tmp_path / "mine.ckpt")
 
 
 def test_a_state_dict_with_complex_numbers_is_refused_where_it_is_audited(make_official):
     official = make_official()
     name = "heads.energy.mlp.NN-0.weight"
     tensors = {**official.tensors, name: official.tensors[name] + 1j}
-    with pytest.raises(CheckpointError, match="1 tensors of the weights hold complex numbers"):
+    with pytest.raises(CheckpointError, match="1 tensors of the weights hold numbers of type complex64"):
         audit_state_dict(tensors, official.used)

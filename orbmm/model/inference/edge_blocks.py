@@ -113,7 +113,7 @@ def _sort_stably(keys: Tensor, limit: int) -> tuple[Tensor, Tensor]:
     bits = len(keys).bit_length()
     if keys.device.type == "cpu" and limit.bit_length() + bits <= KEY_BITS:
         # Key and index packed in one integer: NumPy sorts integers with vector instructions.
-        packed = torch.from_numpy(np.sort((keys << bits | torch.arange(len(keys))).numpy()))
+        packed = torch.from_numpy(np.sort((keys << bits | torch.arange(len(keys), device=keys.device)).numpy()))
         return packed >> bits, packed & ((1 << bits) - 1)
     keys, order = keys.sort(stable=True)
     return keys, order

@@ -20,8 +20,8 @@ class RunningStatistics(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("running_mean", torch.zeros(1))
-        self.register_buffer("running_var", torch.ones(1))
+        self.register_buffer("running_mean", torch.zeros(1, dtype=torch.float32))
+        self.register_buffer("running_var", torch.ones(1, dtype=torch.float32))
 
 
 class Normalizer(nn.Module):
@@ -42,7 +42,7 @@ class ReferenceEnergy(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.linear = nn.Module()
-        self.linear.register_buffer("weight", torch.zeros(REFERENCE_ELEMENTS))
+        self.linear.register_buffer("weight", torch.zeros(REFERENCE_ELEMENTS, dtype=torch.float32))
 
     def forward(self, graph: AtomGraph) -> Tensor:
         """Sum over the atoms of each system, (B,) [eV], in float64: at 1e7 eV the steps of float32 are 1 eV."""
@@ -107,7 +107,7 @@ class ConfidenceHead(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.mlp = _make_mlp(architecture, outputs=architecture.confidence_bins)
-        self.register_buffer("bin_edges", torch.zeros(architecture.confidence_bins + 1))
+        self.register_buffer("bin_edges", torch.zeros(architecture.confidence_bins + 1, dtype=torch.float32))
 
     def forward(self, nodes: Tensor) -> Tensor:
         """Return probabilities (N, bins); each row sums to 1. nodes: (N, D)."""

@@ -29,7 +29,7 @@ class AtomEmbedding(nn.Module):
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
-        self.embeddings = nn.Embedding(ELEMENT_SLOTS, latent_dim)
+        self.embeddings = nn.Embedding(ELEMENT_SLOTS, latent_dim, dtype=torch.float32)
 
     def forward(self, atomic_numbers: Tensor) -> Tensor:
         """Return the vectors (N, D) of atomic_numbers (N,) int64."""
@@ -55,10 +55,10 @@ class InteractionLayer(nn.Module):
         latent, hidden, depth = architecture.latent_dim, architecture.mlp_hidden_dim, architecture.mlp_depth
         self._node_mlp = NormalizedPerceptron(3 * latent, hidden, depth, latent)
         self._edge_mlp = NormalizedPerceptron(3 * latent, hidden, depth, latent)
-        self._receive_attn = nn.Linear(latent, 1)
-        self._send_attn = nn.Linear(latent, 1)
+        self._receive_attn = nn.Linear(latent, 1, dtype=torch.float32)
+        self._send_attn = nn.Linear(latent, 1, dtype=torch.float32)
         if architecture.charge_and_spin:
-            self._cond_node_proj = nn.Linear(latent, latent)
+            self._cond_node_proj = nn.Linear(latent, latent, dtype=torch.float32)
 
     def forward(
         self, nodes: Tensor, edges: Tensor, graph: AtomGraph, envelope: Tensor, condition: Tensor | None
@@ -120,7 +120,7 @@ class WaveEmbedding(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.W = nn.Parameter(torch.zeros(width // 2))
+        self.W = nn.Parameter(torch.zeros(width // 2, dtype=torch.float32))
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the embedding (B, width) of values (B,)."""

@@ -17,7 +17,8 @@ class Perceptron(nn.Sequential):
     def __init__(self, inputs: int, hidden: int, depth: int, outputs: int) -> None:
         widths = [inputs, *[hidden] * depth, outputs]
         layers: OrderedDict[str, nn.Module] = OrderedDict(
-            (f"NN-{index}", nn.Linear(fan_in, fan_out)) for index, (fan_in, fan_out) in enumerate(pairwise(widths))
+            (f"NN-{index}", nn.Linear(fan_in, fan_out, dtype=torch.float32))
+            for index, (fan_in, fan_out) in enumerate(pairwise(widths))
         )
         super().__init__(layers)
 
@@ -48,7 +49,7 @@ class NormalizedPerceptron(nn.Module):
     def __init__(self, inputs: int, hidden: int, depth: int, outputs: int) -> None:
         super().__init__()
         self.mlp = Perceptron(inputs, hidden, depth, outputs)
-        self.layer_norm = nn.RMSNorm(outputs)
+        self.layer_norm = nn.RMSNorm(outputs, dtype=torch.float32)
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (..., outputs) for features (..., inputs)."""

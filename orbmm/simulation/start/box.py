@@ -1,4 +1,4 @@
-"""The box of a structure file, before it is believed: a placeholder means none, and no box is denser than diamond."""
+"""Check the box of a structure file before OpenMM reads it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from openmm import app, unit
 
 from orbmm.errors import StructureError
-
-# Diamond has the least of all solids at ordinary pressure, 5.67 Å³ an atom; water and protein have 10.
-LEAST_VOLUME_PER_ATOM_ANGSTROM3 = 4.0
 
 _CRYST1_COLUMNS = ((6, 15), (15, 24), (24, 33), (33, 40), (40, 47), (47, 54))
 _CELL_ENTRIES = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
@@ -71,31 +67,3 @@ def _read_numbers(words: list[str]) -> np.ndarray | None:
         return np.array([float(word) for word in words])
     except ValueError:
         return None
-
-
-def drop_placeholder_box(topology: app.Topology) -> None:
-    """Take a box of 1 x 1 x 1 Å away: PDB entries without a crystal, those from NMR, have that one."""
-    box = _read_box(topology)
-    if box is not None and np.allclose(box, np.eye(3), atol=1e-6):
-        topology.setPeriodicBoxVectors(None)
-
-
-def refuse_overfull_box(topology: app.Topology, path: Path) -> None:
-    """Raise StructureError for a box that cannot hold the atoms of the structure."""
-    box = _read_box(topology)
-    if box is None:
-        return
-    atoms = topology.getNumAtoms()
-    per_atom = float(np.linalg.det(box)) / atoms
-    if per_atom < LEAST_VOLUME_PER_ATOM_ANGSTROM3:
-        edges = " x ".join(f"{length:.2f}" for length in np.linalg.norm(box, axis=1))
-        raise StructureError(
-            f"{path}: a box of {edges} Å leaves {per_atom:.2g} Å³ to each of {atoms} atoms, where water has 10 and "
-            "diamond 5.7: smaller than its molecules; correct the box (CRYST1), or build one with `orbmm prepare`"
-        )
-
-
-def _read_box(topology: app.Topology) -> np.ndarray | None:
-    """Box vectors as rows (3, 3) [Å]."""
-    vectors = topology.getPeriodicBoxVectors()
-    return None if vectors is None else np.array(vectors.value_in_unit(unit.angstrom))

@@ -10,9 +10,10 @@ from openmm import app, unit
 from openmm.app.internal.pdbx.reader import PdbxReader as pdbx  # where its two errors are defined
 
 from orbmm.errors import RunError, StructureError, quote_reason
+from orbmm.forces.box import drop_placeholder_box, refuse_overfull_box
 from orbmm.run_files.state_xml import read_state
 from orbmm.settings.system import SystemSettings
-from orbmm.simulation.start.box import drop_placeholder_box, refuse_impossible_box, refuse_overfull_box
+from orbmm.simulation.start.box import refuse_impossible_box
 
 _READERS = {".pdb": app.PDBFile, ".ent": app.PDBFile, ".cif": app.PDBxFile, ".mmcif": app.PDBxFile}
 # What OpenMM's readers raise on torn files without a word about the file: it is all about their code.
@@ -39,7 +40,7 @@ def read_start(system: SystemSettings) -> Structure:
     drop_placeholder_box(start.topology)
     if system.state is not None:
         start = _apply_state(start, system.state)
-    refuse_overfull_box(start.topology, system.state or system.structure)
+    refuse_overfull_box(start.topology, str(system.state or system.structure))
     return start
 
 
