@@ -1,4 +1,4 @@
-"""What a run asks of the forces: a System for a topology, and what is behind it."""
+"""The interface between a run and its forces: the System of a topology, and the identity of the forces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orbmm.settings import ModelSettings
 
 @dataclass(frozen=True)
 class ForceIdentity:
-    """What run.json keeps of the forces; a run is only resumed with weights of the same hash."""
+    """The description of the forces in run.json. A run is only resumed with weights of the same hash."""
 
     kind: str
     device: str
@@ -23,52 +23,52 @@ class ForceIdentity:
 
 
 class ConfidenceSource(Protocol):
-    """What can say how far the forces may be off; bin_edges: (B + 1,) [eV/Å]."""
+    """A source of expected force errors. bin_edges: (B + 1,) [eV/Å]"""
 
     bin_edges: np.ndarray
 
     def measure(self, positions: np.ndarray, box: np.ndarray | None) -> AtomConfidence:
-        """The confidence at positions (N, 3) [nm] in a box (3, 3) rows [nm] or None."""
+        """Return the confidence at positions (N, 3) [nm] in a box (3, 3) rows [nm] or None."""
         ...
 
 
 class ForceSource(Protocol):
-    """Anything that can give a topology its forces; a run itself knows nothing of networks."""
+    """A source of forces for a topology. The code of a run does not depend on networks."""
 
     def resolve(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
-        """The settings with what they leave open decided for a run of so many atoms and steps."""
+        """Return the settings with all open values resolved for a run of so many atoms and steps."""
         ...
 
     def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
-        """A System with all masses and forces."""
+        """Return a System with all masses and forces."""
         ...
 
     def identify(self, model: ModelSettings) -> ForceIdentity:
-        """What these settings mean here and now."""
+        """Return force kind, device and weights that these settings give on this machine."""
         ...
 
     def open_confidence(self, topology: app.Topology, model: ModelSettings) -> ConfidenceSource | None:
-        """The confidence beside these forces, None where they have none."""
+        """Return the confidence source of these forces, None if they have none."""
         ...
 
 
 class NetworkForces:
-    """The network that the settings name. Imports wait until they are used, so that reading a run needs no torch."""
+    """The forces of the network in the settings. Its imports are inside the methods: reading a run needs no torch."""
 
     def resolve(self, model: ModelSettings, atoms: int, steps: int) -> ModelSettings:
-        """See orbmm.forces.resolve."""
+        """Return the settings with all open values resolved, by orbmm.forces.resolve."""
         from orbmm.forces.resolve import resolve_model
 
         return resolve_model(model, atoms, steps)
 
     def create_system(self, topology: app.Topology, model: ModelSettings) -> openmm.System:
-        """The System of orbmm.forces."""
+        """Return the System of orbmm.forces."""
         from orbmm.forces.attach import create_system
 
         return create_system(topology, model)
 
     def identify(self, model: ModelSettings) -> ForceIdentity:
-        """Force kind, device and weights as the System gets them; weights are downloaded now if they are not here."""
+        """Return force kind, device and weights of the System; weights that are not here are downloaded now."""
         from orbmm.checkpoints.catalog import find_record
         from orbmm.checkpoints.store import locate_weights
         from orbmm.forces.kinds import choose_force_kind, list_force_kinds
@@ -81,7 +81,7 @@ class NetworkForces:
         )
 
     def open_confidence(self, topology: app.Topology, model: ModelSettings) -> ConfidenceSource | None:
-        """That of the network which gives the forces."""
+        """Return the confidence source of the network that gives the forces, None if it has no confidence head."""
         from orbmm.forces.confidence import open_confidence
 
         return open_confidence(topology, model)

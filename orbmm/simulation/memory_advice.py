@@ -1,4 +1,4 @@
-"""What to change in the settings when the memory does not suffice for a system."""
+"""Advice for settings that need less memory, if the memory is too small for a system."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from orbmm.run_files.layout import RunFolder
 from orbmm.settings import ModelSettings
 
 _FEW_EDGES = 1024
-"""A block of so many edges holds a few MB; on a CPU the blocks are as small without being told."""
+"""Edges in a small block, which needs a few MB. On a CPU the blocks are already as small by default."""
 
 
 @contextmanager
 def explain_memory_errors(folder: RunFolder | None, model: ModelSettings) -> Iterator[None]:
-    """Turn a lack of memory, wherever it showed, into OutOfMemory that says how to make the run fit and go on.
+    """Turn any out-of-memory error into OutOfMemory with advice how to continue the run with less memory.
 
-    folder: of the run; None before it has one
+    folder: of the run; None before it exists
     """
     try:
         yield
@@ -30,15 +30,15 @@ def explain_memory_errors(folder: RunFolder | None, model: ModelSettings) -> Ite
     except (RuntimeError, MemoryError) as error:  # torch, NumPy
         if not isinstance(error, MemoryError) and not is_out_of_memory(str(error)):
             raise
-        sentence = " ".join(str(error).split()) or "Python found no room"  # which says no word of its own
+        sentence = " ".join(str(error).split()) or "Python could not allocate memory"  # MemoryError has no message
         raise OutOfMemory(f"out of memory: {sentence}; to make it fit, {name_way_out(folder, model)}") from error
 
 
 def name_way_out(folder: RunFolder | None, model: ModelSettings) -> str:
-    """What takes least away from a run and makes room: a setting that it may go on with, or else a new run."""
+    """Return the advice that changes the run least: a setting that a resumed run may change, or else a new run."""
     gentle = _name_gentle_setting(model)
     if gentle is None:
-        return f"begin a new run with {_name_smaller_system(model)}"
+        return f"start a new run with {_name_smaller_system(model)}"
     if folder is None:
         return f"set {gentle}, in [model] and run again"
     command = quote_command("orbmm", "resume", "--force-new-settings", folder.path)
@@ -46,9 +46,9 @@ def name_way_out(folder: RunFolder | None, model: ModelSettings) -> str:
 
 
 def _name_gentle_setting(model: ModelSettings) -> str | None:
-    """A setting that hardly changes the forces; None where all are at their smallest."""
+    """Return a setting that needs less memory and hardly changes the forces; None if there is none left."""
     if model.compile:
-        return "compile = false, which works on fewer edges at once and gives the same forces but for rounding"
+        return "compile = false, which uses smaller blocks of edges and gives the same forces except for rounding"
     if find_record(model.name).kind == "conservative" and model.memory != "lean":
         return 'memory = "lean", which gives the same forces more slowly'
     if not _runs_on_cpu(model.device) and (model.edges_per_block is None or model.edges_per_block > _FEW_EDGES):
@@ -59,7 +59,7 @@ def _name_gentle_setting(model: ModelSettings) -> str | None:
 
 
 def _runs_on_cpu(device: str) -> bool:
-    from orbmm.model.precision import find_device  # torch, which a run has loaded by now
+    from orbmm.model.precision import find_device  # imports torch, which a run has already loaded
 
     return device == "cpu" or (device == "auto" and find_device(device).type == "cpu")
 
@@ -78,7 +78,7 @@ def _name_smaller_system(model: ModelSettings) -> str:
 
 
 def _find_like(wanted: CheckpointRecord) -> str | None:
-    """A published model of this kind, training and number of neighbours."""
+    """Return the name of a published model with this kind, training and number of neighbours, or None."""
     for record in list_models():
         alike = all(getattr(record, name) == getattr(wanted, name) for name in _COMPARED)
         if alike and (record.file is None) == (wanted.file is None):

@@ -1,4 +1,4 @@
-"""The box of a structure file, before it is believed: a placeholder means none, and no box is denser than diamond."""
+"""Check the box of a structure file: remove placeholder boxes, refuse impossible ones and those that are too dense."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from openmm import app, unit
 
 from orbmm.errors import StructureError
 
-# Diamond has the least of all solids at ordinary pressure, 5.67 Å³ an atom; water and protein have 10.
+# Diamond has the smallest volume per atom of all solids at ordinary pressure, 5.67 Å³; water and protein have 10.
 LEAST_VOLUME_PER_ATOM_ANGSTROM3 = 4.0
 
 _CRYST1_COLUMNS = ((6, 15), (15, 24), (24, 33), (33, 40), (40, 47), (47, 54))
@@ -18,9 +18,9 @@ _CELL_ENTRIES = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta"
 
 
 def refuse_impossible_box(path: Path) -> None:
-    """Raise StructureError for a box in a PDB or mmCIF file that is none, before OpenMM reads it.
+    """Raise StructureError for an impossible box in a PDB or mmCIF file, before OpenMM reads it.
 
-    OpenMM drops a box with one length of 0 in silence, and meets other impossible ones with words of mathematics.
+    OpenMM ignores a box with one length of 0 without a warning, and raises mathematical errors for others.
     """
     pdb = path.suffix.lower() in (".pdb", ".ent")
     with path.open(encoding="utf-8", errors="replace") as stream:
@@ -33,7 +33,7 @@ def refuse_impossible_box(path: Path) -> None:
 
 
 def _list_cryst1(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    """Where each box of a PDB file stands, as far as OpenMM reads it, and its six words."""
+    """Yield the line and the six words of each box in the part of a PDB file that OpenMM reads."""
     for number, line in enumerate(lines, start=1):
         if line.startswith("END"):
             return
@@ -42,7 +42,7 @@ def _list_cryst1(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _list_cell(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    """The same of an mmCIF file, where it names all six on lines of their own."""
+    """Yield the line and the six words of the box of an mmCIF file that has each on a separate line."""
     found: dict[str, tuple[int, str]] = {}
     for number, line in enumerate(lines, start=1):
         words = line.split()
@@ -58,7 +58,7 @@ def _is_absent(words: list[str]) -> bool:
 
 
 def _is_possible(words: list[str]) -> bool:
-    """Whether three lengths [Å] and three angles [degrees] span a volume."""
+    """Return whether three lengths [Å] and three angles [degrees] give a cell with a volume above 0."""
     numbers = _read_numbers(words)
     if numbers is None or not np.isfinite(numbers).all() or (numbers <= 0.0).any() or (numbers[3:] >= 180.0).any():
         return False
@@ -74,14 +74,14 @@ def _read_numbers(words: list[str]) -> np.ndarray | None:
 
 
 def drop_placeholder_box(topology: app.Topology) -> None:
-    """Take a box of 1 x 1 x 1 Å away: PDB entries without a crystal, those from NMR, have that one."""
+    """Remove a box of 1 x 1 x 1 Å, which PDB entries without a crystal (from NMR) have as a placeholder."""
     box = _read_box(topology)
     if box is not None and np.allclose(box, np.eye(3), atol=1e-6):
         topology.setPeriodicBoxVectors(None)
 
 
 def refuse_overfull_box(topology: app.Topology, path: Path) -> None:
-    """Raise StructureError for a box that cannot hold the atoms of the structure."""
+    """Raise StructureError for a box that is too small for the atoms of the structure."""
     box = _read_box(topology)
     if box is None:
         return
@@ -96,6 +96,6 @@ def refuse_overfull_box(topology: app.Topology, path: Path) -> None:
 
 
 def _read_box(topology: app.Topology) -> np.ndarray | None:
-    """Box vectors as rows (3, 3) [Å]."""
+    """Return the box vectors as rows (3, 3) [Å], None if there is no box."""
     vectors = topology.getPeriodicBoxVectors()
     return None if vectors is None else np.array(vectors.value_in_unit(unit.angstrom))
