@@ -1,4 +1,4 @@
-"""The errors of orbmm; each message says what was wrong, the value, what was expected, and what to do."""
+"""The errors of orbmm. Each message says what is wrong, which value was given, what was expected, and what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CheckpointError(OrbmmError):
 
 
 class DownloadError(OrbmmError):
-    """A download that failed; its text is the reason alone, to be put into a sentence that says what to do."""
+    """A download that failed. Its text is only the reason; the caller adds what to do."""
 
 
 class DeviceError(OrbmmError):
@@ -84,29 +84,29 @@ class MissingDependency(OrbmmError):
 class UnsafeFile(OrbmmError):
     """A file that orbmm refuses to read or write: a link, not a regular file, or too large for its kind.
 
-    path: of the file; fault: what is wrong with it, as in "is a link"; remedy: what to do
+    path: the file; fault: what is wrong with it, such as "is a link"; remedy: what to do
     """
 
     def __init__(self, path: Path, fault: str, remedy: str = "put the file itself there, or remove it") -> None:
-        super().__init__(f"{path} {fault}: it is left alone; {remedy}")
+        super().__init__(f"{path} {fault}: orbmm does not use it; {remedy}")
         self.path = path
         self.fault = fault
 
 
 class OutputError(OrbmmError):
-    """A file that a command would have to replace, and that orbmm did not write.
+    """A file that a command would have to replace, but that orbmm did not write.
 
-    path: of the file; fault: why it is not replaced, as in "is a link"; remedy: what to do
+    path: the file; fault: why it is not replaced, such as "is a link"; remedy: what to do
     """
 
     def __init__(self, path: Path, fault: str, remedy: str = "name another --output, or move it away") -> None:
-        super().__init__(f"{path} {fault}: it is left alone; {remedy}")
+        super().__init__(f"{path} {fault}: it is not replaced; {remedy}")
         self.path = path
         self.fault = fault
 
 
 def name_nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of an error message on an unknown name: the nearest known name, or all of them."""
+    """Return the end of an error message about an unknown name: the nearest known name, or all known names."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"

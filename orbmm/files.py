@@ -1,7 +1,6 @@
-"""Read and write single files safely: whole or not at all, never through a link, never more than is expected.
+"""Read and write single files safely: complete or not at all, not through a link, not more than expected.
 
-Everything that orbmm writes goes through this file, or through a library that was given a partial file of
-`replace_file`.
+orbmm writes every file with this module, or with a library that writes to the partial file of `replace_file`.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ _PARTIAL = ".partial"
 
 
 def open_regular(path: Path, mode: Mode) -> BinaryIO:
-    """Open a regular file that has no other name, without following a link or waiting for a pipe.
+    """Open a regular file that has one name only, without following a link or waiting for a pipe.
 
-    mode: rb, r+b, ab, a+b, wb or xb, as of `open`
+    mode: rb, r+b, ab, a+b, wb or xb, as for `open`
     Raises UnsafeFile for a link (symbolic or hard), a pipe, a socket or a device; OSError as `open` does.
     """
     try:
@@ -42,8 +41,8 @@ def open_regular(path: Path, mode: Mode) -> BinaryIO:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EMLINK):
             raise UnsafeFile(path, "is a link") from error
-        if error.errno == errno.ENXIO:  # a pipe that nobody reads, or a socket
-            raise UnsafeFile(path, "is no regular file") from error
+        if error.errno == errno.ENXIO:  # a pipe without a reader, or a socket
+            raise UnsafeFile(path, "is not a regular file") from error
         raise
     try:
         _require_own_file(path, os.fstat(descriptor))
@@ -56,41 +55,41 @@ def open_regular(path: Path, mode: Mode) -> BinaryIO:
 
 
 def read_file(path: Path, largest: int) -> bytes:
-    """Return the content of a file, which may be reached through a link.
+    """Return the content of a file. The path may be a link.
 
-    largest: bytes that the file may hold
-    Raises UnsafeFile for a larger file, or one that is no regular file; OSError as `open` does.
+    largest: the most bytes that the file may hold
+    Raises UnsafeFile for a larger file or one that is not a regular file; OSError as `open` does.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UnsafeFile(path, "is no regular file")
+            raise UnsafeFile(path, "is not a regular file")
         content = stream.read(largest + 1)
     if len(content) > largest:
-        raise UnsafeFile(path, f"holds more than {largest:,} bytes, which no such file needs")
+        raise UnsafeFile(path, f"holds more than {largest:,} bytes, too many for a file of its kind")
     return content
 
 
 def hash_file(path: Path) -> str:
-    """Return the sha256 of a file, which may be reached through a link, in 64 hexadecimal digits.
+    """Return the sha256 of a file as 64 hexadecimal digits. The path may be a link.
 
-    Raises UnsafeFile for anything but a regular file; OSError as `open` does.
+    Raises UnsafeFile unless it is a regular file; OSError as `open` does.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UnsafeFile(path, "is no regular file")
+            raise UnsafeFile(path, "is not a regular file")
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Put the content on disk under its final name at once; a crash leaves the former file or the new one."""
+    """Write a file, or replace it, in one step: after a crash there is either the former file or the new one."""
     with replace_file(path) as partial, partial.open("wb") as stream:
         stream.write(content)
 
 
 def write_new(path: Path, content: bytes) -> None:
-    """Write a file that is not there yet and force it onto the disk."""
+    """Write a file that does not exist yet and force it onto the disk."""
     with open_regular(path, "xb") as stream:
         stream.write(content)
         stream.flush()
@@ -99,9 +98,9 @@ def write_new(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Give a partial file to write to; it takes the name `path` when the block ends well, and is removed otherwise.
+    """Yield a partial file to write to. It is renamed to `path` when the block ends, or removed after an error.
 
-    A link at `path` is replaced and not followed. The file is on the disk when this returns.
+    A link at `path` is replaced and not followed. The file is on the disk when the block has ended.
     """
     partial = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex[:12]}{_PARTIAL}")
     os.close(os.open(partial, _FLAGS["xb"] | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
@@ -115,20 +114,20 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def is_partial(name: str) -> bool:
-    """Tell whether a file name is that of a partial file, which a killed process left behind."""
+    """Return whether a file name is that of a partial file, which a killed process left behind."""
     return name.startswith(".") and name.endswith(_PARTIAL)
 
 
 def cut_file(path: Path, size: int) -> None:
-    """Drop everything after the first `size` bytes of a regular file that has no other name."""
+    """Remove everything after the first `size` bytes of a regular file that has one name only."""
     with open_regular(path, "r+b") as stream:
         stream.truncate(size)
 
 
 def require_regular(path: Path) -> int:
-    """Return the size in bytes of a regular file that has no other name.
+    """Return the size in bytes of a regular file that has one name only.
 
-    Raises UnsafeFile for a link or anything else, FileNotFoundError where nothing is.
+    Raises UnsafeFile for a link or anything else that is not a regular file; FileNotFoundError if nothing is there.
     """
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):
@@ -138,16 +137,16 @@ def require_regular(path: Path) -> int:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder unless it is there. Raises UnsafeFile where a link or a file has its name."""
+    """Make a folder unless it exists. Raises UnsafeFile if a link or a file has its name."""
     try:
         path.mkdir(parents=True)
     except FileExistsError as error:
         if not stat.S_ISDIR(os.lstat(path).st_mode):
-            raise UnsafeFile(path, "is a link" if path.is_symlink() else "is no folder") from error
+            raise UnsafeFile(path, "is a link" if path.is_symlink() else "is not a folder") from error
 
 
 def sync_file(path: Path) -> int:
-    """Force what was written to a file onto the disk; return its size in bytes."""
+    """Force the content of a file onto the disk and return its size in bytes."""
     with open_regular(path, "rb") as stream:
         os.fsync(stream.fileno())
         return os.fstat(stream.fileno()).st_size
@@ -164,7 +163,7 @@ def sync_folder(path: Path) -> None:
 
 def _require_own_file(path: Path, status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise UnsafeFile(path, "is no regular file")
+        raise UnsafeFile(path, "is not a regular file")
     if status.st_nlink > 1:
-        fault = f"has {status.st_nlink} names (hard links), so a change would reach the others"
+        fault = f"has {status.st_nlink} names (hard links), so a change would also change the others"
         raise UnsafeFile(path, fault, "put a copy in its place")

@@ -1,8 +1,8 @@
-"""Write the files of a command into a folder without replacing what orbmm did not write there.
+"""Write the files of a command into a folder without replacing files that orbmm did not write.
 
-A record in the folder holds the sha256 of each file written. A file is replaced only while it still has a recorded
-content, so one that a user put there, or changed, is never lost. The record is written before the files (with the
-former and the new content) and after them: a process that was killed in between leaves files that are recognised.
+A record in the folder holds the sha256 of each file written. A file is replaced only if its content is a recorded one,
+so a file that a user put there or changed is never lost. The record is written twice: before the files, with the former
+and the new sha256, and after them. So the files are also recognised if the process is killed in between.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Record = Mapping[str, Collection[str]]
 class OutputFolder:
     """A folder that a command writes to.
 
-    inputs: files that the command reads, which it never replaces
-    editable: names of files that users are invited to change: these are recognised by name, whatever they hold now
+    inputs: files that the command reads and therefore never replaces
+    editable: names of files that users may change; these are recognised by their names, with any content
     """
 
     path: Path
@@ -44,16 +44,16 @@ class OutputFolder:
     editable: tuple[str, ...] = ()
 
     def check(self, names: Iterable[str]) -> None:
-        """Raise OutputError for a file that is in the way, OSError for a folder that cannot be written."""
+        """Raise OutputError for a file that may not be replaced, OSError for a folder that cannot be written."""
         check_writable(self.path)
         record = _read_record(self.path)
         for name in names:
             self._check_file(name, record)
 
     def write(self, contents: Mapping[str, bytes]) -> None:
-        """Write the files in the order given, each whole or not at all, into a folder that exists.
+        """Write the files in the order given, each complete or not at all, into an existing folder.
 
-        Raises OutputError before anything is written where a file is in the way; OSError as `open` does.
+        Raises OutputError for a file that may not be replaced, before anything is written; OSError as `open` does.
         """
         with _lock(self.path):
             record = _read_record(self.path)
@@ -67,7 +67,10 @@ class OutputFolder:
             _write_record(self.path, {**record, **new})
 
     def _check_file(self, name: str, record: Record) -> list[str]:
-        """Return the sha256 of a file that may be replaced; nothing where no file is. Raises OutputError, OSError."""
+        """Return the sha256 of a file that may be replaced, nothing if there is no file.
+
+        Raises OutputError for a file that may not be replaced; OSError as `open` does.
+        """
         path = self.path / name
         if not refuse_special(path):
             return []
@@ -82,19 +85,19 @@ class OutputFolder:
 
 
 def refuse_special(path: Path) -> bool:
-    """Return whether a regular file has this name. Raises OutputError for a link, a folder or anything else there."""
+    """Return whether a regular file has this name. Raises OutputError for a link, a folder or anything else."""
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         return False
     if not stat.S_ISREG(mode):
-        kind = "a link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        kind = "a link" if stat.S_ISLNK(mode) else "a folder" if stat.S_ISDIR(mode) else "not a regular file"
         raise OutputError(path, f"is {kind}")
     return True
 
 
 def check_writable(folder: Path) -> None:
-    """Raise OSError unless files can be made in the folder, or in the nearest one above it that exists."""
+    """Raise OSError unless files can be made in the folder, or in its nearest parent that exists."""
     while not os.path.lexists(folder):
         folder = folder.parent
     if not folder.is_dir():
@@ -107,7 +110,7 @@ def check_writable(folder: Path) -> None:
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Let one process at a time write here, where the file system can lock a folder."""
+    """Let only one process at a time write to the folder, if the file system can lock it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with suppress(OSError):
@@ -118,7 +121,7 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 def _read_record(folder: Path) -> dict[str, list[str]]:
-    """Return the recorded sha256 of each file, by name; one that cannot be read records nothing."""
+    """Return the recorded sha256 of each file, by name; nothing for a record that cannot be read."""
     try:
         record = _read_json(folder / RECORD_NAME)
     except FileNotFoundError:
@@ -132,7 +135,7 @@ def _write_record(folder: Path, record: Record) -> None:
 
 
 def _list_unrecorded(folder: Path) -> list[str]:
-    """Return the names of what versions of orbmm that kept no record wrote here, by the files that they wrote."""
+    """Return the names of files that an old version of orbmm, which kept no record, wrote into the folder."""
     names: list[str] = []
     with suppress(OSError):
         analysis = _read_json(folder / "results.json")
@@ -152,7 +155,7 @@ def _list_unrecorded(folder: Path) -> list[str]:
 
 
 def _list_prepared(settings: Path) -> list[str]:
-    """Return the names of settings that preparation wrote, which have no comments, and of the structure in them."""
+    """Return the names of the settings that `prepare` wrote (they have no comments) and of the structure in them."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         text = read_file(settings, _LARGEST).decode()
         structure = tomllib.loads(text)["system"]["structure"]
@@ -162,7 +165,7 @@ def _list_prepared(settings: Path) -> list[str]:
 
 
 def _read_json(path: Path) -> dict[str, object]:
-    """Return the object in a JSON file, an empty one for anything else. Raises OSError as `open` does."""
+    """Return the object in a JSON file, or an empty one if it holds anything else. Raises OSError as `open` does."""
     with suppress(ValueError, RecursionError):
         found = json.loads(read_file(path, _LARGEST))
         if isinstance(found, dict):

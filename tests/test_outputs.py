@@ -49,7 +49,7 @@ IN_THE_WAY: dict[str, tuple[Callable[[Path], object], str]] = {
     "a link": (put_link, "is a link"),
     "a dangling link": (lambda path: path.symlink_to("nowhere"), "is a link"),
     "a folder": (Path.mkdir, "is a folder"),
-    "a pipe": (os.mkfifo, "is no regular file"),
+    "a pipe": (os.mkfifo, "is not a regular file"),
 }
 
 

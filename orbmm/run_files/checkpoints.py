@@ -1,7 +1,7 @@
 """The folders in `checkpoints/` of a run: their names, their order and the index in each.
 
-A folder is a checkpoint only if it has the name of one and holds nothing else. Whatever a user puts beside them stays
-and changes nothing.
+A folder is a checkpoint only if it has the name of a checkpoint and holds only the files of one. Other files and
+folders beside the checkpoints are ignored and not changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from orbmm.files import read_file, sync_folder, write_new
 
 PRODUCTION, EQUILIBRATION = "production", "equilibration"
-"""The two phases of a run, whose steps are counted apart."""
+"""The two phases of a run. The steps of each are counted from 0."""
 
 STATE_FILE, BINARY_FILE, INDEX_FILE = "state.xml", "context.chk", "checkpoint.json"
 _FILES = {STATE_FILE, BINARY_FILE, INDEX_FILE}
@@ -33,7 +33,7 @@ LARGEST_FILE_BYTES = 2**32
 
 @dataclass(frozen=True)
 class CheckpointFolder:
-    """A folder that has the name and the files of a checkpoint; step: of the phase."""
+    """A folder that has the name and the files of a checkpoint. step: counted in the phase"""
 
     path: Path
     phase: str
@@ -42,10 +42,10 @@ class CheckpointFolder:
 
 @dataclass(frozen=True)
 class CheckpointIndex:
-    """The content of checkpoint.json, with the right types but not yet compared with the run.
+    """The content of checkpoint.json. Its types are checked; it is not yet compared with the run.
 
-    stage: number of the stage, None in runs from before there were stages
-    sizes: of the files that this phase writes, when the checkpoint was written [bytes]
+    stage: number of the stage; None in runs of old versions that had no stages
+    sizes: of the output files of the phase at the time of the checkpoint [bytes]
     """
 
     step: int
@@ -54,12 +54,12 @@ class CheckpointIndex:
 
 
 def name_step(phase: str, step: int) -> str:
-    """Return the name of what belongs to one step of a phase."""
+    """Return the name of a file or folder that belongs to one step of a phase."""
     return f"{'step' if phase == PRODUCTION else phase}-{step:012d}"
 
 
 def list_checkpoints(folder: Path) -> list[CheckpointFolder]:
-    """Return the checkpoints in a folder, the earliest first; those of production come after all others."""
+    """Return the checkpoints in a folder, the earliest first; those of production are the last."""
     if not folder.is_dir():
         return []
     found = []
@@ -71,14 +71,14 @@ def list_checkpoints(folder: Path) -> list[CheckpointFolder]:
 
 
 def write_checkpoint_folder(folder: Path, phase: str, index: CheckpointIndex, contents: Mapping[str, bytes]) -> None:
-    """Write a checkpoint into an existing folder: whole under its name, or not at all.
+    """Write a checkpoint into an existing folder, complete or not at all.
 
     contents: of state.xml and context.chk
-    Raises FileExistsError where something else has that name; OSError as `open` does.
+    Raises FileExistsError if anything but a checkpoint has that name; OSError as `open` does.
     """
     target = folder / name_step(phase, index.step)
     if target.is_symlink() or (target.exists() and not _holds_only_own_files(target)):
-        raise FileExistsError(errno.EEXIST, "something that is no checkpoint has this name; move it away", str(target))
+        raise FileExistsError(errno.EEXIST, "a file or folder of this name is not a checkpoint; move it", str(target))
     for path in folder.iterdir():
         if _UNFINISHED.fullmatch(path.name) and _holds_only_own_files(path):
             shutil.rmtree(path)  # of a process that was killed
@@ -101,8 +101,8 @@ def write_checkpoint_folder(folder: Path, phase: str, index: CheckpointIndex, co
 def read_index(checkpoint: CheckpointFolder) -> CheckpointIndex:
     """Read checkpoint.json and compare the other files with the hashes in it.
 
-    Raises ValueError for a damaged checkpoint, UnsafeFile for a file that is too large or no regular file, OSError as
-    `open` does.
+    Raises ValueError for a damaged checkpoint; UnsafeFile for a file that is too large or not a regular file; OSError
+    as `open` does.
     """
     try:
         index = json.loads(read_file(checkpoint.path / INDEX_FILE, LARGEST_INDEX_BYTES))
@@ -118,9 +118,9 @@ def read_index(checkpoint: CheckpointFolder) -> CheckpointIndex:
     if not _is_count(step) or step != checkpoint.step:
         raise ValueError("its index is of another step than its name")
     if stage is not None and not _is_count(stage):
-        raise ValueError("its stage is no number")
+        raise ValueError("its stage is not a number")
     if not isinstance(sizes, dict) or not all(_is_count(size) for size in sizes.values()):
-        raise ValueError("its sizes are no numbers of bytes")
+        raise ValueError("its sizes are not numbers of bytes")
     return CheckpointIndex(checkpoint.step, stage, sizes)
 
 
@@ -129,8 +129,8 @@ def _is_count(value: object) -> bool:
 
 
 def _holds_only_own_files(path: Path) -> bool:
-    """Tell whether a path is a real folder with no other names in it than those of a checkpoint's files."""
+    """Return whether a path is a folder, not a link, that holds only the files of a checkpoint."""
     try:
         return stat.S_ISDIR(path.lstat().st_mode) and {entry.name for entry in path.iterdir()} <= _FILES
-    except OSError:  # it vanished, or may not be read: then it is not touched either
+    except OSError:  # it was removed, or may not be read: then it is not changed either
         return False

@@ -1,7 +1,7 @@
-"""confidence.dat: the output of the confidence head along a run, in records of fixed length.
+"""confidence.dat: the output of the confidence head during a run, in records of fixed length.
 
-Each record holds the step, the time, and for each atom the most probable of the bins and the expected error [eV/Å];
-confidence.json beside it gives the number of atoms, the edges of the bins and the time between two records.
+Each record holds the step, the time and, for each atom, the most probable bin and the expected error [eV/Å].
+confidence.json beside it holds the number of atoms, the edges of the bins and the time between two records.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def record_type(atoms: int) -> np.dtype[Any]:
 
 
 def make_record(step: int, time_ps: float, bins: NDArray[np.uint8], errors: NDArray[Any]) -> bytes:
-    """Return the bytes of one record. bins: (N,), most probable bin; errors: (N,), expected [eV/Å]."""
+    """Return the bytes of one record. bins: (N,), most probable bin; errors: (N,), expected error [eV/Å]."""
     record = np.zeros((), dtype=record_type(len(bins)))
     record["step"], record["time_ps"] = step, time_ps
     record["bin"], record["error"] = bins, errors
@@ -36,13 +36,13 @@ def make_record(step: int, time_ps: float, bins: NDArray[np.uint8], errors: NDAr
 
 
 def describe_records(path: Path, atoms: int, bin_edges: NDArray[Any], every_fs: float) -> None:
-    """Write the JSON file beside the records. path: of the records; bin_edges: (B + 1,) [eV/Å]."""
+    """Write the JSON file beside the records. path: the file of the records; bin_edges: (B + 1,) [eV/Å]."""
     facts = {"atoms": atoms, "bin_edges_ev_per_angstrom": bin_edges.tolist(), "every_fs": every_fs}
     write_file(path.with_suffix(".json"), json.dumps(facts, indent=1).encode())
 
 
 def read_first_mean(path: Path, atoms: int) -> float | None:
-    """Return the mean expected error [eV/Å] in the first record of a file, None where there is none."""
+    """Return the mean expected error [eV/Å] in the first record of a file, None if there is no record."""
     kind = record_type(atoms)
     if not path.is_file() or path.stat().st_size < kind.itemsize:
         return None
@@ -51,10 +51,11 @@ def read_first_mean(path: Path, atoms: int) -> float | None:
 
 @dataclass(frozen=True)
 class ConfidenceFile:
-    """The records of a run, read anew as often as asked.
+    """The records of a run. They are read from the file at each call.
 
-    path: the data. atoms: N. edges: (B + 1,) of the bins [eV/Å], ascending. most_bytes: how much counts of a file that
-    the run still writes, whose torn last record is passed over; None for a run at rest.
+    path: the data; atoms: N; edges: (B + 1,) of the bins [eV/Å], ascending
+    most_bytes: size at which a file that the run still writes is cut, an incomplete last record is ignored; None for a
+    run that has ended
     """
 
     path: Path
@@ -64,34 +65,34 @@ class ConfidenceFile:
 
     @property
     def record(self) -> np.dtype[Any]:
-        """One record: step, time [ps], most probable bin (N,) of each atom and its expected error (N,) [eV/Å]."""
+        """Return the type of a record: step, time [ps], most probable bin (N,) and expected error (N,) [eV/Å]."""
         return record_type(self.atoms)
 
     @property
     def size(self) -> int:
-        """Bytes that count."""
+        """Return the number of bytes that are read."""
         written = self.path.stat().st_size if self.path.is_file() else 0
         return written if self.most_bytes is None else min(written, self.most_bytes)
 
     def count(self) -> int:
-        """Return the number of whole records.
+        """Return the number of complete records.
 
-        Raises AnalysisError for none, or for a torn last one of a run at rest.
+        Raises AnalysisError if there is none, or if the last record of a run that has ended is incomplete.
         """
         whole, rest = divmod(self.size, self.record.itemsize)
         if rest and self.most_bytes is None:
             raise AnalysisError(
                 f"{self.path}: torn after record {whole}; expected records of {self.record.itemsize} bytes for "
-                f"{self.atoms} atoms; resume the run, which cuts it back"
+                f"{self.atoms} atoms; resume the run, which removes the torn part"
             )
         if whole == 0:
             raise AnalysisError(f"{self.path}: holds no whole record; the run stopped before its first one")
         return whole
 
     def read_chunks(self) -> Iterator[NDArray[Any]]:
-        """Arrays of records, as many at a time as memory is set aside for.
+        """Yield arrays of records; each array holds about _ATOMS_PER_CHUNK values.
 
-        Raises AnalysisError: no records, a torn one, a bin beyond the edges, an error that is not finite.
+        Raises AnalysisError for no records, an incomplete one, a bin beyond the edges, or an error that is not finite.
         """
         left, size = self.count(), max(1, _ATOMS_PER_CHUNK // self.atoms)
         with self.path.open("rb") as file:
@@ -107,9 +108,9 @@ class ConfidenceFile:
 
 
 def read_confidence(folder: Path, growing: bool = False) -> ConfidenceFile | None:
-    """The confidence of a run folder, None when the run wrote none. Raises AnalysisError for a damaged header.
+    """Return the confidence of a run folder, None if the run wrote none. Raises AnalysisError for a damaged header.
 
-    growing: the run still writes; until its first record is whole it counts as one that wrote none.
+    growing: the run still writes; None also until its first record is complete
     """
     header = folder / HEADER_FILE
     if not header.is_file():
@@ -122,7 +123,7 @@ def read_confidence(folder: Path, growing: bool = False) -> ConfidenceFile | Non
         raise AnalysisError(f"{header}: cannot be read as the header of {DATA_FILE} ({error})") from error
     if atoms < 1 or edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0.0):
         raise AnalysisError(
-            f"{header}: has {atoms} atoms and {len(edges)} edges; expected atoms, and edges that ascend"
+            f"{header}: has {atoms} atoms and {len(edges)} edges; expected at least one atom and ascending edges"
         )
     file = ConfidenceFile(folder / DATA_FILE, atoms, edges)
     if growing:

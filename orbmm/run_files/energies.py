@@ -1,4 +1,4 @@
-"""energies.csv of a run: one row of numbers, with units in the column names."""
+"""energies.csv of a run: rows of numbers, with the units in the column names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _READ = dict(zip(("time_ps", "potential", "kinetic", "total", "temperature"), CO
 
 
 def format_header(volume: bool) -> str:
-    """Return the first line. volume: whether the volume of the box has a column, as where a barostat changes it."""
+    """Return the first line. volume: whether there is a column for the volume of the box, as with a barostat."""
     return ",".join([*COLUMNS, *([VOLUME_COLUMN] if volume else []), LAST_COLUMN]) + "\n"
 
 
@@ -42,7 +42,7 @@ def format_row(row: EnergyRow) -> str:
 
 @dataclass(frozen=True)
 class EnergyRow:
-    """One row: energies [kJ/mol], temperature [K], speed [ns/day], volume [nm^3] or None where it has no column."""
+    """One row: energies [kJ/mol], temperature [K], speed [ns/day], volume [nm^3] or None if it has no column."""
 
     step: int
     time_ps: float
@@ -64,21 +64,21 @@ class EnergyTable:
     temperature: NDArray[np.float64]
 
     def start_at(self, time_ps: float) -> EnergyTable:
-        """The rows from a time on. Raises AnalysisError when fewer than two are left."""
+        """Return the rows from a time on. Raises AnalysisError if fewer than two are left."""
         keep = self.time_ps >= time_ps
         if np.count_nonzero(keep) < 2:
             raise AnalysisError(
                 f"energies.csv has {np.count_nonzero(keep)} of {len(keep)} rows from {time_ps:g} ps on, "
-                "too few to average; discard less, or let the run go on"
+                "too few to average; discard less, or continue the run"
             )
         return EnergyTable(*(getattr(self, name)[keep] for name in _READ))
 
 
 def read_energy_table(path: Path, growing: bool = False) -> EnergyTable:
-    """The table of a run. growing: the run still writes, so that a torn last row is left out.
+    """Read the table of a run. growing: the run still writes, so an incomplete last row is ignored.
 
-    Raises AnalysisError: file missing, a column absent, no rows, a torn or unreadable row, a value that is not
-    finite, times that do not increase.
+    Raises AnalysisError for a missing file, an absent column, no rows, an incomplete or unreadable row, a value that is
+    not finite, or times that do not increase.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -101,7 +101,7 @@ def read_energy_table(path: Path, growing: bool = False) -> EnergyTable:
 
 
 def _is_whole(path: Path, row: list[str], width: int) -> bool:
-    """Tell whether the last row has all its columns and ends its line."""
+    """Return whether the last row has all its columns and ends with a line break."""
     with path.open("rb") as file:
         file.seek(-1, io.SEEK_END)
         return len(row) == width and file.read() == b"\n"
@@ -109,7 +109,7 @@ def _is_whole(path: Path, row: list[str], width: int) -> bool:
 
 def _read_row(path: Path, line: int, row: list[str], width: int, positions: list[int]) -> list[float]:
     if len(row) != width:
-        raise AnalysisError(f"{path}: line {line} is torn, with {len(row)} of {width} columns; take it out")
+        raise AnalysisError(f"{path}: line {line} is torn, with {len(row)} of {width} columns; remove it")
     try:
         values = [float(row[place]) for place in positions]
     except ValueError as error:

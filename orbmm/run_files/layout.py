@@ -9,88 +9,88 @@ from orbmm.settings.run import TRAJECTORY_FORMATS
 
 LOCK_NAME = "run.lock"
 REASON_NAME = "reason.txt"
-"""In a folder of `rescue`: the sentence that ended the run there."""
+"""File in a folder of `rescue`: the sentence that says why the run was stopped."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """All paths of one run."""
+    """The paths of one run."""
 
     path: Path
 
     @property
     def settings(self) -> Path:
-        """The resolved settings."""
+        """Return the path of the resolved settings."""
         return self.path / "settings.toml"
 
     @property
     def record(self) -> Path:
-        """What the run was made with."""
+        """Return the path of the record: weights, device, versions and inputs of the run."""
         return self.path / "run.json"
 
     @property
     def topology(self) -> Path:
-        """The atoms, with the coordinates of frame 0."""
+        """Return the path of all atoms with the coordinates of frame 0."""
         return self.path / "topology.pdb"
 
     @property
     def frame_topology(self) -> Path:
-        """The atoms of the trajectory, where these are not all."""
+        """Return the path of the atoms in the trajectory, for a trajectory of selected atoms."""
         return self.path / "trajectory.pdb"
 
     @property
     def table(self) -> Path:
-        """Energies and temperatures of production."""
+        """Return the path of the energies and temperatures of production."""
         return self.path / "energies.csv"
 
     @property
     def equilibration_table(self) -> Path:
-        """Energies and temperatures before production."""
+        """Return the path of the energies and temperatures before production."""
         return self.path / "equilibration.csv"
 
     @property
     def confidence(self) -> Path:
-        """What the model thinks of its forces, atom by atom."""
+        """Return the path of the expected force errors, atom by atom."""
         return self.path / "confidence.dat"
 
     @property
     def checkpoints(self) -> Path:
-        """One folder per checkpoint."""
+        """Return the folder that holds one folder per checkpoint."""
         return self.path / "checkpoints"
 
     @property
     def rescue(self) -> Path:
-        """What is kept of a run that went wrong."""
+        """Return the folder for the last frames of a run that became unstable."""
         return self.path / "rescue"
 
     @property
     def inputs(self) -> Path:
-        """Copies of the files that the run was begun with."""
+        """Return the folder for copies of the input files."""
         return self.path / "input"
 
     @property
     def replaced_files(self) -> tuple[Path, ...]:
-        """The files that are written anew as a whole."""
+        """Return the paths of files that are replaced as a whole, not appended to."""
         return self.settings, self.record, self.topology, self.frame_topology, self.confidence_header
 
     @property
     def confidence_header(self) -> Path:
-        """The description of the records of confidence.dat."""
+        """Return the path of the description of the records in confidence.dat."""
         return self.confidence.with_suffix(".json")
 
     def trajectory(self, file_format: str) -> Path:
-        """The frames, in one of TRAJECTORY_FORMATS."""
+        """Return the path of the frames in one of TRAJECTORY_FORMATS."""
         return self.path / f"trajectory.{file_format}"
 
     def find_trajectory(self, file_format: str) -> Path:
-        """Return the file that holds the frames: that of the settings, else of another format if it is there."""
+        """Return the file that holds the frames: in the format given, or in another format if only that exists."""
         paths = [self.trajectory(name) for name in (file_format, *TRAJECTORY_FORMATS)]
         return next((path for path in paths if path.is_file()), paths[0])
 
     def read_reason(self) -> str | None:
-        """Return the sentence of the fault that stopped the run; None if it was not stopped, or was resumed since.
+        """Return the sentence that says why the run was stopped; None if it was not stopped, or was resumed since.
 
-        `orbmm resume` renames the sentences of earlier faults.
+        `orbmm resume` renames the files with the sentences of earlier faults.
         """
         faults = sorted(self.rescue.glob(f"*/{REASON_NAME}"))
         return faults[-1].read_text(encoding="utf-8", errors="replace").strip() if faults else None

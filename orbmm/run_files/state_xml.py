@@ -1,8 +1,8 @@
 """Read the XML of an OpenMM State without OpenMM.
 
-OpenMM's deserialiser makes whatever object a file names, in the tag or in the attribute `type` of its root. A System is
-among them, and the PythonForce of a System is unpickled, which runs code. So no file of a user or of a run folder is
-given to it: the numbers are read here.
+OpenMM's deserialiser creates any object that a file names in the tag or in the attribute `type` of its root. This can
+be a System, and the PythonForce of a System is unpickled, which runs code. So orbmm gives no file of a user or of a run
+folder to it and reads the numbers itself.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _ROWS = {
 
 @dataclass(frozen=True)
 class SavedState:
-    """The part of a State that a simulation can start from; what the file does not hold is None or empty.
+    """The part of a State that a simulation can start from. Values that the file does not hold are None or empty.
 
     positions: (N, 3) [nm]; velocities: (N, 3) [nm/ps]; box: (3, 3), rows are vectors [nm]
-    parameters: values of the Context's global parameters
+    parameters: global parameters of the Context
     """
 
     step: int
@@ -45,10 +45,10 @@ class SavedState:
 
 
 def read_state(path: Path) -> SavedState:
-    """Read a file that OpenMM's XmlSerializer wrote of a State.
+    """Read a State that OpenMM's XmlSerializer wrote.
 
-    Raises StructureError for anything else: another object, an entity, deep nesting, a number that is not finite;
-    UnsafeFile for a file of more than 1 GiB or no regular file; OSError as `open` does.
+    Raises StructureError for anything else: another object, an entity, deep nesting, or a number that is not finite;
+    UnsafeFile for a file of more than 1 GiB or one that is not a regular file; OSError as `open` does.
     """
     content = read_file(path, LARGEST_BYTES)
     reader = _StateReader()
@@ -64,7 +64,7 @@ def read_state(path: Path) -> SavedState:
 
 
 class _StateReader:
-    """Collect the rows of a State while the XML parser calls; the names of its methods are the parser's."""
+    """Collector of the rows of a State. The XML parser calls its methods and defines their names."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -91,7 +91,7 @@ class _StateReader:
         self._depth -= 1
 
     def collect(self) -> SavedState:
-        """Return what was read; the parser has come to the end of the file."""
+        """Return the state that was read, after the parser has reached the end of the file."""
         box = self._take("PeriodicBoxVectors")
         if box is not None and box.shape != (3, 3):
             raise ValueError(f"its box has {len(box)} vectors, expected 3")

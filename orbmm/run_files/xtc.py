@@ -1,17 +1,17 @@
-"""The length of a frame in Gromacs' XTC format, from the header that each frame begins with."""
+"""The length of a frame in the XTC format of Gromacs, from the header of the frame."""
 
 from __future__ import annotations
 
 import struct
 
 HEADER_BYTES = 92  # magic, atoms, step, time, box; atoms, precision, range, small index, packed length
-SHORT_HEADER_BYTES = 56  # of so few atoms that their coordinates are not packed
+SHORT_HEADER_BYTES = 56  # of a frame with at most _FEW_ATOMS atoms, whose coordinates are not packed
 _MAGIC = 1995
 _FEW_ATOMS = 9
 
 
 def measure_frame(header: bytes) -> int | None:
-    """Return the bytes of the frame that begins with this header; None where no XTC frame can begin so.
+    """Return the number of bytes of the frame that starts with this header; None if it is no XTC header.
 
     header: the first HEADER_BYTES of the frame, or fewer at the end of a file
     """

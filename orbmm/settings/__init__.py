@@ -1,4 +1,4 @@
-"""What a user decides about a system, its model, its run, its guard and its analysis: one TOML file, a frozen dataclass per table."""
+"""Settings of a system, its model, run, guard and analysis: one TOML file, with a frozen dataclass for each table."""
 
 from __future__ import annotations
 

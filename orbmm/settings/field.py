@@ -1,4 +1,4 @@
-"""One setting: its default, the sentence that explains it, and what it may be; checked wherever settings are made."""
+"""One setting: its default, the sentence that explains it, and its allowed values. Every new dataclass is checked."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TYPE_WORDS: dict[Any, str] = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What a value may be beyond its type; None does not limit."""
+    """Limits of a value in addition to its type; None is no limit."""
 
     above: float | None = None
     at_least: float | None = None
@@ -50,10 +50,10 @@ def setting(
     fixed: bool = False,
     interval: bool = False,
 ) -> Any:
-    """Return a dataclass field that carries its own explanation and limits; without a default it must be given.
+    """Return a dataclass field with its explanation and limits; without a default the setting is required.
 
-    fixed: whether the value must stay in a resumed run, because steps taken and entries written depend on it
-    interval: whether it is the time between two entries of a file, a whole number of steps in every stage
+    fixed: a resumed run must keep the value, because finished steps and written entries depend on it
+    interval: the value is the time between two entries of a file, a whole number of steps in every stage
     """
     metadata = {"sentence": sentence, "limits": limits or Limits(), "fixed": fixed, "interval": interval}
     if default == {}:
@@ -62,12 +62,12 @@ def setting(
 
 
 def list_marked(settings_class: type, mark: str) -> tuple[str, ...]:
-    """Return the names of the settings that are "fixed" or an "interval", in their order."""
+    """Return the names of the settings that are marked "fixed" or "interval", in their order."""
     return tuple(field.name for field in dataclasses.fields(settings_class) if field.metadata[mark])
 
 
 def value_type(settings_class: type, name: str) -> type:
-    """The type of a setting, with `| None` taken off."""
+    """Return the type of a setting, without `| None`."""
     hint = _read_hints(settings_class)[name]
     if isinstance(hint, types.UnionType):
         hint = next(choice for choice in typing.get_args(hint) if choice is not type(None))
@@ -75,7 +75,7 @@ def value_type(settings_class: type, name: str) -> type:
 
 
 def entry_class(hint: Any) -> type | None:
-    """The dataclass in tuple[..., ...] of one, as a list of tables has it; None for any other type."""
+    """Return the dataclass D of a type tuple[D, ...], which is a list of tables; None for any other type."""
     entries = typing.get_args(hint) if typing.get_origin(hint) is tuple else ()
     return entries[0] if entries and isinstance(entries[0], type) and dataclasses.is_dataclass(entries[0]) else None
 
@@ -86,9 +86,9 @@ def _read_hints(settings_class: type) -> dict[str, Any]:
 
 
 def check_fields(settings: Any) -> None:
-    """Bring each value to its declared type (3 becomes 3.0, "a.pdb" a path) and refuse what does not fit.
+    """Convert each value to its declared type (3 to 3.0, "a.pdb" to a path) and check it.
 
-    Raises SettingsError that names the key, the value and what was expected.
+    Raises SettingsError, with the key, the value and what was expected, for a value of a wrong type or beyond a limit.
     """
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
@@ -113,14 +113,16 @@ def _convert(name: str, value: Any, wanted: type) -> Any:
     if wanted is float and not math.isfinite(value):
         raise SettingsError(f"{name} is {describe_value(value)}, but must be a finite number")
     if wanted is int and abs(value) > LARGEST_INTEGER:
-        raise SettingsError(f"{name} is {describe_value(value)}, but no number here may be beyond {LARGEST_INTEGER:,}")
+        raise SettingsError(
+            f"{name} is {describe_value(value)}, but its absolute value must be at most {LARGEST_INTEGER:,}"
+        )
     if wanted in (str, Path) and not _is_text(str(value)):
         raise SettingsError(f"{name} is {describe_value(value)}, but must be text without zero bytes, in UTF-8")
     return value
 
 
 def _is_text(value: str) -> bool:
-    """Tell whether a text can be written to a file and given to the operating system."""
+    """Return whether a text can be written to a file and given to the operating system."""
     return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
 
 

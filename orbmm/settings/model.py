@@ -1,4 +1,4 @@
-"""Which network gives the forces, and how it is run."""
+"""The table [model]: the network that gives the forces, its precision, device and memory."""
 
 from __future__ import annotations
 
@@ -19,40 +19,42 @@ FORCE_KINDS = ("auto", "TorchForce", "PythonTorchForce", "PythonForce")
 class ModelSettings:
     """The table [model]."""
 
-    name: str = setting("Name in `orbmm models`.", DEFAULT_MODEL)
-    weights: Path | None = setting("Local weights file; absent: the catalogue's own.", None)
-    precision: str = setting("Arithmetic of the network.", "float32-high", Limits(choices=PRECISIONS))
-    device: str = setting("Where the network runs: auto, cpu, cuda, cuda:1, ...", "auto")
-    force: str = setting("How the network is attached to OpenMM.", "auto", Limits(choices=FORCE_KINDS))
+    name: str = setting("Name of the model, as listed by `orbmm models`.", DEFAULT_MODEL)
+    weights: Path | None = setting("Local file of weights; absent: the weights of the catalogue.", None)
+    precision: str = setting("Floating-point precision of the network.", "float32-high", Limits(choices=PRECISIONS))
+    device: str = setting("Device of the network: auto, cpu, cuda, cuda:1, ...", "auto")
+    force: str = setting("OpenMM force class that carries the network.", "auto", Limits(choices=FORCE_KINDS))
     compile: bool | None = setting(
-        "Compile the network first: faster steps after some minutes; on a CPU this needs a C++ compiler. "
-        "Absent: where it pays, in long runs of the embedded models on a CPU.",
+        "Compile the network first. It takes some minutes and makes the steps faster; on a CPU it needs a C++ "
+        "compiler. Absent: only for long runs of the embedded models on a CPU.",
         None,
     )
     memory: str = setting(
-        "Conservative models: fast keeps activations for the backward pass to the forces, lean recomputes them, "
-        "auto keeps what half of the free memory holds.",
+        "Conservative models: fast keeps the activations for the backward pass to the forces, lean recomputes them, "
+        "auto keeps as many as fit into half of the free memory.",
         "auto",
         Limits(choices=MEMORY_MODES),
     )
     edges_per_block: int | None = setting(
-        "Edges that are worked on together; fewer take less memory; absent: what suits the device.",
+        "Number of edges in a block; smaller blocks take less memory; absent: chosen for the device.",
         None,
         Limits(at_least=1),
     )
     search: str = setting(
-        "How neighbours are searched, with the same result: auto, brute_force, kd_tree, cell_list, ball_cover (cuML, not run "
-        "on a GPU yet).",
+        "Method of the neighbour search; all give the same result: auto, brute_force, kd_tree, cell_list, "
+        "ball_cover (cuML, not run on a GPU yet).",
         "auto",
         Limits(choices=SEARCHES),
     )
     kernels: str = setting(
-        "What works on edges between the matrix products: torch, triton (CUDA, not run on a GPU yet); auto takes torch.",
+        "Kernels for the work on edges between the matrix products: torch, triton (CUDA, not run on a GPU yet); "
+        "auto takes torch.",
         "auto",
         Limits(choices=KERNELS),
     )
     cuda_graphs: bool = setting(
-        "Record the work of a GPU once for each size of graph and repeat it, for boxes of few atoms (not run on a GPU yet).",
+        "Use CUDA graphs: record the GPU work once for each graph size and replay it. For small systems (not run on a "
+        "GPU yet).",
         False,
     )
     charge: int | None = setting("Total charge, for models that need it [e].", None)

@@ -18,34 +18,34 @@ _STRUCTURE_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 
 Table = TypeVar("Table")
 
-LONGEST_NAME = 200  # bytes; a file system takes 255, and names of files are made from it
+LONGEST_NAME = 200  # bytes; a file system takes 255, and file names are longer than the name of the system
 
 
 def check_name(name: str) -> None:
-    """Check that files and folders can be named so. Raises SettingsError."""
+    """Raise SettingsError unless files and folders can have this name."""
     whole = bool(name) and name[0] not in ".-" and not any(one in "/\\" or is_control(one) for one in name)
     if not whole or len(name.encode()) > LONGEST_NAME:
         raise SettingsError(
-            f"name is {describe_value(name)}, but must be a short word that can be part of a path: at most {LONGEST_NAME} "
-            "bytes, no slash or control character, no dot or hyphen at its start"
+            f"name is {describe_value(name)}, but must be a short word that can be part of a path: at most "
+            f"{LONGEST_NAME} bytes, no slash or control character, no dot or hyphen at its start"
         )
 
 
 def is_source_file(source: str) -> bool:
-    """Whether `source` names a structure file, not an embedded system or an entry of the protein data bank."""
+    """Return whether `source` is a structure file, not an embedded system or an entry of the Protein Data Bank."""
     return source.lower().endswith(_STRUCTURE_SUFFIXES)
 
 
 def make_absolute(path: Path, folder: Path) -> Path:
-    """Return the path, read from a file that lies in the folder.
+    """Return the absolute path of one in a file; the folder is that of the file.
 
-    Raises SettingsError where no file can have that path: a user that does not exist, links in a circle, a name too long.
+    Raises SettingsError if no file can have that path: an unknown user, links in a circle, or a name that is too long.
     """
     try:
         absolute = (folder / path.expanduser()).resolve()
         os.stat(absolute)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return absolute  # whoever needs the file says that it lacks
+        return absolute  # the code that needs the file reports that it is missing
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SettingsError(f"no file can be at {describe_value(path)} ({reason}); correct the path") from error
@@ -53,13 +53,13 @@ def make_absolute(path: Path, folder: Path) -> Path:
 
 
 def make_relative(path: Path, folder: Path) -> Path:
-    """The path as a file in the folder writes it: relative where it lies inside, so that the folder can be moved."""
+    """Return the path to write into a file of the folder: relative if inside it, so that the folder can be moved."""
     folder = folder.resolve()
     return path.relative_to(folder) if path.is_relative_to(folder) else path
 
 
 def change_paths(table: Table, change: Callable[[Path], Path]) -> Table:
-    """One settings table with every path in it changed."""
+    """Return a copy of a settings table with every path in it changed."""
     changed: dict[str, object] = {}
     for field in dataclasses.fields(table):  # type: ignore[arg-type]
         value = getattr(table, field.name)
@@ -76,5 +76,5 @@ CACHE_VARIABLE = "ORBMM_CACHE"
 
 
 def cache_folder() -> Path:
-    """The folder of $ORBMM_CACHE, else the user's cache folder; absolute, and not made yet."""
+    """Return the folder in $ORBMM_CACHE, or the user's cache folder; absolute, and perhaps not existing."""
     return Path(os.environ.get(CACHE_VARIABLE) or user_cache_dir("orbmm")).expanduser().absolute()

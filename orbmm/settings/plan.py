@@ -1,4 +1,4 @@
-"""[run] and [[stage]] together: the stages of a run, with nothing left open that settings can decide."""
+"""The complete stages of a run, from [run] and [[stage]]."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Stage:
     """One stage of a run.
 
     kind: minimise, heat, equilibrate or produce; iterations: of minimise; steps: of the others
-    from_temperature_kelvin: where heat begins [K]; None where the temperature stays
-    friction_per_ps: None for verlet, and until the model has been asked [1/ps]
-    hydrogen_mass_amu: None for hydrogens as they are; pressure_bar: None for constant volume
+    from_temperature_kelvin: temperature at the start of heat [K]; None for a constant temperature
+    friction_per_ps: None for verlet, and until it is resolved from the model [1/ps]
+    hydrogen_mass_amu: None for the usual mass; pressure_bar: None for constant volume
     """
 
     kind: str
@@ -35,20 +35,20 @@ class Stage:
 
     @property
     def moves(self) -> bool:
-        """Whether time goes on in it: all kinds but minimise."""
+        """Return whether the stage takes time steps: all kinds except minimise."""
         return self.kind != "minimise"
 
     @property
     def start_temperature_kelvin(self) -> float:
-        """The temperature at its first step [K]."""
+        """Return the temperature at the first step of the stage [K]."""
         return self.temperature_kelvin if self.from_temperature_kelvin is None else self.from_temperature_kelvin
 
 
 def complete_stages(given: Sequence[StageSettings], run: RunSettings) -> tuple[Stage, ...]:
-    """The stages of a run with what [run] says about what they leave open; without any, minimise and produce.
+    """Return the stages of a run; [run] gives the values that they leave open. Without stages: minimise and produce.
 
-    The structure is relaxed first where [run] wants that and no stage does it.
-    Raises SettingsError, which names the stage, for an order or a number that makes no run.
+    A stage of kind minimise is added at the start if [run] asks for it and there is none.
+    Raises SettingsError, which names the stage, for an impossible order or value.
     """
     stages = list(given) or [StageSettings(kind="produce")]
     if run.minimize and all(stage.kind != "minimise" for stage in stages):

@@ -1,4 +1,4 @@
-"""How a structure file becomes a box where the defaults do not fit it."""
+"""The table [preparation]: how a structure file becomes a box, if the defaults do not fit."""
 
 from __future__ import annotations
 
@@ -11,32 +11,38 @@ from orbmm.settings.field import Limits, check_fields, setting
 
 @dataclass(frozen=True)
 class PreparationSettings:
-    """The table [preparation]. A residue is written "chain:number", its insertion code after the number ("A:52B")."""
+    """The table [preparation]. A residue is "chain:number", with the insertion code after the number ("A:52B")."""
 
-    chains: tuple[str, ...] = setting("Chains to keep; none named keeps all.", ())
+    chains: tuple[str, ...] = setting("Chains to keep; empty: all.", ())
     insert_before: Mapping[str, str] = setting(
-        'Residues that the file lacks, by the residue they precede: { "A:3" = "ACE SER" }.', {}
+        'Missing residues to add before a residue of the file: { "A:3" = "ACE SER" }.', {}
     )
     insert_after: Mapping[str, str] = setting(
-        'Residues that the file lacks, by the residue they follow: { "A:10" = "NME" }.', {}
+        'Missing residues to add after a residue of the file: { "A:10" = "NME" }.', {}
     )
-    keep_heterogens: tuple[str, ...] = setting("Residues kept beside protein, nucleic acid, water and metals.", ())
-    keep_crystal_waters: bool = setting("Whether the waters of the file stay.", True)
+    keep_heterogens: tuple[str, ...] = setting(
+        "Residues to keep in addition to protein, nucleic acid, water and metals.", ()
+    )
+    keep_crystal_waters: bool = setting("Keep the waters of the file.", True)
     alternate_locations: Mapping[str, str] = setting(
-        'The location to take where the highest occupancy is not wanted: { "A:64" = "B" }.', {}
+        'Alternate location to use instead of that of highest occupancy: { "A:64" = "B" }.', {}
     )
     variants: Mapping[str, str] = setting(
-        'Protonation states that overrule pH and the metal rule: { "A:64" = "HIP", "A:25" = "ASH" }; '
-        'for a water that binds a metal "OH", hydroxide.',
+        'Protonation states to use instead of those by pH and metals: { "A:64" = "HIP", "A:25" = "ASH" }; '
+        '"OH" (hydroxide) for a water bound to a metal.',
         {},
     )
-    minimization_steps: int = setting("Most steps of the classical minimisation of the box.", 500, Limits(at_least=1))
+    minimization_steps: int = setting("Maximum number of steps of the classical minimisation.", 500, Limits(at_least=1))
     equilibration_ps: float = setting(
-        "Classical dynamics after the classical minimisation, 0 for none [ps].", 2.0, Limits(at_least=0)
+        "Length of the classical dynamics after the classical minimisation; 0: none [ps].", 2.0, Limits(at_least=0)
     )
-    pressure_bar: float = setting("Its pressure, 0 for constant volume [bar].", 1.0, Limits(at_least=0))
-    temperature_kelvin: float = setting("Its temperature [K].", 300.0, Limits(above=0))
-    threads: int = setting("Threads of minimisation and dynamics; only 1 repeats bitwise.", 1, Limits(at_least=1))
+    pressure_bar: float = setting(
+        "Pressure of the classical dynamics; 0: constant volume [bar].", 1.0, Limits(at_least=0)
+    )
+    temperature_kelvin: float = setting("Temperature of the classical dynamics [K].", 300.0, Limits(above=0))
+    threads: int = setting(
+        "Threads of minimisation and dynamics; only 1 gives the same result bit for bit.", 1, Limits(at_least=1)
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -1,4 +1,4 @@
-"""SYSTEM.toml -> Settings: strict, and every complaint names the file and the key."""
+"""Read SYSTEM.toml into Settings. Unknown keys and wrong values are errors that name the file and the key."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from orbmm.settings.field import entry_class, value_type
 from orbmm.settings.paths import change_paths, make_absolute
 from orbmm.settings.settings import Settings
 
-LARGEST_FILE = 1_000_000  # bytes; the longest settings that anybody has written hold some thousand
+LARGEST_FILE = 1_000_000  # bytes; usual files have a few thousand
 
 
 def read_settings(path: Path | str) -> Settings:
-    """The settings in a TOML file, complete with defaults, paths made absolute.
+    """Read the settings in a TOML file; defaults are added and paths are made absolute.
 
-    Raises SettingsError: file missing or not TOML, unknown table or key, wrong type, impossible value.
+    Raises SettingsError for a missing file, one that is not TOML, an unknown table or key, a wrong type or an
+    impossible value.
     """
     path = Path(path)
     return make_settings(_read_document(path), path)
 
 
 def make_settings(document: Mapping[str, Any], path: Path) -> Settings:
-    """The settings in the tables of a document that was read from `path`, as `read_settings` makes them."""
+    """Return the settings in a document that was read from `path`, as `read_settings` does."""
     types = typing.get_type_hints(Settings)
     for name in document:
         if name not in types:
@@ -47,7 +48,7 @@ def _read_document(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(
             read_file(path, LARGEST_FILE).decode("utf-8-sig")
-        )  # an editor may have put a mark before it
+        )  # an editor may have written a byte order mark
     except FileNotFoundError as error:
         raise SettingsError(f"{path}: no such settings file") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -55,18 +56,19 @@ def _read_document(path: Path) -> dict[str, Any]:
     except UnsafeFile as error:
         raise SettingsError(f"{path}: cannot be read as a settings file ({error.fault})") from error
     except RecursionError as error:
-        raise SettingsError(f"{path}: not a settings file (brackets in brackets, more than can be read)") from error
+        raise SettingsError(f"{path}: not a settings file (brackets are nested too deeply)") from error
     except ValueError as error:  # of tomllib, or a number of thousands of digits
         raise SettingsError(f"{path}: not a TOML file ({error})") from error
 
 
 def _read_value(path: Path, name: str, kind: Any, value: Any) -> Any:
-    """A table, a list of tables, or a plain value, as its type says."""
+    """Return a table, a list of tables, or a plain value, according to the type `kind`."""
     entry = entry_class(kind)
     if entry is not None:
         if not isinstance(value, list):
             raise SettingsError(
-                f"{path}: {name} is {describe_value(value)}, but must be tables that each start with the line [[{name}]]"
+                f"{path}: {name} is {describe_value(value)}, but must be tables that each start with the line "
+                f"[[{name}]]"
             )
         return tuple(_read_table(path, name, entry, each) for each in value)
     return _read_table(path, name, kind, value) if dataclasses.is_dataclass(kind) else value
@@ -93,9 +95,9 @@ def _read_table(path: Path, name: str, kind: Any, values: Any) -> Any:
 
 
 def override_settings(settings: Settings, changes: Mapping[str, Mapping[str, Any]]) -> Settings:
-    """The settings with `changes[table][key]` in place; None leaves a value as it is.
+    """Return the settings with the values of `changes[table][key]`; None does not change a value.
 
-    Raises SettingsError for a value that the key does not take.
+    Raises SettingsError for a wrong type or an impossible value.
     """
     changed = {}
     for table, values in changes.items():

@@ -12,27 +12,29 @@ from orbmm.settings.time_step import count_steps
 TRAJECTORY_FORMATS = ("xtc", "dcd")
 PLATFORMS = ("auto", "CUDA", "HIP", "OpenCL", "CPU", "Reference")
 _POSITIVE = Limits(above=0)
-LENGTH = Limits(above=0, at_most=1e9)  # a millisecond: beyond it, somebody meant another unit
+LENGTH = Limits(above=0, at_most=1e9)  # a millisecond; a larger value is probably in another unit
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The table [run]; every length of time is a whole number of time steps."""
+    """The table [run]. Every length of time is a whole number of time steps."""
 
-    minimize: bool = setting("Whether the structure is relaxed before the first step.", True, fixed=True)
-    minimize_iterations: int = setting("Most force evaluations spent on relaxing.", 200, Limits(at_least=1))
+    minimize: bool = setting("Minimise the structure before the first step.", True, fixed=True)
+    minimize_iterations: int = setting(
+        "Maximum number of force evaluations of the minimisation.", 200, Limits(at_least=1)
+    )
     temperature_kelvin: float = setting("Temperature of the Langevin bath [K].", 300.0, _POSITIVE)
     friction_per_ps: float | None = setting(
-        "Langevin friction [1/ps]; absent: what the model needs, from its catalogue record.", None, _POSITIVE
+        "Langevin friction [1/ps]; absent: the value in the model's catalogue record.", None, _POSITIVE
     )
     timestep_fs: float = setting("Length of a time step [fs].", 0.5, Limits(above=0, at_most=10), fixed=True)
     hydrogen_mass_amu: float | None = setting(
-        "Mass of every hydrogen, taken from the atom it is bonded to; absent: as it is [g/mol].",
+        "Mass of every hydrogen, taken from the atom it is bonded to; absent: the usual mass [g/mol].",
         None,
         Limits(at_least=1, at_most=4),
         fixed=True,
     )
-    length_ps: float = setting("Total length of production, resumed parts included [ps].", 1.0, LENGTH)
+    length_ps: float = setting("Total length of production, including resumed parts [ps].", 1.0, LENGTH)
     frame_every_fs: float = setting(
         "Time between two frames of the trajectory [fs].", 10.0, _POSITIVE, fixed=True, interval=True
     )
@@ -40,7 +42,8 @@ class RunSettings:
         "Time between two rows of energies.csv [fs].", 10.0, _POSITIVE, fixed=True, interval=True
     )
     confidence_every_fs: float | None = setting(
-        "Time between two records of confidence.dat, 0 for none; absent: 10 frames, where the model has that head [fs].",
+        "Time between two records of confidence.dat; 0: none; absent: 10 frames, if the model has a confidence head "
+        "[fs].",
         None,
         Limits(at_least=0),
         fixed=True,
@@ -49,14 +52,16 @@ class RunSettings:
     checkpoint_every_ps: float = setting("Time between two checkpoints [ps].", 0.5, _POSITIVE, interval=True)
     trajectory: str = setting("File format of the trajectory.", "xtc", Limits(choices=TRAJECTORY_FORMATS), fixed=True)
     frame_atoms: str = setting(
-        'Atoms in the trajectory: "all", "solute", "solute heavy", "backbone" or any selection of mdtraj.',
+        'Atoms in the trajectory: "all", "solute", "solute heavy", "backbone" or any mdtraj selection.',
         "all",
         fixed=True,
     )
-    show_rmsd: str | None = setting("Atoms whose RMSD from the start is shown with the progress; absent: none.", None)
-    seed: int = setting("Seed of velocities and bath.", 1, Limits(at_least=1, at_most=LARGEST_SEED))
-    platform: str = setting("OpenMM platform; auto is the fastest that works.", "auto", Limits(choices=PLATFORMS))
-    output: Path | None = setting("Run folder; absent: runs/<name> where the command is given.", None)
+    show_rmsd: str | None = setting(
+        "Atoms whose RMSD from the start is shown with the progress, as a selection; absent: none.", None
+    )
+    seed: int = setting("Seed of the velocities and the heat bath.", 1, Limits(at_least=1, at_most=LARGEST_SEED))
+    platform: str = setting("OpenMM platform; auto: the fastest that works.", "auto", Limits(choices=PLATFORMS))
+    output: Path | None = setting("Run folder; absent: runs/<name> in the current folder.", None)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -65,14 +70,14 @@ class RunSettings:
 
     @property
     def intervals(self) -> tuple[str, ...]:
-        """The names of the lengths of time between two entries of a file; one that is absent or 0 is none."""
+        """Return the names of the times between two entries of a file, without those that are absent or 0."""
         return tuple(name for name in list_marked(type(self), "interval") if getattr(self, name))
 
     @property
     def total_steps(self) -> int:
-        """Time steps in a run without stages."""
+        """Return the number of time steps in a run without stages."""
         return self.count_steps("length_ps")
 
     def count_steps(self, name: str, timestep_fs: float | None = None) -> int:
-        """Time steps, of this length or the run's, in one of the lengths of time here."""
+        """Return the number of time steps in the setting `name`; `timestep_fs` is that of [run] unless given."""
         return count_steps(name, getattr(self, name), timestep_fs or self.timestep_fs)

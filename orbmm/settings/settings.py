@@ -1,4 +1,4 @@
-"""All settings of one system together, with the tables [guard] and [analysis]."""
+"""All settings of one system, and the tables [guard] and [analysis]."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ BROKEN_BOND_FACTOR = 1.5
 
 @dataclass(frozen=True)
 class GuardSettings:
-    """The table [guard]: beyond one of these limits a run is stopped."""
+    """The table [guard]: limits beyond which a run is stopped."""
 
     temperature_limit_kelvin: float | None = setting(
-        "Highest temperature of all atoms, or of those of one element [K]; absent: 3 times the bath's and 300.",
+        "Highest temperature of all atoms, or of the atoms of one element [K]; absent: 3 times the bath's + 300.",
         None,
         Limits(above=0),
     )
@@ -30,16 +30,18 @@ class GuardSettings:
         "Largest force on an atom [kJ/mol/nm].", 50000.0, Limits(above=0, at_most=1e100)
     )
     bond_limit_factor: float = setting(
-        "A covalent bond of the start is broken beyond this many times its length there.",
+        "A covalent bond counts as broken if it is longer than this factor times its length at the start.",
         BROKEN_BOND_FACTOR,
         Limits(above=1),
     )
-    allow_reactions: bool = setting("Whether covalent bonds may break, as reactions do.", False)
+    allow_reactions: bool = setting("Allow covalent bonds to break, as in reactions.", False)
     drift_limit_nm: float = setting(
-        "Farthest that the centre of mass may move from the start, where it is kept at rest [nm].", 0.5, Limits(above=0)
+        "Largest distance of the centre of mass from its start, if the System keeps it at rest [nm].",
+        0.5,
+        Limits(above=0),
     )
     confidence_limit_factor: float = setting(
-        "Mean force error that the model expects of itself may grow to this many times that of the start.",
+        "Largest mean force error that the model expects, as a multiple of that at the start.",
         1.5,
         Limits(above=1),
     )
@@ -53,21 +55,24 @@ class AnalysisSettings:
     """The table [analysis]."""
 
     discard_ps: float | None = setting(
-        "Start of the run that averages leave out [ps]; absent: until the potential energy has settled.",
+        "Time at the start of the run that is left out of averages [ps]; absent: until the potential energy no longer "
+        "drifts.",
         None,
         Limits(at_least=0),
     )
     broken_bond_factor: float = setting(
-        "A covalent bond counts as broken beyond this many times its length at the start.",
+        "A covalent bond counts as broken if it is longer than this factor times its length at the start.",
         BROKEN_BOND_FACTOR,
         Limits(above=1),
     )
     rdf_cutoff_nm: float | None = setting(
-        "Largest distance of the radial distribution [nm]; absent: half the box, at most 1 nm.", None, Limits(above=0)
+        "Largest distance of the radial distribution functions [nm]; absent: half the box, at most 1 nm.",
+        None,
+        Limits(above=0),
     )
-    reference: Path | None = setting("Structure for the RMSD; absent: the start of the run.", None)
+    reference: Path | None = setting("Reference structure of the RMSD; absent: the start of the run.", None)
     binding_site: str | None = setting(
-        "Binding site as a selection of mdtraj, such as 'resSeq 94 96 119'; absent: residues within 5 Å of the metal.",
+        "Binding site as an mdtraj selection, such as 'resSeq 94 96 119'; absent: residues within 5 Å of the metal.",
         None,
     )
 
@@ -77,7 +82,7 @@ class AnalysisSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """One SYSTEM.toml: tables, of which only [system] with its name must be there, and any number of [[stage]]."""
+    """One SYSTEM.toml: tables, of which only [system] with its name is required, and any number of [[stage]]."""
 
     system: SystemSettings
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -92,10 +97,10 @@ class Settings:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """What the run does, one after the other, nothing left open but what the model decides."""
+        """Return the stages in their order, complete except for values that depend on the model."""
         return complete_stages(self.stage, self.run)
 
     @property
     def production(self) -> Stage:
-        """The last stage: what most of a trajectory was made with."""
+        """Return the last stage, which usually gives most of the trajectory."""
         return self.stages[-1]

@@ -1,4 +1,4 @@
-"""Settings -> TOML that reads back exactly equal."""
+"""Write Settings as TOML. Reading the file gives exactly the same settings."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from orbmm.settings.settings import Settings
 
 
 def write_settings(settings: Settings, path: Path | str, *, overwrite: bool = False) -> None:
-    """Write every setting, defaults included; paths inside the file's folder become relative to it.
+    """Write every setting, including defaults. Paths inside the folder of the file become relative to it.
 
-    overwrite: replace a file of that name, but never a link. Raises OutputError where something has the name, OSError
-    as `open` does.
+    overwrite: replace a file of that name, but not a link
+    Raises OutputError if the path exists and may not be replaced; OSError as `open` does.
     """
     path = Path(path)
     if refuse_special(path) and not overwrite:
-        raise OutputError(path, "exists already", "name another path, or say overwrite=True")
+        raise OutputError(path, "exists already", "name another path, or pass overwrite=True")
     write_file(path, format_settings(settings, path.parent).encode())
 
 
 def format_settings(settings: Settings, folder: Path) -> str:
-    """The text of a settings file that lies in the folder."""
+    """Return the text of a settings file in the folder."""
     tables: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)

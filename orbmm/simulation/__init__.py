@@ -1,1 +1,1 @@
-"""A prepared box and its settings become a run folder: minimise, Langevin dynamics, files, checkpoints, resume."""
+"""Run a prepared box: minimisation, dynamics, output files, checkpoints and resuming."""

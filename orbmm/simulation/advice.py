@@ -16,7 +16,7 @@ from orbmm.run_files.layout import RunFolder
 from orbmm.settings import ModelSettings
 
 _FEW_EDGES = 1024
-"""A block of so many edges holds a few MB; on a CPU the blocks are as small without being told."""
+"""Edges in a small block, which needs a few MB. On a CPU the blocks are already as small by default."""
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UNSTABLE = (
@@ -26,7 +26,7 @@ _UNSTABLE = (
 
 
 def advise_unstable(fault: str, kept: str) -> str:
-    """Return the sentences of an unstable run. fault: where and what; kept: the files that show it, or why there are none."""
+    """Return the sentences of an unstable run. fault: step and cause; kept: the files that show it, or why there are none"""
     return f"{fault}; {kept}. {_UNSTABLE}"
 
 
@@ -37,22 +37,22 @@ def describe_kept(has_checkpoint: bool) -> str:
 
 @contextmanager
 def explain_disk_errors(folder: Path, when: str = "") -> Iterator[None]:
-    """Turn a full disk or a forbidden write into one sentence; `when` says at which step, if that is known."""
+    """Turn a full disk or a forbidden write into DiskFull or RunError. when: the step as a text, if known"""
     try:
         yield
     except OSError as error:
         where = error.filename or folder
         sentence = f"cannot write {where}{when}: {error.strerror or error}"
         if error.errno in _NO_ROOM:
-            raise DiskFull(f"{sentence}; make room and go on from the last checkpoint with `orbmm resume`") from error
-        raise RunError(f"{sentence}; checkpoints so far are kept: `orbmm resume`") from error
+            raise DiskFull(f"{sentence}; free disk space and continue with `orbmm resume`") from error
+        raise RunError(f"{sentence}; the checkpoints are kept: continue with `orbmm resume`") from error
 
 
 @contextmanager
 def explain_memory_errors(folder: RunFolder | None, model: ModelSettings) -> Iterator[None]:
-    """Turn a lack of memory, wherever it showed, into OutOfMemory that says how to make the run fit and go on.
+    """Turn any out-of-memory error into OutOfMemory with advice how to continue the run with less memory.
 
-    folder: of the run; None before it has one
+    folder: of the run; None before it exists
     """
     try:
         yield
@@ -61,15 +61,15 @@ def explain_memory_errors(folder: RunFolder | None, model: ModelSettings) -> Ite
     except (RuntimeError, MemoryError) as error:  # torch, NumPy
         if not isinstance(error, MemoryError) and not is_out_of_memory(str(error)):
             raise
-        sentence = " ".join(str(error).split()) or "Python found no room"  # which says no word of its own
+        sentence = " ".join(str(error).split()) or "Python could not allocate memory"  # MemoryError has no message
         raise OutOfMemory(f"out of memory: {sentence}; to make it fit, {name_way_out(folder, model)}") from error
 
 
 def name_way_out(folder: RunFolder | None, model: ModelSettings) -> str:
-    """What takes least away from a run and makes room: a setting that it may go on with, or else a new run."""
+    """Return the advice that changes the run least: a setting that a resumed run may change, or else a new run."""
     gentle = _name_gentle_setting(model)
     if gentle is None:
-        return f"begin a new run with {_name_smaller_system(model)}"
+        return f"start a new run with {_name_smaller_system(model)}"
     if folder is None:
         return f"set {gentle}, in [model] and run again"
     command = quote_command("orbmm", "resume", "--force-new-settings", folder.path)
@@ -77,9 +77,9 @@ def name_way_out(folder: RunFolder | None, model: ModelSettings) -> str:
 
 
 def _name_gentle_setting(model: ModelSettings) -> str | None:
-    """A setting that hardly changes the forces; None where all are at their smallest."""
+    """Return a setting that needs less memory and hardly changes the forces; None if there is none left."""
     if model.compile:
-        return "compile = false, which works on fewer edges at once and gives the same forces but for rounding"
+        return "compile = false, which uses smaller blocks of edges and gives the same forces except for rounding"
     if find_record(model.name).kind == "conservative" and model.memory != "lean":
         return 'memory = "lean", which gives the same forces more slowly'
     if not _runs_on_cpu(model.device) and (model.edges_per_block is None or model.edges_per_block > _FEW_EDGES):
@@ -90,7 +90,7 @@ def _name_gentle_setting(model: ModelSettings) -> str | None:
 
 
 def _runs_on_cpu(device: str) -> bool:
-    from orbmm.model.precision import find_device  # torch, which a run has loaded by now
+    from orbmm.model.precision import find_device  # imports torch, which a run has already loaded
 
     return device == "cpu" or (device == "auto" and find_device(device).type == "cpu")
 
@@ -109,7 +109,7 @@ def _name_smaller_system(model: ModelSettings) -> str:
 
 
 def _find_like(wanted: CheckpointRecord) -> str | None:
-    """A published model of this kind, training and number of neighbours."""
+    """Return the name of a published model with this kind, training and number of neighbours, or None."""
     for record in list_models():
         alike = all(getattr(record, name) == getattr(wanted, name) for name in _COMPARED)
         if alike and (record.file is None) == (wanted.file is None):

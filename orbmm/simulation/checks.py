@@ -1,4 +1,4 @@
-"""Check before the first step what would stop a run at a later stage, and warn about what is probably not intended."""
+"""Check the stages before the first step, and warn about inputs that are probably not intended."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orbmm.simulation.system.stage_system import StageSystem
 
 
 def check_stages(settings: Settings, system: StageSystem) -> None:
-    """Raise RunError for atoms that are not there, hydrogens that cannot be made heavier, and pressure without a box."""
+    """Raise RunError for missing atoms, hydrogens that cannot be made heavier, and pressure without a box."""
     start = system.start
     for selection in (settings.run.frame_atoms, settings.run.show_rmsd):
         if selection is not None and selection != "all":
@@ -28,24 +28,22 @@ def check_stages(settings: Settings, system: StageSystem) -> None:
         if stage.hydrogen_mass_amu is not None:
             shift_mass_to_hydrogens(start.topology, system.masses, stage.hydrogen_mass_amu)
         if stage.pressure_bar is not None and start.topology.getPeriodicBoxVectors() is None:
-            raise RunError(
-                f"pressure_bar is {stage.pressure_bar:g}, but the structure has no box; leave the pressure away"
-            )
+            raise RunError(f"pressure_bar is {stage.pressure_bar:g}, but the structure has no box; remove pressure_bar")
 
 
 _LOG = logging.getLogger(__name__)
 
 TRAINED_RESIDUES = frozenset({"HOH", "ACE", "NME", "ALA", "GLY", "SER"})
-"""What the embedded networks saw solvated and periodic."""
+"""Residues in the periodic, solvated training data of the embedded networks."""
 
 
 def warn_about(settings: Settings, topology: app.Topology, record: CheckpointRecord) -> None:
-    """Log one warning for each thing about structure, network and stages that seldom ends well."""
+    """Log a warning for each problem of structure, network or stages that can run but is probably not intended."""
     structure = settings.system.structure
     if not any(atom.element is app.element.hydrogen for atom in topology.atoms()):
         _LOG.warning("%s holds no hydrogen atoms: it may need `orbmm prepare` first", structure)
     if topology.getPeriodicBoxVectors() is None:
-        _LOG.warning("%s has no periodic box, for a CRYST1 of zeros or 1 Å is none: it is run in vacuum", structure)
+        _LOG.warning("%s has no periodic box (a CRYST1 of zeros or 1 Å does not count): it is run in vacuum", structure)
     unknown = sorted(_find_untrained(topology, record))
     if unknown:
         _LOG.warning(
@@ -56,13 +54,16 @@ def warn_about(settings: Settings, topology: app.Topology, record: CheckpointRec
         )
     if record.kind == "direct" and any(stage.pressure_bar is not None for stage in settings.stages):
         _LOG.warning(
-            "%s is a direct model: its forces are not the gradient of its energy, and a barostat goes by the energy; "
-            "the density may come out wrong. A conservative model has no such doubt",
+            "%s is a direct model: its forces are not the gradient of its energy, but a barostat uses the energy; "
+            "the density may be wrong. Use a conservative model to avoid this",
             record.name,
         )
 
 
 def _find_untrained(topology: app.Topology, record: CheckpointRecord) -> Iterator[str]:
-    """Residues unknown to an embedded network; published models, which are no file of the package, cover far more."""
+    """Yield the residues that an embedded network was not trained on; nothing for published models.
+
+    The training data of published models, which are not files of the package, cover far more.
+    """
     if record.file is not None:
         yield from {residue.name for residue in topology.residues()} - TRAINED_RESIDUES

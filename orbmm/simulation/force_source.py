@@ -1,4 +1,4 @@
-"""What a run asks of the forces: a System for a topology, and what is behind it."""
+"""The interface between a run and its forces: the System of a topology, and the identity of the forces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ForceIdentity:
-    """What run.json keeps of the forces; a run is only resumed with weights of the same hash."""
+    """The description of the forces in run.json. A run is only resumed with weights of the same hash."""
 
     kind: str
     device: str
@@ -27,12 +27,12 @@ class ForceIdentity:
 
 
 class ConfidenceSource(Protocol):
-    """What can say how far the forces may be off; bin_edges: (B + 1,) [eV/Å]."""
+    """A source of expected force errors. bin_edges: (B + 1,) [eV/Å]"""
 
     bin_edges: np.ndarray
 
     def measure(self, positions: np.ndarray, box: np.ndarray | None) -> AtomConfidence:
-        """The confidence at positions (N, 3) [nm] in a box (3, 3) rows [nm] or None."""
+        """Return the confidence at positions (N, 3) [nm] in a box (3, 3) rows [nm] or None."""
         ...
 
 
@@ -60,7 +60,7 @@ class Forces(Protocol):
 
 
 class ForceSource(Protocol):
-    """Anything that can give a topology its forces; a run itself knows nothing of networks."""
+    """A source of forces for a topology. The code of a run does not depend on networks."""
 
     def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> Forces:
         """Return the forces of a run. steps: that it begins with, None for a resumed run, which decides nothing."""

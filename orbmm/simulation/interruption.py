@@ -1,4 +1,4 @@
-"""What ends a run in order before its last step: SIGINT, SIGTERM, or the end of the time it was given."""
+"""End a run before its last step, with a checkpoint: after SIGINT, SIGTERM, or a time limit."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ _SECONDS_PER_HOUR = 3600.0
 
 
 class Interruption:
-    """While entered, the first signal sets `requested`; then the former handlers are back for a second one.
+    """A request to end the run, by a signal or a time limit.
 
-    The time counts from when this is made. Raises RunError for a time that is no positive number.
+    Inside the block the first signal sets `requested` and restores the former handlers, which take a second signal.
+    The time limit starts when the object is made. Raises RunError for a limit that is not positive.
     """
 
     def __init__(self, max_hours: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         if max_hours is not None and not max_hours > 0.0:
-            raise RunError(f"max-hours is {max_hours}, but must be above 0; leave it away to run without a limit")
+            raise RunError(f"max-hours is {max_hours}, but must be above 0; omit it to run without a limit")
         self._clock = clock
         self._deadline = math.inf if max_hours is None else clock() + max_hours * _SECONDS_PER_HOUR
         self._signalled = False
@@ -32,7 +33,7 @@ class Interruption:
 
     @property
     def requested(self) -> bool:
-        """Whether the run should save and end now."""
+        """Return whether the run should save and end now."""
         return self._signalled or self._clock() >= self._deadline
 
     def __enter__(self) -> Self:

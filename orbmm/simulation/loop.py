@@ -1,4 +1,4 @@
-"""The loop of a stage that moves: step, look, write, save, until its end or a signal."""
+"""The loop of a stage with time steps: integrate, check, write and save until the end or a signal."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from orbmm.simulation.reporters.rmsd import RmsdMeter
 from orbmm.simulation.schedule import PlannedStage
 
 STEPS_BETWEEN_LOOKS = 50
-"""The guard looks at least this often, however rarely something is written."""
+"""Largest number of steps between two checks of the guard, even if no file is written."""
 
 _SECONDS_BETWEEN_LISTENING = 0.5
-"""About how long a signal waits while the integrator is busy."""
+"""About the longest delay between a signal and its effect."""
 
 
 @dataclass
 class Loop:
-    """Everything that takes part; confidence and rmsd are None where nobody asks for them."""
+    """The loop of one stage. confidence and rmsd: None if not requested"""
 
     dynamics: Dynamics
     planned: PlannedStage
@@ -51,19 +51,21 @@ class Loop:
 
     def __post_init__(self) -> None:
         self._start_pace()
-        self._saved_step = self.dynamics.step  # where a resumed run or a next stage comes from; `begin` saves a new one
+        self._saved_step = self.dynamics.step  # a resumed run or a next stage has a checkpoint; else `begin` writes it
 
     def begin(self) -> None:
-        """Write frame and row of step 0 and the first checkpoint of a phase; what comes before the first step, such as the
-        translation of a network, does not count as slowness."""
+        """Write frame and row of step 0 and the first checkpoint of a phase.
+
+        The speed is measured from here on, without work before the first step such as compiling a network.
+        """
         with self._explain_faults():
             self._stop_here()
         self._start_pace()
 
     def run(self, interruption: Interruption) -> bool:
-        """Go on to the last step, or to where the run is asked to end; either way the last step is saved.
+        """Run to the last step, or until the run should end; write a checkpoint there.
 
-        Returns whether the last step was reached. Raises UnstableRun before anything wrong is written.
+        Returns whether the last step was reached. Raises UnstableRun before a faulty frame is written.
         """
         while self.dynamics.step < self.planned.last_step and not interruption.requested:
             with self._explain_faults():
@@ -78,21 +80,21 @@ class Loop:
         self._pace = Pace(self.dynamics.timestep_ps, self.dynamics.step)
 
     def _find_next_stop(self) -> int:
-        """The nearest step ahead at which something is due."""
+        """Return the next step at which something is checked or written."""
         step = self.dynamics.step
         intervals = [reporter.steps_between for reporter in self.reporters]
         intervals += [self.steps_per_checkpoint, STEPS_BETWEEN_LOOKS]
         return min(self.planned.last_step, *((step // interval + 1) * interval for interval in intervals))
 
     def _step_to(self, target: int, interruption: Interruption) -> None:
-        """Integrate in stretches short enough to hear a signal between them."""
+        """Integrate up to a step in short pieces, and stop between them if the run should end."""
         while self.dynamics.step < target and not interruption.requested:
             seconds = self._pace.seconds_per_step
             stretch = int(_SECONDS_BETWEEN_LISTENING / seconds) if seconds > 0.0 else 1
             self.dynamics.advance(min(target - self.dynamics.step, max(1, stretch)))
 
     def _stop_here(self) -> None:
-        """Check the step that was reached, and only then let it be written."""
+        """Check the current step and then write it."""
         due = [reporter for reporter in self.reporters if self.dynamics.step % reporter.steps_between == 0]
         frame = self._observe(due)
         self.guard.check(frame)
@@ -105,7 +107,7 @@ class Loop:
         self._tell_progress(frame)
 
     def _observe(self, due: Sequence[Reporter]) -> Frame:
-        """As much of this step as what is due needs."""
+        """Return the frame of the current step with the values that the due reporters need."""
         energy = any(reporter.needs_energy for reporter in due)
         frame = self.dynamics.observe(energy, self._pace.ns_per_day)
         if self.confidence is None or not any(reporter.needs_confidence for reporter in due):
@@ -113,7 +115,7 @@ class Loop:
         return dataclasses.replace(frame, confidence=self.confidence.measure(frame.positions, frame.box))
 
     def _save(self) -> None:
-        """Sync what was written so far, then a checkpoint that knows how far that is."""
+        """Force the output files onto the disk, then write a checkpoint with their sizes."""
         with explain_disk_errors(self.folder.checkpoints, f" at step {self.dynamics.step}"):
             sizes = {reporter.path.name: sync_file(reporter.path) for reporter in self.reporters}
             write_checkpoint(self.folder.checkpoints, self.dynamics.context, self.planned, sizes)
@@ -121,7 +123,7 @@ class Loop:
 
     @contextmanager
     def _explain_faults(self) -> Iterator[None]:
-        """Find out where an instability began, keep what shows it, and say what to try."""
+        """Complete the errors of an unstable run: find its first faulty frame, save frames, and add advice."""
         try:
             yield
         except UnstableRun as error:
@@ -133,7 +135,7 @@ class Loop:
             raise OutOfMemory(f"{error}; {self._describe_checkpoint()}") from error
 
     def _rescue(self, sentence: str) -> str:
-        """Write the last good frames; where everything lies."""
+        """Write the last good frames; return the end of the error message, which says where they are."""
         folder = self.folder.rescue / name_step(self.planned.phase, self.dynamics.step)
         kept = self._describe_checkpoint()
         try:

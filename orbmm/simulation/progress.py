@@ -1,4 +1,4 @@
-"""How far a run is and how fast, as plain numbers that anybody may draw."""
+"""Progress and speed of a run as plain numbers, for any display."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ _PS_PER_NS = 1000.0
 
 @dataclass(frozen=True)
 class Progress:
-    """One report; steps and times are those of the phase, equilibration or production.
+    """One progress report. Steps and times are counted in the phase, equilibration or production.
 
-    stage: kind of the stage that is on; potential energy: the latest known [kJ/mol], NaN before the first
-    rmsd_nm: from the start, where it was asked for
+    stage: kind of the current stage
+    potential_energy_kj_mol: the latest known value, NaN before the first
+    rmsd_nm: from the start, None if not requested
     """
 
     stage: str
@@ -34,11 +35,11 @@ OnProgress = Callable[[Progress], None]
 
 
 def ignore_progress(progress: Progress) -> None:
-    """What is called where nobody looks."""
+    """Do nothing with a progress report."""
 
 
 class Pace:
-    """Speed over the last stops, so that neither a slow first step nor a pause long ago counts."""
+    """The speed over the last 20 stops. A slow first step or an old pause does not count."""
 
     def __init__(self, timestep_ps: float, step: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -46,17 +47,17 @@ class Pace:
         self._stops: deque[tuple[float, int]] = deque([(clock(), step)], maxlen=20)
 
     def mark(self, step: int) -> None:
-        """Note that a step was reached now."""
+        """Record that a step was reached now."""
         self._stops.append((self._clock(), step))
 
     @property
     def seconds_per_step(self) -> float:
-        """0 before the first steps."""
+        """Return the wall-clock time of a step [s], 0 before the first steps."""
         (first_time, first_step), (last_time, last_step) = self._stops[0], self._stops[-1]
         return (last_time - first_time) / (last_step - first_step) if last_step > first_step else 0.0
 
     @property
     def ns_per_day(self) -> float:
-        """0 before the first steps."""
+        """Return the speed [ns/day], 0 before the first steps."""
         seconds = self.seconds_per_step
         return _SECONDS_PER_DAY / seconds * self._ns_per_step if seconds > 0.0 else 0.0

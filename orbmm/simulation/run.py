@@ -38,9 +38,10 @@ _AS_IT_WAS = ResumeRequest()
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where a run lies and how far it came; finished is False after a signal or at the end of its time.
+    """The result of a run or of a part of it.
 
-    stage: kind of the stage it is in; step: of its phase, equilibration or production
+    step: the last step, counted in its phase, equilibration or production; stage: kind of the last stage
+    finished: False after a signal or at the time limit
     """
 
     folder: Path
@@ -55,12 +56,12 @@ def start_run(
     forces: ForceSource | None = None,
     max_hours: float | None = None,
 ) -> Outcome:
-    """Run a system from its structure to its full length; the result depends on settings and seed alone.
+    """Run a system from its structure to its full length. The result depends only on settings and seed.
 
-    forces: where the System comes from; the network of the settings unless given
-    max_hours: wall-clock time after which the run saves and ends; resumed, it is the same run
-    Raises RunError for a missing file or a run folder in use, UnstableRun if the dynamics goes wrong. If the start
-    itself is refused, such as atoms on top of each other, a folder that was made for it is removed again.
+    forces: source of the System; the network of the settings unless given
+    max_hours: wall-clock time after which the run writes a checkpoint and ends; it can be resumed
+    Raises RunError for a missing file or a run folder in use, UnstableRun if the dynamics become unstable. If the start
+    is refused, for example because atoms overlap, a new run folder is removed again.
     """
     interruption = Interruption(max_hours)
     start = read_start(settings.system)
@@ -91,10 +92,10 @@ def resume_run(
     forces: ForceSource | None = None,
     request: ResumeRequest = _AS_IT_WAS,
 ) -> Outcome:
-    """Continue a run from its newest whole checkpoint to the length in its settings, or begin one that has none.
+    """Continue a run from its newest undamaged checkpoint to the length in its settings.
 
-    On the same platform the steps are those that an uninterrupted run would have taken.
-    Raises RunError if the folder holds no run, is being written, or its settings, inputs or weights have changed.
+    A run without a checkpoint starts from step 0. On the same platform the steps equal those of an uninterrupted run.
+    Raises RunError if the folder holds no run, is in use, or its settings, inputs or weights have changed.
     """
     folder = find_run(path)
     interruption = Interruption(request.max_hours)
@@ -115,7 +116,7 @@ def resume_run(
         resolved = (forces or NetworkForces()).resolve(settings.model, len(start.positions), None)
         accept_weights(folder, record, resolved.identity, request.accept_changes, step)
         machinery = _build(settings, start, resolved, choose_platform(record["platform"]), folder)
-        _LOG.info("going on from step %d", step)
+        _LOG.info("continuing from step %d", step)
         retire_reasons(folder.rescue)
         reached = run_stages(machinery.enter(folder, settings, on_progress), interruption, checkpoint)
     return make_outcome(folder.path, settings, reached)
@@ -123,20 +124,20 @@ def resume_run(
 
 @dataclass(frozen=True)
 class _Machinery:
-    """What moves the atoms: System and platform, and the confidence beside the forces, or None."""
+    """The System with its platform, and the confidence source of the forces or None."""
 
     system: StageSystem
     confidence: ConfidenceSource | None
 
     def enter(self, folder: RunFolder, settings: Settings, on_progress: OnProgress) -> Run:
-        """Return the run of this machinery in a folder."""
+        """Return a run of this System in a folder."""
         return Run(folder, settings, self.system, self.confidence, on_progress)
 
 
 def _build(
     settings: Settings, start: Structure, forces: Forces, platform: str, folder: RunFolder | None = None
 ) -> _Machinery:
-    """Create the System and check every stage on it. folder: of a resumed run, named in advice."""
+    """Create the System and check every stage with it. folder: of a resumed run, for advice in errors"""
     with explain_memory_errors(folder, settings.model):
         system = forces.create_system(start.topology)
         confidence = open_confidence(forces, settings, start)
@@ -149,17 +150,17 @@ def _build(
 def _withdraw_refused_start(folder: RunFolder, settings: Settings, start: Structure | None) -> Iterator[None]:
     """Delete a new run folder if the start is refused before anything was computed.
 
-    The same command then works once the input is corrected.
-    start: of the run; None for a folder that was there before, which stays
+    So the same command works after the input is corrected.
+    start: of the run; None for a folder that existed before, which is kept
     """
     try:
         yield
-    except (RunError, OutOfMemory):  # of disk and memory: their sentences say how to resume
+    except (RunError, OutOfMemory):  # disk and memory: their messages say how to resume
         raise
     except OrbmmError:
         with contextlib.suppress(OSError):  # the reason of the refusal matters more
             if start is not None and not holds_entries(folder, settings, len(start.positions)):
-                folder.record.unlink(missing_ok=True)  # first: without it, what a kill leaves may be taken over
+                folder.record.unlink(missing_ok=True)  # first: a folder without it is accepted by a new run
                 shutil.rmtree(folder.path)
         raise
 
@@ -171,9 +172,9 @@ def _is_complete(settings: Settings, checkpoint: Checkpoint) -> bool:
 
 
 def open_confidence(forces: Forces, settings: Settings, start: Structure) -> ConfidenceSource | None:
-    """The confidence that a run writes; None where it is switched off or the model has none, which is said.
+    """Return the confidence source of a run; None if it is switched off or, with a log line, if the model has none.
 
-    Raises RunError where it was asked for and the model has none.
+    Raises RunError if the settings ask for it and the model has none.
     """
     every_fs = settings.run.confidence_every_fs
     if every_fs == 0.0:
@@ -181,7 +182,7 @@ def open_confidence(forces: Forces, settings: Settings, start: Structure) -> Con
     source = forces.open_confidence(start.topology)
     if source is None and every_fs is not None:
         raise RunError(
-            f"confidence_every_fs is {every_fs:g}, but {settings.model.name} has no confidence head; leave it away"
+            f"confidence_every_fs is {every_fs:g}, but {settings.model.name} has no confidence head; remove the setting"
         )
     if source is None:
         _LOG.info("%s has no confidence head: no confidence.dat is written", settings.model.name)
@@ -189,20 +190,20 @@ def open_confidence(forces: Forces, settings: Settings, start: Structure) -> Con
 
 
 def make_outcome(folder: Path, settings: Settings, reached: Reached) -> Outcome:
-    """What is told about a run that ended in order."""
+    """Return the outcome of a run that ended without an error."""
     planned = reached.planned
     last = planned.phase == PRODUCTION and reached.step >= planned.phase_steps
     return Outcome(folder, reached.step, reached.complete and last, planned.stage.kind)
 
 
 def find_output(settings: Settings) -> Path:
-    """The run folder that the settings name, or runs/<name> in the current folder."""
+    """Return the run folder in the settings, or runs/<name> in the current folder."""
     output = settings.run.output
     return (output if output is not None else Path("runs") / settings.system.name).resolve()
 
 
 def resolve_settings(settings: Settings, forces: Forces) -> Settings:
-    """Return the settings with what was left open: the model, the friction that it needs, and the run folder."""
+    """Return the settings with model, friction and run folder resolved, if they were left open."""
     friction, record = settings.run.friction_per_ps, forces.record
     if friction is None:
         friction = record.friction_per_ps

@@ -1,4 +1,4 @@
-"""Which stage takes which steps: equilibration and production are counted apart, each from 0."""
+"""The steps of each stage. The steps of equilibration and of production are each counted from 0."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from orbmm.settings import Settings, Stage
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage with its place in the run.
+    """A stage with its number and its steps in the run.
 
-    number: in the order of the run, from 0; phase: equilibration or production, whose steps are counted apart
-    first_step, last_step: of the phase; equal for minimise
-    phase_steps: how many steps the whole phase has
+    number: in the order of the run, from 0; phase: equilibration or production
+    first_step, last_step: counted in the phase; equal for minimise
+    phase_steps: number of steps of the whole phase
     """
 
     number: int
@@ -26,12 +26,12 @@ class PlannedStage:
 
     @property
     def begins_phase(self) -> bool:
-        """Whether it takes the first step of its phase."""
+        """Return whether the stage takes the first step of its phase."""
         return self.stage.moves and self.first_step == 0
 
 
 def plan_stages(settings: Settings) -> tuple[PlannedStage, ...]:
-    """All stages of a run in their order."""
+    """Return all stages of a run in their order."""
     stages = settings.stages
     phases = [PRODUCTION if stage.kind == "produce" else EQUILIBRATION for stage in stages]
     totals = {

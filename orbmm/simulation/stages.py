@@ -1,4 +1,4 @@
-"""A run is a list of stages; each takes the atoms where the one before has left them."""
+"""Run a list of stages. Each starts from the last state of the stage before."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from orbmm.simulation.system.stage_system import StageSystem
 
 @dataclass(frozen=True)
 class Run:
-    """What a run consists of, whichever stage it is in."""
+    """The parts of a run that are the same for all stages."""
 
     folder: RunFolder
     settings: Settings
@@ -42,7 +42,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Reached:
-    """How far a run came: the stage, its step of the phase, and whether the stage is complete."""
+    """The last stage of a run and its last step, counted in the phase. complete: the stage has ended"""
 
     planned: PlannedStage
     step: int
@@ -50,7 +50,7 @@ class Reached:
 
 
 def run_stages(run: Run, interruption: Interruption, checkpoint: Checkpoint | None = None) -> Reached:
-    """Perform all stages, or those from a checkpoint on, to their end or to where the run is asked to end."""
+    """Perform all stages, or those from a checkpoint on, to the end or until the run is interrupted."""
     with explain_memory_errors(run.folder, run.settings.model):
         return _perform_stages(run, interruption, checkpoint)
 
@@ -72,20 +72,19 @@ def _perform_stages(run: Run, interruption: Interruption, checkpoint: Checkpoint
 def find_stage(plan: tuple[PlannedStage, ...], checkpoint: Checkpoint) -> PlannedStage:
     """Return the stage in which a checkpoint was written.
 
-    Raises RunError where the run has no such stage, or the checkpoint is of another phase or of a step that it does
-    not take.
+    Raises RunError if the run has no such stage, or if phase or step of the checkpoint do not belong to it.
     """
     number = checkpoint.index.stage
     planned = plan[-1] if number is None else plan[number] if number < len(plan) else None
     if planned is None or planned.phase != checkpoint.folder.phase or checkpoint.step < planned.first_step:
         raise RunError(
             f"{checkpoint.folder.path} is of no stage of this run (stage {number}, step {checkpoint.step}); "
-            "bring the run folder back from a copy"
+            "restore the run folder from a copy"
         )
     if checkpoint.step > planned.phase_steps:
         raise RunError(
             f"{checkpoint.folder.path} is of step {checkpoint.step}, but {planned.phase} ends at step "
-            f"{planned.phase_steps}; give the run its former length again"
+            f"{planned.phase_steps}; set the former length of the run again"
         )
     return planned
 
@@ -95,7 +94,7 @@ def _relax(run: Run, planned: PlannedStage, state: State, interruption: Interrup
     dynamics.place(state, velocity_seed=1)
     with dynamics.translate_errors():
         minimise(dynamics.context, dynamics.thermometer, planned.stage.iterations, lambda: interruption.requested)
-    # A descent that was cut short is no start of anything; resumed, it is done again.
+    # An interrupted minimisation is not used; the resumed run repeats it.
     return dynamics.read_state(), Reached(planned, planned.first_step, not interruption.requested)
 
 
@@ -117,7 +116,7 @@ def _move(
 
 
 def _place(run: Run, planned: PlannedStage, dynamics: Dynamics, state: State) -> None:
-    """The atoms of the stage before; production counts its time anew, and its first frame is the topology file."""
+    """Set the state of the stage before. A new phase starts at time 0, and its topology files are written."""
     if planned.begins_phase:
         state = state.restarted()
     purpose = "velocities" if planned.phase == PRODUCTION else f"velocities of {planned.phase}"
@@ -127,7 +126,7 @@ def _place(run: Run, planned: PlannedStage, dynamics: Dynamics, state: State) ->
 
 
 def _assemble(run: Run, planned: PlannedStage, dynamics: Dynamics, checkpoint: Checkpoint | None) -> Loop:
-    """The loop of a stage with its files open: new ones for a new phase, else those of before."""
+    """Build the loop of a stage and open its files: new files for a new phase, else the existing ones."""
     start, settings = run.system.start, run.settings.run
     mean_error = None
     if checkpoint is not None or not planned.begins_phase:

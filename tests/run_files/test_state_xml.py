@@ -194,5 +194,5 @@ def test_a_file_that_is_too_large_is_not_parsed(
 def test_a_pipe_is_refused_without_waiting(tmp_path: Path) -> None:
     path = tmp_path / "state.xml"
     os.mkfifo(path)
-    with pytest.raises(UnsafeFile, match="is no regular file"):
+    with pytest.raises(UnsafeFile, match="is not a regular file"):
         read_state(path)

@@ -19,5 +19,5 @@ def test_a_length_with_its_unit_is_read(text: str, picoseconds: float) -> None:
     "text", ["", "1", "ns", "1 parsec", "1 NS", "1,5ns", "--1ns", "0ns", "-1ns", "nan ns", "1ns 2ps"]
 )
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="is no length of time"):
+    with pytest.raises(SettingsError, match="is not a length of time"):
         read_duration_ps(text)

@@ -35,7 +35,7 @@ BAD_FILES = {
     "a whole number beyond a double": ("[run]\nlength_ps = 1" + "0" * 400, "must be a finite number"),
     "steps that OpenMM cannot count": (
         "[preparation]\nminimization_steps = 1" + "0" * 30,
-        "minimization_steps is 1000000000000000000000000000000, but no number here may be beyond 2,147,483,647",
+        "minimization_steps is 1000000000000000000000000000000, but its absolute value must be at most 2,147,483,647",
     ),
     "the smallest number": ("[run]\ntimestep_fs = 1e-320", "must be a whole number of time steps of 9.99989e-321 fs"),
     "the largest number": (
@@ -44,8 +44,8 @@ BAD_FILES = {
     ),
     "the largest picoseconds": ("[run]\ncheckpoint_every_ps = 1.7e308", "checkpoint_every_ps is 1.7e+308"),
     "a force beyond its square": ("[guard]\nforce_limit_kj_mol_nm = 1e307", "must be at most 1e+100"),
-    "brackets": ("[run]\nlength_ps = " + "[" * 5000 + "]" * 5000, "brackets in brackets"),
-    "tables in tables": ("[run]\nlength_ps = " + "{a=" * 5000 + "1" + "}" * 5000, "brackets in brackets"),
+    "brackets": ("[run]\nlength_ps = " + "[" * 5000 + "]" * 5000, "brackets are nested too deeply"),
+    "tables in tables": ("[run]\nlength_ps = " + "{a=" * 5000 + "1" + "}" * 5000, "brackets are nested too deeply"),
     "dotted keys": ("[run]\nlength_ps" + ".a" * 5000 + " = 1", "length_ps is"),
     "a long text": ('[run]\ntrajectory = "' + "x" * 900_000 + '"', "which is not offered"),
     "a long key": ("[run]\n" + "x" * 900_000 + " = 1", "unknown key"),
@@ -121,7 +121,7 @@ def test_a_mark_at_the_start_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
 def test_a_pipe_and_a_device_are_refused_without_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.toml")
     for path in (tmp_path / "pipe.toml", Path("/dev/zero")):
-        with pytest.raises(SettingsError, match="is no regular file"):
+        with pytest.raises(SettingsError, match="is not a regular file"):
             read_settings(path)
 
 

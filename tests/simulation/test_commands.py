@@ -126,7 +126,7 @@ def test_a_run_in_pieces_says_how_to_go_on_and_how_far_it_came(system: Path) -> 
 def test_an_extension_without_a_unit_ends_with_one_line(system: Path) -> None:
     result = _call("resume", "runs/water", "--extend", "1")
     assert result.exit_code == 2
-    assert result.stderr == "error: '1' is no length of time; write a number and one of fs, ps, ns, us: 1ns\n"
+    assert result.stderr == "error: '1' is not a length of time; write a number and one of fs, ps, ns, us: 1ns\n"
 
 
 def test_a_log_file_holds_messages_and_progress_and_the_screen_nothing(system: Path, tmp_path: Path) -> None:

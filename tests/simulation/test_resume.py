@@ -164,7 +164,7 @@ def test_a_binary_checkpoint_from_elsewhere_gives_way_to_the_portable_state(
     (checkpoint / "checkpoint.json").write_text(json.dumps(index))
     outcome = resume_run(folder, forces=classical_forces())
     assert outcome.step == 60
-    assert "going on from the portable state" in caplog.text
+    assert "continuing from the portable state" in caplog.text
     steps = [row.split(",")[0] for row in _rows_without_speed(folder)]
     assert steps == [row.split(",")[0] for row in _rows_without_speed(whole)]
     # Other noise from step 40 on: the bath's random numbers are only in the binary file.

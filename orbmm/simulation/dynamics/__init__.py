@@ -1,1 +1,1 @@
-"""Move atoms and read their state: a Context, the thermometer, minimisation."""
+"""Move atoms and read their state: Context, thermometer and minimisation."""

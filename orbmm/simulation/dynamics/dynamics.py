@@ -1,4 +1,4 @@
-"""A Context that moves: steps, the temperature of the bath, observations, and OpenMM's errors as errors of ours."""
+"""The Context of a stage: steps, bath temperature, frames, and OpenMM's errors as errors of orbmm."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ _SIGNS_OF_INSTABILITY = ("nan", "not finite", "infinite", "overlap")
 
 
 STEPS_BETWEEN_TEMPERATURES = 50
-"""How often heat raises the temperature of its bath."""
+"""Steps between two changes of the bath temperature in a heat stage."""
 
 
 @dataclass(frozen=True)
 class Dynamics:
-    """The Context of one stage, its thermometer, whether the box is periodic, and the step that the stage begins with."""
+    """The Context of one stage and its thermometer.
+
+    periodic: the System has a periodic box; first_step: first step of the stage, counted in its phase
+    """
 
     context: openmm.Context
     thermometer: Thermometer
@@ -35,21 +38,24 @@ class Dynamics:
 
     @property
     def step(self) -> int:
-        """Steps since the start of the phase, equilibration or production."""
+        """Return the number of steps since the start of the phase, equilibration or production."""
         return int(self.context.getStepCount())
 
     @property
     def time_ps(self) -> float:
-        """Time since the start of the phase [ps]."""
+        """Return the time since the start of the phase [ps]."""
         return float(self.context.getTime().value_in_unit(unit.picosecond))
 
     @property
     def timestep_ps(self) -> float:
-        """Length of a step [ps]."""
+        """Return the length of a step [ps]."""
         return float(self.context.getIntegrator().getStepSize().value_in_unit(unit.picosecond))
 
     def place(self, state: State, velocity_seed: int) -> None:
-        """Put the atoms where another stage, or the start, has left them; velocities are drawn where there are none."""
+        """Set positions, velocities, box and time from the stage before, or from the start of the run.
+
+        velocity_seed: seed for drawing velocities, if the state has none
+        """
         context, masses = self.context, self.thermometer.masses
         if state.box is not None:
             context.setPeriodicBoxVectors(*state.box)
@@ -60,13 +66,13 @@ class Dynamics:
         if velocities is not None:
             context.setVelocities(velocities)
         elif self.stage.moves:
-            with self.translate_errors():  # an integrator whose velocities lie off the full step asks for forces
+            with self.translate_errors():  # an integrator whose velocities are not at the full step needs forces
                 context.setVelocitiesToTemperature(self.stage.start_temperature_kelvin * unit.kelvin, velocity_seed)
             drawn = context.getState(velocities=True).getVelocities(asNumpy=True)._value
             context.setVelocities(self.thermometer.remove_drift(drawn))
 
     def read_state(self) -> State:
-        """Where the atoms are now, for the next stage."""
+        """Return the current state of the atoms, for the next stage."""
         state = self.context.getState(positions=True, velocities=True)
         return State(
             positions=state.getPositions(asNumpy=True)._value,
@@ -77,14 +83,14 @@ class Dynamics:
         )
 
     def advance(self, steps: int) -> None:
-        """Integrate; raises UnstableRun where OpenMM or the network meets NaN, ForceError where the force fails."""
+        """Integrate. Raises UnstableRun if OpenMM or the network finds NaN, ForceError if the force fails."""
         last = self.step + steps
         with self.translate_errors():
             while self.step < last:
                 self.context.getIntegrator().step(min(last - self.step, self._follow_ramp()))
 
     def _follow_ramp(self) -> int:
-        """Bring the bath of a heat stage to the temperature of this step; how many steps that holds."""
+        """Set the bath of a heat stage to the temperature of this step; return the steps until the next change."""
         if self.stage.from_temperature_kelvin is None:
             return 2**31 - 1
         taken = self.step - self.first_step
@@ -92,16 +98,22 @@ class Dynamics:
         return STEPS_BETWEEN_TEMPERATURES - taken % STEPS_BETWEEN_TEMPERATURES
 
     def observe(self, energy: bool, speed: float = 0.0) -> Frame:
-        """Read positions, velocities and temperature; with energy also forces, which the same evaluation gives."""
+        """Return positions, velocities and temperature; with `energy` also potential energy and forces.
+
+        Energy and forces come from the same evaluation of the network.
+        """
         with self.translate_errors():
             state = self.context.getState(positions=True, velocities=True, energy=energy, forces=energy)
         return self.read_frame(state, energy, speed)
 
     def read_frame(self, state: openmm.State, energy: bool, speed: float = 0.0) -> Frame:
-        """What a state of this Context says, which was asked for positions, velocities and, with energy, the rest."""
+        """Return the frame of a state of this Context, which holds positions and velocities.
+
+        energy: the state also holds potential energy and forces
+        """
         velocities = state.getVelocities(asNumpy=True)._value
         forces = state.getForces(asNumpy=True)._value if energy else None
-        # From the velocities, not from the state: that would cost an energy.
+        # From the velocities, because the kinetic energy of the state would need an evaluation of the energy.
         kinetic = self.thermometer.kinetic_energy(self._advance_velocities(velocities, forces))
         return Frame(
             step=self.step,
@@ -117,7 +129,10 @@ class Dynamics:
         )
 
     def _advance_velocities(self, velocities: np.ndarray, forces: np.ndarray | None) -> np.ndarray:
-        """Velocities (N, 3) at the full step; those of verlet lie half a step behind, and forces (N, 3) take them there."""
+        """Return the velocities (N, 3) at the full step.
+
+        The velocities of verlet are half a step behind; forces (N, 3) advance them.
+        """
         if self.stage.integrator != "verlet" or forces is None:
             return velocities
         masses = self.thermometer.masses[:, None]
@@ -127,7 +142,7 @@ class Dynamics:
 
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
-        """Turn what OpenMM raises into UnstableRun, OutOfMemory or ForceError, with the step."""
+        """Turn an error of OpenMM into UnstableRun, OutOfMemory or ForceError, with the step."""
         try:
             yield
         except openmm.OpenMMException as error:
@@ -140,19 +155,19 @@ class Dynamics:
 
 
 def describe_failure(step: int, time_ps: float, what: str) -> str:
-    """Where and what of an unstable run, in one sentence."""
+    """Return one sentence that says when and why a run became unstable."""
     return f"unstable at step {step} ({time_ps:.4f} ps): {what}"
 
 
 def bath_temperature(stage: Stage, step: int) -> float:
-    """Temperature of the bath [K] after so many steps of a stage; heat raises it in small jumps."""
+    """Return the bath temperature [K] after a number of steps of a stage; heat raises it in small increments."""
     taken = step // STEPS_BETWEEN_TEMPERATURES * STEPS_BETWEEN_TEMPERATURES
     start, end = stage.start_temperature_kelvin, stage.temperature_kelvin
     return start + min(1.0, taken / stage.steps) * (end - start) if start != end else end
 
 
 def set_temperature(context: openmm.Context, kelvin: float) -> None:
-    """Tell the bath, and a barostat where there is one, a temperature."""
+    """Set the temperature [K] of the heat bath and, if there is one, of the barostat."""
     integrator = context.getIntegrator()
     if not isinstance(integrator, openmm.VerletIntegrator):
         integrator.setTemperature(kelvin * unit.kelvin)

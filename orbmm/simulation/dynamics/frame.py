@@ -1,4 +1,4 @@
-"""The state of all atoms: the frame that guard and reporters see, and the state that one stage hands to the next."""
+"""The frame that guard and reporters receive, and the state that one stage passes to the next."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from orbmm.simulation.start.structure import Structure
 
 @dataclass(frozen=True)
 class Frame:
-    """One step as guard and reporters see it.
+    """One step for guard and reporters.
 
     positions: (N, 3) [nm], not wrapped; box: (3, 3) rows [nm] or None
     velocities: (N, 3) [nm/ps]
-    forces: (N, 3) [kJ/mol/nm], with the potential energy or not at all
-    potential_energy: None where it was not asked for, since it costs an evaluation of the network [kJ/mol]
-    confidence: None where it was not asked for, since it costs an evaluation without forces
-    speed: over the last stretch [ns/day], 0 at the start
+    kinetic_energy: [kJ/mol]; temperature: [K]
+    forces: (N, 3) [kJ/mol/nm], only together with the potential energy
+    potential_energy: None if not requested, because it costs an evaluation of the network [kJ/mol]
+    confidence: None if not requested, because it costs an evaluation without forces
+    speed: over the last steps [ns/day], 0 at the start
     """
 
     step: int
@@ -39,9 +40,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class State:
-    """positions: (N, 3) [nm], not wrapped; box: (3, 3) rows [nm] or None
+    """The state that one stage passes to the next.
 
-    velocities: (N, 3) [nm/ps] of atoms with these masses (N,) [g/mol]; None where they mean nothing, as after relaxing
+    positions: (N, 3) [nm], not wrapped; box: (3, 3) rows [nm] or None
+    velocities: (N, 3) [nm/ps], None after a minimisation; masses: (N,) [g/mol] that the velocities belong to
     time_ps: since the start of the phase
     """
 
@@ -52,11 +54,11 @@ class State:
     time_ps: float = 0.0
 
     def restarted(self) -> State:
-        """The same at time 0, where a phase begins."""
+        """Return the same state at time 0, for the start of a phase."""
         return dataclasses.replace(self, time_ps=0.0)
 
     def velocities_of(self, masses: np.ndarray) -> np.ndarray | None:
-        """The velocities (N, 3) at which atoms of these masses (N,) are as hot as these are."""
+        """Return velocities (N, 3) for other masses (N,) that give the same kinetic energy to each atom."""
         if self.velocities is None or np.array_equal(masses, self.masses):
             return self.velocities
         movable = masses > 0.0
@@ -65,7 +67,7 @@ class State:
 
 
 def start_state(start: Structure, masses: np.ndarray) -> State:
-    """The start of a run, with the masses (N,) [g/mol] that its velocities are meant for."""
+    """Return the state at the start of a run. masses: (N,) [g/mol] that its velocities belong to"""
     vectors = start.topology.getPeriodicBoxVectors()
     box = None if vectors is None else np.array(vectors.value_in_unit(unit.nanometer))
     return State(start.positions, start.velocities, masses, box)

@@ -1,4 +1,4 @@
-"""Relaxation of a structure by its forces alone."""
+"""Minimisation of a structure with forces only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orbmm.simulation.dynamics.thermometer import Thermometer
 _LOG = logging.getLogger(__name__)
 
 SMALL_FORCE = 100.0
-"""Largest force at which a structure counts as relaxed [kJ/mol/nm]; thermal forces at 300 K are ten times this."""
+"""A structure is minimised if its largest force is below this [kJ/mol/nm]; thermal forces at 300 K are ten times it."""
 
 _LARGEST_MOVE = 0.01  # nm per evaluation and coordinate
 _FIRST_STEP = 0.0005
@@ -25,7 +25,7 @@ _DELAY, _FASTER, _SLOWER, _FIRST_MIX, _LESS_MIX = 5, 1.1, 0.5, 0.1, 0.99
 
 @dataclass(frozen=True)
 class Relaxation:
-    """How a minimisation went; forces are the largest of any atom [kJ/mol/nm]."""
+    """The result of a minimisation. Forces: the largest on any atom [kJ/mol/nm], before and after."""
 
     evaluations: int
     force_before: float
@@ -38,11 +38,11 @@ def minimise(
     most_evaluations: int,
     is_interrupted: Callable[[], bool] = lambda: False,
 ) -> Relaxation:
-    """Move the Context's positions downhill until its largest force is small or the evaluations are spent.
+    """Minimise the Context's positions until the largest force is small or all evaluations are used.
 
-    FIRE needs forces only, so that direct models, whose forces are not the gradient of their energy, relax as well
-    as conservative ones; a line search on the energy stalls there. The positions with the smallest largest force win.
-    is_interrupted: asked after each evaluation; True ends the descent where it is
+    FIRE needs forces only. So it also works for direct models, whose forces are not the gradient of their energy: a
+    line search on the energy stalls there. The positions with the smallest largest force are kept.
+    is_interrupted: called after each evaluation; True ends the minimisation
     Raises UnstableRun if a force is not finite.
     Source: Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006).
     """
@@ -66,7 +66,7 @@ def minimise(
 
 
 class _Descent:
-    """The state of FIRE: positions (N, 3) [nm], a velocity at unit mass, a time step and a mixing weight."""
+    """The state of FIRE: positions (N, 3) [nm], velocities at unit mass, time step and mixing weight."""
 
     def __init__(self, positions: np.ndarray, movable: np.ndarray) -> None:
         self.positions = positions
@@ -77,7 +77,7 @@ class _Descent:
         self._downhill = 0
 
     def move(self, forces: np.ndarray) -> None:
-        """One step along forces (N, 3) [kJ/mol/nm]."""
+        """Make one step with forces (N, 3) [kJ/mol/nm]."""
         forces = np.where(self._movable, forces, 0.0)
         if np.vdot(forces, self._velocity) > 0.0:
             self._steer(forces)
@@ -88,7 +88,7 @@ class _Descent:
         self.positions = self.positions + np.clip(self._step * self._velocity, -_LARGEST_MOVE, _LARGEST_MOVE)
 
     def _steer(self, forces: np.ndarray) -> None:
-        """Turn the velocity towards the force and, after some steps downhill, go faster."""
+        """Turn the velocity towards the force; after some steps downhill, increase the time step."""
         along = np.linalg.norm(self._velocity) / np.linalg.norm(forces)
         self._velocity = (1.0 - self._mix) * self._velocity + self._mix * along * forces
         self._downhill += 1

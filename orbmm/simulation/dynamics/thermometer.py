@@ -1,4 +1,4 @@
-"""Kinetic energy and temperature, with the degrees of freedom that the System really has."""
+"""Kinetic energy and temperature, with the degrees of freedom of the System."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
 @dataclass(frozen=True)
 class Thermometer:
-    """Masses (N,) [g/mol], degrees of freedom, and whether the System keeps its centre of mass at rest."""
+    """Masses (N,) [g/mol] and degrees of freedom. removes_drift: the System keeps its centre of mass at rest"""
 
     masses: np.ndarray
     degrees_of_freedom: int
     removes_drift: bool
 
     def kinetic_energy(self, velocities: np.ndarray) -> float:
-        """Kinetic energy [kJ/mol] of velocities (N, 3) [nm/ps], within the degrees of freedom that are counted.
+        """Return the kinetic energy [kJ/mol] of velocities (N, 3) [nm/ps] in the counted degrees of freedom.
 
-        OpenMM stops the centre of mass before each step; what the bath gave it during the last one is left out.
+        OpenMM stops the centre of mass before each step. Its motion from the bath during the last step is not counted.
         """
         kinetic = 0.5 * np.dot(self.masses, np.einsum("ij,ij->i", velocities, velocities))
         if self.removes_drift:
@@ -31,11 +31,11 @@ class Thermometer:
         return float(kinetic)
 
     def temperature(self, kinetic_energy: float) -> float:
-        """Temperature [K] of a kinetic energy [kJ/mol], by equipartition."""
+        """Return the temperature [K] of a kinetic energy [kJ/mol], by equipartition."""
         return 2.0 * kinetic_energy / (self.degrees_of_freedom * KJ_PER_MOL_PER_KELVIN)
 
     def remove_drift(self, velocities: np.ndarray) -> np.ndarray:
-        """Velocities (N, 3) as the first step will find them: without drift where the System removes it."""
+        """Return velocities (N, 3) without motion of the centre of mass, if the System removes it."""
         if not self.removes_drift:
             return velocities
         drift = self.masses @ velocities / self.masses.sum()
@@ -43,7 +43,7 @@ class Thermometer:
 
 
 def make_thermometer(system: openmm.System) -> Thermometer:
-    """Count degrees of freedom: 3 per particle with mass, less constraints, less 3 where momentum is removed."""
+    """Count the degrees of freedom: 3 per particle with mass, less constraints, less 3 if momentum is removed."""
     masses = np.array(
         [system.getParticleMass(index).value_in_unit(unit.dalton) for index in range(system.getNumParticles())]
     )

@@ -1,1 +1,1 @@
-"""The run folder while a run writes it: claim, record, checkpoints, accepted changes."""
+"""The run folder during a run: lock, record, checkpoints and accepted changes."""

@@ -1,4 +1,4 @@
-"""What has changed between two parts of one run, and what of it may be accepted."""
+"""Changes of settings and weights between two parts of one run: find them, refuse or accept them."""
 
 from __future__ import annotations
 
@@ -33,15 +33,18 @@ _FIXED = frozenset(
 )
 
 _FREE_IN_STAGE = ("temperature_kelvin", "from_temperature_kelvin", "friction_per_ps", "iterations")
-"""Of a stage, besides the length of the last and the numbers of a restraint; the rest is what checkpoints rest on."""
+"""Settings of a stage that may change; also the length of the last stage and the numbers of a restraint may.
+
+Checkpoints depend on all others.
+"""
 
 
 @dataclass(frozen=True)
 class ResumeRequest:
-    """What the user asks of a resumed run.
+    """The options of a resumed run.
 
     extend_ps: added to the total length in the settings [ps]
-    accept_changes: whether edited settings and other weights are taken over instead of refused
+    accept_changes: accept edited settings and other weights instead of refusing them
     max_hours: wall-clock time after which the run saves and ends
     """
 
@@ -52,7 +55,7 @@ class ResumeRequest:
 
 @dataclass(frozen=True)
 class ResumedSettings:
-    """The settings and the record that a run goes on with; nothing of them is on disk before `write`."""
+    """The settings and the record of a resumed run. They are not on disk until `write` is called."""
 
     settings: Settings
     record: dict[str, Any]
@@ -60,7 +63,7 @@ class ResumedSettings:
     is_changed: bool
 
     def write(self, folder: RunFolder) -> None:
-        """Put accepted changes and a new length on disk."""
+        """Write accepted changes and a new length to disk."""
         if self.is_extended:
             write_file(folder.settings, format_settings(self.settings, folder.path).encode())
         if self.is_changed:
@@ -68,13 +71,13 @@ class ResumedSettings:
 
 
 def accept_settings(folder: RunFolder, request: ResumeRequest, step: int) -> ResumedSettings:
-    """Return what to go on with, the accepted changes and the new length included; nothing is written.
+    """Return the settings and the record of a resumed run, with accepted changes and a new length; write nothing.
 
-    Raises RunError with each differing setting where that was not asked for.
+    Raises RunError with each differing setting if changes are not accepted.
     """
     record = read_record(folder)
     settings = read_settings(folder.settings)
-    # Settings that came into the package after the run began have their defaults on both sides.
+    # Settings that are newer than the run have their defaults on both sides.
     before = _list_values(make_settings(record["settings"], folder.record), folder)
     after = _list_values(settings, folder)
     changes = {key: f"{before.get(key)!r} -> {after.get(key)!r}" for key in _list_differing(before, after)}
@@ -90,7 +93,7 @@ def accept_settings(folder: RunFolder, request: ResumeRequest, step: int) -> Res
 
 
 def _extend(settings: Settings, extend_ps: float) -> Settings:
-    """The settings with a longer last stage, whichever table says how long that is."""
+    """Return the settings with a longer last stage; its length is in the stage itself or in [run]."""
     *others, last = settings.stage or (StageSettings(kind="produce"),)
     if last.length_ps is None:
         return override_settings(settings, {"run": {"length_ps": settings.run.length_ps + extend_ps}})
@@ -99,15 +102,15 @@ def _extend(settings: Settings, extend_ps: float) -> Settings:
 
 
 def accept_weights(folder: RunFolder, record: dict[str, Any], found: ForceIdentity, accepted: bool, step: int) -> None:
-    """Refuse weights other than those of the record, or note them there where changes are accepted."""
+    """Raise RunError for weights other than those of the record, or record them if changes are accepted."""
     recorded = record["weights_sha256"]
     if found.weights_sha256 == recorded:
         return
     change = f"sha256 {recorded[:12]}... then, {found.weights_sha256[:12]}... now"
     if not accepted:
         raise RunError(
-            f"the weights have changed since the run began: {change}; a run is resumed with the same weights, "
-            "begun anew, or, if you mean it, resumed with --force-new-settings"
+            f"the weights have changed since the run started: {change}; use the same weights, start a new run, "
+            "or, if you want this change, resume with --force-new-settings"
         )
     write_record(folder, _note(record, {"weights": change}, step) | {"weights_sha256": found.weights_sha256})
 
@@ -117,23 +120,27 @@ def _require_acceptable(folder: RunFolder, settings: Settings, changes: dict[str
     fixed = sorted(key for key in changes if _is_fixed(key, len(settings.stage)))
     if changes and not request.accept_changes:
         raise RunError(
-            f"{folder.path} was changed since its run began: {listed}; undo that, begin a new run, "
-            "or, if you mean it, resume with --force-new-settings"
+            f"{folder.path} was changed since its run started: {listed}; undo that, start a new run, "
+            "or, if you want this change, resume with --force-new-settings"
         )
     if fixed:
         raise RunError(
-            f"{', '.join(fixed)} cannot change within a run ({listed}): steps and files so far rest on it; begin a new run"
+            f"{', '.join(fixed)} cannot change within a run ({listed}): finished steps and files depend on it; "
+            "start a new run"
         )
 
 
 def _note(record: dict[str, Any], changes: dict[str, str], step: int) -> dict[str, Any]:
-    """The record with one more entry of what was changed when."""
+    """Return the record with one more entry: which settings were changed, when and at which step."""
     entry = {"step": step, "at": datetime.now(UTC).isoformat(timespec="seconds"), "changes": changes}
     return record | {"changed": [*record.get("changed", []), entry]}
 
 
 def _is_fixed(key: str, stages: int) -> bool:
-    """Whether a setting may not change within a run, of which the last of so many [[stage]] tables may grow."""
+    """Return whether a setting may not change within a run.
+
+    stages: number of [[stage]] tables; the length of the last may change
+    """
     table, *_, name = key.split(".")
     if table != "stage":
         return key in _FIXED
@@ -141,12 +148,12 @@ def _is_fixed(key: str, stages: int) -> bool:
 
 
 def _list_values(settings: Settings, folder: RunFolder) -> dict[str, Any]:
-    """Every setting as "table.key", those of the second stage as "stage.2.key"."""
+    """Return every setting by its name "table.key", those of the second stage as "stage.2.key"."""
     return dict(_walk("", tomllib.loads(format_settings(settings, folder.path))))
 
 
 def _walk(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The values in tables within tables and in lists of tables, by their names joined with points."""
+    """Yield the values in nested tables and lists of tables, with their names joined by points."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         value = {str(number): entry for number, entry in enumerate(value, start=1)}
     if not isinstance(value, dict):

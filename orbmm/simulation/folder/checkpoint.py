@@ -1,4 +1,4 @@
-"""Checkpoints of a Context: written whole, the last two kept; the newest sound one is loaded."""
+"""Write checkpoints of a Context, keep the last two, and load the newest that is not damaged."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ _SAME_NM, _SAME_NM_PER_PS = 1e-4, 1e-3  # both files hold the same numbers, to t
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One sound checkpoint: where it lies, and what its index says."""
+    """One undamaged checkpoint: its folder and its index."""
 
     folder: CheckpointFolder
     index: CheckpointIndex
 
     @property
     def step(self) -> int:
-        """Step of the phase."""
+        """Return the step of the checkpoint, counted in the phase."""
         return self.index.step
 
 
 def write_checkpoint(folder: Path, context: openmm.Context, planned: PlannedStage, sizes: Mapping[str, int]) -> None:
-    """Save the Context of a stage beside its predecessors: portable XML, binary, and an index with their hashes.
+    """Write a checkpoint of a stage: portable XML, binary, and an index with their hashes. Remove old checkpoints.
 
-    Raises OSError where that cannot be written, UnsafeFile where the folder is a link.
+    Raises OSError if it cannot be written, UnsafeFile if the folder is a link.
     """
     make_folder(folder)
     state = context.getState(positions=True, velocities=True, parameters=True)
@@ -60,9 +60,9 @@ def write_checkpoint(folder: Path, context: openmm.Context, planned: PlannedStag
 
 
 def find_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the newest checkpoint whose files are whole; a damaged one is passed over with a log line.
+    """Return the newest checkpoint that is not damaged, None if there is no checkpoint yet.
 
-    None where the run was stopped before it wrote its first. Raises RunError if all are damaged.
+    Damaged ones are skipped with a warning. Raises RunError if all are damaged.
     """
     found = list_checkpoints(folder)
     if not found:
@@ -76,17 +76,17 @@ def find_checkpoint(folder: Path) -> Checkpoint | None:
 
 
 def drop_later(checkpoint: Checkpoint) -> None:
-    """Remove the checkpoints after this one: they are damaged, and their steps will be taken again."""
+    """Remove the checkpoints after this one; they are damaged, and their steps are computed again."""
     found = list_checkpoints(checkpoint.folder.path.parent)
     for later in found[found.index(checkpoint.folder) + 1 :]:
         shutil.rmtree(later.path)
 
 
 def load_checkpoint(checkpoint: Checkpoint, context: openmm.Context) -> bool:
-    """Bring the Context to the checkpoint; return whether exactly, with the random numbers of the thermostat.
+    """Load the checkpoint into the Context; return whether exactly, with the random numbers of the thermostat.
 
-    Another platform, OpenMM or machine may refuse the binary file: then positions, velocities, box and step come from
-    the XML, and the caller has to reseed the thermostat. Raises RunError where both are damaged.
+    The binary file may not load on another platform, OpenMM version or machine. Then positions, velocities, box and
+    step come from the XML, and the caller has to reseed the thermostat. Raises RunError if both are damaged.
     """
     path = checkpoint.folder.path / STATE_FILE
     try:
@@ -97,7 +97,7 @@ def load_checkpoint(checkpoint: Checkpoint, context: openmm.Context) -> bool:
             return True
         _load_portable(state, context)
     except (StructureError, openmm.OpenMMException) as error:
-        raise RunError(f"{path} does not fit this run ({error}); bring the run folder back from a copy") from error
+        raise RunError(f"{path} does not fit this run ({error}); restore the run folder from a copy") from error
     context.setStepCount(checkpoint.step)
     return False
 
@@ -109,16 +109,16 @@ def _load_binary(checkpoint: Checkpoint, state: SavedState, context: openmm.Cont
     except (openmm.OpenMMException, UnicodeDecodeError) as error:  # its message may quote bytes of the file
         reason = str(error)
     else:
-        # OpenMM loads a short or altered file as far as it goes, without a word: the two files must say the same.
+        # OpenMM loads a short or altered file without an error, so compare it with the other file.
         if context.getStepCount() == checkpoint.step and _holds(context, state):
             return True
         reason = f"it does not hold what {STATE_FILE} holds"
-    _LOG.warning("the binary checkpoint does not load here (%s); going on from the portable state", reason)
+    _LOG.warning("the binary checkpoint does not load here (%s); continuing from the portable state", reason)
     return False
 
 
 def _holds(context: openmm.Context, state: SavedState) -> bool:
-    """Tell whether a Context has the positions and velocities of a state; False for NaN too."""
+    """Return whether a Context has the positions and velocities of a state; False also for NaN."""
     if state.positions is None or state.velocities is None:
         return False
     found = context.getState(positions=True, velocities=True)
@@ -130,7 +130,7 @@ def _holds(context: openmm.Context, state: SavedState) -> bool:
 def _load_portable(state: SavedState, context: openmm.Context) -> None:
     if state.positions is None or state.velocities is None:
         raise StructureError("it lacks positions or velocities")
-    context.reinitialize()  # a damaged binary file may have left anything in the thermostat
+    context.reinitialize()  # a damaged binary file may have changed the thermostat
     if state.box is not None:
         context.setPeriodicBoxVectors(*state.box)
     context.setPositions(state.positions)

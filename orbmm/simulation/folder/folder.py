@@ -1,4 +1,4 @@
-"""Claim, find and lock a run folder: one process writes there at a time."""
+"""Claim, find and lock a run folder: only one process writes to it at a time."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _BEFORE_THE_RECORD = {LOCK_NAME, "input", "settings.toml"}
 
 @contextmanager
 def claim_folder(path: Path) -> Iterator[RunFolder]:
-    """Make an empty run folder and keep others out of it while entered.
+    """Make an empty run folder and lock it inside the block.
 
-    What a run left that was killed before it wrote its record may be taken over: nothing was computed yet.
-    Raises RunError if the folder holds anything else, is being written, or cannot be made.
+    A folder of a run that was killed before it wrote its record is accepted, because nothing was computed in it.
+    Raises RunError if the folder holds anything else, is in use by another process, or cannot be made.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,7 @@ def claim_folder(path: Path) -> Iterator[RunFolder]:
     except OSError as error:
         raise RunError(f"run folder {path} cannot be made ({error.strerror}); choose another --output") from error
     with lock_folder(path):
-        _require_free(path)  # somebody else may have been faster
+        _require_free(path)  # another process may have used it before the lock
         yield RunFolder(path)
 
 
@@ -47,7 +47,7 @@ def _require_free(path: Path) -> None:
 
 
 def find_run(path: Path) -> RunFolder:
-    """The run folder at a path. Raises RunError if it holds no run."""
+    """Return the run folder at a path. Raises RunError if it holds no run."""
     folder = RunFolder(path.resolve())
     if not folder.settings.is_file() or not folder.record.is_file():
         raise RunError(f"{path} is not a run folder: it has no settings.toml or no run.json")
@@ -56,17 +56,18 @@ def find_run(path: Path) -> RunFolder:
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keep every other process out of the run folder while entered; the file stays, its lock goes with the process.
+    """Lock the run folder against other processes inside the block. The file run.lock stays; the lock does not.
 
-    Raises RunError that names the process which writes there now, UnsafeFile where run.lock is a link or no regular file.
+    Raises RunError, with the process that holds the lock, if there is one; UnsafeFile if run.lock is a link or not a
+    regular file.
     """
     with open_regular(folder / LOCK_NAME, "a+b") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise RunError(
-                f"run folder {folder} is being written by {_read_owner(stream)}; let it finish, "
-                "or end it with SIGTERM (it writes a checkpoint first) and resume then"
+                f"run folder {folder} is being written by {_read_owner(stream)}; wait until it has finished, "
+                "or stop it with SIGTERM (it writes a checkpoint first) and then resume"
             ) from error
         _write_owner(stream)
         yield
@@ -79,7 +80,7 @@ def _write_owner(stream: BinaryIO) -> None:
 
 
 def _read_owner(stream: BinaryIO) -> str:
-    """Who holds the lock; it may be about to write its name."""
+    """Return the process that holds the lock; "another process" if it has not written its number yet."""
     stream.seek(0)
     try:
         owner = json.loads(stream.read(1000))

@@ -1,4 +1,4 @@
-"""settings.toml and run.json of a run folder, from which alone a run is resumed."""
+"""Write and read settings.toml and run.json of a run folder; a run is resumed from these files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PACKAGES = ("orbmm", "openmm", "openmmml", "openmmtorch", "torch", "nvalchemi-t
 
 
 def list_facts(settings: Settings, system: openmm.System, platform: str, identity: ForceIdentity) -> dict[str, Any]:
-    """Model, weights, seed, device, force kind, platform and versions of a run that begins now."""
+    """Return model, weights, seed, device, force kind, platform and versions of a run that starts now."""
     return {
         "model": settings.model.name,
         "weights_sha256": identity.weights_sha256,
@@ -44,7 +44,7 @@ def list_facts(settings: Settings, system: openmm.System, platform: str, identit
 
 
 def describe_run(folder: RunFolder, settings: Settings, facts: Mapping[str, Any]) -> None:
-    """Copy the input files and write settings.toml and run.json, from which alone a run is resumed."""
+    """Copy the input files and write settings.toml and run.json, from which the run can be resumed."""
     settings, copies = _copy_inputs(folder, settings)
     text = format_settings(settings, folder.path)
     write_file(folder.settings, text.encode())
@@ -54,18 +54,16 @@ def describe_run(folder: RunFolder, settings: Settings, facts: Mapping[str, Any]
 
 
 def read_record(folder: RunFolder) -> dict[str, Any]:
-    """What run.json says. Raises RunError if it is damaged or an input file is not the one that it names."""
+    """Read run.json. Raises RunError if it is damaged, or if an input file was changed."""
     try:
         record = json.loads(read_file(folder.record, _LARGEST_RECORD_BYTES))
         inputs = {key: record[key] for key in _NEEDED}["inputs"]
         changed = [name for name, sha256 in inputs.items() if not _is_unchanged(folder.path / name, sha256)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RunError(
-            f"{folder.record} is damaged ({error}); bring it back from a copy, or begin a new run"
-        ) from error
+        raise RunError(f"{folder.record} is damaged ({error}); restore it from a copy, or start a new run") from error
     if changed:
         raise RunError(
-            f"{folder.path} was changed since its run began: {', '.join(changed)}; undo that, or begin a new run"
+            f"{folder.path} was changed since its run started: {', '.join(changed)}; undo that, or start a new run"
         )
     return dict(record)
 
@@ -76,14 +74,19 @@ def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
 
 
 def _copy_inputs(folder: RunFolder, settings: Settings) -> tuple[Settings, list[Path]]:
-    """The settings with their input files inside the folder; weights stay where they are, known by their hash."""
+    """Copy the input files into the folder; return the settings with the new paths, and the copies.
+
+    Weights are not copied; run.json holds their hash.
+    """
     copies = []
     for table, key in _COPIED:
         source = getattr(getattr(settings, table), key)
         if source is None:
             continue
         if not source.is_file():
-            raise RunError(f"{table}.{key} is {source}, where no file is; correct the path or leave it away")
+            raise RunError(
+                f"{table}.{key} is {source}, but there is no such file; correct the path or remove the setting"
+            )
         copy = folder.inputs / f"{key}{source.suffix}"
         make_folder(folder.inputs)
         try:

@@ -1,1 +1,1 @@
-"""Stops a run that has gone wrong, loudly, before anything wrong is written, and keeps what helps to find out why."""
+"""Stop an unstable run with an error before faulty frames are written, and save frames that help to find the cause."""

@@ -1,4 +1,4 @@
-"""Looks at each frame before it is written, and stops the run at the first that no healthy one shows."""
+"""Check each frame before it is written, and stop the run at the first faulty one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ _REMEMBERED = 3
 
 @dataclass
 class Guard:
-    """What a healthy run stays below; the last frames that did, and one that did not, are remembered.
+    """The limits of a stable run, its last good frames, and the faulty frame if there is one.
 
-    bonds, centre, confidence: None where reactions are allowed, where the centre of mass is not kept at rest or a
-    barostat moves it, where the model has no such head
+    bonds: None if reactions are allowed
+    centre: None if the System does not keep the centre of mass at rest, or a barostat moves it
+    confidence: None if expected errors are not checked
     """
 
     topology: app.Topology
@@ -38,17 +39,20 @@ class Guard:
     fault: Frame | None = None
 
     def check(self, frame: Frame) -> None:
-        """Raise UnstableRun that says what is wrong with which atoms; else remember the frame as a good one."""
+        """Raise UnstableRun, with the fault and its atoms, for a faulty frame; keep a good frame."""
         complaint = self._find_fault(frame)
         if complaint:
             self.fault = frame
             raise UnstableRun(describe_failure(frame.step, frame.time_ps, complaint))
-        if self.good and self.good[-1].step == frame.step:  # looked at once more, now with its forces
+        if self.good and self.good[-1].step == frame.step:  # checked again, now with its forces
             self.good.pop()
         self.good.append(frame)
 
     def _find_fault(self, frame: Frame) -> str | None:
-        """The most telling complaint first: what is not a number, then forces, bonds, heat, drift and confidence."""
+        """Return a sentence about the most informative fault, or None.
+
+        Order: values that are not finite, forces, bonds, temperature, drift, confidence.
+        """
         return (
             self._find_infinite(frame)
             or self._find_large_force(frame)
@@ -83,16 +87,16 @@ class Guard:
 
 
 class CentreWatch:
-    """The centre of mass, which the System keeps at rest."""
+    """The check of the centre of mass, which the System keeps at rest."""
 
     def __init__(self, masses: np.ndarray, start: np.ndarray, limit_nm: float) -> None:
-        """masses: (N,) [g/mol]; start: positions (N, 3) [nm]."""
+        """Compute the centre of mass at the start. masses: (N,) [g/mol]; start: positions (N, 3) [nm]"""
         self._weights = masses / masses.sum()
         self._start = self._weights @ start
         self._limit = limit_nm
 
     def find_fault(self, positions: np.ndarray) -> str | None:
-        """A sentence about how far the centre has drifted, or None. positions: (N, 3), not wrapped [nm]."""
+        """Return a sentence about the drift of the centre, or None. positions: (N, 3), not wrapped [nm]"""
         distance = float(np.linalg.norm(self._weights @ positions - self._start))
         if distance <= self._limit:
             return None
@@ -103,13 +107,13 @@ class CentreWatch:
 
 
 def make_guard(limits: GuardSettings, start: Structure, dynamics: Dynamics, mean_error: float | None = None) -> Guard:
-    """The guard of a stage; it judges by the start of the run, so that of a resumed run judges alike.
+    """Build the guard of a stage. It compares with the start of the run, also in a resumed run.
 
-    mean_error: what the model expected of its forces at the start [eV/Å]; None takes the first that is seen
+    mean_error: mean expected force error at the start [eV/Å]; None takes that of the first frame
     """
     stage, masses = dynamics.stage, dynamics.thermometer.masses
     bath = max(stage.temperature_kelvin, stage.start_temperature_kelvin)
-    hottest = limits.temperature_limit_kelvin or 3.0 * bath + 300.0  # room for the heat of a poor start
+    hottest = limits.temperature_limit_kelvin or 3.0 * bath + 300.0  # allows for the heat of a poor start
     box = start_state(start, masses).box
     watches_bonds = not limits.allow_reactions
     watches_centre = dynamics.thermometer.removes_drift and stage.pressure_bar is None

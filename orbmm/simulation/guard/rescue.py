@@ -1,4 +1,4 @@
-"""What is kept of a run that went wrong: the last good frames and the first bad one, as files to look at."""
+"""Write the last good frames and the first faulty frame of an unstable run to files."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LARGEST_NM = 99.0  # of a coordinate in a PDB file; NaN is not below it either
 
 
 def trace_fault(dynamics: Dynamics, guard: Guard, snapshot: bytes, last_step: int) -> str | None:
-    """Repeat the steps since a snapshot one by one, with their forces, until the guard complains; its sentence.
+    """Repeat the steps since a snapshot one by one, with their forces; return the guard's sentence about the fault.
 
-    None if the fault does not show again, which can be where forces do not repeat exactly. The guard then remembers
-    the frames up to the fault.
+    The guard then holds the frames up to the fault. None if the fault does not occur again, which can happen if forces
+    are not exactly reproducible.
     """
     dynamics.context.loadCheckpoint(snapshot)
     try:
-        guard.check(dynamics.observe(energy=True))  # the snapshot itself may have been looked at without its forces
+        guard.check(dynamics.observe(energy=True))  # the snapshot itself may have been checked without forces
         while dynamics.step < last_step:
             dynamics.advance(1)
             guard.check(dynamics.observe(energy=True))
@@ -42,9 +42,9 @@ def trace_fault(dynamics: Dynamics, guard: Guard, snapshot: bytes, last_step: in
 
 
 def write_rescue(folder: Path, guard: Guard, sentence: str) -> None:
-    """Files of the last good frames and of the faulty one, and the sentence that ended the run.
+    """Write the last good frames, the faulty frame, and the sentence about the fault.
 
-    Raises OSError where the disk has no room for them.
+    Raises OSError if the disk is full.
     """
     make_folder(folder.parent)
     make_folder(folder)
@@ -56,14 +56,14 @@ def write_rescue(folder: Path, guard: Guard, sentence: str) -> None:
 
 
 def retire_reasons(rescue: Path) -> None:
-    """Rename the sentences of earlier faults when a run is resumed: it is no longer stopped, and whoever looks knows."""
+    """Rename the files with sentences of earlier faults when a run is resumed, because it is no longer stopped."""
     for reason in rescue.glob(f"*/{REASON_NAME}"):
         if not reason.parent.is_symlink():
             reason.replace(reason.with_name(f"earlier-{REASON_NAME}"))
 
 
 def _write_frame(folder: Path, kind: str, topology: app.Topology, frame: Frame) -> None:
-    """A PDB file, unless the coordinates do not fit into one, and a table of the forces where they are known."""
+    """Write a PDB file, if the coordinates fit into one, and a table of the forces, if they are known."""
     if np.abs(frame.positions).max() < _LARGEST_NM:
         text = io.StringIO()
         app.PDBFile.writeFile(topology, frame.positions * unit.nanometer, text, keepIds=True)

@@ -1,4 +1,4 @@
-"""What the guard watches: the bonds of the start, the temperature of all atoms and elements, the model's own error."""
+"""The checks of the guard: bonds, temperature of all atoms and of each element, expected force errors."""
 
 from __future__ import annotations
 
@@ -16,28 +16,35 @@ from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
 _LOG = logging.getLogger(__name__)
 _NON_METALS = frozenset(["H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I"])
-_SHORTEST_NM = 0.09  # no bond is shorter at rest than 0.09 nm but that of hydrogen gas; a poor start may squeeze one
+_SHORTEST_NM = 0.09  # only the bond of hydrogen gas is shorter at equilibrium; a poor start may compress one
 
 
 _CHANCE = 1e-12
-"""Of a healthy group above its limit at one look: a few atoms fluctuate widely, and are looked at a million times."""
+"""Probability that a group of atoms of a stable run is above its limit in one check.
+
+The temperature of a few atoms fluctuates widely, and a run makes about a million checks.
+"""
 
 
 class BondWatch:
-    """The bonds of the topology, none to metals, with the longest that each may become."""
+    """The check of the bonds of the topology, without bonds to metals; each has a largest length."""
 
     def __init__(self, topology: app.Topology, positions: np.ndarray, box: np.ndarray | None, factor: float) -> None:
-        """positions: (N, 3) at the start [nm]; box: (3, 3) rows [nm] or None; factor: of the length at the start."""
+        """Measure the bonds at the start.
+
+        positions: (N, 3) at the start [nm]; box: (3, 3) rows [nm] or None
+        factor: largest length of a bond, as a multiple of its length at the start
+        """
         self._topology = topology
         pairs = [sorted((one.index, other.index)) for one, other in topology.bonds() if _is_covalent(one, other)]
         self._pairs = np.array(pairs, dtype=np.intp).reshape(-1, 2)  # (B, 2)
         self._start = np.maximum(self._measure(positions, box), _SHORTEST_NM)  # (B,)
         self._factor = factor
         if topology.getNumAtoms() > 1 and not pairs:
-            _LOG.warning("the topology has no bonds, so that none is watched; a PDB needs CONECT or standard residues")
+            _LOG.warning("the topology has no bonds, so none is checked; a PDB needs CONECT or standard residues")
 
     def find_fault(self, positions: np.ndarray, box: np.ndarray | None) -> str | None:
-        """A sentence about the bond that is stretched most beyond its limit, or None if all are whole."""
+        """Return a sentence about the bond that is most stretched, or None if no bond is broken."""
         lengths = self._measure(positions, box)
         broken = np.flatnonzero(~(lengths <= self._factor * self._start))
         if not broken.size:
@@ -51,14 +58,14 @@ class BondWatch:
         )
 
     def _measure(self, positions: np.ndarray, box: np.ndarray | None) -> np.ndarray:
-        """Lengths (B,) [nm] between nearest images."""
+        """Return the lengths of the bonds (B,) [nm] between nearest images."""
         vectors = positions[self._pairs[:, 1]] - positions[self._pairs[:, 0]]
         if box is not None:
             vectors = vectors - np.round(vectors @ np.linalg.inv(box)) @ box
         return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)))
 
     def _describe_fragments(self, broken: np.ndarray) -> str:
-        """Which molecules are no longer in one piece without these bonds, by the residue of the break."""
+        """Return at which residue a molecule falls apart without these bonds, as the end of a sentence, or ''."""
         atoms = list(self._topology.atoms())
         left = np.delete(self._pairs, broken, axis=0)
         graph = coo_array((np.ones(len(left)), (left[:, 0], left[:, 1])), shape=(len(atoms), len(atoms)))
@@ -75,10 +82,10 @@ def _is_covalent(one: app.topology.Atom, other: app.topology.Atom) -> bool:
 
 
 class HeatWatch:
-    """Highest temperatures of all atoms and of each element."""
+    """The check of the temperatures of all atoms and of each element."""
 
     def __init__(self, topology: app.Topology, masses: np.ndarray, bath_kelvin: float, limit_kelvin: float) -> None:
-        """masses: (N,) [g/mol]; bath_kelvin: what the temperatures fluctuate around."""
+        """Compute the limit of each element. masses: (N,) [g/mol]; bath_kelvin: mean of the temperatures"""
         self._topology = topology
         self._masses = masses
         self._limit = limit_kelvin
@@ -88,7 +95,7 @@ class HeatWatch:
         self._limits = np.maximum(limit_kelvin, bath_kelvin * chdtri(self._degrees, _CHANCE) / self._degrees)  # (G,)
 
     def find_fault(self, temperature: float, velocities: np.ndarray) -> str | None:
-        """A sentence about what is too hot, or None. velocities: (N, 3) [nm/ps]."""
+        """Return a sentence about atoms that are too hot, or None. velocities: (N, 3) [nm/ps]"""
         kinetic = 0.5 * self._masses * np.einsum("ij,ij->i", velocities, velocities)  # (N,)
         if not temperature <= self._limit:
             hottest = name_atoms(self._topology, [int(np.argmax(kinetic))])
@@ -109,16 +116,19 @@ class HeatWatch:
 
 
 class ConfidenceWatch:
-    """The mean expected error of all atoms, and how far it may grow."""
+    """The check of the mean expected force error of all atoms."""
 
     def __init__(self, topology: app.Topology, factor: float, reference: float | None) -> None:
-        """reference: the mean at the start [eV/Å]; None takes the first that is seen."""
+        """Set the limit: factor times reference.
+
+        reference: mean error at the start [eV/Å]; None takes that of the first frame
+        """
         self._topology = topology
         self._factor = factor
         self._reference = reference
 
     def find_fault(self, confidence: AtomConfidence) -> str | None:
-        """A sentence about errors that have grown too much, or None."""
+        """Return a sentence about errors that have grown too much, or None."""
         mean = confidence.mean_error
         if self._reference is None:
             self._reference = mean
@@ -126,6 +136,7 @@ class ConfidenceWatch:
             return None
         worst = name_atoms(self._topology, [int(np.nanargmax(confidence.errors))])
         return (
-            f"the model expects force errors of {mean:.3f} eV/Å on average, {mean / self._reference:.1f} times those of "
-            f"the start and above the limit of {self._factor:g} times: it does not know this structure; worst is {worst}"
+            f"the model expects force errors of {mean:.3f} eV/Å on average, {mean / self._reference:.1f} times those "
+            f"of the start and above the limit of {self._factor:g} times: the structure is unlike its training data; "
+            f"worst is {worst}"
         )

@@ -1,4 +1,4 @@
-"""Confidence of an Orb model in anyone's OpenMM script."""
+"""Reporter of the confidence of an Orb model, for any OpenMM script."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from orbmm.simulation.reporters.confidence import ConfidenceWriter
 
 
 class ConfidenceReporter:
-    """Appends to an openmm.app.Simulation's reporters; writes the file that `orbmm run` calls confidence.dat.
+    """A reporter for openmm.app.Simulation that writes a file like the confidence.dat of `orbmm run`.
 
-    Each report costs one evaluation of the network without forces.
+    Append it to `simulation.reporters`. Each report costs one evaluation of the network without forces.
     """
 
     def __init__(
@@ -31,11 +31,13 @@ class ConfidenceReporter:
         atoms: Iterable[int] | None = None,
         append: bool = False,
     ) -> None:
-        """file: records of confidence.dat, with a JSON file of the same name that describes them
+        """Keep the arguments; the network is loaded at the first report.
 
+        file: path of the records; a JSON file of the same name describes them
         reportInterval: steps between two records
-        model: the model that gives the forces, by its name or, with weights of your own, as ModelSettings
-        atoms: those that the network acts on; None for all
+        model: the model that gives the forces, by its name or, for your own weights, as ModelSettings
+        atoms: indices of the atoms that the network acts on; None for all
+        append: continue an existing file
         """
         self._path = Path(file)
         self._interval = reportInterval
@@ -46,12 +48,12 @@ class ConfidenceReporter:
         self._writer: ConfidenceWriter | None = None
 
     def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
-        """Steps to the next record; positions are asked for unwrapped."""
+        """Return the number of steps to the next record; positions are requested unwrapped."""
         steps = self._interval - simulation.currentStep % self._interval
         return {"steps": steps, "periodic": False, "include": ["positions"]}
 
     def report(self, simulation: app.Simulation, state: openmm.State) -> None:
-        """Write one record. Raises ModelError at the first for a model without a confidence head."""
+        """Write one record. The first raises ModelError for a model without a confidence head."""
         if self._source is None or self._writer is None:
             self._source, self._writer = self._open(simulation)
         periodic = simulation.topology.getPeriodicBoxVectors() is not None
@@ -61,7 +63,7 @@ class ConfidenceReporter:
         self._writer.write(simulation.currentStep, time_ps, self._source.measure(np.asarray(positions), box))
 
     def _open(self, simulation: app.Simulation) -> tuple[ConfidenceSource, ConfidenceWriter]:
-        from orbmm.forces.confidence import open_confidence  # loads torch, which the force has loaded already
+        from orbmm.forces.confidence import open_confidence  # imports torch, which the force has already loaded
 
         source = open_confidence(simulation.topology, self._model, self._atoms)
         if source is None:

@@ -1,4 +1,4 @@
-"""The guard of `orbmm run` in anyone's OpenMM script."""
+"""The guard of `orbmm run`, for any OpenMM script."""
 
 from __future__ import annotations
 
@@ -23,31 +23,39 @@ _ROOM_KELVIN = 300.0
 
 
 class StabilityGuard:
-    """Appends to an openmm.app.Simulation's reporters; stops the simulation at the first sign that it goes wrong.
+    """A reporter for openmm.app.Simulation that stops the simulation at the first sign of instability.
 
-    It looks at coordinates, velocities, forces, covalent bonds, heat and drift, against where the simulation stood when
-    it first stepped. Each look costs one evaluation of energy and forces. Put it first among the reporters: what comes
-    after it then writes nothing wrong.
+    It checks coordinates, velocities, forces, covalent bonds, temperature and drift, compared with the state before the
+    first step. Each check costs one evaluation of energy and forces. Make it the first of `simulation.reporters`, so
+    that the others do not write a faulty frame.
     """
 
     def __init__(
         self, reportInterval: int, limits: GuardSettings | None = None, rescue: str | Path | None = None
     ) -> None:
-        """limits: as in the table [guard]; rescue: folder for the last good frames and the faulty one, None for none"""
+        """Keep the arguments; the start is read before the first step.
+
+        reportInterval: steps between two checks
+        limits: as in the table [guard]; None for the defaults
+        rescue: folder for the last good frames and the faulty one; None to write none
+        """
         self._interval = reportInterval
         self._limits = limits or GuardSettings()
         self._rescue = None if rescue is None else Path(rescue)
         self._watch: tuple[Dynamics, Guard] | None = None
 
     def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
-        """Steps to the next look. Where there is a box it asks for wrapped positions: OpenMM serves such reporters first."""
+        """Return the number of steps to the next check.
+
+        With a box, wrapped positions are requested, because OpenMM calls such reporters first.
+        """
         if self._watch is None:
             self._watch = self._open(simulation)
         steps = self._interval - simulation.currentStep % self._interval
         return {"steps": steps, "periodic": None, "include": ["positions", "velocities", "forces", "energy"]}
 
     def report(self, simulation: app.Simulation, state: openmm.State) -> None:
-        """Raise UnstableRun that says what is wrong with which atoms, if anything is."""
+        """Raise UnstableRun, with the fault and its atoms, if the frame is faulty."""
         if self._watch is None:
             self._watch = self._open(simulation)
         dynamics, guard = self._watch
@@ -76,13 +84,16 @@ class StabilityGuard:
 
 
 def _unwrap(frame: Frame, context: openmm.Context) -> Frame:
-    """Return the frame with positions as they are integrated: wrapped ones would show a drift where a molecule crosses a face."""
+    """Return the frame with unwrapped positions.
+
+    Wrapped positions would show a drift when a molecule crosses a face of the box.
+    """
     positions = context.getState(positions=True).getPositions(asNumpy=True)._value
     return dataclasses.replace(frame, positions=positions)
 
 
 def _read_temperature(integrator: openmm.Integrator) -> float:
-    """Temperature of the bath [K]; room temperature for an integrator without one."""
+    """Return the temperature of the heat bath [K]; room temperature for an integrator without one."""
     if not hasattr(integrator, "getTemperature"):
         return _ROOM_KELVIN
     return float(integrator.getTemperature().value_in_unit(unit.kelvin)) or _ROOM_KELVIN

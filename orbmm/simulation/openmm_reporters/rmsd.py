@@ -1,4 +1,4 @@
-"""Deviation from the start in anyone's OpenMM script."""
+"""Reporter of the RMSD from the start, for any OpenMM script."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = ("step", "time_ps", "rmsd_nm")
 
 
 class RmsdReporter:
-    """Appends to an openmm.app.Simulation's reporters; writes a table of the RMSD of chosen atoms, best superimposed."""
+    """A reporter for openmm.app.Simulation that writes a table of the RMSD of selected atoms after superposition."""
 
     def __init__(
         self,
@@ -26,9 +26,11 @@ class RmsdReporter:
         reference: np.ndarray | unit.Quantity | None = None,
         append: bool = False,
     ) -> None:
-        """selection: "solute", "solute heavy", "backbone" or any selection of mdtraj
+        """Write the header of the table, unless an existing file is continued.
 
-        reference: positions (N, 3) [nm] of all atoms, molecules whole; None: where the simulation is when it first steps
+        selection: "solute", "solute heavy", "backbone" or any mdtraj selection
+        reference: positions (N, 3) [nm] of all atoms, with whole molecules; None: those before the first step
+        append: continue an existing file
         """
         self._path = Path(file)
         self._interval = reportInterval
@@ -39,7 +41,10 @@ class RmsdReporter:
             self._path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
 
     def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:
-        """Steps to the next row; positions are asked for unwrapped. Raises RunError for a selection of no atom."""
+        """Return the number of steps to the next row; positions are requested unwrapped.
+
+        Raises RunError for a selection that contains no atom.
+        """
         if self._meter is None:
             self._meter = self._open(simulation)
         steps = self._interval - simulation.currentStep % self._interval

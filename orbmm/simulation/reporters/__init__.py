@@ -1,1 +1,1 @@
-"""What a run writes while it goes on: one file per reporter."""
+"""Writers of the output files of a run: one file per reporter."""

@@ -11,7 +11,7 @@ from orbmm.simulation.dynamics.frame import Frame
 
 
 class ConfidenceWriter:
-    """Appends records; after a kill only the last can be torn."""
+    """Writer of confidence.dat. If the process is killed, only the last record can be incomplete."""
 
     needs_energy = False
     needs_confidence = True
@@ -34,6 +34,6 @@ class ConfidenceWriter:
 
 
 def count_records(path: Path, atoms: int) -> int:
-    """Return 0, 1 or 2 for no whole record, one, or more. atoms: in a record."""
+    """Return 0, 1 or 2 for no complete record, one, or more. atoms: in a record"""
     size, record = require_regular(path), record_type(atoms).itemsize
     return 2 if size > record else int(size == record)

@@ -1,6 +1,6 @@
-"""The files that grow during a run, each declared once in OUTPUTS, and how a stage opens its own.
+"""The files that grow during a run, each declared once in OUTPUTS, and the code that opens those of a stage.
 
-What a resumed run checks, cuts back and refuses follows from the declarations.
+A resumed run uses the declarations to check the files and to cut them back to a checkpoint.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from orbmm.simulation.start.selection import select_atoms
 from orbmm.simulation.start.structure import Structure
 
 FRAMES_BETWEEN_CONFIDENCES = 10
-"""Where the settings do not say: one evaluation without forces in the 200 steps that ten frames take."""
+"""Default of the settings: one evaluation without forces in ten frames, by default 200 steps."""
 
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The folder of a run, its settings and atoms, and the edges of its confidence bins (B + 1,) [eV/Å] or None."""
+    """The folder, settings and start of a run. bin_edges: of its confidence bins (B + 1,) [eV/Å], or None"""
 
     folder: RunFolder
     settings: Settings
@@ -38,12 +38,15 @@ class RunFiles:
     bin_edges: np.ndarray | None
 
     def open(self, planned: PlannedStage, checkpoint: Checkpoint | None) -> list[Reporter]:
-        """Open the files of a stage; after a checkpoint they hold what they held then, so no entry is lost or doubled."""
+        """Open the files of a stage and return their reporters.
+
+        After a checkpoint the files are first cut back to their sizes in it, so no entry is lost or written twice.
+        """
         if checkpoint is not None:
             cut_back({self.folder.path / name: size for name, size in checkpoint.index.sizes.items()})
         reporters = []
         for output in list_outputs(planned.phase):
-            # A checkpoint may not know a file yet: runs from before there was one.
+            # A checkpoint of an older version may not have this file.
             known = (
                 output.find_name(self.settings) in checkpoint.index.sizes if checkpoint else not planned.begins_phase
             )
@@ -58,11 +61,12 @@ class RunFiles:
 class Output:
     """One file that grows during a phase of a run.
 
-    names: of the file, one for each format in TRAJECTORY_FORMATS or one alone
-    every: the key of [run] that holds the time between two entries
-    open: returns what writes it from a step on, or anew with None; None where the run has no such file
-    count_entries: tells an empty file, one that holds its first entry, and one that holds more
-    optional: whether there are runs without it
+    names: of the file: one, or one for each format in TRAJECTORY_FORMATS
+    every: the key of [run] with the time between two entries
+    open: returns the reporter, which continues after a step or, for None, starts a new file; None if the run has no
+    such file
+    count_entries: returns 0, 1 or 2 for no entry, one entry, or more
+    optional: some runs do not have the file
     """
 
     names: tuple[str, ...]
@@ -73,7 +77,7 @@ class Output:
     optional: bool = False
 
     def find_name(self, settings: Settings) -> str:
-        """Return the name that the file has in a run with these settings."""
+        """Return the name of the file in a run with these settings."""
         return self.names[TRAJECTORY_FORMATS.index(settings.run.trajectory)] if len(self.names) > 1 else self.names[0]
 
 
@@ -89,7 +93,7 @@ def _open_trajectory(files: RunFiles, planned: PlannedStage, step: int | None) -
     if atoms is not None:
         topology = keep_atoms(topology, atoms)
     if step is None:
-        path.unlink(missing_ok=True)  # of a beginning that was killed before its first checkpoint
+        path.unlink(missing_ok=True)  # of a start that was killed before its first checkpoint
     between = run.count_steps("frame_every_fs", planned.stage.timestep_fs)
     timing = trajectory.FrameTiming(between, planned.stage.timestep_fs / 1000.0)
     frames = 0 if step is None else step // between + 1

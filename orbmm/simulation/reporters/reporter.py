@@ -1,4 +1,4 @@
-"""What every reporter does, and how its file is cut back to a checkpoint."""
+"""The interface of all reporters, and cutting their files back to a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from orbmm.files import cut_file, require_regular
 from orbmm.simulation.dynamics.frame import Frame
 
 CountEntries = Callable[[Path, int], int]
-"""Returns 0, 1 or 2 for no whole entry, that of step 0 alone, or more. Takes the path and the number of atoms."""
+"""Returns 0, 1 or 2 for no complete entry, only that of step 0, or more. Takes the path and the number of atoms."""
 
 
 class Reporter(Protocol):
-    """Writes one file of a run, one entry every `steps_between` steps, the first at step 0."""
+    """Writer of one file of a run: one entry every `steps_between` steps, the first at step 0."""
 
     path: Path
     steps_between: int
@@ -24,14 +24,14 @@ class Reporter(Protocol):
     needs_confidence: bool
 
     def report(self, frame: Frame) -> None:
-        """Append one entry and hand it to the operating system."""
+        """Append one entry and flush it to the operating system."""
         ...
 
 
 def cut_back(sizes: Mapping[Path, int]) -> None:
-    """Drop what was written to files after a checkpoint, also a torn last entry. sizes: bytes that each file keeps.
+    """Remove everything that was written to files after a checkpoint. sizes: bytes that each file keeps
 
-    Raises what `check_sizes` raises, before any file is cut.
+    Raises the errors of `check_sizes`, before any file is changed.
     """
     check_sizes(sizes)
     for path, size in sizes.items():
@@ -39,10 +39,10 @@ def cut_back(sizes: Mapping[Path, int]) -> None:
 
 
 def check_sizes(sizes: Mapping[Path, int]) -> None:
-    """Raise RunError if a file is missing or shorter than it was, UnsafeFile if it is a link or no regular file."""
+    """Raise RunError if a file is missing or too short, UnsafeFile if it is a link or not a regular file."""
     for path, size in sizes.items():
         if not os.path.lexists(path):
-            raise RunError(f"{path} is missing; the run cannot go on without it")
+            raise RunError(f"{path} is missing; the run cannot continue without it")
         found = require_regular(path)
         if found < size:
-            raise RunError(f"{path} holds {found} bytes, but {size} when the checkpoint was written: damaged")
+            raise RunError(f"{path} holds {found} bytes, but held {size} at the checkpoint: it is damaged")

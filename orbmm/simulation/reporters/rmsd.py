@@ -1,4 +1,4 @@
-"""How far some atoms are from where they started, after the best superposition."""
+"""Root mean square deviation (RMSD) of some atoms from their start, after superposition."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import numpy as np
 
 
 class RmsdMeter:
-    """Root mean square deviation of chosen atoms from a reference."""
+    """The root mean square deviation of selected atoms from a reference."""
 
     def __init__(self, reference: np.ndarray, atoms: np.ndarray) -> None:
-        """reference: positions (N, 3) [nm], molecules whole; atoms: (A,) indices."""
+        """Store the reference: positions (N, 3) [nm] with whole molecules. atoms: (A,) indices"""
         self._atoms = atoms
         self._reference = self._frame(reference)
 
     def measure(self, positions: np.ndarray) -> float:
-        """Deviation [nm] of positions (N, 3) [nm], not wrapped."""
+        """Return the deviation [nm] of positions (N, 3) [nm], not wrapped."""
         return float(mdtraj.rmsd(self._frame(positions), self._reference)[0])
 
     def _frame(self, positions: np.ndarray) -> mdtraj.Trajectory:

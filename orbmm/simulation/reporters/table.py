@@ -12,13 +12,16 @@ from orbmm.simulation.dynamics.frame import Frame
 
 
 class TableWriter:
-    """Appends rows; each is complete on its line before the next step begins."""
+    """Writer of a table of energies. Each row is complete before the next step."""
 
     needs_energy = True
     needs_confidence = False
 
     def __init__(self, path: Path, steps_between: int, append: bool, volume: bool = False) -> None:
-        """volume: whether the volume of the box has a column, as where a barostat changes it"""
+        """Write the header, unless an existing file is continued.
+
+        volume: add a column for the volume of the box, as with a barostat
+        """
         self.path = path
         self.steps_between = steps_between
         self._volume = volume
@@ -45,7 +48,7 @@ class TableWriter:
 
 
 def count_rows(path: Path, atoms: int) -> int:
-    """Return 0, 1 or 2 for no whole row, that of step 0 alone, or a row of a later step, whole or torn."""
+    """Return 0, 1 or 2 for no complete row, only that of step 0, or a later row, which may be incomplete."""
     *whole, torn = path.read_bytes().split(b"\n")[1:] or [b""]
     later = any(row and not row.startswith(b"0,"[: len(row)]) for row in (*whole, torn))
     return 2 if later else min(2, len(whole))

@@ -1,4 +1,4 @@
-"""topology.pdb: all atoms as a phase begins; trajectory.pdb: those of the trajectory, where these are not all."""
+"""Write topology.pdb, all atoms at the start of a phase, and trajectory.pdb, the atoms of the trajectory if not all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orbmm.simulation.start.selection import select_atoms
 
 
 def write_topologies(folder: RunFolder, topology: app.Topology, frame_atoms: str, state: State) -> None:
-    """Write what a trajectory is read with, in the box that the atoms have now."""
+    """Write the topology files that are needed to read the trajectory, with the current box."""
     topology = copy.copy(topology)
     if state.box is not None:
         topology.setPeriodicBoxVectors(state.box * unit.nanometer)
@@ -27,7 +27,7 @@ def write_topologies(folder: RunFolder, topology: app.Topology, frame_atoms: str
 
 
 def keep_atoms(topology: app.Topology, atoms: np.ndarray) -> app.Topology:
-    """The topology of some atoms (A,) alone, in their order."""
+    """Return the topology of only some atoms (A,), in their order."""
     modeller = app.Modeller(topology, np.zeros((topology.getNumAtoms(), 3)) * unit.nanometer)
     kept = set(atoms.tolist())
     modeller.delete([atom for atom in topology.atoms() if atom.index not in kept])

@@ -1,4 +1,4 @@
-"""The trajectory, as XTC or DCD: unwrapped coordinates, frame 0 is the start of production."""
+"""Write the trajectory as XTC or DCD: unwrapped coordinates; frame 0 is the start of production."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FrameTiming:
 
 
 class XtcWriter:
-    """Gromacs' compressed format, 0.001 nm."""
+    """Writer of the compressed format of Gromacs, with a resolution of 0.001 nm."""
 
     needs_energy = False
     needs_confidence = False
@@ -38,25 +38,29 @@ class XtcWriter:
     def __init__(
         self, path: Path, topology: app.Topology, timing: FrameTiming, frames: int, atoms: np.ndarray | None = None
     ) -> None:
-        """frames: how many the file already holds, 0 begins a new one; atoms: (A,), those of the topology, None for all"""
+        """Open the file.
+
+        frames: number of frames that the file holds; 0 starts a new file
+        atoms: (A,) indices of the atoms of the topology in a frame; None for all
+        """
         self.path = path
         self.steps_between = timing.steps_between
         self._atoms = slice(None) if atoms is None else atoms
         self._file = app.XTCFile(str(path), topology, timing.timestep_ps, 0, timing.steps_between, append=frames > 0)
 
     def report(self, frame: Frame) -> None:
-        """Append one frame; the file is closed after each, so that a kill can tear only the last."""
+        """Append one frame and close the file, so that a kill can damage only the last frame."""
         end = require_regular(self.path) if os.path.lexists(self.path) else 0
         try:
             self._file.writeModel(frame.positions[self._atoms], periodicBoxVectors=_list_vectors(frame.box))
         except (RuntimeError, ValueError) as error:
             raise RunError(f"{self.path}: the frame of step {frame.step} cannot be written ({error})") from error
-        if not _ends_with_whole_frame(self.path, end):  # the writer does not say when the disk is full
-            raise OSError(errno.ENOSPC, "the frame came out incomplete, as on a full disk", str(self.path))
+        if not _ends_with_whole_frame(self.path, end):  # the writer raises no error when the disk is full
+            raise OSError(errno.ENOSPC, "the frame is incomplete, as on a full disk", str(self.path))
 
 
 class DcdWriter:
-    """CHARMM's format, plain float32."""
+    """Writer of the format of CHARMM, with uncompressed float32 coordinates."""
 
     needs_energy = False
     needs_confidence = False
@@ -64,7 +68,11 @@ class DcdWriter:
     def __init__(
         self, path: Path, topology: app.Topology, timing: FrameTiming, frames: int, atoms: np.ndarray | None = None
     ) -> None:
-        """frames: how many the file already holds, 0 begins a new one; atoms: (A,), those of the topology, None for all"""
+        """Write the header of a new file, or correct that of an existing one.
+
+        frames: number of frames that the file holds; 0 starts a new file
+        atoms: (A,) indices of the atoms of the topology in a frame; None for all
+        """
         self.path = path
         self.steps_between = timing.steps_between
         self._atoms = slice(None) if atoms is None else atoms
@@ -77,7 +85,7 @@ class DcdWriter:
                 self._open_file(stream, append=False)
 
     def report(self, frame: Frame) -> None:
-        """Append one frame; the file is closed after each, so that a kill can tear only the last."""
+        """Append one frame and close the file, so that a kill can damage only the last frame."""
         with open_regular(self.path, "r+b") as stream:
             self._open_file(stream, append=True).writeModel(
                 frame.positions[self._atoms], periodicBoxVectors=_list_vectors(frame.box)
@@ -87,14 +95,14 @@ class DcdWriter:
         return app.DCDFile(stream, self._topology, self._timing.timestep_ps, 0, self.steps_between, append)
 
     def _correct_header(self, frames: int) -> None:
-        """Tell a file that was cut back how many frames it holds; the format counts them at byte 8."""
+        """Write the number of frames into the header of a file that was cut back; it is at byte 8."""
         with open_regular(self.path, "r+b") as stream:
             stream.seek(8)
             stream.write(struct.pack("<i", frames))
 
 
 def _ends_with_whole_frame(path: Path, start: int) -> bool:
-    """Tell whether one whole XTC frame lies between `start` and the end of the file."""
+    """Return whether there is exactly one complete XTC frame between byte `start` and the end of the file."""
     with open_regular(path, "rb") as stream:
         stream.seek(start)
         header = stream.read(HEADER_BYTES)
@@ -110,7 +118,7 @@ TRAJECTORY_WRITERS: dict[str, type[XtcWriter | DcdWriter]] = {"xtc": XtcWriter, 
 
 
 def count_frames(path: Path, atoms: int) -> int:
-    """Return 0, 1 or 2 for no whole frame, one, or more."""
+    """Return 0, 1 or 2 for no complete frame, one, or more."""
     with open_regular(path, "rb") as stream:
         size, head = os.fstat(stream.fileno()).st_size, stream.read(HEADER_BYTES)
     if path.suffix == ".dcd":

@@ -1,1 +1,1 @@
-"""Read the start of a run: structure, box, selections of atoms."""
+"""Read the start of a run: structure, box and selections of atoms."""

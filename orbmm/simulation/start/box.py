@@ -1,4 +1,4 @@
-"""Check the box of a structure file before OpenMM reads it."""
+"""Check the box of a structure file before OpenMM reads it: refuse impossible ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _CELL_ENTRIES = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta"
 
 
 def refuse_impossible_box(path: Path) -> None:
-    """Raise StructureError for a box in a PDB or mmCIF file that is none, before OpenMM reads it.
+    """Raise StructureError for an impossible box in a PDB or mmCIF file, before OpenMM reads it.
 
-    OpenMM drops a box with one length of 0 in silence, and meets other impossible ones with words of mathematics.
+    OpenMM ignores a box with one length of 0 without a warning, and raises mathematical errors for others.
     """
     pdb = path.suffix.lower() in (".pdb", ".ent")
     with path.open(encoding="utf-8", errors="replace") as stream:
@@ -29,7 +29,7 @@ def refuse_impossible_box(path: Path) -> None:
 
 
 def _list_cryst1(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    """Where each box of a PDB file stands, as far as OpenMM reads it, and its six words."""
+    """Yield the line and the six words of each box in the part of a PDB file that OpenMM reads."""
     for number, line in enumerate(lines, start=1):
         if line.startswith("END"):
             return
@@ -38,7 +38,7 @@ def _list_cryst1(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _list_cell(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    """The same of an mmCIF file, where it names all six on lines of their own."""
+    """Yield the line and the six words of the box of an mmCIF file that has each on a separate line."""
     found: dict[str, tuple[int, str]] = {}
     for number, line in enumerate(lines, start=1):
         words = line.split()
@@ -54,7 +54,7 @@ def _is_absent(words: list[str]) -> bool:
 
 
 def _is_possible(words: list[str]) -> bool:
-    """Whether three lengths [Å] and three angles [degrees] span a volume."""
+    """Return whether three lengths [Å] and three angles [degrees] give a cell with a volume above 0."""
     numbers = _read_numbers(words)
     if numbers is None or not np.isfinite(numbers).all() or (numbers <= 0.0).any() or (numbers[3:] >= 180.0).any():
         return False

@@ -1,4 +1,4 @@
-"""Select atoms with mdtraj's selection language and a few names more, and name atoms in messages."""
+"""Select atoms with the selection language of mdtraj and a few more names; describe atoms in messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAMED = 3
 
 
 def name_atoms(topology: app.Topology, indices: np.ndarray | Sequence[int]) -> str:
-    """The first few atoms by name and residue, and how many more there are."""
+    """Return the first few atoms by name and residue, and the number of the others, as a text for messages."""
     if len(indices) == topology.getNumAtoms():
         return "all atoms"
     wanted = [int(index) for index in indices[:_NAMED]]
@@ -32,11 +32,11 @@ _SALT = frozenset({"LI", "NA", "K", "RB", "CS", "F", "CL", "BR", "I", "NA+", "CL
 
 
 def select_atoms(topology: app.Topology, words: str) -> np.ndarray:
-    """The indices (A,) of the chosen atoms, in their order.
+    """Return the indices (A,) of the selected atoms, in their order.
 
-    words: "all"; "solute" (neither water nor the ions of a salt; metals belong to it); "solute heavy" (without
-    hydrogens); anything else is a selection of mdtraj, such as "backbone" or "not water".
-    Raises RunError for words that cannot be read or choose no atom.
+    words: "all"; "solute" (everything except water and salt ions; metals are included); "solute heavy" (without
+    hydrogens); anything else is an mdtraj selection, such as "backbone" or "not water"
+    Raises RunError for words that cannot be read or select no atom.
     """
     known = mdtraj.Topology.from_openmm(topology)
     if words in ("solute", "solute heavy"):
@@ -46,8 +46,8 @@ def select_atoms(topology: app.Topology, words: str) -> np.ndarray:
             chosen = known.select(words)
         except (ValueError, SyntaxError, AttributeError, TypeError, KeyError, NameError) as error:
             raise RunError(
-                f"the selection '{words}' cannot be read{quote_reason(error)}; write all, solute, solute heavy, or a selection of "
-                "mdtraj such as: protein and name CA"
+                f"the selection '{words}' cannot be read{quote_reason(error)}; write all, solute, solute heavy, or a "
+                "selection of mdtraj such as: protein and name CA"
             ) from error
     if not len(chosen):
         raise RunError(f"the selection '{words}' chooses no atom of this structure")
@@ -55,7 +55,10 @@ def select_atoms(topology: app.Topology, words: str) -> np.ndarray:
 
 
 def find_atom(topology: app.Topology, name: str) -> int:
-    """The index of an atom by chain:residue:atom, such as A:94:NE2. Raises RunError if there is none, or several."""
+    """Return the index of an atom by chain:residue:atom, such as A:94:NE2.
+
+    Raises RunError if there is no such atom, or more than one.
+    """
     chain, residue, wanted = name.split(":")
     found = [
         atom.index

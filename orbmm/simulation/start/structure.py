@@ -1,4 +1,4 @@
-"""Where a run starts: atoms, coordinates, box, and velocities if a state file has them."""
+"""Read the start of a run: atoms, positions, box, and velocities if a state file has them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from orbmm.settings.system import SystemSettings
 from orbmm.simulation.start.box import refuse_impossible_box
 
 _READERS = {".pdb": app.PDBFile, ".ent": app.PDBFile, ".cif": app.PDBxFile, ".mmcif": app.PDBxFile}
-# What OpenMM's readers raise on torn files without a word about the file: it is all about their code.
+# Errors of OpenMM's readers for damaged files whose messages are about their code, not about the file.
 _MUTE_ERRORS = (KeyError, IndexError, TypeError, AttributeError, ArithmeticError, pdbx.PdbxError)
 
 
 @dataclass(frozen=True)
 class Structure:
-    """Positions (N, 3) [nm], velocities (N, 3) [nm/ps] or None; the box is the topology's."""
+    """Positions (N, 3) [nm] and velocities (N, 3) [nm/ps] or None; the box is in the topology."""
 
     topology: app.Topology
     positions: np.ndarray
@@ -30,7 +30,7 @@ class Structure:
 
 
 def read_start(system: SystemSettings) -> Structure:
-    """Read the prepared structure and, where there is one, the state that replaces its coordinates.
+    """Read the prepared structure and, if there is one, the state that replaces its positions, velocities and box.
 
     Raises RunError for a missing file, StructureError for one that cannot be used.
     """
@@ -51,24 +51,24 @@ def _read_structure(path: Path) -> Structure:
         raise StructureError(f"{path}: the suffix must be one of {', '.join(_READERS)}")
     refuse_impossible_box(path)
     try:
-        with path.open(encoding="utf-8", errors="replace") as stream:  # old files hold names in other encodings
+        with path.open(encoding="utf-8", errors="replace") as stream:  # old files may have other encodings
             structure = reader(stream)
     except (*_MUTE_ERRORS, ValueError, pdbx.SyntaxError) as error:
         raise StructureError(
             f"{path}: no atoms can be read from this {path.suffix.lower()} file{_quote_reason(error)}; "
-            "is it whole, and of that format?"
+            "is the file complete, and of that format?"
         ) from error
     if structure.topology.getNumAtoms() == 0:
         raise StructureError(f"{path}: holds no atoms")
     positions = _strip_unit(structure.getPositions(asNumpy=True), unit.nanometer)
     wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if len(wrong):
-        raise StructureError(f"{path}: the coordinates of atom {wrong[0]} (counted from 0) are no finite numbers")
+        raise StructureError(f"{path}: the coordinates of atom {wrong[0]} (counted from 0) are not finite numbers")
     return Structure(structure.topology, positions)
 
 
 def _quote_reason(error: Exception) -> str:
-    """What OpenMM says of the file, such as "Misaligned residue name", in brackets; nothing where it speaks of its code."""
+    """Return OpenMM's message about the file, such as " (Misaligned residue name)"; '' if it is about its code."""
     if isinstance(error, _MUTE_ERRORS):
         return ""
     text = f"line {error.lineNumber}: {error.text}" if isinstance(error, pdbx.SyntaxError) else str(error)
@@ -76,7 +76,7 @@ def _quote_reason(error: Exception) -> str:
 
 
 def _apply_state(start: Structure, path: Path) -> Structure:
-    """Return the start with positions, box and velocities of a state XML; the topology takes over its box."""
+    """Return the start with positions, velocities and box of a state XML. The box is set in the topology of `start`."""
     _require_file(path, "state")
     state = read_state(path)
     if state.positions is None:

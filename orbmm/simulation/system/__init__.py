@@ -1,1 +1,1 @@
-"""Build the System and the Context of a stage: masses, restraints, barostat, integrator, platform."""
+"""Build the System and the Context of a stage: masses, restraints, barostat, integrator and platform."""

@@ -1,4 +1,4 @@
-"""The integrator of a stage, and the seeds of all random choices, derived from the one seed in the settings."""
+"""The integrator of a stage, and the seeds of all random choices, which are derived from one seed in the settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orbmm.settings import Stage
 
 
 def make_integrator(stage: Stage, seed: int) -> openmm.Integrator:
-    """The integrator of a stage that moves; any for one that only needs forces."""
+    """Return the integrator of a stage; for minimise, which only needs forces, a Verlet integrator."""
     timestep = stage.timestep_fs * unit.femtosecond
     if not stage.moves or stage.integrator == "verlet":
         return openmm.VerletIntegrator(timestep)
@@ -27,9 +27,9 @@ _LARGEST = 2**31 - 1
 
 
 def derive_seed(seed: int, purpose: str, step: int = 0) -> int:
-    """A seed for OpenMM (1 ... 2^31 - 1; 0 would mean "any").
+    """Return a seed for OpenMM (1 ... 2^31 - 1; 0 would mean a random seed).
 
-    OpenMM draws velocities and the bath's noise with the same generator, so equal seeds would correlate them.
+    OpenMM draws velocities and the noise of the bath with the same generator, so equal seeds would correlate them.
     """
     digest = hashlib.sha256(f"{seed} {purpose} {step}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % _LARGEST + 1

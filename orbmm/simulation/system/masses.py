@@ -1,4 +1,4 @@
-"""Heavier hydrogens: mass is moved to them from the atoms that they are bonded to."""
+"""Heavier hydrogens: move mass to them from the atoms that they are bonded to."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from orbmm.simulation.start.selection import name_atoms
 
 
 def shift_mass_to_hydrogens(topology: app.Topology, masses: np.ndarray, hydrogen_mass: float) -> np.ndarray:
-    """Masses (N,) [g/mol] of the same sum in which each hydrogen has the given one.
+    """Return masses (N,) [g/mol] with the same sum, in which each hydrogen has the given mass.
 
-    Raises RunError for a hydrogen that no bond of the topology joins to a heavier atom.
+    Raises RunError for a hydrogen that has no bond to a heavier atom in the topology.
     """
     shifted = masses.copy()
     light = np.array([atom.element is app.element.hydrogen for atom in topology.atoms()])
@@ -27,6 +27,6 @@ def shift_mass_to_hydrogens(topology: app.Topology, masses: np.ndarray, hydrogen
     if free.size:
         raise RunError(
             f"{name_atoms(topology, free)} cannot be made heavier: no bond of the structure joins "
-            f"{'it' if free.size == 1 else 'them'} to a heavier atom; leave hydrogen_mass_amu away"
+            f"{'it' if free.size == 1 else 'them'} to a heavier atom; remove hydrogen_mass_amu"
         )
     return shifted

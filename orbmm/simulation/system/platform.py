@@ -1,4 +1,4 @@
-"""The OpenMM platform that integrates: the fastest that really opens."""
+"""The OpenMM platform for the integration: the fastest that works on this machine."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _GPU_PLATFORMS = ("CUDA", "HIP", "OpenCL")
 def create_context(
     system: openmm.System, make_integrator: Callable[[], openmm.Integrator], platform: str = "auto"
 ) -> openmm.Context:
-    """A Context on the named platform, or with "auto" on the fastest that works here.
+    """Return a Context on the named platform or, with "auto", on the fastest that works on this machine.
 
-    make_integrator: called once per attempt, because an integrator belongs to its Context even if that fails.
-    Raises RunError with OpenMM's reason if none opens.
+    make_integrator: called once per attempt, because an integrator belongs to its Context even if that fails
+    Raises RunError with OpenMM's reason if no platform works.
     """
     names = _list_platforms() if platform == "auto" else [platform]
     reasons = []
@@ -31,19 +31,19 @@ def create_context(
             continue
         _LOG.debug("integrating on the %s platform", name)
         return context
-    raise RunError(f"no OpenMM platform opens ({'; '.join(reasons)}); available: {', '.join(_list_platforms())}")
+    raise RunError(f"no OpenMM platform works ({'; '.join(reasons)}); available: {', '.join(_list_platforms())}")
 
 
 def find_platform(system: openmm.System, wanted: str) -> str:
-    """The name of the platform that a System opens on, as create_context takes it. Raises RunError if none opens."""
+    """Return the name of the platform that create_context uses for a System. Raises RunError if none works."""
     return create_context(system, lambda: openmm.VerletIntegrator(0.001), wanted).getPlatform().getName()
 
 
 def choose_platform(recorded: str) -> str:
-    """The platform that a run began on where it exists here, else "auto" with a log line."""
+    """Return the platform that a run started on, or "auto" with a warning if this machine does not have it."""
     if recorded in _list_platforms():
         return recorded
-    _LOG.warning("the run began on the %s platform, which is not available here", recorded)
+    _LOG.warning("the run started on the %s platform, which is not available here", recorded)
     return "auto"
 
 
@@ -53,6 +53,6 @@ def _list_platforms() -> list[str]:
 
 
 def _open(system: openmm.System, integrator: openmm.Integrator, name: str) -> openmm.Context:
-    # Mixed precision: float32 positions would lose the small moves of a 0.5 fs step.
+    # Mixed precision: float32 positions would lose the small displacements of a 0.5 fs step.
     properties = {"Precision": "mixed"} if name in _GPU_PLATFORMS else {}
     return openmm.Context(system, integrator, openmm.Platform.getPlatformByName(name), properties)

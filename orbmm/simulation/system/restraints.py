@@ -1,4 +1,4 @@
-"""Forces that hold atoms while a stage lasts; they say how far they let go, and none of them has a Context parameter."""
+"""Restraint forces of a stage. They have no Context parameters."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from orbmm.simulation.start.structure import Structure
 
 
 def make_restraint(restraint: RestraintSettings, start: Structure) -> openmm.Force:
-    """The force of one [[stage.restraint]]; atoms are held where the start of the run has them.
+    """Return the force of one [[stage.restraint]]; reference positions are those at the start of the run.
 
-    Raises RunError for atoms that are not there.
+    Raises RunError for missing atoms.
     """
     if restraint.kind == "position":
         return _hold_positions(restraint, start)
@@ -22,11 +22,13 @@ def make_restraint(restraint: RestraintSettings, start: Structure) -> openmm.For
 
 
 def _hold_positions(restraint: RestraintSettings, start: Structure) -> openmm.Force:
-    """k/2 times the square of how far an atom is from its place, less what it may move freely."""
+    """Return a position restraint: k/2 max(0, d - free)², with d the distance of an atom from its start."""
     periodic = start.topology.getPeriodicBoxVectors() is not None
     square = "periodicdistance(x, y, z, x0, y0, z0)^2" if periodic else "(x-x0)^2 + (y-y0)^2 + (z-z0)^2"
     if restraint.distance_nm:
-        square = f"max(0, sqrt({square} + 1e-16) - {restraint.distance_nm!r})^2"  # a square root has no slope at 0
+        square = (
+            f"max(0, sqrt({square} + 1e-16) - {restraint.distance_nm!r})^2"  # the square root has no derivative at 0
+        )
     force = openmm.CustomExternalForce(f"{0.5 * restraint.stiffness_kj_mol_nm2!r}*({square})")
     for name in ("x0", "y0", "z0"):
         force.addPerParticleParameter(name)
@@ -36,7 +38,7 @@ def _hold_positions(restraint: RestraintSettings, start: Structure) -> openmm.Fo
 
 
 def _hold_pair(restraint: RestraintSettings, start: Structure) -> openmm.Force:
-    """k/2 times the square of how far the distance of two atoms is from what is wanted; a cap only pulls together."""
+    """Return a distance restraint, k/2 (r - target)², or a cap, k/2 max(0, r - target)², of two atoms."""
     one, other = (find_atom(start.topology, name) for name in restraint.between or ())
     distance = restraint.distance_nm
     if distance is None:
@@ -49,7 +51,7 @@ def _hold_pair(restraint: RestraintSettings, start: Structure) -> openmm.Force:
 
 
 def _measure_distance(start: Structure, one: int, other: int) -> float:
-    """Between nearest images at the start [nm]."""
+    """Return the distance of two atoms at the start, between nearest images [nm]."""
     vector = start.positions[other] - start.positions[one]
     vectors = start.topology.getPeriodicBoxVectors()
     if vectors is not None:

@@ -1,4 +1,4 @@
-"""The System of a stage: the run's own with the masses, the restraints and the barostat that the stage asks for."""
+"""The System of a stage: that of the run, with the masses, restraints and barostat of the stage."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass
 class StageSystem:
-    """One System that is changed from stage to stage: a Context keeps what it was opened with.
+    """One System that is changed for each stage. A Context keeps the System as it was when the Context was made.
 
-    The network is attached once; copying a System would have OpenMM write and read it.
+    So the network is attached only once; to copy a System, OpenMM would have to write and read it.
     """
 
     system: openmm.System
@@ -43,9 +43,10 @@ class StageSystem:
         self._own_forces = self.system.getNumForces()
 
     def open(self, planned: PlannedStage, first_step: int) -> Dynamics:
-        """A Context for a stage, without positions; first_step: of the phase, so that its bath repeats no noise.
+        """Return the dynamics of a stage, without positions.
 
-        Raises RunError for atoms that are not there, hydrogens without a bond, and platforms that do not open.
+        first_step: counted in the phase; the seed of the bath depends on it, so that a resumed run repeats no noise
+        Raises RunError for missing atoms, hydrogens without a bond, and platforms that do not work.
         """
         stage = planned.stage
         bath = "bath" if planned.phase == PRODUCTION else f"bath of {planned.phase}"

@@ -145,7 +145,7 @@ def spoil(folder: Path, what: str) -> None:
         ("torn", f"torn after record {FRAMES - 1}"),
         ("empty", "holds no whole record"),
         ("header", "cannot be read as the header"),
-        ("edges", "edges that ascend"),
+        ("edges", "ascending edges"),
         ("bins", "a bin beyond the 9"),
     ],
 )

@@ -292,9 +292,7 @@ def test_what_a_user_puts_among_the_checkpoints_stays_and_changes_nothing(
 
 def test_a_folder_in_the_place_of_the_next_checkpoint_is_named(interrupted: Path, classical_forces: Forces) -> None:
     taken = _put(interrupted / "checkpoints" / "step-000000000060")
-    with pytest.raises(
-        RunError, match="step-000000000060.*something that is no checkpoint has this name; move it away"
-    ):
+    with pytest.raises(RunError, match="step-000000000060.*a file or folder of this name is not a checkpoint; move it"):
         resume_run(interrupted, forces=classical_forces())
     assert (taken / "notes.txt").read_bytes() == PRECIOUS
     shutil.rmtree(taken)
@@ -307,7 +305,7 @@ def test_a_run_without_its_checkpoints_is_not_begun_anew(
 ) -> None:
     shutil.rmtree(interrupted / "checkpoints")
     before = _list_contents(interrupted)
-    with pytest.raises(RunError, match="bring the checkpoints back from a copy, or begin a new run"):
+    with pytest.raises(RunError, match="restore the checkpoints from a copy, or start a new run"):
         resume_run(interrupted, forces=classical_forces(), request=request_)
     assert _list_contents(interrupted) == before
 
@@ -406,7 +404,7 @@ def test_a_damaged_binary_checkpoint_gives_way_to_the_portable_state(
     index["sha256"]["context.chk"] = hashlib.sha256(changed).hexdigest()
     (checkpoint / "checkpoint.json").write_text(json.dumps(index))
     assert resume_run(interrupted, forces=classical_forces()).finished
-    assert "going on from the portable state" in caplog.text
+    assert "continuing from the portable state" in caplog.text
 
 
 def test_a_run_folder_reached_through_a_link_is_resumed(

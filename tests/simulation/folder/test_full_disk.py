@@ -56,7 +56,7 @@ def test_a_frame_for_which_there_is_no_room_ends_the_run_and_it_resumes_to_the_s
     result = _run_with_largest_file(settings, tmp_path / "system.toml", largest)
     assert result.returncode == 3, result
     assert result.stdout.count("\n") == 1 and result.stderr == ""
-    assert f"{name} at step " in result.stdout and "make room" in result.stdout
+    assert f"{name} at step " in result.stdout and "free disk space" in result.stdout
     assert settings.run.output is not None
     assert resume_run(settings.run.output, forces=classical_forces()).finished
     contents = [(folder / name).read_bytes() for folder in (settings.run.output, whole.folder)]
@@ -95,7 +95,7 @@ except OrbmmError as error:
     arguments = [sys.executable, "-c", code, str(Path(__file__).parents[1]), str(tmp_path / "system.toml"), name]
     result = subprocess.run(arguments, check=False, capture_output=True, text=True, timeout=120)
     assert result.returncode == 3, result
-    assert f"{name} at step 30: File too large; make room" in result.stdout and result.stderr == ""
+    assert f"{name} at step 30: File too large; free disk space" in result.stdout and result.stderr == ""
 
 
 def test_a_limit_that_is_not_reached_changes_nothing(settings: Settings, tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_it_can_be_switched_off(settings: Settings, classical_forces: Forces) ->
 def test_a_model_without_that_head_says_so(
     settings: Settings, classical_forces: Forces, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(RunError, match="confidence_every_fs is 4, but .* has no confidence head; leave it away"):
+    with pytest.raises(RunError, match="confidence_every_fs is 4, but .* has no confidence head; remove the setting"):
         start_run(settings, forces=classical_forces(confidence=None))
     run = type(settings.run)(**{**vars(settings.run), "confidence_every_fs": None})
     with caplog.at_level(logging.INFO, logger="orbmm"):

@@ -108,7 +108,7 @@ def test_the_box_of_an_entry_without_a_crystal_is_none(
     start = read_start(settings)
     assert start.topology.getPeriodicBoxVectors() is None
     _tell(settings.structure, start.topology, "orb-mini-conservative-inf-xtb")
-    assert "has no periodic box, for a CRYST1 of zeros or 1 Å is none: it is run in vacuum" in caplog.text
+    assert "has no periodic box (a CRYST1 of zeros or 1 Å does not count): it is run in vacuum" in caplog.text
 
 
 def test_a_box_that_cannot_hold_its_atoms_is_refused(tmp_path: Path) -> None:
@@ -162,10 +162,13 @@ def test_a_box_with_slanted_sides_is_possible(tmp_path: Path) -> None:
 
 
 TORN = {
-    "no atoms": ("loop_\n_atom_sites.id\n1\n", "file; is it whole"),
-    "a short row": ("loop_\n_atom_site.id\n_atom_site.Cartn_x\n1 2.0\n3\n", "file; is it whole"),
-    "a loop of nothing": ("loop_\n1 2\n", r"file \(line 3: Unexpected token in loop_ declaration\); is it whole"),
-    "an open quote": ("'torn\n", r"file \(line 2: Unrecognized syntax element: 'torn\); is it whole"),
+    "no atoms": ("loop_\n_atom_sites.id\n1\n", "file; is the file complete"),
+    "a short row": ("loop_\n_atom_site.id\n_atom_site.Cartn_x\n1 2.0\n3\n", "file; is the file complete"),
+    "a loop of nothing": (
+        "loop_\n1 2\n",
+        r"file \(line 3: Unexpected token in loop_ declaration\); is the file complete",
+    ),
+    "an open quote": ("'torn\n", r"file \(line 2: Unrecognized syntax element: 'torn\); is the file complete"),
 }
 
 
