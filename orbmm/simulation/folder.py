@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orbmm.errors import DiskFull, RunError
-from orbmm.files import hash_file, is_partial, make_folder, read_file, replace_file, write_file
+from orbmm.files import hash_file, is_partial, make_folder, read_json, replace_file, write_file
 from orbmm.plain_text import quote_command
 from orbmm.settings import Settings, format_settings, override_settings
 from orbmm.settings.run import TRAJECTORY_FORMATS
@@ -147,10 +147,10 @@ def find_run(path: Path) -> RunFolder:
 def read_record(folder: RunFolder) -> dict[str, Any]:
     """What run.json says. Raises RunError if it is damaged or an input file is not the one that it names."""
     try:
-        record = json.loads(read_file(folder.record, _LARGEST_RECORD_BYTES))
+        record = read_json(folder.record, _LARGEST_RECORD_BYTES)
         inputs = {key: record[key] for key in _NEEDED}["inputs"]
         changed = [name for name, sha256 in inputs.items() if not _is_unchanged(folder.path / name, sha256)]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{folder.record} is damaged ({error}); bring it back from a copy, or begin a new run"
         ) from error

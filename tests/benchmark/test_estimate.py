@@ -181,6 +181,9 @@ BAD = {
     "nothing there": ("no benchmark.json", None),
     "no JSON": ("is no benchmark.json", "[1"),
     "another file": ("is no benchmark.json", "{}"),
+    "nested": ("is no benchmark.json", "[" * 100_000),
+    "rows of text": ("is no benchmark.json", '{"rows": ["x"]}'),
+    "a huge number": ("is no benchmark.json", '{"rows": ' + "9" * 5000 + "}"),
     "other cases": ("holds no case of a conservative network", '{"rows": []}'),
 }
 
