@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -415,3 +416,34 @@ def test_a_run_folder_reached_through_a_link_is_resumed(
 ) -> None:
     (tmp_path / "link").symlink_to(interrupted)
     assert resume_run(tmp_path / "link", forces=classical_forces()).finished
+
+
+@pytest.mark.parametrize("name", ["step-000000000010", "step-000000000050", ".unfinished-0123456789ab"])
+def test_a_folder_with_folders_in_it_is_no_checkpoint(name: str, interrupted: Path, classical_forces: Forces) -> None:
+    for inner in ("state.xml", "checkpoint.json"):
+        (interrupted / "checkpoints" / name / inner).mkdir(parents=True)
+    notes = interrupted / "checkpoints" / name / "state.xml" / "notes.txt"
+    notes.write_bytes(PRECIOUS)
+    assert resume_run(interrupted, forces=classical_forces()).finished
+    assert notes.read_bytes() == PRECIOUS
+
+
+def test_a_state_with_too_few_velocities_is_refused(interrupted: Path, classical_forces: Forces) -> None:
+    shutil.rmtree(interrupted / "checkpoints" / "step-000000000020")
+    checkpoint = interrupted / "checkpoints" / "step-000000000040"
+    state = re.sub(r"\s*<Velocity [^>]*>", "", (checkpoint / "state.xml").read_text(), count=3)
+    (checkpoint / "state.xml").write_text(state)
+    index = json.loads((checkpoint / "checkpoint.json").read_text())
+    index["sha256"]["state.xml"] = hashlib.sha256(state.encode()).hexdigest()
+    (checkpoint / "checkpoint.json").write_text(json.dumps(index))
+    with pytest.raises(RunError, match="state.xml does not fit this run"):
+        resume_run(interrupted, forces=classical_forces())
+
+
+@pytest.mark.parametrize("value", ["[" * 300 + "]" * 300, "NaN", "1e999"], ids=["nested", "not a number", "infinite"])
+def test_a_record_that_orbmm_cannot_have_written_is_damaged(
+    value: str, interrupted: Path, classical_forces: Forces
+) -> None:
+    text = (interrupted / "run.json").read_text()
+    (interrupted / "run.json").write_text(f'{{"note": {value},{text[1:]}')
+    assert "run.json is damaged" in _expect_refusal(interrupted, classical_forces())
