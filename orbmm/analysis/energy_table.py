@@ -51,7 +51,7 @@ def read_energy_table(path: Path, growing: bool = False) -> EnergyTable:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = list(csv.reader(file)) or [[]]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AnalysisError(f"{path}: cannot be read as a table of energies ({error})") from error
     absent = [name for name in _COLUMNS.values() if name not in header]
     if absent:

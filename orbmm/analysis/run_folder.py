@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,11 @@ from orbmm.analysis.energy_table import EnergyTable, read_energy_table
 from orbmm.analysis.frame_count import count_frames
 from orbmm.analysis.frames import TrajectoryFile, refuse_unpickling_format
 from orbmm.analysis.rescue import read_reason
-from orbmm.errors import AnalysisError
+from orbmm.errors import AnalysisError, UnsafeFile
+from orbmm.files import read_json
 from orbmm.settings import Settings, read_settings
 
+_LARGEST_RECORD_BYTES = 10_000_000
 _SAME_PLACE_NM = 0.001  # a PDB file keeps 0.0001
 
 
@@ -133,8 +134,8 @@ def _require(path: Path) -> Path:
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = read_json(path, _LARGEST_RECORD_BYTES)
+    except (OSError, ValueError, UnsafeFile) as error:
         raise AnalysisError(f"{path}: cannot be read as the record of a run ({error})") from error
     if not isinstance(record, dict):
         raise AnalysisError(f"{path}: is no record of a run; expected names and values")
