@@ -14,7 +14,7 @@ from typing import Any
 
 from orbmm.errors import DiskFull, RunError
 from orbmm.files import hash_file, is_partial, make_folder, read_json, replace_file, write_file
-from orbmm.plain_text import quote_command
+from orbmm.plain_text import describe_value, quote_command
 from orbmm.settings import Settings, format_settings, override_settings
 from orbmm.settings.run import TRAJECTORY_FORMATS
 from orbmm.simulation.lock import LOCK_NAME, lock_folder
@@ -22,7 +22,7 @@ from orbmm.simulation.lock import LOCK_NAME, lock_folder
 _COPIED = (("system", "structure"), ("system", "state"), ("analysis", "reference"))
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LARGEST_RECORD_BYTES = 10_000_000
-_NEEDED = ("settings", "inputs", "weights_sha256", "platform")
+_NEEDED = {"settings": dict, "inputs": dict, "weights_sha256": str, "platform": str}
 _BEFORE_THE_RECORD = {LOCK_NAME, "input", "settings.toml"}
 
 
@@ -148,9 +148,9 @@ def read_record(folder: RunFolder) -> dict[str, Any]:
     """What run.json says. Raises RunError if it is damaged or an input file is not the one that it names."""
     try:
         record = read_json(folder.record, _LARGEST_RECORD_BYTES)
-        inputs = {key: record[key] for key in _NEEDED}["inputs"]
-        changed = [name for name, sha256 in inputs.items() if not _is_unchanged(folder.path / name, sha256)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        _require_types(record)
+        changed = [name for name, sha256 in record["inputs"].items() if not _is_unchanged(folder.path / name, sha256)]
+    except (ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"{folder.record} is damaged ({error}); bring it back from a copy, or begin a new run"
         ) from error
@@ -159,6 +159,15 @@ def read_record(folder: RunFolder) -> dict[str, Any]:
             f"{folder.path} was changed since its run began: {', '.join(changed)}; undo that, or begin a new run"
         )
     return dict(record)
+
+
+def _require_types(record: Any) -> None:
+    """Raise KeyError or TypeError for a record that lacks something, or holds it in another form."""
+    for key, kind in _NEEDED.items():
+        if not isinstance(record[key], kind):
+            raise TypeError(f"{key} is {describe_value(record[key])}")
+    if not isinstance(record.get("changed", []), list):
+        raise TypeError(f"changed is {describe_value(record['changed'])}")
 
 
 def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:

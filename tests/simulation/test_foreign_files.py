@@ -447,3 +447,14 @@ def test_a_record_that_orbmm_cannot_have_written_is_damaged(
     text = (interrupted / "run.json").read_text()
     (interrupted / "run.json").write_text(f'{{"note": {value},{text[1:]}')
     assert "run.json is damaged" in _expect_refusal(interrupted, classical_forces())
+
+
+@pytest.mark.parametrize("key", ["settings", "inputs", "weights_sha256", "platform", "changed"])
+@pytest.mark.parametrize("value", [5, None, True], ids=str)
+def test_an_entry_of_the_record_in_another_form_is_damage(
+    value: object, key: str, interrupted: Path, classical_forces: Forces
+) -> None:
+    record = json.loads((interrupted / "run.json").read_text())
+    (interrupted / "run.json").write_text(json.dumps(record | {key: value}))
+    with pytest.raises(RunError, match=f"run.json is damaged .{key} is {value}"):
+        resume_run(interrupted, forces=classical_forces(), request=ResumeRequest(extend_ps=0.01))
