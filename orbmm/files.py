@@ -15,6 +15,7 @@ import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -175,7 +176,7 @@ def sync_folder(path: Path) -> None:
 
 
 @contextmanager
-def _open_followed(path: Path) -> Iterator[BinaryIO]:
+def _open_followed(path: Path) -> Iterator[BufferedReader]:
     """Open a regular file for reading, through links too. Raises UnsafeFile for anything but a file or a folder."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
