@@ -19,6 +19,7 @@ _COLUMNS = {
     "total": "total_energy_kJ_mol",
     "temperature": "temperature_K",
 }
+_TOO_LARGE = 1e100  # sums of squares of smaller numbers are finite
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,10 @@ def _read_row(path: Path, line: int, row: list[str], width: int, places: list[in
         values = [float(row[place]) for place in places]
     except ValueError as error:
         raise AnalysisError(f"{path}: line {line} holds something that is not a number ({error})") from error
-    if not np.isfinite(values).all():
-        raise AnalysisError(f"{path}: line {line} holds a value that is not finite; the run went wrong before it")
+    if not (np.abs(values) < _TOO_LARGE).all():
+        raise AnalysisError(
+            f"{path}: line {line} holds a value that is not finite, or far too large; the run went wrong before it"
+        )
     return values
 
 
