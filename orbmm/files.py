@@ -67,8 +67,9 @@ def read_file(path: Path, largest: int) -> bytes:
     Raises UnsafeFile for a larger file, or one that is no regular file; OSError as `open` does.
     """
     with _open_followed(path) as stream:
-        content = stream.read(largest + 1)
-    if len(content) > largest:
+        size = os.fstat(stream.fileno()).st_size
+        content = stream.read(largest + 1) if size <= largest else b""
+    if max(size, len(content)) > largest:  # it may grow while it is read
         raise UnsafeFile(path, f"holds more than {largest:,} bytes, which no such file needs")
     return content
 
