@@ -117,7 +117,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 
     A link at `path` is replaced and not followed. The file is on the disk when this returns.
     """
-    partial = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex[:12]}{_PARTIAL}")
+    partial = path.with_name(f".{path.name[:50]}.{uuid.uuid4().hex[:12]}{_PARTIAL}")
     os.close(os.open(partial, _FLAGS["xb"] | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
     try:
         yield partial

@@ -239,3 +239,9 @@ def test_names_in_results_of_an_older_version_that_no_file_can_have_are_passed_o
     (tmp_path / "results.json").write_text(json.dumps(dict.fromkeys(keys, 1) | {"results": {name: {}}}))
     OutputFolder(tmp_path).write(FIRST)
     assert (tmp_path / "a.csv").read_bytes() == FIRST["a.csv"]
+
+
+def test_a_name_as_long_as_the_file_system_takes_can_be_written(tmp_path: Path) -> None:
+    for name in ("水" * 83 + ".html", "x" * 255):
+        OutputFolder(tmp_path).write({name: b"page"})
+        assert (tmp_path / name).read_bytes() == b"page"

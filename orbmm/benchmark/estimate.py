@@ -31,6 +31,7 @@ OPERAND_BYTES = {"float64": 8, "float16": 2, "bfloat16": 2}
 FEATURE_BYTES = {"float64": 8}
 ATOMS_PER_ANGSTROM3 = 0.1  # of water, and of proteins in it
 _LARGEST_BYTES = 100_000_000  # of a benchmark.json
+_TOO_MUCH = 1e15  # edges, seconds or MB
 GRAPH_BYTES_PER_EDGE = 150  # indices and shifts of edges and kept pairs, vectors, sums in blocks
 
 
@@ -170,7 +171,11 @@ def _is_way(row: Row, way: Way) -> bool:
 
 
 def _read_answer(answer: dict[str, Any]) -> Measured:
-    return Measured(answer["edges"], answer["evaluation_s"], answer.get("device_mb", answer["host_mb"]))
+    """Return what a box costs. Raises KeyError, TypeError or ValueError for what is no such numbers."""
+    found = Measured(answer["edges"], answer["evaluation_s"], answer.get("device_mb", answer["host_mb"]))
+    if not (0 < found.edges < _TOO_MUCH and 0 <= found.evaluation_s < _TOO_MUCH and 0 <= found.memory_mb < _TOO_MUCH):
+        raise ValueError("no box costs what it says")
+    return found
 
 
 def predict(
