@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mdtraj as md
+from mdtraj.formats.pdbx.PdbxReader import SyntaxError as CifError
 from scipy.spatial import cKDTree
 
 from orbmm.analysis.confidence_file import ConfidenceFile, read_confidence
 from orbmm.analysis.energy_table import EnergyTable, read_energy_table
-from orbmm.analysis.frame_count import count_frames
+from orbmm.analysis.frame_count import READING_ERRORS, count_frames
 from orbmm.analysis.frames import TrajectoryFile, refuse_unpickling_format
 from orbmm.analysis.rescue import read_reason
 from orbmm.errors import AnalysisError, UnsafeFile
@@ -20,6 +22,8 @@ from orbmm.files import read_json
 from orbmm.settings import Settings, read_settings
 
 _LARGEST_RECORD_BYTES = 10_000_000
+# Of mdtraj's readers, which assert things of a file, and of a torn or squeezed one.
+_STRUCTURE_ERRORS = (*READING_ERRORS, AssertionError, ArithmeticError, EOFError, zlib.error, CifError)
 _SAME_PLACE_NM = 0.001  # a PDB file keeps 0.0001
 
 
@@ -107,7 +111,7 @@ def read_structure(path: Path) -> md.Trajectory:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the placeholder box of a structure without one
             return md.load(str(path))[0]
-    except (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
+    except _STRUCTURE_ERRORS as error:
         reason = (str(error).splitlines() or ["no reason"])[0]
         raise AnalysisError(f"{path}: cannot be read as a structure ({reason}); give a PDB or mmCIF file") from error
 

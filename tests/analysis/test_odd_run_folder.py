@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from analysis.synthetic import make_box
 from typer.testing import Result
 
 from orbmm.analysis.confidence_file import read_confidence
 from orbmm.analysis.rescue import read_reason
+from orbmm.analysis.run_folder import read_structure
 from orbmm.errors import AnalysisError
 
 Analyze = Callable[..., Result]
@@ -72,3 +74,18 @@ def test_a_reason_that_is_no_file_is_one_sentence(put: Callable[[Path], object],
     put(reason)
     with pytest.raises(AnalysisError, match="reason.txt: cannot be read"):
         read_reason(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # mdtraj leaves the file open
+@pytest.mark.parametrize(("suffix", "end"), [(".pdb", 13), (".cif", 30)])
+def test_a_structure_with_a_torn_line_is_one_sentence(suffix: str, end: int, tmp_path: Path) -> None:
+    path = tmp_path / f"start{suffix}"
+    make_box(5).save(str(path))
+    lines = [
+        line
+        for line in path.read_text().splitlines()
+        if line.startswith(("CRYST1", "ATOM", "HETATM", "_", "loop_", "data_"))
+    ]
+    path.write_text("\n".join([*lines[:-1], lines[-1][:end], ""]))
+    with pytest.raises(AnalysisError, match=f"start{suffix}: cannot be read as a structure"):
+        read_structure(path)
