@@ -65,8 +65,11 @@ def list_checkpoints(folder: Path) -> list[CheckpointFolder]:
     found = []
     for path in folder.iterdir():
         name = _NAME.fullmatch(path.name)
-        if name is not None and _holds_only_own_files(path):
-            found.append(CheckpointFolder(path, _WORDS[name[1]], int(name[2])))
+        if name is None:
+            continue
+        phase, step = _WORDS[name[1]], int(name[2])
+        if path.name == name_step(phase, step) and _holds_only_own_files(path):  # not one with more zeros
+            found.append(CheckpointFolder(path, phase, step))
     return sorted(found, key=lambda each: (each.phase == PRODUCTION, each.step))
 
 

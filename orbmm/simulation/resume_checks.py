@@ -17,6 +17,7 @@ from orbmm.simulation.reporters.confidence import record_type
 from orbmm.simulation.reporters.reporter import check_sizes
 from orbmm.simulation.schedule import PlannedStage
 
+_LONGEST_START = 4096  # bytes of a table's header and its row of step 0
 _DCD_FRAMES = slice(8, 12)  # bytes of the header that count the frames
 
 
@@ -73,11 +74,14 @@ def refuse_lost_checkpoints(folder: RunFolder, settings: Settings, checkpoint: C
 
 def _holds_more_than_start(path: Path, atoms: int) -> bool:
     """Tell whether an output file holds a frame, row or record of a later step than 0. A torn first one is none."""
-    if path.suffix == ".csv":
-        rows = path.read_bytes().split(b"\n")[1:]
-        return any(row and not row.startswith(b"0,"[: len(row)]) for row in rows) or len(rows) > 2
     with open_regular(path, "rb") as stream:
-        size, head = os.fstat(stream.fileno()).st_size, stream.read(HEADER_BYTES)
+        size, head = (
+            os.fstat(stream.fileno()).st_size,
+            stream.read(_LONGEST_START if path.suffix == ".csv" else HEADER_BYTES),
+        )
+    if path.suffix == ".csv":
+        rows = head.split(b"\n")[1:]
+        return size > len(head) or any(row and not row.startswith(b"0,"[: len(row)]) for row in rows) or len(rows) > 2
     if path.suffix == ".dat":
         return size > record_type(atoms).itemsize
     if path.suffix == ".dcd":

@@ -268,6 +268,7 @@ USER_FOLDERS = (
     "step-000000000050",
     "Step-000000000010",
 )
+COPIES = ("before-the-upgrade", "step-0000000000020", "step-000000000000050")
 
 
 def test_what_a_user_puts_among_the_checkpoints_stays_and_changes_nothing(
@@ -277,7 +278,8 @@ def test_what_a_user_puts_among_the_checkpoints_stays_and_changes_nothing(
     folder = interrupted / "checkpoints"
     for name in USER_FOLDERS:
         _put(folder / name)
-    shutil.copytree(folder / "step-000000000020", folder / "before-the-upgrade")
+    for name in COPIES:
+        shutil.copytree(folder / "step-000000000020", folder / name)
     (folder / "step-000000000097").symlink_to(folder / "step-000000000020")
     (folder / "notes-of-today").write_bytes(PRECIOUS)
     for run in (interrupted, alone):
@@ -286,7 +288,8 @@ def test_what_a_user_puts_among_the_checkpoints_stays_and_changes_nothing(
         assert (interrupted / name).read_bytes() == (alone / name).read_bytes()
     assert all((folder / name / "notes.txt").read_bytes() == PRECIOUS for name in USER_FOLDERS)
     assert (folder / "notes-of-today").read_bytes() == PRECIOUS
-    assert (folder / "step-000000000097").is_symlink() and (folder / "before-the-upgrade" / "state.xml").is_file()
+    assert (folder / "step-000000000097").is_symlink()
+    assert all((folder / name / "state.xml").is_file() for name in COPIES)
     own = {path.name for path in (alone / "checkpoints").iterdir()}
     assert own == {"step-000000000040", "step-000000000060"}
     assert own <= {path.name for path in folder.iterdir()}
@@ -458,3 +461,14 @@ def test_an_entry_of_the_record_in_another_form_is_damage(
     (interrupted / "run.json").write_text(json.dumps(record | {key: value}))
     with pytest.raises(RunError, match=f"run.json is damaged .{key} is {value}"):
         resume_run(interrupted, forces=classical_forces(), request=ResumeRequest(extend_ps=0.01))
+
+
+def test_a_huge_table_is_not_read_to_see_that_it_goes_beyond_step_0(
+    interrupted: Path, classical_forces: Forces
+) -> None:
+    shutil.rmtree(interrupted / "checkpoints")
+    (interrupted / "trajectory.xtc").unlink()
+    with (interrupted / "energies.csv").open("r+b") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(RunError, match=r"energies\.csv goes beyond step 0"):
+        resume_run(interrupted, forces=classical_forces())
