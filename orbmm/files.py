@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
+import math
 import os
 import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal
 
 from orbmm.errors import UnsafeFile
 
@@ -28,6 +31,8 @@ _FLAGS: dict[Mode, int] = {
     "xb": os.O_WRONLY | os.O_CREAT | os.O_EXCL,
 }
 _PARTIAL = ".partial"
+DEEPEST_JSON = 64
+_TOO_DEEP = "it is nested too deeply"
 
 
 def open_regular(path: Path, mode: Mode) -> BinaryIO:
@@ -60,14 +65,26 @@ def read_file(path: Path, largest: int) -> bytes:
     largest: the most bytes that the file may hold
     Raises UnsafeFile for a larger file or one that is not a regular file; OSError as `open` does.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UnsafeFile(path, "is not a regular file")
-        content = stream.read(largest + 1)
-    if len(content) > largest:
-        raise UnsafeFile(path, f"holds more than {largest:,} bytes, too many for a file of its kind")
+    with _open_followed(path) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        content = stream.read(largest + 1) if size <= largest else b""
+    if max(size, len(content)) > largest:  # it may grow while it is read
+        raise UnsafeFile(path, f"holds more than {largest:,} bytes, which no such file needs")
     return content
+
+
+def read_json(path: Path, largest: int) -> Any:
+    """Return what a JSON file holds, which may be reached through a link.
+
+    Raises ValueError for anything but JSON, for numbers that are not finite and for what is nested deeper than any of
+    our files, UnsafeFile as `read_file` does, OSError as `open` does.
+    """
+    try:
+        found = json.loads(read_file(path, largest), parse_constant=_read_finite, parse_float=_read_finite)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+    _refuse_deep(found, DEEPEST_JSON)
+    return found
 
 
 def hash_file(path: Path) -> str:
@@ -75,10 +92,7 @@ def hash_file(path: Path) -> str:
 
     Raises UnsafeFile unless it is a regular file; OSError as `open` does.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise UnsafeFile(path, "is not a regular file")
+    with _open_followed(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -102,7 +116,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 
     A link at `path` is replaced and not followed. The file is on the disk when the block has ended.
     """
-    partial = path.with_name(f".{path.name[:200]}.{uuid.uuid4().hex[:12]}{_PARTIAL}")
+    partial = path.with_name(f".{path.name[:50]}.{uuid.uuid4().hex[:12]}{_PARTIAL}")
     os.close(os.open(partial, _FLAGS["xb"] | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666))
     try:
         yield partial
@@ -159,6 +173,36 @@ def sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _open_followed(path: Path) -> Iterator[BufferedReader]:
+    """Open a regular file for reading, through links too. Raises UnsafeFile for anything but a file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise UnsafeFile(path, "is not a regular file")
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            yield stream
+    finally:
+        os.close(descriptor)
+
+
+def _read_finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is no finite number")
+    return number
+
+
+def _refuse_deep(value: object, most: int) -> None:
+    if most < 0:
+        raise ValueError(_TOO_DEEP)
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _refuse_deep(each, most - 1)
 
 
 def _require_own_file(path: Path, status: os.stat_result) -> None:

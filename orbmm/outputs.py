@@ -20,8 +20,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from orbmm.errors import OutputError
-from orbmm.files import hash_file, read_file, write_file
+from orbmm.errors import OutputError, UnsafeFile
+from orbmm.files import hash_file, read_file, read_json, write_file
 
 RECORD_NAME = ".written-by-orbmm.json"
 _LARGEST = 1 << 31  # bytes of a file that is recognised by its content
@@ -131,32 +131,41 @@ def _read_record(folder: Path) -> dict[str, list[str]]:
 
 def _write_record(folder: Path, record: Record) -> None:
     text = json.dumps(record, indent=0, sort_keys=True, ensure_ascii=False) + "\n"
-    write_file(folder / RECORD_NAME, text.encode())
+    write_file(
+        folder / RECORD_NAME, text.encode(errors="backslashreplace")
+    )  # a name that is no UTF-8, as JSON escapes it
 
 
 def _list_unrecorded(folder: Path) -> list[str]:
     """Return the names of files that an old version of orbmm, which kept no record, wrote into the folder."""
     names: list[str] = []
-    with suppress(OSError):
+    with suppress(OSError, UnsafeFile):
         analysis = _read_json(folder / "results.json")
         if analysis.keys() >= _ANALYSIS and isinstance(analysis["results"], dict):
             names += ["results.json", "confidence.pdb", "confidence.cif"]
             names += [f"{name}{suffix}" for name in analysis["results"] for suffix in (".csv", ".npz", ".png", ".svg")]
-    with suppress(OSError):
+    with suppress(OSError, UnsafeFile):
         if _read_json(folder / "benchmark.json").keys() >= {"command", "processor", "rows"}:
             names += ["benchmark.json", "benchmark.png"]
-    with suppress(OSError):
+    with suppress(OSError, UnsafeFile):
         if _read_json(folder / "runner.json").keys() >= {"command", "processor", "runner"}:
             names += ["runner.json"]
-    with suppress(OSError):
+    with suppress(OSError, UnsafeFile):
         if _read_json(folder / "preparation.json").keys() >= _PREPARATION:
             names += ["preparation.json", *_list_prepared(folder / "system.toml")]
-    return [name for name in names if (folder / name).is_file() and not (folder / name).is_symlink()]
+    return [name for name in names if _is_file(folder / name)]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except (OSError, ValueError):  # absent, or no file can have the name
+        return False
 
 
 def _list_prepared(settings: Path) -> list[str]:
-    """Return the names of the settings that `prepare` wrote (they have no comments) and of the structure in them."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    """Return the names of settings that preparation wrote, which have no comments, and of the structure in them."""
+    with suppress(OSError, UnsafeFile, ValueError, KeyError, TypeError):
         text = read_file(settings, _LARGEST).decode()
         structure = tomllib.loads(text)["system"]["structure"]
         if "#" not in text and structure == Path(structure).name:
@@ -165,9 +174,9 @@ def _list_prepared(settings: Path) -> list[str]:
 
 
 def _read_json(path: Path) -> dict[str, object]:
-    """Return the object in a JSON file, or an empty one if it holds anything else. Raises OSError as `open` does."""
-    with suppress(ValueError, RecursionError):
-        found = json.loads(read_file(path, _LARGEST))
+    """Return the object in a JSON file, an empty one for anything else. Raises OSError as `open` does."""
+    with suppress(ValueError):
+        found = read_json(path, _LARGEST)
         if isinstance(found, dict):
             return found
     return {}

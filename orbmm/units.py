@@ -21,5 +21,5 @@ KJ_PER_MOL_PER_KELVIN = unit.MOLAR_GAS_CONSTANT_R.value_in_unit(unit.kilojoule_p
 
 
 def take_angstrom(values: Any) -> Any:
-    """Return lengths without a unit, in Å; values that have no unit are Å already. Raises TypeError for another unit."""
+    """Return lengths in Å, without a unit; values without one are taken as Å. Raises TypeError for another unit."""
     return values.value_in_unit(unit.angstrom) if isinstance(values, unit.Quantity) else values

@@ -207,3 +207,41 @@ def test_the_record_is_readable_and_names_each_file(tmp_path: Path) -> None:
     OutputFolder(tmp_path).write(FIRST)
     record = json.loads((tmp_path / RECORD_NAME).read_text())
     assert sorted(record) == sorted(FIRST) and all(len(known) == 1 for known in record.values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"\\ud800": ["x"], "a.csv": [[[]], 3, null]}',
+        '{"a.csv": 3, "\\u0000": []}',
+        "[" * 100_000,
+        '{"a.csv": [1e999]}',
+        '{"x": [' + "9" * 4000 + "]}",
+    ],
+    ids=["no UTF-8", "other types", "nested", "infinite", "a huge number"],
+)
+def test_a_record_of_any_content_is_replaced_by_one_of_ours(text: str, tmp_path: Path) -> None:
+    (tmp_path / RECORD_NAME).write_text(text)
+    OutputFolder(tmp_path).write(FIRST)
+    OutputFolder(tmp_path).write(SECOND)
+    assert {name: (tmp_path / name).read_bytes() for name in SECOND} == SECOND
+
+
+def test_a_name_that_is_no_utf8_is_recognised_later(tmp_path: Path) -> None:
+    for content in (b"one", b"two"):
+        OutputFolder(tmp_path).write({"\udcff.pdb": content})
+    assert (tmp_path / "\udcff.pdb").read_bytes() == b"two"
+
+
+@pytest.mark.parametrize("name", ["y" * 300, "\ud800", "a\0b", "../elsewhere"])
+def test_names_in_results_of_an_older_version_that_no_file_can_have_are_passed_over(name: str, tmp_path: Path) -> None:
+    keys = ("verdict", "checks", "limits", "discard_ps", "missing", "run")
+    (tmp_path / "results.json").write_text(json.dumps(dict.fromkeys(keys, 1) | {"results": {name: {}}}))
+    OutputFolder(tmp_path).write(FIRST)
+    assert (tmp_path / "a.csv").read_bytes() == FIRST["a.csv"]
+
+
+def test_a_name_as_long_as_the_file_system_takes_can_be_written(tmp_path: Path) -> None:
+    for name in ("水" * 83 + ".html", "x" * 255):
+        OutputFolder(tmp_path).write({name: b"page"})
+        assert (tmp_path / name).read_bytes() == b"page"

@@ -113,7 +113,7 @@ def write_analysis(analysis: Analysis, folder: Path, inputs: tuple[Path, ...] = 
     if "confidence" in analysis.results:
         contents |= _format_confidence(analysis)
     text = json.dumps(summary, indent=2, ensure_ascii=False, allow_nan=False)
-    contents[SUMMARY_FILE] = (text + "\n").encode()
+    contents[SUMMARY_FILE] = (text + "\n").encode(errors="backslashreplace")  # a lone surrogate, as JSON escapes it
     try:
         folder.mkdir(parents=True, exist_ok=True)
         OutputFolder(folder, inputs).write(contents)

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from openmm import app, unit
 
-from orbmm.errors import SettingsError, name_nearest
+from orbmm.errors import SettingsError, UnsafeFile, name_nearest
+from orbmm.files import read_file
 
 ATOMS_PER_WATER = 3
 WATER_GRAMS_PER_MOL, WATER_GRAMS_PER_CM3 = 18.015, 0.997
 PREPARED = Path("prepared")  # where `orbmm prepare` writes, each system into a folder of its own
+_LARGEST_BYTES = 1_000_000  # of a cases file
 AVOGADRO_PER_CM3_ANGSTROM3 = 0.602214076  # molecules per mole, times Å^3 per cm^3
 
 
@@ -59,10 +61,11 @@ def read_cases(path: Path | None = None, structures: Path | None = None) -> tupl
     """
     source = resources.files("orbmm.benchmark") / "cases.toml" if path is None else path
     try:
-        document = tomllib.loads(source.read_text(encoding="utf-8"))
+        content = source.read_bytes() if path is None else read_file(path, _LARGEST_BYTES)
+        document = tomllib.loads(content.decode("utf-8"))
     except FileNotFoundError as error:
         raise SettingsError(f"{source}: no such cases file") from error
-    except tomllib.TOMLDecodeError as error:
+    except (OSError, UnsafeFile, ValueError, RecursionError) as error:
         raise SettingsError(f"{source}: not a TOML file ({error})") from error
     folder = structures or (PREPARED if path is None else path.parent)
     tables = document.pop("case", [])

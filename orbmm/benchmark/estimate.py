@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,8 @@ from orbmm.benchmark.machine import BYTES_PER_MB
 from orbmm.benchmark.measure import FS_PER_NS, SECONDS_PER_DAY
 from orbmm.benchmark.run import Row, measure_apart
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
-from orbmm.errors import SettingsError
+from orbmm.errors import SettingsError, UnsafeFile
+from orbmm.files import read_json
 from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import FEWEST_EDGES_PER_BLOCK, MemoryUse
 
@@ -30,6 +30,8 @@ CALIBRATION_LIMIT_S = 600.0
 OPERAND_BYTES = {"float64": 8, "float16": 2, "bfloat16": 2}
 FEATURE_BYTES = {"float64": 8}
 ATOMS_PER_ANGSTROM3 = 0.1  # of water, and of proteins in it
+_LARGEST_BYTES = 100_000_000  # of a benchmark.json
+_TOO_MUCH = 1e15  # edges, seconds or MB
 GRAPH_BYTES_PER_EDGE = 150  # indices and shifts of edges and kept pairs, vectors, sums in blocks
 
 
@@ -148,10 +150,10 @@ def read_measured(path: Path, way: Way) -> list[Measured]:
 
 def _read_boxes(path: Path, way: Way) -> list[Measured]:
     try:
-        rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        rows: list[Row] = read_json(path, _LARGEST_BYTES)["rows"]
         fitting = [row for row in rows if _is_way(row, way) and "evaluation_s" in row]
         return sorted((_read_answer(row) for row in fitting), key=lambda each: each.edges)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, UnsafeFile, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingsError(f"{path} is no benchmark.json ({error}): make one with `orbmm benchmark`") from error
 
 
@@ -169,7 +171,11 @@ def _is_way(row: Row, way: Way) -> bool:
 
 
 def _read_answer(answer: dict[str, Any]) -> Measured:
-    return Measured(answer["edges"], answer["evaluation_s"], answer.get("device_mb", answer["host_mb"]))
+    """Return what a box costs. Raises KeyError, TypeError or ValueError for what is no such numbers."""
+    found = Measured(answer["edges"], answer["evaluation_s"], answer.get("device_mb", answer["host_mb"]))
+    if not (0 < found.edges < _TOO_MUCH and 0 <= found.evaluation_s < _TOO_MUCH and 0 <= found.memory_mb < _TOO_MUCH):
+        raise ValueError("no box costs what it says")
+    return found
 
 
 def predict(

@@ -78,8 +78,10 @@ def _check_zip(path: Path, name: str, largest: int) -> None:
             unpacked = sum(member.file_size for member in members)
             if unpacked > largest:
                 raise CheckpointError(_oversized(name, unpacked, largest))
-            pickles = [member for member in members if member.filename.split("/")[1:] == ["data.pkl"]]
-            if len(pickles) != 1 or pickles[0].file_size > _LARGEST_TABLE:
+            # torch finds names whatever their case, and takes the offsets of the archive from the start of the file.
+            pickles = [member for member in members if member.orig_filename.lower().split("/")[1:] == ["data.pkl"]]
+            shifted = all(member.header_offset for member in members)
+            if shifted or len(pickles) != 1 or pickles[0].file_size > _LARGEST_TABLE:
                 raise CheckpointError(f"{name} {_TORN}")
             content = archive.read(pickles[0])
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:

@@ -22,7 +22,7 @@ from orbmm.cli.prepare import prepare
 from orbmm.cli.report import report
 from orbmm.cli.resume import resume
 from orbmm.cli.run import run
-from orbmm.cli.screen import PlainFormatter
+from orbmm.cli.screen import PlainFormatter, plain_warnings
 
 # In the order of a day's work. Command files import nothing heavy before they run, so that help appears at once.
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
@@ -66,6 +66,7 @@ def _start(
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
         raise typer.Exit
+    plain_warnings()
     logging.basicConfig(handlers=_make_handlers())
     logging.getLogger("orbmm").setLevel(logging.DEBUG if debug else logging.INFO)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from orbmm.cli.screen import say
+from orbmm.plain_text import quote_command
 
 
 def new(
@@ -23,5 +25,5 @@ def new(
         return
     path = write_system(name, output or Path(name))
     command = "run" if read_settings(path).system.structure else "prepare"
-    typer.echo(f"written: {path.parent}")
-    typer.echo(f"next: {shlex.join(['orbmm', command, str(path)])}")
+    say(f"written: {path.parent}")
+    say(f"next: {quote_command('orbmm', command, path)}")

@@ -106,7 +106,7 @@ def describe_protonation(protonation: tuple[Protonation, ...]) -> Iterator[str]:
     usual: Counter[tuple[str, str]] = Counter()
     others: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for entry in protonation:
-        name, key = entry.residue.split()
+        name, _, key = entry.residue.partition(" ")
         if entry.form == name and name in _USUAL_FORMS and entry.reason.startswith("pH"):
             usual[name, _USUAL_FORMS[name]] += 1
         else:

@@ -6,6 +6,7 @@ Control characters in names and messages are shown, and do nothing to the termin
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import TYPE_CHECKING
 
 import typer
@@ -15,10 +16,23 @@ from orbmm.plain_text import escape_controls
 if TYPE_CHECKING:
     from rich.console import Console
 
+_USUAL_FORMAT = warnings.formatwarning
+
 
 def say(line: str) -> None:
     """Print one line."""
     typer.echo(escape_controls(line))
+
+
+def plain_warnings() -> None:
+    """Let Python's warnings, in which libraries quote lines of a file, do nothing to the terminal either."""
+    warnings.formatwarning = _format_warning
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    return escape_controls(_USUAL_FORMAT(message, category, filename, lineno, line), keep="\n")
 
 
 class PlainFormatter(logging.Formatter):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orbmm.download.transfer import Answer, Interrupted, Limits, Progress, open_answer
 from orbmm.errors import DownloadError, UnsafeFile
-from orbmm.files import open_regular, read_file, require_regular, write_file
+from orbmm.files import open_regular, read_json, require_regular, write_file
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _write(answer: Answer, partial: Path, total: int | None, limits: Limits, pro
 def _read_origin(url: str, partial: Path) -> Origin | None:
     """Return the origin of a partial file that can be continued, None where there is nothing of that kind."""
     try:
-        origin = Origin(**json.loads(read_file(_origin_path(partial), 1 << 14)))
+        origin = Origin(**read_json(_origin_path(partial), 1 << 14))
         size = require_regular(partial)
     except (OSError, UnsafeFile, ValueError, TypeError):
         return None

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orbmm.files import read_file, sync_folder, write_new
+from orbmm.files import read_file, read_json, sync_folder, write_new
 
 PRODUCTION, EQUILIBRATION = "production", "equilibration"
 """The two phases of a run. The steps of each are counted from 0."""
@@ -65,8 +65,11 @@ def list_checkpoints(folder: Path) -> list[CheckpointFolder]:
     found = []
     for path in folder.iterdir():
         name = _NAME.fullmatch(path.name)
-        if name is not None and _holds_only_own_files(path):
-            found.append(CheckpointFolder(path, _WORDS[name[1]], int(name[2])))
+        if name is None:
+            continue
+        phase, step = _WORDS[name[1]], int(name[2])
+        if path.name == name_step(phase, step) and _holds_only_own_files(path):  # not one with more zeros
+            found.append(CheckpointFolder(path, phase, step))
     return sorted(found, key=lambda each: (each.phase == PRODUCTION, each.step))
 
 
@@ -104,10 +107,7 @@ def read_index(checkpoint: CheckpointFolder) -> CheckpointIndex:
     Raises ValueError for a damaged checkpoint; UnsafeFile for a file that is too large or not a regular file; OSError
     as `open` does.
     """
-    try:
-        index = json.loads(read_file(checkpoint.path / INDEX_FILE, LARGEST_INDEX_BYTES))
-    except RecursionError as error:
-        raise ValueError("its index is nested too deeply") from error
+    index = read_json(checkpoint.path / INDEX_FILE, LARGEST_INDEX_BYTES)
     hashes = index.get("sha256") if isinstance(index, dict) else None
     if not isinstance(hashes, dict) or hashes.keys() != {STATE_FILE, BINARY_FILE}:
         raise ValueError(f"its index names other files than {STATE_FILE} and {BINARY_FILE}")
@@ -129,8 +129,10 @@ def _is_count(value: object) -> bool:
 
 
 def _holds_only_own_files(path: Path) -> bool:
-    """Return whether a path is a folder, not a link, that holds only the files of a checkpoint."""
+    """Tell whether a path is a real folder in which are only files with the names of those of a checkpoint."""
     try:
-        return stat.S_ISDIR(path.lstat().st_mode) and {entry.name for entry in path.iterdir()} <= _FILES
-    except OSError:  # it was removed, or may not be read: then it is not changed either
+        return stat.S_ISDIR(path.lstat().st_mode) and all(
+            entry.name in _FILES and not stat.S_ISDIR(entry.lstat().st_mode) for entry in path.iterdir()
+        )
+    except OSError:  # it vanished, or may not be read: then it is not touched either
         return False

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.errors import AnalysisError
-from orbmm.files import write_file
+from orbmm.errors import AnalysisError, UnsafeFile
+from orbmm.files import read_json, write_file
 
 DATA_FILE, HEADER_FILE = "confidence.dat", "confidence.json"
 _ATOMS_PER_CHUNK = 2_000_000
+_LARGEST_HEADER_BYTES = 100_000
+_MOST_ATOMS = 100_000_000  # of a record that NumPy can describe
 
 
 def record_type(atoms: int) -> np.dtype[Any]:
@@ -116,14 +118,14 @@ def read_confidence(folder: Path, growing: bool = False) -> ConfidenceFile | Non
     if not header.is_file():
         return None
     try:
-        about = json.loads(header.read_text(encoding="utf-8"))
+        about = read_json(header, _LARGEST_HEADER_BYTES)
         atoms = int(about["atoms"])
         edges = np.array(about["bin_edges_ev_per_angstrom"], dtype=np.float64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, UnsafeFile) as error:
         raise AnalysisError(f"{header}: cannot be read as the header of {DATA_FILE} ({error})") from error
-    if atoms < 1 or edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0.0):
+    if not 1 <= atoms <= _MOST_ATOMS or edges.ndim != 1 or len(edges) < 2 or not np.all(np.diff(edges) > 0.0):
         raise AnalysisError(
-            f"{header}: has {atoms} atoms and {len(edges)} edges; expected at least one atom and ascending edges"
+            f"{header}: has {atoms} atoms and {edges.size} edges; expected at least one atom and ascending edges"
         )
     file = ConfidenceFile(folder / DATA_FILE, atoms, edges)
     if growing:

@@ -22,6 +22,7 @@ COLUMNS = (
 )
 LAST_COLUMN = "speed_ns_per_day"
 VOLUME_COLUMN = "volume_nm3"
+_TOO_LARGE = 1e100  # sums of squares of smaller numbers are finite
 
 _READ = dict(zip(("time_ps", "potential", "kinetic", "total", "temperature"), COLUMNS[1:], strict=True))
 
@@ -83,7 +84,7 @@ def read_energy_table(path: Path, growing: bool = False) -> EnergyTable:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = list(csv.reader(file)) or [[]]
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise AnalysisError(f"{path}: cannot be read as a table of energies ({error})") from error
     absent = [name for name in _READ.values() if name not in header]
     if absent:
@@ -114,8 +115,10 @@ def _read_row(path: Path, line: int, row: list[str], width: int, positions: list
         values = [float(row[place]) for place in positions]
     except ValueError as error:
         raise AnalysisError(f"{path}: line {line} holds something that is not a number ({error})") from error
-    if not np.isfinite(values).all():
-        raise AnalysisError(f"{path}: line {line} holds a value that is not finite; the run went wrong before it")
+    if not (np.abs(values) < _TOO_LARGE).all():
+        raise AnalysisError(
+            f"{path}: line {line} holds a value that is not finite, or far too large; the run went wrong before it"
+        )
     return values
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from orbmm.errors import AnalysisError, UnsafeFile
+from orbmm.files import read_file
 from orbmm.settings.run import TRAJECTORY_FORMATS
 
 LOCK_NAME = "run.lock"
 REASON_NAME = "reason.txt"
 """File in a folder of `rescue`: the sentence that says why the run was stopped."""
+
+_LONGEST_REASON = 100_000  # bytes
 
 
 @dataclass(frozen=True)
@@ -93,4 +97,9 @@ class RunFolder:
         `orbmm resume` renames the files with the sentences of earlier faults.
         """
         faults = sorted(self.rescue.glob(f"*/{REASON_NAME}"))
-        return faults[-1].read_text(encoding="utf-8", errors="replace").strip() if faults else None
+        try:
+            return read_file(faults[-1], _LONGEST_REASON).decode("utf-8", errors="replace").strip() if faults else None
+        except (OSError, UnsafeFile) as error:
+            raise AnalysisError(
+                f"{faults[-1]}: cannot be read as the reason for which the run stopped ({error})"
+            ) from error

@@ -26,7 +26,7 @@ _UNSTABLE = (
 
 
 def advise_unstable(fault: str, kept: str) -> str:
-    """Return the sentences of an unstable run. fault: step and cause; kept: the files that show it, or why there are none"""
+    """Return the sentences of an unstable run. fault: step and cause; kept: the files that show it"""
     return f"{fault}; {kept}. {_UNSTABLE}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -58,6 +59,21 @@ def test_an_absent_file_and_an_unknown_case_are_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="unknown case 'water-1kk': did you mean 'water-1k'"):
         choose_cases(read_cases(), ["water-1kk"])
     assert [case.name for case in choose_cases(read_cases(), ["water-1k"])] == ["water-1k"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"a = " + b"[" * 50_000, b"\xff", b"a = " + b"9" * 5000], ids=["nested", "bytes", "long"]
+)
+def test_a_file_that_is_no_toml_is_refused_in_one_sentence(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "cases.toml").write_bytes(content)
+    with pytest.raises(SettingsError, match="cases.toml: not a TOML file"):
+        read_cases(tmp_path / "cases.toml")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "cases.toml")
+    with pytest.raises(SettingsError, match="cases.toml: not a TOML file"):
+        read_cases(tmp_path / "cases.toml")
 
 
 def test_water_has_the_density_of_water_and_survives_the_disk(tmp_path: Path) -> None:

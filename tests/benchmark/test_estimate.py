@@ -177,10 +177,24 @@ def test_the_command_prints_a_table_and_what_to_set(
     assert conclusion == 'take [model] precision = "float32-highest", memory = "lean"'
 
 
+ROW = {
+    "model": "orb-mini-conservative-inf-xtb",
+    "precision": "float32-highest",
+    "memory": "lean",
+    "edges": 1000,
+    "evaluation_s": 0.1,
+    "host_mb": 100.0,
+}
 BAD = {
     "nothing there": ("no benchmark.json", None),
     "no JSON": ("is no benchmark.json", "[1"),
     "another file": ("is no benchmark.json", "{}"),
+    "nested": ("is no benchmark.json", "[" * 100_000),
+    "rows of text": ("is no benchmark.json", '{"rows": ["x"]}'),
+    "a huge number": ("is no benchmark.json", '{"rows": ' + "9" * 5000 + "}"),
+    "a cost in words": ("is no benchmark.json", json.dumps({"rows": [ROW | {"evaluation_s": "long"}]})),
+    "no edges": ("is no benchmark.json", json.dumps({"rows": [ROW | {"edges": 0}]})),
+    "edges without end": ("is no benchmark.json", json.dumps({"rows": [ROW | {"edges": 10**400}]})),
     "other cases": ("holds no case of a conservative network", '{"rows": []}'),
 }
 

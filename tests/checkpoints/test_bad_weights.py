@@ -52,6 +52,39 @@ def squeeze(content):
     return stream.getvalue()
 
 
+def pack(pickles, room=0):
+    """An archive as torch writes it, of pickles by name, with some room before its table."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in pickles.items():
+            archive.writestr(f"archive/{name}", content)
+        archive.writestr("archive/version", "3\n".ljust(room))
+    return stream.getvalue()
+
+
+def hide_name(harmless, hoard):
+    """An archive with two pickles whose names differ in case; torch reads the one that is not checked."""
+    return pack({"DATA.PKL": hoard, "data.pkl": harmless})
+
+
+def hide_table(harmless, hoard):
+    """A harmless archive behind another, at whose table its own offsets point when they count from the file's start."""
+    hidden, shown = pack({"data.pkl": hoard}), pack({"data.pkl": harmless}, room=1000)
+    place, hidden_place = (content.index(b"PK\1\2") for content in (shown, hidden))
+    size = shown.rindex(b"PK\5\6") - place
+    return hidden[:hidden_place].ljust(place, b"\0") + hidden[hidden_place : hidden_place + size] + shown
+
+
+@pytest.mark.parametrize("hide", [hide_name, hide_table])
+def test_torch_is_not_given_an_archive_that_it_reads_differently(hide, tmp_path):
+    """Torch would take 100 MB for a bytearray, which the check of the pickle refuses."""
+    path = tmp_path / "two-faced.ckpt"
+    path.write_bytes(hide(pickle.dumps({}, 2), b"\x80\x02c__builtin__\nbytearray\nJ\x00\xe1\xf5\x05\x85R."))
+    assert isinstance(torch.load(path, weights_only=True), bytearray)
+    with pytest.raises(CheckpointError, match="is torn or no weights file"):
+        check_envelope(path, "the file", 1 << 24)
+
+
 def spoil(kind, tensors, folder):
     """The bytes of a file that is to be refused, and what the sentence says of it."""
     name = "heads.energy.mlp.NN-0.weight"

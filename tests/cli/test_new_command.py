@@ -95,3 +95,14 @@ def test_a_wheel_alone_offers_every_system_and_its_types(tmp_path: Path, reposit
         )
         assert answer.stderr == str(tmp_path / "installed" / "orbmm" / "__init__.py")
         assert read_folder(tmp_path / name) == read_folder(repository / "systems" / name)
+
+
+def test_the_next_command_can_be_copied_whatever_the_folder_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("new", "water", "--output=-rf").stdout.splitlines()[-1] == "next: orbmm run ./-rf/system.toml"
+    assert call("new", "water", "--output", "a\nb\x9b").stdout.splitlines() == [
+        r"written: a\nb\x9b",
+        r"next: orbmm run $'a\x0ab\xc2\x9b/system.toml'",
+    ]

@@ -69,3 +69,8 @@ def test_the_bar_is_taken_away_when_a_stage_fails() -> None:
         on_progress("minimising", 0.25)
         raise PreparationError("atoms overlap")
     assert stream.getvalue().endswith("\x1b[2K"), "the line is erased"
+
+
+def test_a_chain_with_spaces_in_its_name_is_described() -> None:
+    entries = (Protonation("HIS A B:4", "HID", BOND), Protonation("ASP :3", "ASP", "pH 7"))
+    assert list(describe_protonation(entries)) == [f"HIS as HID: A B:4 ({BOND})", "1 ASP charged"]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 
 import pytest
 from rich.table import Table
+from typer.testing import CliRunner
 
 from orbmm.cli.follow import follow_progress, tell
+from orbmm.cli.main import build_app
 from orbmm.cli.run import describe_outcome
 from orbmm.cli.screen import PlainFormatter, open_console, say
 from orbmm.errors import RunError
@@ -62,3 +65,12 @@ def test_the_command_that_goes_on_can_be_copied(tmp_path: Path, monkeypatch: pyt
     for name, word in {"$(touch x)": "'$(touch x)'", "-rf": "./-rf", "mine": "mine"}.items():
         outcome = Outcome(tmp_path / name, 5, finished=False)
         assert describe_outcome(outcome).endswith(f"go on with: orbmm resume {word}")
+
+
+def test_a_warning_in_which_a_library_quotes_a_file_holds_no_control_characters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    assert CliRunner().invoke(build_app(), ["new"]).exit_code == 0
+    text = warnings.formatwarning("duplicate atom \x1b[2J", UserWarning, "pdb\x9b.py", 3, "warn(...)")
+    assert text == "pdb\\x9b.py:3: UserWarning: duplicate atom \\x1b[2J\n  warn(...)\n"

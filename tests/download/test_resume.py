@@ -225,3 +225,10 @@ def test_two_processes_at_once_download_once(server: WebServer, target: Path) ->
     assert [process.communicate(timeout=60)[1] for process in processes] == ["", ""]
     assert [process.returncode for process in processes] == [0, 0]
     assert len(server.asked) == 1 and target.read_bytes() == CONTENT
+
+
+def test_a_nested_note_beside_a_beginning_is_no_origin(server: WebServer, target: Path, partial: Path) -> None:
+    break_off(server, target)
+    partial.with_name(".file.bin.origin.partial").write_text("[" * 16_000)
+    assert download_once(server.url, target, accept, ONE)
+    assert target.read_bytes() == CONTENT

@@ -35,6 +35,11 @@ def test_columns_are_found_by_name(tmp_path: Path) -> None:
         ([COLUMNS, *ROWS, "40,0.02,-9.0"], "line 4 is torn, with 3 of 7 columns"),
         ([COLUMNS, *ROWS, "40,0.02,-9.0,3.0,-6.0,x,1.5"], "line 4 holds something that is not a number"),
         ([COLUMNS, *ROWS, "40,0.02,nan,3.0,-6.0,225.0,1.5"], "line 4 holds a value that is not finite"),
+        (
+            [COLUMNS, *ROWS, "40,0.02,1e308,3.0,-6.0,225.0,1.5"],
+            "line 4 holds a value that is not finite, or far too large",
+        ),
+        ([COLUMNS, *ROWS, "4" * 200_000], "cannot be read as a table of energies"),
         ([COLUMNS, *ROWS, *ROWS], "times do not increase after 0.01 ps"),
     ],
 )

@@ -45,6 +45,8 @@ def read_b_factors(path: Path) -> Mapping[tuple[str, int], float]:
 
     path: a PDB file. Raises AnalysisError for a file that is missing or has no C-alpha atoms with B-factors.
     """
+    if not path.is_file():
+        raise AnalysisError(f"{path}: cannot be read as a crystal structure (no such file); give a PDB file")
     try:
         with path.open(encoding="utf-8") as file:
             structure = PdbStructure(file)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import mdtraj as md
+from mdtraj.formats.pdbx.PdbxReader import SyntaxError as CifError
 from scipy.spatial import cKDTree
 
-from orbmm.analysis.reading.formats import count_frames
+from orbmm.analysis.reading.formats import READING_ERRORS, count_frames
 from orbmm.analysis.reading.frames import TrajectoryFile, refuse_unpickling_format
-from orbmm.errors import AnalysisError
+from orbmm.errors import AnalysisError, UnsafeFile
+from orbmm.files import read_json
 from orbmm.run_files.confidence import ConfidenceFile, read_confidence
 from orbmm.run_files.energies import EnergyTable, read_energy_table
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings, read_settings
 
+_LARGEST_RECORD_BYTES = 10_000_000
+# Of mdtraj's readers, which assert things of a file, and of a torn or squeezed one.
+_STRUCTURE_ERRORS = (*READING_ERRORS, AssertionError, ArithmeticError, EOFError, zlib.error, CifError)
 _SAME_PLACE_NM = 0.001  # a PDB file keeps 0.0001
 
 
@@ -106,7 +111,7 @@ def read_structure(path: Path) -> md.Trajectory:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the placeholder box of a structure without one
             return md.load(str(path))[0]
-    except (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
+    except _STRUCTURE_ERRORS as error:
         reason = (str(error).splitlines() or ["no reason"])[0]
         raise AnalysisError(f"{path}: cannot be read as a structure ({reason}); give a PDB or mmCIF file") from error
 
@@ -123,8 +128,8 @@ def _require(path: Path) -> Path:
 
 def _read_record(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = read_json(path, _LARGEST_RECORD_BYTES)
+    except (OSError, ValueError, UnsafeFile) as error:
         raise AnalysisError(f"{path}: cannot be read as the record of a run ({error})") from error
     if not isinstance(record, dict):
         raise AnalysisError(f"{path}: is no record of a run; expected names and values")

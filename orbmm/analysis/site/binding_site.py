@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +47,7 @@ def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
     """The atoms of a selection in mdtraj's language. Raises AnalysisError for one that cannot be read or is empty."""
     try:
         atoms = topology.select(selection)
-    except (ValueError, SyntaxError, TypeError, AttributeError, NameError) as error:
+    except (ValueError, SyntaxError, TypeError, AttributeError, KeyError, NameError, re.error, RecursionError) as error:
         raise AnalysisError(
             f"the selection '{selection}' cannot be read{quote_reason(error)}; "
             "write it as mdtraj does, such as 'resSeq 94 96'"

@@ -13,6 +13,8 @@ from openmm.app.internal.pdbx.reader import PdbxReader as pdbx
 from pdbfixer import PDBFixer
 
 from orbmm.errors import PreparationError
+from orbmm.plain_text import describe_value
+from orbmm.preparation.names import find_unwritable_name
 from orbmm.preparation.reading.source import StructureFile
 from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_water, label_residue
 
@@ -45,6 +47,11 @@ def read_structure(file: StructureFile) -> tuple[PDBFixer, int, tuple[str, ...]]
         raise PreparationError(f"{file.origin} cannot be read as a structure file{why}") from error
     if fixer.topology.getNumAtoms() == 0:
         raise PreparationError(f"{file.origin} holds no atoms")
+    name = find_unwritable_name(fixer.topology)
+    if name is not None:
+        raise PreparationError(
+            f"{file.origin}: the name {describe_value(name)} holds a control character; give another"
+        )
     told = (sentence for kind in oddities.values() for sentence in join_few(kind))
     return fixer, models, (*told, *_warn_of_guessed_elements(file, fixer.topology))
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from orbmm.errors import PreparationError
+from orbmm.files import read_file
 from orbmm.preparation.reading.databank import fetch_entry
 
 ENTRY_PREFIX = "pdb:"
+_LARGEST_BYTES = 1 << 30  # some ten million atoms
 _FORMATS: dict[str, Literal["pdb", "cif"]] = {".pdb": "pdb", ".ent": "pdb", ".cif": "cif", ".mmcif": "cif"}
 
 
@@ -35,7 +37,7 @@ def read_source(source: str) -> StructureFile:
     """The structure file behind "pdb:2CBA" (downloaded once) or a path.
 
     Raises PreparationError: no such file, empty, not PDB or mmCIF by its ending, no such entry, no network,
-    a downloaded entry that was altered since.
+    a downloaded entry that was altered since; UnsafeFile for a pipe, a device or a file that is far too large.
     """
     if source.lower().startswith(ENTRY_PREFIX):
         return _read_file(*fetch_entry(source[len(ENTRY_PREFIX) :]))
@@ -50,7 +52,7 @@ def _read_file(path: Path, origin: str) -> StructureFile:
             "such as pdb:2CBA, nor a built-in system (alanine-dipeptide, water)"
         )
     try:
-        content = path.read_bytes()
+        content = read_file(path, _LARGEST_BYTES)
         text = content.decode("utf-8")
     except FileNotFoundError as error:
         raise PreparationError(f"there is no structure file {path}") from error

@@ -91,8 +91,9 @@ def load_checkpoint(checkpoint: Checkpoint, context: openmm.Context) -> bool:
     path = checkpoint.folder.path / STATE_FILE
     try:
         state = read_state(path)
-        if state.positions is not None and len(state.positions) != context.getSystem().getNumParticles():
-            raise StructureError(f"it holds {len(state.positions)} atoms")
+        for rows in (state.positions, state.velocities):
+            if rows is not None and len(rows) != context.getSystem().getNumParticles():
+                raise StructureError(f"it holds {len(rows)} atoms")
         if _load_binary(checkpoint, state, context):
             return True
         _load_portable(state, context)

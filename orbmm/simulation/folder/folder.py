@@ -85,5 +85,5 @@ def _read_owner(stream: BinaryIO) -> str:
     try:
         owner = json.loads(stream.read(1000))
         return f"process {owner['pid']} on {owner['host']}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "another process"

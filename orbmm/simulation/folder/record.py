@@ -14,8 +14,9 @@ from typing import Any
 import openmm
 
 from orbmm.errors import RunError
-from orbmm.files import hash_file, make_folder, read_file, replace_file, write_file
+from orbmm.files import hash_file, make_folder, read_json, replace_file, write_file
 from orbmm.forces.versions import list_installed
+from orbmm.plain_text import describe_value
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings, format_settings, override_settings
 from orbmm.simulation.dynamics.thermometer import make_thermometer
@@ -23,7 +24,7 @@ from orbmm.simulation.force_source import ForceIdentity
 
 _COPIED = (("system", "structure"), ("system", "state"), ("analysis", "reference"))
 _LARGEST_RECORD_BYTES = 10_000_000
-_NEEDED = ("settings", "inputs", "weights_sha256", "platform")
+_NEEDED = {"settings": dict, "inputs": dict, "weights_sha256": str, "platform": str}
 _PACKAGES = ("orbmm", "openmm", "openmmml", "openmmtorch", "torch", "nvalchemi-toolkit-ops", "numpy")
 
 
@@ -56,16 +57,25 @@ def describe_run(folder: RunFolder, settings: Settings, facts: Mapping[str, Any]
 def read_record(folder: RunFolder) -> dict[str, Any]:
     """Read run.json. Raises RunError if it is damaged, or if an input file was changed."""
     try:
-        record = json.loads(read_file(folder.record, _LARGEST_RECORD_BYTES))
-        inputs = {key: record[key] for key in _NEEDED}["inputs"]
-        changed = [name for name, sha256 in inputs.items() if not _is_unchanged(folder.path / name, sha256)]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        record = read_json(folder.record, _LARGEST_RECORD_BYTES)
+        _require_types(record)
+        changed = [name for name, sha256 in record["inputs"].items() if not _is_unchanged(folder.path / name, sha256)]
+    except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{folder.record} is damaged ({error}); restore it from a copy, or start a new run") from error
     if changed:
         raise RunError(
             f"{folder.path} was changed since its run started: {', '.join(changed)}; undo that, or start a new run"
         )
     return dict(record)
+
+
+def _require_types(record: Any) -> None:
+    """Raise KeyError or TypeError for a record that lacks something, or holds it in another form."""
+    for key, kind in _NEEDED.items():
+        if not isinstance(record[key], kind):
+            raise TypeError(f"{key} is {describe_value(record[key])}")
+    if not isinstance(record.get("changed", []), list):
+        raise TypeError(f"changed is {describe_value(record['changed'])}")
 
 
 def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:

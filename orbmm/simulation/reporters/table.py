@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from orbmm.files import open_regular
 from orbmm.run_files.energies import EnergyRow, format_header, format_row
 from orbmm.simulation.dynamics.frame import Frame
+
+_LONGEST_START = 4096  # bytes of the header and the row of step 0
 
 
 class TableWriter:
@@ -49,6 +52,8 @@ class TableWriter:
 
 def count_rows(path: Path, atoms: int) -> int:
     """Return 0, 1 or 2 for no complete row, only that of step 0, or a later row, which may be incomplete."""
-    *whole, torn = path.read_bytes().split(b"\n")[1:] or [b""]
+    with open_regular(path, "rb") as stream:
+        size, head = os.fstat(stream.fileno()).st_size, stream.read(_LONGEST_START)
+    *whole, torn = head.split(b"\n")[1:] or [b""]
     later = any(row and not row.startswith(b"0,"[: len(row)]) for row in (*whole, torn))
-    return 2 if later else min(2, len(whole))
+    return 2 if later or size > len(head) else min(2, len(whole))

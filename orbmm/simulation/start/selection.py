@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import mdtraj
@@ -44,7 +45,16 @@ def select_atoms(topology: app.Topology, words: str) -> np.ndarray:
     else:
         try:
             chosen = known.select(words)
-        except (ValueError, SyntaxError, AttributeError, TypeError, KeyError, NameError) as error:
+        except (
+            ValueError,
+            SyntaxError,
+            AttributeError,
+            TypeError,
+            KeyError,
+            NameError,
+            re.error,
+            RecursionError,
+        ) as error:
             raise RunError(
                 f"the selection '{words}' cannot be read{quote_reason(error)}; write all, solute, solute heavy, or a "
                 "selection of mdtraj such as: protein and name CA"

@@ -11,6 +11,8 @@ from openmm.app.internal.pdbx.reader import PdbxReader as pdbx  # where its two 
 
 from orbmm.errors import RunError, StructureError, quote_reason
 from orbmm.forces.box import drop_placeholder_box, refuse_overfull_box
+from orbmm.plain_text import describe_value
+from orbmm.preparation.names import find_unwritable_name
 from orbmm.run_files.state_xml import read_state
 from orbmm.settings.system import SystemSettings
 from orbmm.simulation.start.box import refuse_impossible_box
@@ -60,6 +62,9 @@ def _read_structure(path: Path) -> Structure:
         ) from error
     if structure.topology.getNumAtoms() == 0:
         raise StructureError(f"{path}: holds no atoms")
+    name = find_unwritable_name(structure.topology)
+    if name is not None:
+        raise StructureError(f"{path}: the name {describe_value(name)} holds a control character; give another")
     positions = _strip_unit(structure.getPositions(asNumpy=True), unit.nanometer)
     wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if len(wrong):

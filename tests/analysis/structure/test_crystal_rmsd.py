@@ -117,6 +117,8 @@ def test_the_site_can_be_selected_and_is_measured_by_itself() -> None:
         ("resname ZN", "matches no heavy atom of the solute"),
         ("residue and (", "cannot be read"),
         ("junk", "cannot be read"),
+        ("name =~ '('", "cannot be read"),
+        ("not " * 2000 + "water", "cannot be read"),
     ],
 )
 def test_a_selection_of_nothing_is_refused(selection: str, words: str) -> None:

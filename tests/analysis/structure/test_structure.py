@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import mdtraj as md
@@ -89,6 +90,9 @@ def test_a_file_without_b_factors_is_refused(tmp_path: Path) -> None:
         read_b_factors(tmp_path / "model.pdb")
     with pytest.raises(AnalysisError, match="cannot be read as a crystal structure"):
         read_b_factors(tmp_path / "nothing.pdb")
+    os.mkfifo(tmp_path / "pipe.pdb")
+    with pytest.raises(AnalysisError, match="cannot be read as a crystal structure"):
+        read_b_factors(tmp_path / "pipe.pdb")
 
 
 def test_a_grown_helix_is_a_helix_and_a_lone_strand_is_none() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
-from orbmm.errors import PreparationError
+from orbmm.errors import PreparationError, UnsafeFile
 from orbmm.preparation.reading.source import read_source
 
 BAD_SOURCES = {
@@ -49,3 +50,15 @@ def test_a_file_is_known_by_its_hash(tmp_path: Path) -> None:
     file = read_source(str(tmp_path / "Some.PDB"))
     assert (file.name, file.kind) == ("some", "pdb")
     assert file.sha256 == hashlib.sha256(b"END\n").hexdigest()
+
+
+def test_neither_a_pipe_nor_an_endless_file_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pdb")
+    (tmp_path / "endless.pdb").symlink_to("/dev/zero")
+    for name in ("pipe.pdb", "endless.pdb"):
+        with pytest.raises(UnsafeFile, match=f"{name} is not a regular file"):
+            read_source(str(tmp_path / name))
+    with (tmp_path / "huge.pdb").open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(UnsafeFile, match="huge.pdb holds more than"):
+        read_source(str(tmp_path / "huge.pdb"))

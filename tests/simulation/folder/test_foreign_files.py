@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -266,6 +267,7 @@ USER_FOLDERS = (
     "step-000000000050",
     "Step-000000000010",
 )
+COPIES = ("before-the-upgrade", "step-0000000000020", "step-000000000000050")
 
 
 def test_what_a_user_puts_among_the_checkpoints_stays_and_changes_nothing(
@@ -275,7 +277,8 @@ def test_what_a_user_puts_among_the_checkpoints_stays_and_changes_nothing(
     folder = interrupted / "checkpoints"
     for name in USER_FOLDERS:
         _put(folder / name)
-    shutil.copytree(folder / "step-000000000020", folder / "before-the-upgrade")
+    for name in COPIES:
+        shutil.copytree(folder / "step-000000000020", folder / name)
     (folder / "step-000000000097").symlink_to(folder / "step-000000000020")
     (folder / "notes-of-today").write_bytes(PRECIOUS)
     for run in (interrupted, alone):
@@ -284,7 +287,8 @@ def test_what_a_user_puts_among_the_checkpoints_stays_and_changes_nothing(
         assert (interrupted / name).read_bytes() == (alone / name).read_bytes()
     assert all((folder / name / "notes.txt").read_bytes() == PRECIOUS for name in USER_FOLDERS)
     assert (folder / "notes-of-today").read_bytes() == PRECIOUS
-    assert (folder / "step-000000000097").is_symlink() and (folder / "before-the-upgrade" / "state.xml").is_file()
+    assert (folder / "step-000000000097").is_symlink()
+    assert all((folder / name / "state.xml").is_file() for name in COPIES)
     own = {path.name for path in (alone / "checkpoints").iterdir()}
     assert own == {"step-000000000040", "step-000000000060"}
     assert own <= {path.name for path in folder.iterdir()}
@@ -412,3 +416,56 @@ def test_a_run_folder_reached_through_a_link_is_resumed(
 ) -> None:
     (tmp_path / "link").symlink_to(interrupted)
     assert resume_run(tmp_path / "link", forces=classical_forces()).finished
+
+
+@pytest.mark.parametrize("name", ["step-000000000010", "step-000000000050", ".unfinished-0123456789ab"])
+def test_a_folder_with_folders_in_it_is_no_checkpoint(name: str, interrupted: Path, classical_forces: Forces) -> None:
+    for inner in ("state.xml", "checkpoint.json"):
+        (interrupted / "checkpoints" / name / inner).mkdir(parents=True)
+    notes = interrupted / "checkpoints" / name / "state.xml" / "notes.txt"
+    notes.write_bytes(PRECIOUS)
+    assert resume_run(interrupted, forces=classical_forces()).finished
+    assert notes.read_bytes() == PRECIOUS
+
+
+def test_a_state_with_too_few_velocities_is_refused(interrupted: Path, classical_forces: Forces) -> None:
+    shutil.rmtree(interrupted / "checkpoints" / "step-000000000020")
+    checkpoint = interrupted / "checkpoints" / "step-000000000040"
+    state = re.sub(r"\s*<Velocity [^>]*>", "", (checkpoint / "state.xml").read_text(), count=3)
+    (checkpoint / "state.xml").write_text(state)
+    index = json.loads((checkpoint / "checkpoint.json").read_text())
+    index["sha256"]["state.xml"] = hashlib.sha256(state.encode()).hexdigest()
+    (checkpoint / "checkpoint.json").write_text(json.dumps(index))
+    with pytest.raises(RunError, match="state.xml does not fit this run"):
+        resume_run(interrupted, forces=classical_forces())
+
+
+@pytest.mark.parametrize("value", ["[" * 300 + "]" * 300, "NaN", "1e999"], ids=["nested", "not a number", "infinite"])
+def test_a_record_that_orbmm_cannot_have_written_is_damaged(
+    value: str, interrupted: Path, classical_forces: Forces
+) -> None:
+    text = (interrupted / "run.json").read_text()
+    (interrupted / "run.json").write_text(f'{{"note": {value},{text[1:]}')
+    assert "run.json is damaged" in _expect_refusal(interrupted, classical_forces())
+
+
+@pytest.mark.parametrize("key", ["settings", "inputs", "weights_sha256", "platform", "changed"])
+@pytest.mark.parametrize("value", [5, None, True], ids=str)
+def test_an_entry_of_the_record_in_another_form_is_damage(
+    value: object, key: str, interrupted: Path, classical_forces: Forces
+) -> None:
+    record = json.loads((interrupted / "run.json").read_text())
+    (interrupted / "run.json").write_text(json.dumps(record | {key: value}))
+    with pytest.raises(RunError, match=f"run.json is damaged .{key} is {value}"):
+        resume_run(interrupted, forces=classical_forces(), request=ResumeRequest(extend_ps=0.01))
+
+
+def test_a_huge_table_is_not_read_to_see_that_it_goes_beyond_step_0(
+    interrupted: Path, classical_forces: Forces
+) -> None:
+    shutil.rmtree(interrupted / "checkpoints")
+    (interrupted / "trajectory.xtc").unlink()
+    with (interrupted / "energies.csv").open("r+b") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(RunError, match=r"energies\.csv goes beyond step 0"):
+        resume_run(interrupted, forces=classical_forces())

@@ -84,3 +84,12 @@ def test_what_a_killed_beginning_left_is_taken_over_and_nothing_else_is(tmp_path
         with pytest.raises(RunError, match="is not empty"), claim_folder(path):
             pytest.fail("a folder with data in it was taken over")
     assert not (foreign / LOCK_NAME).exists()
+
+
+@pytest.mark.parametrize("note", ["[" * 1000, "3", "{}", ""])
+def test_whatever_the_lock_holds_a_second_writer_is_refused_in_one_sentence(note: str, tmp_path: Path) -> None:
+    with lock_folder(tmp_path):
+        (tmp_path / LOCK_NAME).write_text(note)
+        refusal = pytest.raises(RunError, match="is being written by another process")
+        with refusal, lock_folder(tmp_path):
+            pytest.fail("two hold one folder")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from openmm import app
 
+from orbmm.errors import RunError
 from orbmm.simulation.start.selection import find_atom, select_atoms
 
 
@@ -44,3 +45,9 @@ def test_words_choose_atoms(words: str, expected: list[int], topology: app.Topol
 def test_an_atom_is_found_by_its_full_name(topology: app.Topology) -> None:
     assert find_atom(topology, "A:2:ZN") == 5
     assert find_atom(topology, "B:3:O") == 6
+
+
+@pytest.mark.parametrize("words", ["junk", "name =~ '('", "not " * 2000 + "water", "resid 007", "name '\\x'", "("])
+def test_words_that_are_no_selection_are_refused_in_one_sentence(words: str, topology: app.Topology) -> None:
+    with pytest.raises(RunError, match="cannot be read"):
+        select_atoms(topology, words)

@@ -11,7 +11,9 @@ import pytest
 from openmm import app, unit
 
 from orbmm.checkpoints.catalog import find_record
-from orbmm.errors import StructureError
+from orbmm.errors import PreparationError, StructureError
+from orbmm.preparation.reading.read_structure import read_structure
+from orbmm.preparation.reading.source import read_source
 from orbmm.settings import Settings, SystemSettings
 from orbmm.simulation.checks import warn_about
 from orbmm.simulation.start.structure import read_start
@@ -178,3 +180,17 @@ def test_a_torn_mmcif_file_is_answered_without_words_of_python(text: str, senten
     path.write_text("data_torn\n" + text)
     with pytest.raises(StructureError, match="torn.cif: no atoms can be read from this .cif " + sentence):
         read_start(SystemSettings(name="torn", structure=path))
+
+
+@pytest.mark.parametrize("place", ["residue", "name"])
+def test_a_name_that_would_end_a_line_of_the_topology_is_refused(place: str, tmp_path: Path) -> None:
+    names = {"name": "C", "residue": "ALA"} | {place: "\n;A\nB\n;\n"}
+    columns = ("group_PDB", "id", "type_symbol", "label_atom_id", "label_comp_id", "label_asym_id", "label_seq_id")
+    header = "".join(f"_atom_site.{column}\n" for column in (*columns, "Cartn_x", "Cartn_y", "Cartn_z"))
+    row = f"ATOM 1 C {names['name']} {names['residue']} A 1 1.0 2.0 3.0\n"
+    path = tmp_path / "odd.cif"
+    path.write_text(f"data_odd\nloop_\n{header}{row}#\n")
+    with pytest.raises(StructureError, match=r"the name 'A\\nB' holds a control character"):
+        read_start(SystemSettings(name="odd", structure=path))
+    with pytest.raises(PreparationError, match=r"the name 'A\\nB' holds a control character"):
+        read_structure(read_source(str(path)))
