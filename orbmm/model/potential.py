@@ -1,4 +1,4 @@
-"""A loaded model: it predicts energies and forces of structures, in Å and eV."""
+"""A loaded model, which predicts energies and forces of structures, in Å and eV."""
 
 from __future__ import annotations
 

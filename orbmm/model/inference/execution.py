@@ -32,7 +32,7 @@ class Execution:
 
     @classmethod
     def from_settings(cls, model: ModelSettings) -> Execution:
-        """Return what the settings say; compile = None, which means undecided, becomes False."""
+        """Return the execution that the settings describe; an undecided compile = None becomes False."""
         values = {field.name: getattr(model, field.name) for field in dataclasses.fields(cls)}
         return cls(**{**values, "compile": bool(model.compile)})
 
