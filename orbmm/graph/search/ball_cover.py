@@ -33,8 +33,8 @@ def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: floa
     """Return candidates from the k nearest image atoms of each atom.
 
     positions: (N, 3) [Å] float64, on a GPU; radius: [Å]
-    Raises MissingDependency without cuML, DeviceError without a GPU, GraphError if an atom has more neighbours than cuML
-    can return.
+    Raises MissingDependency without cuML, DeviceError without a GPU, GraphError if an atom has more neighbours than
+    cuML can return.
     """
     check_ball_cover(positions.device)
     cuml_neighbors = _import_cuml()
