@@ -59,7 +59,7 @@ class NoForces:
         return system
 
     def identify(self, model: ModelSettings) -> ForceIdentity:
-        """Return an identity that stands for no network."""
+        """Return the identity that means "no network"."""
         return ForceIdentity("none", "cpu", "0" * 64)
 
     def open_confidence(self, topology: app.Topology, model: ModelSettings) -> SameConfidence:

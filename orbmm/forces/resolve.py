@@ -59,7 +59,7 @@ def resolve_compile(model: ModelSettings, atoms: int, steps: int) -> bool:
 
 
 def _is_worth_it(model: ModelSettings, atoms: int, steps: int) -> bool:
-    """Decide by network, device and length; False if a setting was chosen that a compiled network does not support."""
+    """Return True if compilation saves time for this network, device and length, and the settings do not exclude it."""
     has_other_choice = (
         model.kernels == "triton" or model.cuda_graphs or model.memory != "auto" or model.edges_per_block is not None
     )

@@ -89,7 +89,7 @@ def draw_protonation(result: Result) -> Figure:
 
 
 def draw_water_wire(result: Result) -> Figure:
-    """Draw the waters in the wire from the metal to the group, and its longest step, over time; no wire gives a gap."""
+    """Draw the waters and the longest step of the wire from the metal to the group over time; no line means no wire."""
     figure, (above, below) = make_panels(2)
     time, waters = result.values["time"], result.values["waters"].astype(float)
     waters[waters < 0.0] = np.nan

@@ -50,7 +50,7 @@ class MixedOptimizer:
 
 
 class Schedule:
-    """Linear warm-up over 2% of the steps, then a cosine down to 1% of the learning rate."""
+    """A linear warm-up over 2% of the steps, then a cosine down to 1% of the learning rate."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
