@@ -15,7 +15,7 @@ from orbmm.errors import SettingsError, name_nearest
 
 ATOMS_PER_WATER = 3
 WATER_GRAMS_PER_MOL, WATER_GRAMS_PER_CM3 = 18.015, 0.997
-PREPARED = Path("prepared")  # where `orbmm prepare` writes, each system into a folder of its own
+PREPARED = Path("prepared")  # where `orbmm prepare` writes, each system into a separate folder
 AVOGADRO_PER_CM3_ANGSTROM3 = 0.602214076  # molecules per mole, times Å^3 per cm^3
 
 

@@ -22,7 +22,7 @@ from orbmm.errors import SettingsError
 from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import FEWEST_EDGES_PER_BLOCK, MemoryUse
 
-CALIBRATION_ATOMS = (150, 300)  # of water: two boxes tell what an edge costs and what comes on top
+CALIBRATION_ATOMS = (150, 300)  # of water: two boxes give the cost of an edge and the constant part
 QUICK_ATOMS, QUICK_S = 3_000, 5.0  # of the second box, where an evaluation of it takes no longer
 QUICK_EVALUATIONS = 3
 MEMORY_MARGIN = 0.25  # for what an evaluation does not show: pairs in the skin, OpenMM, frames; and for the error

@@ -100,7 +100,7 @@ def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path
         "evaluation_range_s": whole.range_s,
         "evaluation_cpu_s": whole.cpu_s,
         "network_s": network.wall_s,
-        **read_peak_memory_mb(potential.device),  # before the profiler takes some of its own
+        **read_peak_memory_mb(potential.device),  # before the profiler adds its own memory
         "stages": measure_stages(lambda: potential.evaluate(composition, positions, cell), potential.device),
     }
 

@@ -43,9 +43,11 @@ def format_row(row: Row) -> str:
 def _format_comparison(row: Row) -> str:
     peer = row["peer"]
     text = (
-        f"  {peer['package']}: {1 / peer['evaluation_s']:.3g} evals/s, {peer.get('device_mb', peer['host_mb']):.0f} MB; orbmm is "
-        f"{row['speed_ratio']:.2f} times as fast ({row['cpu_time_ratio']:.2f} by CPU time) with {row['memory_ratio']:.2f} "
-        f"of the memory; {_format_spread('orbmm', row)}, {_format_spread('orb-models', peer)}\n"
+        f"  {peer['package']}: {1 / peer['evaluation_s']:.3g} evals/s, "
+        f"{peer.get('device_mb', peer['host_mb']):.0f} MB; "
+        f"orbmm is {row['speed_ratio']:.2f} times as fast ({row['cpu_time_ratio']:.2f} by CPU time) "
+        f"with {row['memory_ratio']:.2f} of the memory; "
+        f"{_format_spread('orbmm', row)}, {_format_spread('orb-models', peer)}\n"
         f"  forces differ by at most {row['largest_difference_mev_per_angstrom']:.2g} meV/Å "
         f"(largest force {row['largest_force_mev_per_angstrom']:.3g})"
     )

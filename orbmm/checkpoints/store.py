@@ -155,8 +155,8 @@ def _check_given_file(path: Path) -> None:
         raise CheckpointError(f"weights={path} may not be read by you: change its permissions") from error
     if not looks_right:
         raise CheckpointError(
-            f"weights={path} is torn or no weights file: copy or download it again, or give a file written by torch.save "
-            "or a .safetensors file"
+            f"weights={path} is torn or no weights file: copy or download it again, or give a file written by "
+            "torch.save or a .safetensors file"
         )
 
 

@@ -15,7 +15,7 @@ from orbmm.settings.model import ModelSettings
 _LOG = logging.getLogger(__name__)
 
 STEPS_WORTH_COMPILING = 5_000
-"""About some minutes of the smallest box."""
+"""Shorter runs are not compiled; the smallest box takes some minutes for this many steps."""
 
 ATOMS_WORTH_COMPILING = 3_000
 """Compiled code computes all edges at once, so its memory grows with the box; larger boxes were not measured."""

@@ -48,8 +48,8 @@ def check_compilable(device: torch.device, precision: Precision) -> None:
         )
     if not has_python_headers():
         raise MissingDependency(
-            "compile = true needs Python's headers (Python.h), and this Python came without them: install python3-dev or "
-            "its like, or leave compile out"
+            "compile = true needs Python's headers (Python.h), and this Python came without them: install "
+            "python3-dev or its like, or leave compile out"
         )
 
 

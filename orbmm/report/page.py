@@ -160,7 +160,10 @@ def _write_policy() -> str:
     """Return the tag that makes a browser run only the scripts of this file and load nothing from elsewhere."""
     digests = [hashlib.sha256(script.encode()).digest() for script in (_ERRORS, _read_viewer())]
     scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {scripts}; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {scripts}; "
+        "base-uri 'none'; form-action 'none'"
+    )
     return f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
 
 
@@ -169,7 +172,8 @@ def _write_result(result: Result) -> str:
     picture = base64.b64encode(format_figure(draw_figure(result), "svg")).decode("ascii")
     rows = [[row.quantity, row.text, row.unit] for row in result.rows()]
     return (
-        f"<section><h3>{escape(title)}</h3><figure><img alt='{escape(title)}' src='data:image/svg+xml;base64,{picture}'>"
+        f"<section><h3>{escape(title)}</h3>"
+        f"<figure><img alt='{escape(title)}' src='data:image/svg+xml;base64,{picture}'>"
         f"<figcaption>{escape(result.method)} {result.frames} frames or rows.</figcaption></figure>"
         f"<details><summary>numbers</summary>{_write_table(['quantity', 'value', 'unit'], rows)}</details></section>"
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from orbmm.plain_text import escape_controls
 
-# Okabe and Ito's palette, of different brightness and each with a line of its own, so that grey print tells them apart.
+# Okabe and Ito's palette; brightness and line style differ too, so that the lines can be distinguished in grey print.
 DARK: dict[str, Any] = {"color": "#0072B2", "linestyle": "-"}
 LIGHT: dict[str, Any] = {"color": "#E69F00", "linestyle": "--"}
 FAINT: dict[str, Any] = {"color": "#999999", "linestyle": "-"}

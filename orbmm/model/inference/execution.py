@@ -45,7 +45,8 @@ class Execution:
         memory = self.memory_use  # raises for invalid values
         if self.compile and memory != MemoryUse():
             raise ModelError(
-                "a compiled network works on all edges at once: choose compile, or memory and edges_per_block, but not both"
+                "a compiled network works on all edges at once: choose compile, or memory and edges_per_block, "
+                "but not both"
             )
         if self.compile and self.kernels == "triton":
             raise ModelError(
