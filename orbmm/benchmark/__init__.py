@@ -1,1 +1,1 @@
-"""The speed of a force and of a step on this machine, and in comparison with the official implementation."""
+"""Measure the speed of forces and steps on this machine, also in comparison with the official implementation."""

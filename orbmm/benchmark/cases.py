@@ -1,4 +1,4 @@
-"""The structures that are measured: a TOML file names them, this file builds them."""
+"""Read the structures to measure from a TOML file, and build their atoms."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from orbmm.files import read_file
 
 ATOMS_PER_WATER = 3
 WATER_GRAMS_PER_MOL, WATER_GRAMS_PER_CM3 = 18.015, 0.997
-PREPARED = Path("prepared")  # where `orbmm prepare` writes, each system into a folder of its own
+PREPARED = Path("prepared")  # where `orbmm prepare` writes, each system into a separate folder
 _LARGEST_BYTES = 1_000_000  # of a cases file
 AVOGADRO_PER_CM3_ANGSTROM3 = 0.602214076  # molecules per mole, times Å^3 per cm^3
 
 
 @dataclass(frozen=True)
 class Case:
-    """One structure by name: so many atoms of water in a cube, or a PDB or PDBx file; origin: where that comes from."""
+    """A structure to measure: water in a cube, or a PDB or PDBx file. origin: advice on where to get the file."""
 
     name: str
     water_atoms: int | None = None
@@ -33,31 +33,32 @@ class Case:
 
 @dataclass(frozen=True)
 class Atoms:
-    """atomic_numbers: (N,); positions: (N, 3) [Å]; cell: (3, 3) rows [Å] or None."""
+    """The atoms of a case. atomic_numbers: (N,); positions: (N, 3) [Å]; cell: (3, 3) rows [Å] or None."""
 
     atomic_numbers: np.ndarray
     positions: np.ndarray
     cell: np.ndarray | None
 
     def save(self, path: Path) -> None:
-        """Write them as a NumPy archive, which `load_atoms` and the peer's process read."""
+        """Write the atoms as a NumPy archive, which `load_atoms` and the process of the peer read."""
         cell = np.zeros((0, 3)) if self.cell is None else self.cell
         np.savez(path, atomic_numbers=self.atomic_numbers, positions=self.positions, cell=cell)
 
 
 def load_atoms(path: Path) -> Atoms:
-    """Read the atoms that Atoms.save wrote."""
+    """Read an archive of Atoms.save."""
     with np.load(path) as archive:
         cell = archive["cell"] if len(archive["cell"]) else None
         return Atoms(archive["atomic_numbers"], archive["positions"], cell)
 
 
 def read_cases(path: Path | None = None, structures: Path | None = None) -> tuple[Case, ...]:
-    """The cases of a TOML file, by default those of the package.
+    """Return the cases of a TOML file, by default those of the package.
 
     structures: folder of structure files, by default that of the TOML file, and PREPARED for the cases of the package;
-    a file may also lie there in a folder of its own name, as `orbmm prepare` writes it. Raises SettingsError for a TOML
-    file that is absent, none, or holds anything but [[case]] tables with a name and either water_atoms or structure.
+    a file may also be in a subfolder of the same name, as `orbmm prepare` writes it.
+    Raises SettingsError if the file is absent, is not TOML, or holds anything except [[case]] tables with a name and
+    either water_atoms or structure.
     """
     source = resources.files("orbmm.benchmark") / "cases.toml" if path is None else path
     try:
@@ -91,7 +92,7 @@ def _read_case(table: dict[str, Any], source: str, folder: Path) -> Case:
 
 
 def choose_cases(cases: tuple[Case, ...], names: list[str] | None) -> tuple[Case, ...]:
-    """The cases of these names, all when none are given; SettingsError for an unknown name."""
+    """Return the cases with these names, or all if no name is given. Raises SettingsError for an unknown name."""
     known = {case.name: case for case in cases}
     for name in names or ():
         if name not in known:
@@ -100,7 +101,7 @@ def choose_cases(cases: tuple[Case, ...], names: list[str] | None) -> tuple[Case
 
 
 def build_atoms(case: Case) -> Atoms:
-    """The atoms of a case. Raises SettingsError where its structure file is not there or cannot be read."""
+    """Return the atoms of a case. Raises SettingsError if its structure file is absent or cannot be read."""
     if case.water_atoms is not None:
         return build_water(case.water_atoms // ATOMS_PER_WATER)
     path = _find_structure(case)
@@ -112,7 +113,7 @@ def build_atoms(case: Case) -> Atoms:
 
 
 def _find_structure(case: Case) -> Path:
-    """Its file, in the folder or in one of its own name there. Raises SettingsError that says where it comes from."""
+    """Return the path of the structure file, in the folder or in a subfolder of its name. Raises SettingsError."""
     if case.structure is None:
         raise SettingsError(f"case {case.name} has neither water_atoms nor a structure")
     places = (case.structure, case.structure.parent / case.structure.stem / case.structure.name)
@@ -124,9 +125,9 @@ def _find_structure(case: Case) -> Path:
 
 
 def build_water(molecules: int) -> Atoms:
-    """A cube of liquid water at 0.997 g/cm3, in the order O H H.
+    """Return a cube of liquid water at 0.997 g/cm3, in the order O H H.
 
-    OpenMM leaves gaps at the faces of a box that it fills; molecules are moved together, each as it is, to close them.
+    OpenMM leaves gaps at the faces of a box that it fills. To close them, molecules are moved as rigid bodies.
     """
     modeller = app.Modeller(app.Topology(), [] * unit.nanometer)
     modeller.addSolvent(app.ForceField("amber14/tip3p.xml"), numAdded=molecules)

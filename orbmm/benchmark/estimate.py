@@ -1,4 +1,4 @@
-"""The cost of a system, estimated from that of smaller boxes: seconds and bytes grow with the edges."""
+"""Estimate time and memory of a system from those of smaller boxes: both grow linearly with the edges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orbmm.files import read_json
 from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import FEWEST_EDGES_PER_BLOCK, MemoryUse
 
-CALIBRATION_ATOMS = (150, 300)  # of water: two boxes tell what an edge costs and what comes on top
+CALIBRATION_ATOMS = (150, 300)  # of water: two boxes give the cost of an edge and the constant part
 QUICK_ATOMS, QUICK_S = 3_000, 5.0  # of the second box, where an evaluation of it takes no longer
 QUICK_EVALUATIONS = 3
 MEMORY_MARGIN = 0.25  # for what an evaluation does not show: pairs in the skin, OpenMM, frames; and for the error
@@ -37,7 +37,7 @@ GRAPH_BYTES_PER_EDGE = 150  # indices and shifts of edges and kept pairs, vector
 
 @dataclass(frozen=True)
 class Way:
-    """The settings with which a network would be evaluated; edges_per_block: as in ModelSettings."""
+    """The settings with which a network is evaluated; edges_per_block: as in ModelSettings."""
 
     model: str
     precision: str
@@ -47,7 +47,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Measured:
-    """One box that was measured in a way: its edges, seconds of an evaluation, and peak memory [MB]."""
+    """One measured box: its edges, seconds per evaluation, and peak memory [MB]."""
 
     edges: int
     evaluation_s: float
@@ -58,7 +58,7 @@ class Measured:
 class Estimate:
     """The predicted time and memory of a system with this many edges, for one Way.
 
-    block_mb: what blocks of the fewest edges would save of memory_mb
+    block_mb: the part of memory_mb that the smallest blocks would save
     """
 
     way: Way
@@ -71,24 +71,24 @@ class Estimate:
 
     @property
     def fits(self) -> bool:
-        """Tell whether the free memory suffices, should the prediction be too low by its margin."""
+        """Return True if the free memory suffices, even if the prediction is too low by its margin."""
         return (1 + MEMORY_MARGIN) * self.memory_mb <= self.free_mb
 
     @property
     def fits_in_blocks(self) -> bool:
-        """Tell whether the free memory suffices with blocks of the fewest edges, with the margin of `fits`."""
+        """Return True if the free memory suffices with the smallest blocks, with the margin of `fits`."""
         return (1 + MEMORY_MARGIN) * (self.memory_mb - self.block_mb) <= self.free_mb
 
     @property
     def ns_per_day(self) -> float:
-        """Nanoseconds of dynamics a day."""
+        """Return the nanoseconds of dynamics per day."""
         return SECONDS_PER_DAY / self.step_s * self.timestep_fs / FS_PER_NS
 
 
 def list_ways(
     record: CheckpointRecord, precision: str, device_type: str, edges_per_block: int | None = None
 ) -> list[Way]:
-    """The precision asked for and cheaper ones, each with the modes of memory that the model heeds."""
+    """Return the requested precision and cheaper ones, each with the memory modes that matter for the model."""
     cheaper = ("bfloat16",) if device_type == "cpu" else ("float16", "bfloat16")
     precisions = [precision, *(name for name in cheaper if name != precision)]
     modes = ("fast", "lean") if record.kind == "conservative" else ("auto",)
@@ -96,10 +96,10 @@ def list_ways(
 
 
 def calibrate(way: Way, device: str, threads: int) -> list[Measured]:
-    """Measure two boxes of water in that way, with random weights, each in a process of its own; the second is larger
-    where that is quick, for what is told from small boxes feels other programs.
+    """Measure two boxes of water with random weights, each in a separate process.
 
-    Raises SettingsError where the machine cannot.
+    If evaluations are quick, the second box is larger: timings of small boxes are sensitive to other programs.
+    Raises SettingsError if this machine cannot measure them.
     """
     first, second = CALIBRATION_ATOMS
     with tempfile.TemporaryDirectory(prefix="orbmm-estimate-") as name:
@@ -130,14 +130,14 @@ def _measure(way: Way, device: str, threads: int, atoms: int, folder: Path) -> M
 
 
 def is_measured(path: Path, way: Way) -> bool:
-    """Tell whether a benchmark.json holds the cost of that Way; raises SettingsError for a file that is none."""
+    """Return True if a benchmark.json holds the cost of this Way. Raises SettingsError for another kind of file."""
     return bool(_read_boxes(path, way))
 
 
 def read_measured(path: Path, way: Way) -> list[Measured]:
-    """The boxes of a benchmark.json that were measured in that way, smallest first.
+    """Return the boxes of a benchmark.json that were measured in this Way, smallest first.
 
-    Raises SettingsError for a file that is none, or holds nothing of the kind.
+    Raises SettingsError for another kind of file, or if it holds no such box.
     """
     measured = _read_boxes(path, way)
     if not measured:
@@ -158,7 +158,7 @@ def _read_boxes(path: Path, way: Way) -> list[Measured]:
 
 
 def _is_way(row: Row, way: Way) -> bool:
-    """Tell whether a row holds the cost of this Way: weights do not count, kind and size of the network do.
+    """Return True if a row holds the cost of this Way: kind and size of the network must agree, weights need not.
 
     Rows of compiled and recorded networks and of Triton kernels do not count: an estimate is for plain execution.
     """
@@ -186,9 +186,9 @@ def predict(
     free_mb: float,
     device: torch.device | None = None,
 ) -> Estimate:
-    """Seconds from the line through the two largest boxes, memory from the largest and from what an edge needs.
+    """Predict seconds from the line through the two largest boxes, memory from the largest box and the bytes per edge.
 
-    device: where the network runs, which chooses the size of its blocks; None: a CPU
+    device: where the network runs, which determines the block size; None: a CPU
     """
     largest = measured[-1]
     per_edge = largest.evaluation_s / largest.edges
@@ -206,7 +206,7 @@ def predict(
 
 
 def count_block_bytes(way: Way, edges: int) -> int:
-    """Return the bytes of a block's hidden values and features; each block reuses those of the one before."""
+    """Return the bytes of the hidden values and features of a block; all blocks use the same memory."""
     size = find_record(way.model).architecture
     arrays = (size.mlp_depth + 3) * size.mlp_hidden_dim + 6 * size.latent_dim  # as MemoryUse.choose_block counts them
     return FEATURE_BYTES.get(way.precision, 4) * arrays * edges
@@ -215,8 +215,8 @@ def count_block_bytes(way: Way, edges: int) -> int:
 def count_bytes_per_edge(way: Way) -> int:
     """Return the bytes that each edge needs at the peak.
 
-    Counts its features, for forces by gradient those of every layer, and its share of its atom's. Memory "auto" is
-    counted as "fast", the most that it keeps.
+    This includes its features (for conservative models, those of every layer) and its share of the needs of its atom.
+    Memory "auto" is counted as "fast", the upper limit.
     """
     record = find_record(way.model)
     size = record.architecture
@@ -238,20 +238,20 @@ def _count_bytes_per_atom(way: Way) -> int:
 
 
 def count_edges_per_atom(record: CheckpointRecord) -> int:
-    """Atoms within the cutoff of an atom in water, as far as the model takes them."""
+    """Return the number of neighbours of an atom in water within the cutoff, at most max_neighbors."""
     within = ATOMS_PER_ANGSTROM3 * 4 / 3 * math.pi * record.architecture.cutoff_angstrom**3
     return min(round(within), record.max_neighbors)
 
 
 def choose(estimates: Sequence[Estimate]) -> Estimate | None:
-    """The first that fits, in the order of preference in which they stand; None where nothing does."""
+    """Return the first estimate that fits, in the given order of preference, or None if nothing fits."""
     return next((estimate for estimate in estimates if estimate.fits), None)
 
 
 def iterate_estimates(
     ways: Sequence[Way], source: Path | None, machine: tuple[torch.device, int, float], edges: int, timestep_fs: float
 ) -> Iterator[Estimate]:
-    """An estimate for each way, told as it comes.
+    """Yield an estimate for each Way as soon as it is known.
 
     source: a benchmark.json, None to measure now; machine: device, threads, and free memory [MB]
     """

@@ -1,4 +1,4 @@
-"""The request to one measuring process and its answer: plain JSON."""
+"""The request to a measuring process and its answer, in plain JSON."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ PROFILED_STEPS = 10  # at most, after those that are timed: about as many as lie
 
 @dataclass(frozen=True)
 class Job:
-    """One structure, one model, one process.
+    """The request to measure one structure with one model, in one process.
 
-    atoms: file of `Atoms.save`; weights: a weights file, "" for the catalogue's own, "random" for random numbers
-    force: a force kind of OpenMM, or "" for no OpenMM at all; evaluations, steps: how many are timed, 0 evaluations for
-        forces alone; execution: how the network is computed
+    atoms: file of `Atoms.save`; weights: a weights file, "" for that of the catalogue, "random" for random numbers
+    force: a force kind of OpenMM, or "" to measure without OpenMM; evaluations, steps: the numbers of timed calls,
+        0 evaluations to compute forces only; execution: how the network is computed
     """
 
     atoms: str
@@ -34,15 +34,15 @@ class Job:
     execution: Execution = field(default_factory=Execution)
 
     def write(self, path: Path) -> None:
-        """Write it for the process that reads it."""
+        """Write the request for the process that reads it."""
         path.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
 
 
 def read_job(path: Path) -> Job:
-    """Read the job that Job.write wrote."""
+    """Read the request that Job.write wrote."""
     entries = json.loads(path.read_text(encoding="utf-8"))
     return Job(**{**entries, "execution": Execution(**entries["execution"])})
 
 
 Answer = dict[str, Any]
-"""Numbers by name, or {"skipped": reason}."""
+"""Measured numbers by name, or {"skipped": reason}."""

@@ -1,4 +1,4 @@
-"""The machine that is measured on, and the memory that a process on it took and may take."""
+"""Describe the machine, limit the memory of a measuring process, and read its peak."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BYTES_PER_MB = 1e6
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, memory [GB], GPU, system, versions and the date."""
+    """Return processor, cores, memory [GB], GPU, system, versions and the date."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "processor": _read_field("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
@@ -35,7 +35,10 @@ def describe_machine() -> dict[str, Any]:
 
 
 def limit_memory() -> None:
-    """Let this process take no more than the memory that is free now, so that it fails and not a neighbour; Linux only."""
+    """Limit this process to the memory that is free now, so that it fails before other programs do.
+
+    Acts on Linux only.
+    """
     if sys.platform == "linux":
         import resource
 
@@ -45,7 +48,7 @@ def limit_memory() -> None:
 
 
 def read_peak_memory_mb(device: torch.device) -> dict[str, float]:
-    """The most memory this process has held: of the host, and of a CUDA device."""
+    """Return the peak memory of this process: on the host, and on a CUDA device."""
     peaks = {}
     if sys.platform != "win32":
         import resource
@@ -62,7 +65,7 @@ def _read_kilobytes(field: str) -> int:
 
 
 def _read_field(path: str, field: str) -> str | None:
-    """The first value of a field in a file of lines `field : value`; None where there is no such file or field."""
+    """Return the first value of a field in a file of lines `field : value`, or None if file or field is absent."""
     if not Path(path).is_file():
         return None
     for line in Path(path).read_text(encoding="utf-8").splitlines():

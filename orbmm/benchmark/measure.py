@@ -1,4 +1,4 @@
-"""One measurement, in a process of its own: `python -m orbmm.benchmark.measure JOB.json FOLDER`."""
+"""Make one measurement in a separate process: `python -m orbmm.benchmark.measure JOB.json FOLDER`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FS_PER_NS = 1e6
 
 
 def measure(job: Job, folder: Path) -> Answer:
-    """Evaluations with and without the graph, steps of OpenMM, peak memory; forces go to the folder, forces.npy."""
+    """Measure evaluations with and without the graph, OpenMM steps and peak memory; write the forces to forces.npy."""
     torch.set_num_threads(job.threads)
     atoms = load_atoms(Path(job.atoms))
     weights = find_weights(job, folder)
@@ -55,7 +55,7 @@ def measure(job: Job, folder: Path) -> Answer:
 
 
 def find_weights(job: Job, folder: Path) -> Path | None:
-    """The weights file of a job; random weights are written to the folder."""
+    """Return the weights file of a job; random weights are written to the folder."""
     if job.weights != "random":
         return Path(job.weights) if job.weights else None
     with torch.random.fork_rng():
@@ -67,7 +67,7 @@ def find_weights(job: Job, folder: Path) -> Path | None:
 
 
 def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path) -> Answer:
-    """Measure the median seconds of the graph, the network and both, after a first evaluation, which is timed apart."""
+    """Measure the median seconds of the graph, the network and both; the first evaluation is timed separately."""
     record = potential.record
     charge = (0, 1) if record.takes_charge else (None, None)
     composition = potential.compose(atoms.atomic_numbers, *charge)
@@ -100,13 +100,13 @@ def _time_evaluations(potential: Potential, atoms: Atoms, job: Job, folder: Path
         "evaluation_range_s": whole.range_s,
         "evaluation_cpu_s": whole.cpu_s,
         "network_s": network.wall_s,
-        **read_peak_memory_mb(potential.device),  # before the profiler takes some of its own
+        **read_peak_memory_mb(potential.device),  # before the profiler adds its own memory
         "stages": measure_stages(lambda: potential.evaluate(composition, positions, cell), potential.device),
     }
 
 
 class Times(NamedTuple):
-    """Medians of wall time and of CPU time, and the least and the greatest wall time [s]."""
+    """The medians of wall time and of CPU time, and the range of wall times [s]."""
 
     wall_s: float
     cpu_s: float
@@ -114,13 +114,13 @@ class Times(NamedTuple):
 
 
 class Stopwatch:
-    """Times calls on a device: the median of so many, each waited for."""
+    """A stopwatch for calls on a device; it waits for the end of each call and returns the median."""
 
     def __init__(self, device: torch.device, calls: int) -> None:
         self._device, self._calls = device, calls
 
     def take(self, work: Callable[[], object]) -> Times:
-        """Measure how long the work takes; CPU time, of all threads, hardly depends on other programs."""
+        """Measure the duration of the work; CPU time, summed over threads, hardly depends on other programs."""
         walls, cpus = zip(*(self._run(work) for _ in range(self._calls)), strict=True)
         return Times(statistics.median(walls), statistics.median(cpus), (min(walls), max(walls)))
 
@@ -133,8 +133,10 @@ class Stopwatch:
 
 
 def time_steps(atoms: Atoms, job: Job, weights: Path | None) -> Answer:
-    """Mean seconds of a Langevin step of OpenMM, neighbour searches included, after one step of warm-up; and the shares
-    of its stages."""
+    """Measure the mean seconds of a Langevin step of OpenMM after one step of warm-up, and the shares of its stages.
+
+    Neighbour searches are included.
+    """
     system = create_system(make_topology(atoms), _choose_settings(job, weights))
     context = create_context(system, _make_integrator)
     context.setPositions(atoms.positions * unit.angstrom)
@@ -160,7 +162,7 @@ def time_steps(atoms: Atoms, job: Job, weights: Path | None) -> Answer:
 
 
 def _choose_settings(job: Job, weights: Path | None) -> ModelSettings:
-    """The [model] table of a run that does what the job says."""
+    """Return the [model] table of a run with the settings of the job."""
     charge, multiplicity = (0, 1) if find_record(job.model).takes_charge else (None, None)
     return ModelSettings(
         job.model,
@@ -181,7 +183,7 @@ def _make_integrator() -> openmm.Integrator:
 
 
 def make_topology(atoms: Atoms) -> app.Topology:
-    """A topology that knows elements and box; the network needs no bonds."""
+    """Return a topology with elements and box; the network needs no bonds."""
     topology = app.Topology()
     residue = topology.addResidue("ALL", topology.addChain())
     for number in atoms.atomic_numbers.tolist():
@@ -193,7 +195,7 @@ def make_topology(atoms: Atoms) -> app.Topology:
 
 
 def answer_job(path: Path, folder: Path) -> Answer:
-    """The answer to the job of a file; what this machine cannot do is a reason to skip it."""
+    """Return the answer to the job in a file; anything that this machine cannot do becomes a reason to skip the job."""
     job = read_job(path)
     try:
         if find_device(job.device).type != "cuda":  # whose driver reserves far more addresses than it takes memory

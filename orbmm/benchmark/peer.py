@@ -1,4 +1,4 @@
-"""The official implementation beside ours: one structure, one set of random weights, one process for each side."""
+"""Compare with the official implementation: the same structure and random weights, one process for each side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PEERS = ("orb-models",)
 
 
 def check_peer(name: str, models: tuple[str, ...]) -> None:
-    """Raise SettingsError for an unknown peer, ModelError for a model that it does not build."""
+    """Raise SettingsError for an unknown peer, ModelError for a model that the peer does not have."""
     if name not in PEERS:
         raise SettingsError(f"unknown peer '{name}': {name_nearest(name, PEERS)}")
     for model in models:
@@ -35,9 +35,9 @@ def check_peer(name: str, models: tuple[str, ...]) -> None:
 
 
 def run_against_peer(plan: Plan, peer_python: Path | None, tell: Callable[[Row], None]) -> list[Row]:
-    """A row for each case, model, precision and mode of memory: both times, their ratio, and how far the forces are apart.
+    """Return a row for each case, model, precision and memory mode: both times, their ratio, and the force differences.
 
-    peer_python: the Python of the environment that holds orb-models; None: of this one.
+    peer_python: the Python of the environment with orb-models; None: that of this process
     """
     rows: list[Row] = []
     for case in plan.cases:
@@ -52,7 +52,7 @@ def run_against_peer(plan: Plan, peer_python: Path | None, tell: Callable[[Row],
 
 @dataclass(frozen=True)
 class _Comparison:
-    """One model on one structure; folder: an empty one; python: the peer's."""
+    """One model on one structure; folder: an empty folder; python: that of the peer."""
 
     plan: Plan
     record: CheckpointRecord
@@ -60,7 +60,7 @@ class _Comparison:
     python: str
 
     def iterate_rows(self, case: Case) -> Iterator[Row]:
-        """The peer once, our forces in float64 once as what both are held against, then a row for each of our ways."""
+        """Yield a row for each Way; the peer and our reference forces (float64) are computed only once."""
         ways = list(list_ways(self.plan, self.record.name))
         try:
             atoms = build_atoms(case)
@@ -77,7 +77,7 @@ class _Comparison:
             yield row | (own if "skipped" in own else own | {"peer": peer} | self._compare(own, peer, exact))
 
     def _measure_peer(self) -> Answer:
-        """Writes the random weights that both sides load."""
+        """Measure the peer, which also writes the random weights that both sides load."""
         theirs = self.folder / "peer"
         theirs.mkdir()
         request = {

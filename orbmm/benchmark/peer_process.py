@@ -1,7 +1,7 @@
-"""Measures orb-models in its own environment: `PEER-PYTHON peer_process.py REQUEST.json FOLDER`; without orbmm.
+"""Measure orb-models in its own environment, without orbmm: `PEER-PYTHON peer_process.py REQUEST.json FOLDER`.
 
 Writes weights.ckpt (random numbers, as orb-models initialises itself), forces.npy and answer.json to the folder.
-The graph is orb-models' own without its half-supercell shortcut, which loses edges in 0.5.5.
+The graph is that of orb-models without its half-supercell shortcut, which loses edges in 0.5.5.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ import torch
 CUTOFF_ANGSTROM = 6.0
 SEED = 1
 MakeGraph = Callable[[Any], Any]
-"""From ASE's atoms to the official graph."""
+"""A function that converts ASE's atoms to the official graph."""
 
 
 def build_old(request: dict[str, Any]) -> tuple[Any, MakeGraph]:
-    """Network and graphs of orb-models 0.5."""
+    """Return network and graph function of orb-models 0.5."""
     from orb_models.forcefield import pretrained
     from orb_models.forcefield.atomic_system import SystemConfig, ase_atoms_to_atom_graphs
 
@@ -43,8 +43,10 @@ def build_old(request: dict[str, Any]) -> tuple[Any, MakeGraph]:
 
 
 def build_new(request: dict[str, Any]) -> tuple[Any, MakeGraph]:
-    """Network and graphs of orb-models 0.6 and 0.7; the repulsion of conservative v3 models is a mean over atoms there
-    because their loaders say so."""
+    """Return network and graph function of orb-models 0.6 and 0.7.
+
+    The repulsion of conservative v3 models is set to a mean over atoms, as the loaders of orb-models do.
+    """
     from orb_models.forcefield import pretrained
     from orb_models.forcefield.forcefield_adapter import ForcefieldAtomsAdapter
 
@@ -61,7 +63,7 @@ def build_new(request: dict[str, Any]) -> tuple[Any, MakeGraph]:
 
 
 def build_model(request: dict[str, Any]) -> tuple[Any, MakeGraph]:
-    """The official network with random weights, in float32, and what makes its graphs."""
+    """Return the official network with random weights, in float32, and its graph function."""
     torch.manual_seed(SEED)
     old = find_spec("orb_models.forcefield.atomic_system") is not None
     model, make_graph = build_old(request) if old else build_new(request)
@@ -69,9 +71,9 @@ def build_model(request: dict[str, Any]) -> tuple[Any, MakeGraph]:
 
 
 def measure(request: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Median seconds of the graph and of an evaluation with it; forces and weights go to the folder.
+    """Measure the median seconds of the graph and of an evaluation with it; write forces and weights to the folder.
 
-    On a GPU the network is compiled and may use TF32, as orb-models' own loaders have it.
+    On a GPU the network is compiled and may use TF32, as the loaders of orb-models set it.
     """
     import ase
 
@@ -108,7 +110,7 @@ def measure(request: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def take_time(work: Callable[[], object], calls: int, device: str) -> tuple[float, float, tuple[float, float]]:
-    """Median wall and CPU time of so many calls, the least and the greatest wall time [s], after what ran before."""
+    """Return the median wall time, the median CPU time and the range of wall times of so many calls [s]."""
     walls, cpus = [], []
     for _ in range(calls):
         wall, cpu = time.perf_counter(), time.process_time()

@@ -1,4 +1,4 @@
-"""Rows of a benchmark as lines of a table, as a JSON file and as a figure."""
+"""Write the rows of a benchmark as lines of a table, as a JSON file and as a figure."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HEADER = (
 
 
 def format_row(row: Row) -> str:
-    """One line of the table, and more for a comparison and for the shares of the stages; a skipped case says why."""
+    """Return one line of the table, with further lines for a comparison and for stages, or the reason to skip it."""
     start = f"{row['case']:26} {row.get('atoms', ''):>7} {row['model']:30} {row['precision']:15}"
     if "skipped" in row:
         return f"{start} skipped: {row['skipped']}"
@@ -43,9 +43,11 @@ def format_row(row: Row) -> str:
 def _format_comparison(row: Row) -> str:
     peer = row["peer"]
     text = (
-        f"  {peer['package']}: {1 / peer['evaluation_s']:.3g} evals/s, {peer.get('device_mb', peer['host_mb']):.0f} MB; orbmm is "
-        f"{row['speed_ratio']:.2f} times as fast ({row['cpu_time_ratio']:.2f} by CPU time) with {row['memory_ratio']:.2f} "
-        f"of the memory; {_format_spread('orbmm', row)}, {_format_spread('orb-models', peer)}\n"
+        f"  {peer['package']}: {1 / peer['evaluation_s']:.3g} evals/s, "
+        f"{peer.get('device_mb', peer['host_mb']):.0f} MB; "
+        f"orbmm is {row['speed_ratio']:.2f} times as fast ({row['cpu_time_ratio']:.2f} by CPU time) "
+        f"with {row['memory_ratio']:.2f} of the memory; "
+        f"{_format_spread('orbmm', row)}, {_format_spread('orb-models', peer)}\n"
         f"  forces differ by at most {row['largest_difference_mev_per_angstrom']:.2g} meV/Å "
         f"(largest force {row['largest_force_mev_per_angstrom']:.3g})"
     )
@@ -56,13 +58,13 @@ def _format_comparison(row: Row) -> str:
 
 
 def _format_spread(name: str, times: Row) -> str:
-    """From how many evaluations a median is, and how far they lie apart."""
+    """Return the number of evaluations behind a median, and their range."""
     least, greatest = times["evaluation_range_s"]
     return f"{name} {least:.3g}-{greatest:.3g} s in {times['evaluations']} evaluation{'s' * (times['evaluations'] > 1)}"
 
 
 def _format_stages(what: str, stages: dict[str, float]) -> str:
-    """The shares of the stages of an evaluation or a step, layers put together."""
+    """Return the shares of the stages of an evaluation or a step; layers are combined."""
     together: dict[str, float] = defaultdict(float)
     for name, share in stages.items():
         together["layers" + name[len("layer 1") :] if name.startswith("layer ") else name] += share
@@ -70,9 +72,9 @@ def _format_stages(what: str, stages: dict[str, float]) -> str:
 
 
 def write_report(rows: list[Row], about: dict[str, Any], folder: Path) -> list[Path]:
-    """Write benchmark.json, and benchmark.png where a row has numbers; return the paths.
+    """Write benchmark.json, and benchmark.png if a row has numbers; return the paths.
 
-    about: machine, versions, date, command. Raises as `write_files` does.
+    about: machine, versions, date, command. Raises the errors of `write_files`.
     """
     text = json.dumps({**about, "rows": rows}, indent=1, ensure_ascii=False) + "\n"
     if all("skipped" in row for row in rows):
@@ -81,9 +83,9 @@ def write_report(rows: list[Row], about: dict[str, Any], folder: Path) -> list[P
 
 
 def write_files(contents: dict[str, bytes], folder: Path) -> list[Path]:
-    """Write files of a benchmark, and return their paths.
+    """Write the files of a benchmark, and return their paths.
 
-    Raises OutputError where a file is in the way that orbmm did not write, SettingsError when the folder cannot be
+    Raises OutputError if a file that orbmm did not write has one of these names, SettingsError if the folder cannot be
     written.
     """
     try:
@@ -95,7 +97,7 @@ def write_files(contents: dict[str, bytes], folder: Path) -> list[Path]:
 
 
 def check_files(names: Sequence[str], folder: Path) -> None:
-    """Raise what `write_files` would raise, before there is anything to write."""
+    """Raise the errors that `write_files` would raise, before anything is measured."""
     try:
         OutputFolder(folder).check(names)
     except OSError as error:
@@ -103,7 +105,10 @@ def check_files(names: Sequence[str], folder: Path) -> None:
 
 
 def draw_speed(rows: list[Row]) -> bytes:
-    """Return a PNG of force evaluations per second, graph included, over the number of atoms; a line for each model and precision."""
+    """Return a PNG of force evaluations per second, graph included, over the number of atoms.
+
+    There is one line for each model and precision.
+    """
     lines: dict[str, dict[int, float]] = defaultdict(dict)
     for row in rows:
         if "skipped" not in row:

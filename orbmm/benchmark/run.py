@@ -1,4 +1,4 @@
-"""Cases times models times precisions times force kinds, each in a process of its own; what is too large is skipped."""
+"""Measure each case with each model, precision and force kind in a separate process; skip what is too large."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from orbmm.model.inference.execution import Execution
 WARM_UP_CALLS = 3  # an evaluation, one for the shares of the stages, and a step
 KEEP_BYTES = str(2**30)
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": KEEP_BYTES, "MALLOC_TRIM_THRESHOLD_": KEEP_BYTES}
-"""Environment in which glibc does for a measuring process what orbmm.cli.host_memory does for `orbmm run`. A peer goes
-without, as its users have it."""
+"""Environment variables that set glibc in a measuring process as orbmm.cli.host_memory sets it for `orbmm run`. A peer
+runs without them, as for its users."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """The measurements to make, and their settings.
 
-    weights: a file, "random", or "" for the catalogue's own; forces: kinds of OpenMM forces, () for none
+    weights: a file, "random", or "" for those of the catalogue; forces: kinds of OpenMM forces, () for none
     limit_s: a case that would take longer is skipped [s]
-    memories: modes of memory to measure, which only conservative models use; they replace that of the execution
+    memories: memory modes to measure, which only conservative models use; they replace that of the execution
     execution: how networks are computed
     """
 
@@ -53,7 +53,7 @@ class Plan:
     execution: Execution = field(default_factory=Execution)
 
     def execute_in(self, memory: str) -> Execution:
-        """Return the execution with another mode of memory."""
+        """Return the execution with another memory mode."""
         return dataclasses.replace(self.execution, memory=memory)
 
 
@@ -61,7 +61,10 @@ Row = dict[str, Any]
 
 
 def run_plan(plan: Plan, tell: Callable[[Row], None]) -> list[Row]:
-    """One row for each combination, told as it comes: the numbers of `orbmm.benchmark.measure`, or why it was skipped."""
+    """Return one row for each combination: the numbers of `orbmm.benchmark.measure`, or the reason for skipping it.
+
+    tell: called with each row when it is complete
+    """
     rows: list[Row] = []
     for case in plan.cases:
         with tempfile.TemporaryDirectory(prefix="orbmm-benchmark-") as name:
@@ -79,7 +82,7 @@ def run_plan(plan: Plan, tell: Callable[[Row], None]) -> list[Row]:
 
 
 def _save_case(case: Case, folder: Path) -> int | str:
-    """The number of atoms, which now lie in the folder; or why they do not."""
+    """Write the atoms of a case to the folder and return their number, or return the reason if they cannot be built."""
     try:
         atoms = build_atoms(case)
     except SettingsError as error:
@@ -97,7 +100,7 @@ def _list_combinations(plan: Plan) -> Iterator[Row]:
 
 
 def list_ways(plan: Plan, model: str) -> Iterator[tuple[str, str]]:
-    """The precisions and modes of memory to measure a model in."""
+    """Yield the precisions and memory modes in which a model is measured."""
     memories = plan.memories if find_record(model).kind == "conservative" else ("auto",)
     for precision in plan.precisions:
         for memory in memories:
@@ -105,7 +108,7 @@ def list_ways(plan: Plan, model: str) -> Iterator[tuple[str, str]]:
 
 
 def _find_reason(plan: Plan, row: Row, rows: list[Row]) -> str | None:
-    """Why a row is not measured at all: no weights, or too slow as the same on fewer atoms tells."""
+    """Return the reason not to measure a row (no weights, or too slow judging by fewer atoms), or None."""
     if not plan.weights and state_of_weights(find_record(row["model"])) == "to download":
         return "its weights are not in the cache: fetch them, name a file with --weights, or take --random-weights"
     same = [
@@ -145,7 +148,7 @@ def _measure(plan: Plan, row: Row, folder: Path) -> Answer:
 
 
 def measure_apart(job: Job, folder: Path, limit_s: float) -> Answer:
-    """The answer of a process of its own; a process that ends without one, or too late, is a reason to skip."""
+    """Return the answer of a separate process; if it fails or takes too long, the answer is a reason to skip."""
     job.write(folder / "job.json")
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
@@ -158,7 +161,10 @@ def measure_apart(job: Job, folder: Path, limit_s: float) -> Answer:
 def run_apart(
     command: list[str], threads: int, limit_s: float, variables: Mapping[str, str] | None = None
 ) -> str | None:
-    """Run a command with so many threads; why it failed, in one line, or None. variables: more of its environment."""
+    """Run a command with this many threads; return the reason for a failure in one line, or None.
+
+    variables: additional environment variables
+    """
     environment = {**os.environ, **(variables or {}), "OMP_NUM_THREADS": str(threads)}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False)
@@ -173,7 +179,7 @@ def run_apart(
 
 
 def compare_forces(one: Path, other: Path) -> dict[str, float]:
-    """Largest and RMS difference and the largest force of two files of forces, in meV/Å."""
+    """Return the largest and RMS difference of two files of forces, and the largest force, in meV/Å."""
     mine, yours = 1000 * np.load(one), 1000 * np.load(other)
     return {
         "largest_difference_mev_per_angstrom": float(np.abs(mine - yours).max()),

@@ -1,8 +1,8 @@
-"""The cost of a run beside its forces.
+"""Measure the cost of a run apart from its forces.
 
-It is measured on 25,000 atoms that feel none, with all files, guard and checkpoints at their defaults.
-The whole loop is timed and, apart from it, the integrator alone: milliseconds a step, by the clock on the wall and of
-processor time. Where other work shares the cores only the second means something, but it leaves out what the disk takes.
+The run has 25,000 atoms without forces, and all files, guard and checkpoints at their defaults. The whole loop and the
+integrator alone are timed, in milliseconds per step of wall time and of processor time. If other programs share the
+cores, only processor time is meaningful, but it does not include the time of the disk.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ class SameConfidence:
         self._same = AtomConfidence(np.full(atoms, 5, dtype=np.uint8), np.full(atoms, 0.03))
 
     def measure(self, positions: np.ndarray, box: np.ndarray | None) -> AtomConfidence:
-        """Bins (N,) and errors (N,) [eV/Å]."""
+        """Return bins (N,) and errors (N,) [eV/Å]."""
         return self._same
 
 
 class NoForces:
-    """A System of masses alone, with its momentum removed."""
+    """A source of Systems with masses and a CMMotionRemover, but without a network."""
 
     identity = ForceIdentity("none", "cpu", "0" * 64)
 
     def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> NoForces:
-        """Leave the settings as they are: there is no network."""
+        """Return the forces with the settings unchanged, because there is no network."""
         self.model, self.record = model, find_record(model.name)
         return self
 
     def create_system(self, topology: app.Topology) -> openmm.System:
-        """Particles of the topology's masses."""
+        """Create a System with the masses and the box of the topology."""
         system = openmm.System()
         for atom in topology.atoms():
             system.addParticle(atom.element.mass)
@@ -63,12 +63,12 @@ class NoForces:
         return system
 
     def open_confidence(self, topology: app.Topology) -> SameConfidence:
-        """One that costs nothing to find out, so that only its file counts."""
+        """Return a confidence that takes no time to compute, so that only writing its file is measured."""
         return SameConfidence(topology.getNumAtoms())
 
 
 def write_waters(path: Path, waters: int) -> None:
-    """Waters on a grid, at the density of water."""
+    """Write a PDB file of water molecules on a grid, at the density of water."""
     topology, positions = app.Topology(), []
     edge = (waters / WATERS_PER_NM3) ** (1 / 3)
     side = int(np.ceil(waters ** (1 / 3)))
@@ -95,11 +95,11 @@ class Clocks:
 
     @classmethod
     def read(cls) -> Clocks:
-        """Now."""
+        """Return the present times."""
         return cls(time.perf_counter(), time.process_time())
 
     def since(self, start: Clocks, steps: int) -> dict[str, float]:
-        """Milliseconds a step."""
+        """Return the milliseconds per step since the start."""
         return {
             "wall_ms": round(1000.0 * (self.wall - start.wall) / steps, 3),
             "processor_ms": round(1000.0 * (self.processor - start.processor) / steps, 3),
@@ -107,7 +107,7 @@ class Clocks:
 
 
 def time_loop(settings: Settings) -> dict[str, float]:
-    """From after the first step to the last, checkpoints included."""
+    """Measure milliseconds per step from after the first step to the last, checkpoints included."""
     clocks: list[Clocks] = []
 
     def note(progress: Progress) -> None:
@@ -118,7 +118,7 @@ def time_loop(settings: Settings) -> dict[str, float]:
 
 
 def time_integrator(settings: Settings, steps: int) -> dict[str, float]:
-    """The integrator alone for as many steps."""
+    """Measure milliseconds per step of the integrator alone, over this many steps."""
     start = read_start(settings.system)
     system = NoForces().create_system(start.topology)
     planned = plan_stages(settings)[-1]
@@ -131,9 +131,9 @@ def time_integrator(settings: Settings, steps: int) -> dict[str, float]:
 
 
 def measure_runner(steps: int, atoms: int = ATOMS) -> dict[str, dict[str, float]]:
-    """Milliseconds a step of the loop, of the integrator, and of the runner, which is what lies between them.
+    """Measure milliseconds per step of the loop, of the integrator, and of the runner, which is their difference.
 
-    OpenMM's CPU platform is left with one thread as its default.
+    This sets the default of OpenMM's CPU platform to one thread.
     """
     openmm.Platform.getPlatform("CPU").setPropertyDefaultValue("Threads", "1")
     with tempfile.TemporaryDirectory(prefix="orbmm-runner-") as folder:

@@ -1,4 +1,4 @@
-"""The share of time of each part of an evaluation or of a step, read from torch's profiler."""
+"""Read the share of time of each part of an evaluation or of a step from torch's profiler."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 PREFIX = "orbmm: "
-"""How the parts are named where they are worked on, with torch.profiler.record_function."""
+"""Prefix of the names that the parts have in torch.profiler.record_function."""
 
 GRAPH, REST = "graph", "transfer and integration"
 GRAPH_AND_REST = f"{GRAPH} with {REST}"
-"""What is left of a step where no part of it is named a graph."""
+"""Name of the rest of a step if no part of it is named "graph"."""
 
 
 def measure_stages(work: Callable[[], object], device: torch.device) -> dict[str, float]:
-    """Share of each named part in the time of all parts, in the order in which they first come; {} where none is named.
+    """Return the share of each named part in the time of all parts, in the order of first occurrence.
 
-    On a GPU the time of its kernels counts, on a CPU that of the processor. A compiled or
-    recorded network is one part.
+    The result is empty if no part is named. On a GPU the time of its kernels counts, on a CPU that of the processor. A
+    compiled or recorded network is one part.
     """
     spent, _ = _time_parts(work, device)
     whole = sum(spent.values())
@@ -28,11 +28,12 @@ def measure_stages(work: Callable[[], object], device: torch.device) -> dict[str
 
 
 def measure_step_stages(work: Callable[[], object], device: torch.device) -> dict[str, float]:
-    """Share of each named part in the time from the start of the work to its end, and of the rest; {} without a name.
+    """Return the share of each named part, and of the rest, in the time of the work; {} if no part is named.
 
-    work: steps of OpenMM, and a wait for the last of them. The rest is what OpenMM does itself and what takes
-    coordinates to the network and forces back, with the graph where that is not named; on a GPU, all time in which no
-    named part has a kernel at work. The profiler itself makes a small network's parts and the rest somewhat longer.
+    work: steps of OpenMM, and a wait for the last of them
+    The rest is the work of OpenMM itself and the transfer of coordinates and forces, and the graph if it is not named.
+    On a GPU it is all time in which no kernel of a named part runs. The profiler makes the shares of a small network
+    and of the rest somewhat larger.
     """
     spent, whole = _time_parts(work, device)
     if not spent:
@@ -42,7 +43,7 @@ def measure_step_stages(work: Callable[[], object], device: torch.device) -> dic
 
 
 def _time_parts(work: Callable[[], object], device: torch.device) -> tuple[dict[str, float], float]:
-    """Seconds of each named part, in the order in which they first come, and of the whole."""
+    """Return the seconds of each named part, in the order of first occurrence, and of the whole."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
     with profile(activities=activities) as profiler:
         began = time.perf_counter()

@@ -1,1 +1,1 @@
-"""Which models there are, where their weights lie, and whether a weights file holds what it should."""
+"""The catalogue of models, the location of their weights, and the checks of a weights file."""

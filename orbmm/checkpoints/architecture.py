@@ -1,4 +1,4 @@
-"""The size of an Orb-v3 network and the habits of its published weights, as data."""
+"""The size of an Orb-v3 network and the peculiarities of its published weights, as data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Architecture:
-    """What the shapes of a state dict follow from; the defaults are the published network of 25.6 M parameters.
+    """The sizes that determine the shapes of a state dict; the defaults are the published network of 25.6 M parameters.
 
     latent_dim: width of node and edge features
     mlp_hidden_dim, mlp_depth: hidden layers of the encoder's and the interaction layers' perceptrons
@@ -36,7 +36,7 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Oddities:
-    """Where the published weights expect something other than a textbook would do.
+    """Conventions of the published weights that differ from the textbook.
 
     zbl_number_offset: added to the atomic number Z for the ZBL charges and for the covalent radii (orb-models #169)
     zbl_aggregation: "sum" or "mean" over atoms of the ZBL energy; the published conservative v3 models use the mean

@@ -13,24 +13,25 @@ from orbmm.checkpoints.architecture import Architecture, Oddities
 from orbmm.errors import ModelError, name_nearest
 
 OWN_PREFIX = "orbmm-"
-"""Tells our models from openmm-ml's own of the same name; find_record takes every name with or without it."""
+"""A prefix that distinguishes our models from those of openmm-ml with the same name; find_record accepts names with or
+without it."""
 
 
 @dataclass(frozen=True)
 class CheckpointRecord:
-    """All that is known of one model before its weights are opened.
+    """The catalogue entry of a model, known before its weights are opened.
 
-    name, aliases: what find_record answers to
-    purpose: one line on what the model is for; note: what its user should know besides
+    name, aliases: the names that find_record accepts
+    purpose: one line on what the model is for; note: further advice for its users
     kind: "direct" (a force head) or "conservative" (forces are the gradient of the energy)
-    max_neighbors: the nearest neighbours that each sender keeps inside the cutoff
-    level_of_theory, dispersion: what the training labels are, and whether they contain dispersion
-    elements: atomic numbers that were trained
-    takes_charge: whether total charge and spin multiplicity must be given (else they are refused)
-    url: where published weights are; file: name in the package folder embedded/; one of the two is None
-    sha256: of the weights where it is known beforehand, else None
-    architecture, oddities: what the network is built from
-    friction_per_ps, friction_reason: default of Langevin dynamics [1/ps], and why
+    max_neighbors: the number of nearest neighbours inside the cutoff that each sender keeps
+    level_of_theory, dispersion: the method of the training labels, and whether it contains dispersion
+    elements: atomic numbers in the training data
+    takes_charge: True if total charge and spin multiplicity are required; otherwise they are refused
+    url: address of published weights; file: name in the package folder embedded/; one of the two is None
+    sha256: of the weights if it is known beforehand, else None
+    architecture, oddities: the description from which the network is built
+    friction_per_ps, friction_reason: default friction of Langevin dynamics [1/ps], and the reason for it
     """
 
     name: str
@@ -53,17 +54,17 @@ class CheckpointRecord:
 
 
 def list_models() -> tuple[CheckpointRecord, ...]:
-    """All models, embedded ones first."""
+    """Return all models, embedded ones first."""
     return _read_catalog()[0]
 
 
 def default_model() -> str:
-    """The name of the model that is used where none is asked for."""
+    """Return the name of the model that is used if none is requested."""
     return _read_catalog()[1]
 
 
 def find_record(name: str) -> CheckpointRecord:
-    """The record of a model by its name or alias, with or without the prefix "orbmm-".
+    """Return the record of a model by its name or alias, with or without the prefix "orbmm-".
 
     Raises ModelError with the nearest known name.
     """
@@ -76,14 +77,14 @@ def find_record(name: str) -> CheckpointRecord:
 
 @cache
 def _read_catalog() -> tuple[tuple[CheckpointRecord, ...], str]:
-    """The records of catalog.toml in their order there, and the name of the default model."""
+    """Return the records of catalog.toml in the order of the file, and the name of the default model."""
     text = resources.files("orbmm.checkpoints").joinpath("catalog.toml").read_text(encoding="utf-8")
     catalog = tomllib.loads(text)
     return tuple(_build_record(entry, catalog) for entry in catalog["model"]), catalog["default_model"]
 
 
 def _build_record(entry: Mapping[str, Any], catalog: Mapping[str, Any]) -> CheckpointRecord:
-    """One record: what its kind and its training set say, overruled by what the entry itself says."""
+    """Return one record; values of the entry itself override those of its kind and its training set."""
     said = {**catalog["kind"][entry["kind"]], **catalog["training"][entry["training"]], **entry}
     kind = said["kind"]
     architecture = {"has_stress_head": kind == "direct", **said.get("architecture", {})}
@@ -110,7 +111,7 @@ def _build_record(entry: Mapping[str, Any], catalog: Mapping[str, Any]) -> Check
 
 
 def _expand_ranges(text: str) -> Iterator[int]:
-    """The numbers that "1-3 8" stands for: 1, 2, 3, 8."""
+    """Return the numbers in a text such as "1-3 8": 1, 2, 3, 8."""
     for part in text.split():
         first, _, last = part.partition("-")
         yield from range(int(first), int(last or first) + 1)

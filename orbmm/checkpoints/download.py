@@ -1,4 +1,4 @@
-"""Bring the published weights of a model from their server to their place, whole and audited or not at all."""
+"""Download the published weights of a model, and check them before they appear in the cache."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from orbmm.errors import CheckpointError, DownloadError
 from orbmm.files import hash_file
 
 WEIGHTS_LIMITS = Limits(largest_bytes=2 << 30)
-"""Published weights have about 100 MB."""
+"""Published weights are files of about 100 MB."""
 
 
 def download_weights(record: CheckpointRecord, target: Path, sha256: str | None) -> bool:
-    """Put the weights of a model at target unless they are there; return whether they were downloaded now.
+    """Download the weights of a model to target unless they are there; return True if they were downloaded now.
 
-    sha256: what the file must hold, None where that is not known yet
-    Raises CheckpointError, with what to do, where nothing or something else than the model's weights arrives.
+    sha256: the expected checksum, None if it is not known yet
+    Raises CheckpointError, with advice, if the download fails or the file does not hold the weights of the model.
     """
     url = str(record.url)
 
@@ -38,7 +38,7 @@ def download_weights(record: CheckpointRecord, target: Path, sha256: str | None)
 
 
 def _check_arrival(record: CheckpointRecord, partial: Path, sha256: str | None, target: Path) -> None:
-    """Raise CheckpointError unless the arrived file is the model's weights, with the sha256 that they must have."""
+    """Raise CheckpointError unless the downloaded file holds the weights of the model and has the expected sha256."""
     url = str(record.url)
     if not looks_like_weights(partial):
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""Elements in words, for tables and errors."""
+"""Names of elements for tables and errors."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _SYMBOLS = _TABLE.split()
 
 
 def element_symbol(atomic_number: int) -> str:
-    """ "Zn" for 30; the number itself where there is no such element."""
+    """Return the symbol of an atomic number, such as "Zn" for 30, or the number itself if there is no such element."""
     return _SYMBOLS[atomic_number - 1] if 1 <= atomic_number <= len(_SYMBOLS) else str(atomic_number)
 
 
 def describe_elements(atomic_numbers: Iterable[int]) -> str:
-    """ "H, C, N, O" for 1, 6, 7, 8; runs of more than three are shortened, as in "H to Bi, Ac to Pu"."""
+    """Return the elements as text: "H, C, N, O" for 1, 6, 7, 8; runs of more than three become "H to Bi, Ac to Pu"."""
     runs: list[list[int]] = []
     for number in sorted(set(atomic_numbers)):
         if runs and number == runs[-1][-1] + 1:

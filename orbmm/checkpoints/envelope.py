@@ -1,4 +1,4 @@
-"""The outer form of a weights file, checked in little memory before torch or safetensors open it."""
+"""Check the container format of a weights file, in little memory, before torch or safetensors opens it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from typing import Literal
 from orbmm.errors import CheckpointError
 
 _LARGEST_TABLE = 1 << 24
-"""Bytes of names and shapes; published files have 30 kB of them."""
+"""Largest table of names and shapes [bytes]; that of published files has 30 kB."""
 
 _ALLOWED_GLOBALS = re.compile(
     r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch "
     r"(BFloat16|Bool|Byte|Char|ComplexDouble|ComplexFloat|Double|Float|Half|Int|Long|Short)Storage"
 )
-"""What the pickle in a state dict names. torch itself would also call bytearray or Tensor with any size that a file says."""
+"""The only callables that the pickle of a state dict may name. torch itself would also call bytearray or Tensor, with
+any size that the file gives."""
 
 _OTHER_CALLS = ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4", "PERSID")
 _TORN = "is torn or no weights file: copy or download it again"
@@ -29,18 +30,19 @@ _MORE_THAN_TENSORS = (
 
 
 def looks_like_weights(path: Path) -> bool:
-    """Tell whether a file is an unbroken zip archive, as torch writes them, a whole safetensors file, or begins as a pickle."""
+    """Return True for a complete zip archive (as torch writes it), a complete safetensors file, or a pickle."""
     with path.open("rb") as stream:
         head = stream.read(9)
     return head[:1] == b"\x80" or zipfile.is_zipfile(path) or (head[8:9] == b"{" and _is_whole_safetensors(path))
 
 
 def check_envelope(path: Path, name: str, largest: int) -> Literal["torch", "safetensors"]:
-    """Return the format of a weights file once it is known that opening it takes no more memory than its tensors need.
+    """Return the format of a weights file after checking that opening it needs no more memory than its tensors.
 
-    name: what a sentence calls the file; largest: bytes that its tensors may take together
-    Raises CheckpointError for an archive that unpacks to more, a pickle that calls anything but what rebuilds tensors,
-    a table of names beyond 16 MiB, and an old torch file, which nothing but unpickling it tells the size of.
+    name: the name of the file in error messages; largest: the most bytes that its tensors may need together
+    Raises CheckpointError for an archive that unpacks to more, for a pickle that calls anything except the functions
+    that rebuild tensors, for a table of names above 16 MiB, and for an old torch file, whose size is known only after
+    unpickling.
     """
     try:
         with path.open("rb") as stream:
@@ -90,7 +92,7 @@ def _check_zip(path: Path, name: str, largest: int) -> None:
 
 
 def _check_pickle(content: bytes, name: str) -> None:
-    """Read the instructions of a pickle without carrying them out."""
+    """Read the instructions of a pickle without executing them."""
     try:
         for code, argument, _ in pickletools.genops(content):
             unknown = code.name == "GLOBAL" and not _ALLOWED_GLOBALS.fullmatch(str(argument))
@@ -105,7 +107,7 @@ def _oversized(name: str, got: int, largest: int) -> str:
 
 
 def _is_whole_safetensors(path: Path) -> bool:
-    """Tell whether the file is as long as the table at its beginning says; no tensor is read."""
+    """Return True if the file is as long as the table at its start says; no tensor is read."""
     from safetensors import SafetensorError, safe_open
 
     with path.open("rb") as stream:

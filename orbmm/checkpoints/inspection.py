@@ -1,4 +1,4 @@
-"""Read a weights file as a model will read it, before it is believed."""
+"""Read and check a weights file with the same functions that load a model."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _ROOM = 1 << 24
 
 
 def check_weights(record: CheckpointRecord, path: Path, name: str) -> None:
-    """Read and audit the file of a model: tensors only, their names and shapes, finite and real numbers, the cutoff.
+    """Read and audit the weights file of a model: tensors only, names and shapes, finite real numbers, the cutoff.
 
-    name: what a sentence calls the file
-    Raises CheckpointError, also for a file that takes more memory than its model can need.
+    name: the name of the file in error messages
+    Raises CheckpointError, also for a file that needs more memory than its model can need.
     """
     from orbmm.checkpoints.state_dict import (  # torch, which `orbmm models` does without
         audit_state_dict,
@@ -34,6 +34,6 @@ def check_weights(record: CheckpointRecord, path: Path, name: str) -> None:
 
 
 def largest_weights(record: CheckpointRecord) -> int:
-    """Return the bytes that a file of the model may take unpacked: four times its tensors as float64, and 16 MiB."""
+    """Return the most bytes that a file of the model may take unpacked: four times its float64 tensors and 16 MiB."""
     shapes = {**list_required_shapes(record), **list_optional_shapes(record)}
     return 4 * 8 * sum(math.prod(shape) for shape in shapes.values()) + _ROOM

@@ -71,7 +71,7 @@ def _head_widths(size: Architecture, outputs: int) -> list[int]:
 
 
 def _list_normalized(name: str, inputs: int, size: Architecture) -> dict[str, tuple[int, ...]]:
-    """List a perceptron with a norm behind it."""
+    """List the tensors of a perceptron that is followed by a norm."""
     widths = [inputs, *[size.mlp_hidden_dim] * size.mlp_depth, size.latent_dim]
     return {**_list_perceptron(name, widths), f"{name}.layer_norm.weight": (size.latent_dim,)}
 
@@ -95,7 +95,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def describe_family(shapes: Shapes) -> str:
-    """A network in words, such as "a direct Orb network, latent 256, hidden 1024, 5 layers"."""
+    """Return a description of a network, such as "a direct Orb network, latent 256, hidden 1024, 5 layers"."""
     embedding = shapes.get("model.atom_emb.embeddings.weight", ())
     layers = {name.split(".")[2] for name in shapes if name.startswith("model.gnn_stacks.")}
     if len(embedding) != 2 or not layers:
@@ -108,7 +108,7 @@ def describe_family(shapes: Shapes) -> str:
 
 
 def family_kind(names: Iterable[str]) -> str:
-    """ "direct" where a force head stands in place of force gradients, else "conservative"."""
+    """Return "direct" if there is a force head, else "conservative"."""
     heads, gradients = False, False
     for name in names:
         heads |= name.startswith("heads.forces.")

@@ -1,4 +1,4 @@
-"""Reading a weights file without running what it may hold, and auditing that it holds what the network needs."""
+"""Read a weights file without executing any of it, and check that it holds the tensors that the network needs."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ KNOWN_UNUSED = (
     r"grad_(forces|stress)_normalizer\..*",  # scales of the training loss
     r".*\.num_batches_tracked",  # counters of the running statistics; shape () or (1,)
 )
-"""What official files hold and inference does not use."""
+"""Tensors of official files that inference does not use."""
 
 OLD_NAMES = {
     r"^heads\.stress\.(diag|offdiag)_normaliser\.": r"heads.stress.\1_normalizer.",
 }
-"""Spellings of older files, and what they are called today."""
+"""Names in older files, and their current names."""
 
 LARGEST_BYTES = 4 << 30
-"""Of the tensors of a file whose model is not known."""
+"""Most bytes of tensors in a file whose model is not known."""
 
 NUMBERS = (torch.float32, torch.float64)
 WRAPPERS = ("module.", "_orig_mod.")
@@ -42,10 +42,10 @@ HEAD = re.compile(r"heads\.([^.]+)\.")
 
 @dataclass(frozen=True)
 class Audit:
-    """What became of each tensor of a state dict.
+    """The tensors of a state dict, sorted by use.
 
     used: tensors by their current names, checked to be present, of the right shape and finite
-    unused: names of what is known and not needed in inference
+    unused: names of known tensors that inference does not need
     extra_heads: heads that the network does not have; ignored
     """
 
@@ -57,9 +57,9 @@ class Audit:
 def read_state_dict(path: Path, name: str | None = None, largest: int = LARGEST_BYTES) -> dict[str, Tensor]:
     """Return the tensors of a .safetensors file or of a torch file, on the CPU.
 
-    A torch file is opened with weights_only, so that nothing in it is run.
-    name: what a sentence calls the file, None for its path; largest: bytes that the tensors may take together
-    Raises CheckpointError for a file that is torn, too large or holds anything but named tensors.
+    A torch file is opened with weights_only=True, so no code in it is executed.
+    name: the name of the file in error messages, None for its path; largest: the most bytes that the tensors may need
+    Raises CheckpointError for a file that is damaged, too large or holds anything except named tensors.
     """
     name = name or str(path)
     read = _read_safetensors if check_envelope(path, name, largest) == "safetensors" else _read_torch
@@ -102,7 +102,7 @@ def audit_state_dict(state_dict: Mapping[str, Tensor], required: Shapes, optiona
 
 
 def check_cutoff(used: Mapping[str, Tensor], cutoff_angstrom: float) -> None:
-    """Raise CheckpointError for another cutoff: the one setting of the architecture that no shape gives away."""
+    """Raise CheckpointError for another cutoff, the only property of the architecture that no shape shows."""
     found = float(used["model.rbf_transform.r_max"])
     if abs(found - cutoff_angstrom) > 1e-6:
         raise CheckpointError(
@@ -134,7 +134,7 @@ def _read_torch(path: Path, name: str) -> Any:
 
 
 def _rename_old(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors under their current names."""
+    """Return the tensors under their current names."""
     renamed: dict[str, Tensor] = {}
     for name, tensor in state_dict.items():
         for old, new in OLD_NAMES.items():
@@ -146,7 +146,7 @@ def _rename_old(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _heads_begun(shapes: Shapes, optional: Shapes) -> dict[str, tuple[int, ...]]:
-    """Those optional tensors whose head has at least one tensor in the file; such a head must then be whole."""
+    """Return the optional tensors of each head that has at least one tensor in the file; the head must be complete."""
     begun = {_head_of(name) for name in optional if name in shapes}
     return {name: shape for name, shape in optional.items() if _head_of(name) in begun}
 
@@ -161,13 +161,13 @@ def _head_of(name: str) -> str:
 
 
 def _find_extra_heads(names: Iterable[str], expected: Shapes) -> tuple[str, ...]:
-    """Heads in the file of which the network has none of the tensors."""
+    """Return the heads in the file of which the network has no tensor."""
     in_file = {match[1] for name in names if (match := HEAD.match(name))}
     return tuple(sorted(in_file - {_head_of(name) for name in expected}))
 
 
 def _refuse_other_kind(shapes: Shapes, network: Shapes) -> None:
-    """A direct file in a conservative network lacks nothing, and yet was trained for other ZBL and other forces."""
+    """Refuse a direct file in a conservative network: no tensor is missing, but ZBL repulsion and forces differ."""
     if family_kind(shapes) == "direct" and family_kind(network) == "conservative":
         raise CheckpointError(
             f"the weights are of another network: {_compare(shapes, network)}; choose the model they were trained for"
@@ -240,6 +240,6 @@ def _compare(shapes: Shapes, expected: Shapes) -> str:
 
 
 def _first_few(names: Iterable[str]) -> str:
-    """Up to three of the names, and dots where there are more."""
+    """Return up to three of the names, followed by dots if there are more."""
     names = list(names)
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,8 +1,8 @@
-"""Where weights files are: in the package, in the cache, or still to be downloaded.
+"""Find weights files in the package or in the cache, and download them if they are in neither.
 
 The cache folder holds
-    weights/NAME.ckpt           published weights as downloaded (or as put there by hand)
-    weights/NAME.ckpt.sha256    their checksum, noted when they were first seen and checked ever after
+    weights/NAME.ckpt           published weights as downloaded (or as copied there by hand)
+    weights/NAME.ckpt.sha256    their checksum, noted at first use and compared at each later use
     by-hash/SHA256.ckpt         files that were given as weights=, so that a serialised System finds them again
 """
 
@@ -30,17 +30,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A weights file on this machine and the sha256 of what it holds."""
+    """A weights file on this machine, and the sha256 of its content."""
 
     path: Path
     sha256: str
 
 
 def locate_weights(record: CheckpointRecord, weights: str | Path | None = None) -> WeightsFile:
-    """The weights of a model as a file on this machine, downloaded at the first call.
+    """Return the weights file of a model on this machine; it is downloaded at the first call.
 
-    weights: a local file to be used instead; it is read, then copied into the cache under its hash.
-    Raises CheckpointError where they cannot be had, do not fit the model or are not what was first seen.
+    weights: a local file to use instead; it is read, then copied into the cache under its hash
+    Raises CheckpointError if the weights cannot be obtained, do not fit the model or changed since their first use.
     """
     if weights is not None:
         return _register_file(record, Path(weights).expanduser())
@@ -50,9 +50,9 @@ def locate_weights(record: CheckpointRecord, weights: str | Path | None = None) 
 
 
 def find_by_hash(sha256: str) -> Path:
-    """The file on this machine with that sha256: embedded, downloaded or registered.
+    """Return the file on this machine with this sha256: embedded, downloaded or registered.
 
-    Raises CheckpointError where there is none, or where it was altered since.
+    Raises CheckpointError if there is none, or if it was altered.
     """
     for path in _candidates(sha256):
         if path.is_file() and hash_file(path) == sha256:
@@ -64,14 +64,14 @@ def find_by_hash(sha256: str) -> Path:
 
 
 def state_of_weights(record: CheckpointRecord) -> Literal["embedded", "cached", "to download"]:
-    """Where the weights of a model are now; nothing is opened or downloaded."""
+    """Return the present location of the weights of a model; nothing is opened or downloaded."""
     if record.file is not None:
         return "embedded"
     return "cached" if published_path(record).is_file() else "to download"
 
 
 def published_path(record: CheckpointRecord) -> Path:
-    """Where the downloaded weights of a published model lie, or would lie."""
+    """Return the path in the cache for the weights of a published model, whether they are there or not."""
     return cache_folder() / "weights" / Path(str(record.url)).name
 
 
@@ -90,7 +90,7 @@ def _check_embedded(record: CheckpointRecord, path: Path) -> WeightsFile:
 
 
 def _fetch_published(record: CheckpointRecord) -> WeightsFile:
-    """Downloaded weights, checked against the catalogue or against what was noted when they were first seen."""
+    """Return downloaded weights, checked against the catalogue or against the checksum noted at their first use."""
     path = published_path(record)
     expected = record.sha256 or read_checksum(path)
     downloaded = not path.is_file() and _download(record, path, expected)
@@ -116,7 +116,7 @@ def _download(record: CheckpointRecord, path: Path, sha256: str | None) -> bool:
 
 
 def _check_put_there(record: CheckpointRecord, path: Path) -> None:
-    """Audit a file that was put into the cache by hand; it is the user's, and stays."""
+    """Audit a file that the user copied into the cache; it is never deleted."""
     try:
         check_weights(record, path, str(path))
     except CheckpointError as error:
@@ -124,9 +124,9 @@ def _check_put_there(record: CheckpointRecord, path: Path) -> None:
 
 
 def _register_file(record: CheckpointRecord, source: Path) -> WeightsFile:
-    """Copy a user's weights file into the cache under its hash; the copy appears whole or not at all.
+    """Copy a user's weights file into the cache under its hash; an incomplete copy never appears there.
 
-    It is read first: what does not fit the model is refused by the user's own path, and no copy of it is kept.
+    The file is checked first: if it does not fit the model, the error names the user's path and no copy is made.
     """
     _check_given_file(source)
     sha256 = hash_file(source)
@@ -155,13 +155,13 @@ def _check_given_file(path: Path) -> None:
         raise CheckpointError(f"weights={path} may not be read by you: change its permissions") from error
     if not looks_right:
         raise CheckpointError(
-            f"weights={path} is torn or no weights file: copy or download it again, or give a file written by torch.save "
-            "or a .safetensors file"
+            f"weights={path} is torn or no weights file: copy or download it again, or give a file written by "
+            "torch.save or a .safetensors file"
         )
 
 
 def _candidates(sha256: str) -> Iterator[Path]:
-    """Files that may have that sha256, by their names and notes, cheapest to find first."""
+    """Yield files that may have this sha256, judged by names and noted checksums, cheapest to check first."""
     yield from sorted((cache_folder() / "by-hash").glob(f"{sha256}*"))
     for record in list_models():
         path = _embedded_path(record.file) if record.file is not None else published_path(record)
@@ -171,7 +171,7 @@ def _candidates(sha256: str) -> Iterator[Path]:
 
 @contextmanager
 def _cache_writing() -> Iterator[None]:
-    """Turn the operating system's refusals (no permission, disk full) into a sentence about the cache folder."""
+    """Convert errors of the operating system (no permission, disk full) to a CheckpointError about the cache folder."""
     try:
         yield
     except OSError as error:

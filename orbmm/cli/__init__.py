@@ -1,1 +1,1 @@
-"""The command `orbmm`: one short file per subcommand."""
+"""The command `orbmm`: one file per subcommand."""

@@ -41,9 +41,9 @@ def analyze(
     ] = False,
     every_s: Annotated[float, typer.Option(min=0.1, help="With --follow: least time between two looks [s].")] = 30.0,
 ) -> None:
-    """Measure what the system has of structure, metal site, chemistry, water, temperature and energy; judge stability.
+    """Analyse structure, metal site, chemistry, water, temperature and energy of a run, and judge its stability.
 
-    Writes results.json, and of each observable a table (CSV, NPZ) and a figure (PNG, SVG). Exit code 3 when the run is
+    Writes results.json, and for each observable a table (CSV, NPZ) and a figure (PNG, SVG). Exit code 3 when the run is
     not stable.
     """
     from orbmm.analysis import analyze_recording, check_files, follow_run, list_files
@@ -71,7 +71,7 @@ def analyze(
 
 
 def _follow(updates: Iterator[Update], folder: Path, measure: Callable[[Recording], Analysis]) -> Analysis:
-    """One line at each look, until the run has ended or Ctrl-C; the last analysis."""
+    """Print one line for each update until the run ends or Ctrl-C is pressed; return the last analysis."""
     analysis = None
     try:
         for update in updates:
@@ -87,7 +87,7 @@ def _follow(updates: Iterator[Update], folder: Path, measure: Callable[[Recordin
 
 
 def _write(analysis: Analysis, folder: Path, inputs: tuple[Path, ...]) -> None:
-    """Write figures, tables and, last, results.json, which then speaks of files that are there."""
+    """Write figures and tables, then results.json, so that it never refers to files that are not there yet."""
     from orbmm.analysis import write_analysis
     from orbmm.report import write_figures
 
@@ -96,7 +96,7 @@ def _write(analysis: Analysis, folder: Path, inputs: tuple[Path, ...]) -> None:
 
 
 def _tell(analysis: Analysis, folder: Path) -> None:
-    """Numbers, findings, what is missing and why, and the verdict."""
+    """Print numbers, findings, skipped observables with the reasons, and the verdict."""
     from orbmm.report import list_findings
 
     console = open_console()
@@ -110,7 +110,7 @@ def _tell(analysis: Analysis, folder: Path) -> None:
 
 
 def find_folder(run: Path | None, trajectory: Path | None, topology: Path | None) -> Path:
-    """Return the folder that results are written below by default. Raises AnalysisError unless one thing is given."""
+    """Return the default parent folder of the results. Raises AnalysisError unless exactly one input is given."""
     if run is not None and trajectory is None and topology is None:
         return run
     if run is None and trajectory is not None and topology is not None:
@@ -119,7 +119,7 @@ def find_folder(run: Path | None, trajectory: Path | None, topology: Path | None
 
 
 def open_recording(run: Path | None, trajectory: Path | None, topology: Path | None) -> Recording:
-    """Return what is to be analysed. Raises AnalysisError, as `find_folder` does too."""
+    """Open the run folder or the trajectory. Raises AnalysisError, also as `find_folder` does."""
     from orbmm.analysis import read_plain_trajectory, read_run_folder
 
     folder = find_folder(run, trajectory, topology)
@@ -129,7 +129,7 @@ def open_recording(run: Path | None, trajectory: Path | None, topology: Path | N
 
 
 def _tabulate(analysis: Analysis) -> Table:
-    """Every number with its unit and error, and every check with its limit."""
+    """Return a table of every number with its error and unit."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)

@@ -1,4 +1,4 @@
-"""`orbmm benchmark`: how fast forces and steps are on this machine, by size, model and precision."""
+"""`orbmm benchmark`: measure the speed of forces and steps on this machine, by size, model and precision."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def benchmark(
     ] = 0,
     output: Annotated[Path, typer.Option(help="Folder for benchmark.json and benchmark.png.")] = Path("benchmark"),
 ) -> None:
-    """Measure force evaluations and steps per second, ns/day and memory; each case in a process of its own."""
+    """Measure force evaluations and steps per second, ns/day and memory; each case in a separate process."""
     from orbmm.benchmark.cases import choose_cases, read_cases
     from orbmm.benchmark.run import Plan
     from orbmm.checkpoints.catalog import default_model, find_record
@@ -93,7 +93,7 @@ def benchmark(
 
 
 def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: Path) -> None:
-    """Measure what is planned, a line on screen for each case, and write the report."""
+    """Measure the plan, print a line for each case, and write the report."""
     from orbmm.benchmark.machine import describe_machine
     from orbmm.benchmark.peer import check_peer, run_against_peer
     from orbmm.benchmark.report import HEADER, REPORT_FILES, check_files, format_row, write_report
@@ -116,7 +116,7 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
 
 
 def _refuse_what_is_absent(plan: Plan) -> None:
-    """Raise for what this machine cannot do at all, before a case is skipped for it."""
+    """Check that this machine can run the plan, so that a missing feature is an error and not a skipped case."""
     from orbmm.model.load import check_execution
     from orbmm.model.precision import find_device, find_precision
 
@@ -126,7 +126,7 @@ def _refuse_what_is_absent(plan: Plan) -> None:
 
 
 def _refuse_beside_peer(against: str | None, weights: Path | None, force: Names, steps: int | None) -> None:
-    """Raise for what a comparison with a peer does not do."""
+    """Raise SettingsError for options that a comparison with a peer does not support."""
     if against is None:
         return
     if weights is not None:
@@ -137,7 +137,7 @@ def _refuse_beside_peer(against: str | None, weights: Path | None, force: Names,
 
 
 def _time_runner(steps: int, output: Path) -> None:
-    """Measure the cost of a run beside its forces, on one thread; print it and write it to runner.json."""
+    """Measure the cost of a run apart from its forces, on one thread; print it and write it to runner.json."""
     logging.getLogger("orbmm").setLevel(logging.WARNING)
     from orbmm.benchmark.machine import describe_machine
     from orbmm.benchmark.report import RUNNER_FILE, check_files, write_files
@@ -160,7 +160,7 @@ def _name_weights(file: Path | None, random: bool) -> str:
 
 
 def _choose_forces(names: list[str] | None) -> list[str]:
-    """Force kinds; none at all for "none"."""
+    """Return the force kinds to measure; "none" means no OpenMM force."""
     from orbmm.settings.model import FORCE_KINDS
 
     for name in names or ():

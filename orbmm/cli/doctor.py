@@ -1,4 +1,4 @@
-"""`orbmm doctor`: what is installed, what works, what to do about the rest."""
+"""`orbmm doctor`: check the installation, and advise on what does not work."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from orbmm.cli.screen import open_console
 
 
 def doctor() -> None:
-    """Look over this installation: versions, devices, force kinds, and a self-test of a second.
+    """Check this installation: versions, devices, force kinds, and a self-test of a second.
 
-    Needs no network. Exits with 2 when something is broken, so that scripts can ask it.
+    Needs no network connection. Exit code 2 when something is broken, so that scripts can check it.
     """
     import logging
 

@@ -1,4 +1,4 @@
-"""`orbmm estimate`: how fast a system would run on this machine, and whether it fits."""
+"""`orbmm estimate`: predict the speed of a system on this machine, and whether it fits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def estimate(
     ] = None,
     threads: Annotated[int, typer.Option(help="Processor threads; 0: all cores.", min=0)] = 0,
 ) -> None:
-    """Predict steps per second, ns/day and peak memory from what an edge costs; says what would fit."""
+    """Predict steps per second, ns/day and peak memory from the cost of an edge, and advise on settings that fit."""
     from orbmm.benchmark.estimate import choose, iterate_estimates, list_ways
     from orbmm.checkpoints.catalog import find_record
     from orbmm.model.inference.memory import read_free_bytes
@@ -58,7 +58,7 @@ HEADER = f"{'precision':16} {'mode':5} {'steps/s':>9} {'ns/day':>9} {'memory':>1
 
 
 def count_edges(settings: Settings) -> tuple[int, int]:
-    """Atoms and edges of the start of a system, as its model sees them."""
+    """Return the number of atoms and edges of a system at its start, with the cutoff of its model."""
     import torch
 
     from orbmm.checkpoints.catalog import find_record
@@ -76,7 +76,7 @@ def count_edges(settings: Settings) -> tuple[int, int]:
 
 
 def format_estimate(one: Estimate) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     from orbmm.benchmark.estimate import MEMORY_MARGIN
 
     verdict = f"{'fits' if one.fits else 'does not fit'} with {MEMORY_MARGIN:.0%} to spare"
@@ -89,7 +89,7 @@ def format_estimate(one: Estimate) -> str:
 def conclude(estimates: list[Estimate], chosen: Estimate | None) -> str:
     """Return the advice on what to write into system.toml.
 
-    Adds the first estimate that would fit in smaller blocks, where it is preferred to the chosen one.
+    Adds the first estimate that would fit in smaller blocks if it is preferred to the chosen one.
     """
     preferred = estimates[: estimates.index(chosen)] if chosen is not None else estimates
     in_blocks = next((one for one in preferred if one.fits_in_blocks), None)
@@ -106,7 +106,7 @@ def conclude(estimates: list[Estimate], chosen: Estimate | None) -> str:
 
 
 def _name_settings(one: Estimate, *, in_blocks: bool = False) -> str:
-    """Lines of the table [model]; in_blocks: with blocks of the fewest edges."""
+    """Return the lines for the table [model]; in_blocks: with the smallest blocks."""
     from orbmm.model.inference.memory import FEWEST_EDGES_PER_BLOCK
 
     mode = "" if one.way.memory == "auto" else f', memory = "{one.way.memory}"'
@@ -115,7 +115,7 @@ def _name_settings(one: Estimate, *, in_blocks: bool = False) -> str:
 
 
 def describe_compiling(model: ModelSettings, atoms: int, steps: int) -> str | None:
-    """Describe what the figures leave out when a run of this many steps would be compiled; None when it would not."""
+    """Return a note on the compilation that the figures leave out, or None if the run would not be compiled."""
     from orbmm.checkpoints.catalog import find_record
     from orbmm.forces.resolve import resolve_compile
     from orbmm.model.precision import find_device

@@ -1,4 +1,4 @@
-"""The display of a run while it goes on: a bar, lines, a log file, or nothing."""
+"""The display of a run in progress: a bar, lines, a log file, or nothing."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _LOG = logging.getLogger("orbmm")
 
 @contextmanager
 def follow_progress(quiet: bool, log: Path | None = None) -> Iterator[Callable[[Progress], None]]:
-    """A function that draws progress: a bar on a terminal, now and then a line elsewhere, nothing when quiet.
+    """Yield a function that draws progress: a bar on a terminal, lines at intervals elsewhere, nothing if quiet.
 
-    log: a file to which all messages and progress go instead, and an error as well
+    log: a file for all messages and progress, and for an error; the screen then shows nothing
     Raises RunError for a log file that cannot be written.
     """
     from orbmm.simulation.progress import ignore_progress
@@ -47,7 +47,7 @@ def follow_progress(quiet: bool, log: Path | None = None) -> Iterator[Callable[[
 
 
 def tell(sentence: str, quiet: bool, log: Path | None) -> None:
-    """Say something in the manner of follow_progress; nothing when quiet."""
+    """Print or log a sentence in the manner of follow_progress; nothing if quiet."""
     if log is not None:
         _LOG.info(sentence)
     elif not quiet:
@@ -56,7 +56,7 @@ def tell(sentence: str, quiet: bool, log: Path | None) -> None:
 
 @contextmanager
 def _log_to(path: Path) -> Iterator[None]:
-    """Send what the package logs to the end of a file, each line with its time."""
+    """Append the log messages of the package to a file, each line with its time."""
     try:
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
@@ -88,7 +88,7 @@ def _open_bar(console: Console) -> Iterator[Callable[[Progress], None]]:
 
 
 class _LinePrinter:
-    """Writes progress as plain lines, the first and the last always."""
+    """A printer of progress as plain lines, at intervals; the last line is always printed."""
 
     def __init__(self, write: Callable[[str], None], seconds_between: float) -> None:
         self._write = write
@@ -103,7 +103,7 @@ class _LinePrinter:
 
 
 def _describe(progress: Progress) -> str:
-    """One line: stage, steps, ps, temperature, potential energy, RMSD if wanted, speed, time left."""
+    """Return one line: stage, steps, ps, temperature, potential energy, RMSD if requested, speed, time left."""
     rmsd = "" if progress.rmsd_nm is None else f"RMSD {progress.rmsd_nm:.3f} nm  "
     stage = "" if progress.stage == "produce" else f"{progress.stage}  "
     return (

@@ -1,4 +1,4 @@
-"""The handling of freed memory in the command line's own process."""
+"""Memory settings for the process of the command line."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ KEEP_BYTES = 2**30
 
 
 def keep_freed_memory() -> bool:
-    """Reuse freed memory instead of giving it back to Linux after every operation; returns whether that was possible.
+    """Keep freed memory instead of returning it to Linux after every operation; return True if that was possible.
 
-    A network's arrays on a CPU are freed and asked for again dozens of times a step, and each time the kernel would fill
-    them with zeros page by page, which takes up to a third of a step (scripts/benchmarks/step_time.py). Only for processes that
-    are ours: a library must leave its host's allocator alone. Does nothing where the C library is not glibc.
+    The arrays of a network on a CPU are freed and allocated again dozens of times per step. Each time the kernel would
+    fill them with zeros page by page, which takes up to a third of a step (scripts/benchmarks/step_time.py).
+    Used only in the processes of the command line, because a library must not change the allocator of its host. Does
+    nothing if the C library is not glibc.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -30,10 +31,11 @@ def keep_freed_memory() -> bool:
 
 @contextmanager
 def memory_within_reach() -> Iterator[None]:
-    """Let a block take no more host memory than is free when it begins, less a tenth.
+    """Limit the host memory of a block to what is free at its start, less a tenth.
 
-    Linux grants what it does not have and then kills the process without a word; under a limit the network's own request
-    fails, which ends a run with a sentence and its last checkpoint. Not where CUDA is: it reserves addresses by the terabyte.
+    Linux overcommits memory and later kills the process without a message. With a limit, the allocation of the network
+    fails instead, and the run ends with an error message and its last checkpoint.
+    Not used with CUDA, which reserves terabytes of addresses.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Gathers the subcommands under one command line."""
+"""Gather the subcommands under one command line."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
 
 
 def build_app() -> typer.Typer:
-    """The whole command line."""
+    """Build the whole command line."""
     app = typer.Typer(
         cls=OneLineErrors, invoke_without_command=True, add_completion=False, pretty_exceptions_enable=False
     )
@@ -57,7 +57,7 @@ def _start(
         bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """Molecular dynamics of proteins with the Orb-v3 potential in OpenMM.
+    """Run molecular dynamics of proteins with the Orb-v3 potential in OpenMM.
 
     Start with `orbmm new alanine-dipeptide`.
 
@@ -74,7 +74,7 @@ def _start(
 def _make_handlers() -> list[logging.Handler]:
     """Return the log handlers: progress goes to stdout, warnings go to stderr.
 
-    An error on stderr is then the one line that it should be.
+    So an error on stderr is exactly one line.
     """
     news = logging.StreamHandler(sys.stdout)
     news.addFilter(lambda record: record.levelno < logging.WARNING)
@@ -86,6 +86,6 @@ def _make_handlers() -> list[logging.Handler]:
 
 
 def main() -> None:
-    """Run the command line; the console script calls this."""
+    """Run the command line; the entry point of the console script."""
     keep_freed_memory()
     build_app()(prog_name="orbmm")

@@ -1,4 +1,4 @@
-"""`orbmm models`: which models there are, and all that is known of one."""
+"""`orbmm models`: list the models, or show the details of one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def models(name: Annotated[str | None, typer.Argument(help="Show all that is known of this model.")] = None) -> None:
-    """List the models, or show all that is known of one."""
+    """List the models, or show all details of one."""
     from orbmm.checkpoints.catalog import default_model, find_record, list_models
 
     console = open_console()
@@ -35,7 +35,7 @@ def models(name: Annotated[str | None, typer.Argument(help="Show all that is kno
 
 
 def _list_records(theory: str, records: list[CheckpointRecord]) -> Table:
-    """The models of one level of theory; equal column widths make the tables stand under each other."""
+    """Return a table of the models of one level of theory; equal column widths align the tables."""
     from rich.table import Table
 
     from orbmm.checkpoints.store import state_of_weights
@@ -52,7 +52,7 @@ def _list_records(theory: str, records: list[CheckpointRecord]) -> Table:
 
 
 def _show_details(record: CheckpointRecord) -> Table:
-    """One model as a list of facts."""
+    """Return a table of the details of one model."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
@@ -64,7 +64,7 @@ def _show_details(record: CheckpointRecord) -> Table:
 
 
 def _collect_facts(record: CheckpointRecord) -> Iterator[tuple[str, str]]:
-    """Facts of a model in the order in which a user asks for them."""
+    """Yield the details of a model, the most often needed first."""
     from orbmm.checkpoints.elements import describe_elements
 
     yield "name", record.name

@@ -1,4 +1,4 @@
-"""`orbmm new`: an example system in a folder of its own, ready to be prepared or run."""
+"""`orbmm new`: write an example system into a new folder, ready to be prepared or run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The group of all commands: what goes wrong in one of them, or in how it was called, is one line and an exit code."""
+"""The group of all commands: any error, also in the use of a command, is one line and an exit code."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ else:
 
 
 class OneLineErrors(TyperGroup):
-    """Prints an OrbmmError or a wrong call as one line on stderr and exits with its code; all else keeps its traceback."""
+    """A command group that prints an OrbmmError or a usage error as one line on stderr and exits with its code.
+
+    Any other exception keeps its traceback.
+    """
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
-        """Read the options that stand before the command."""
+        """Read the options in front of the command."""
         with _explain_usage(ctx):
             return super().parse_args(ctx, args)
 
@@ -35,7 +38,7 @@ class OneLineErrors(TyperGroup):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Context) -> object:
-        """Run the command that was asked for."""
+        """Run the requested command."""
         try:
             with _explain_usage(ctx):
                 return super().invoke(ctx)
@@ -48,7 +51,7 @@ class OneLineErrors(TyperGroup):
 
 @contextmanager
 def _explain_usage(ctx: Context) -> Iterator[None]:
-    """End with exit code 2 and one line, in place of typer's usage, hint and box."""
+    """Exit with code 2 and one line instead of typer's usage, hint and box."""
     try:
         yield
     except UsageError as error:
@@ -59,5 +62,5 @@ def _explain_usage(ctx: Context) -> Iterator[None]:
 
 
 def _name_command(ctx: Context) -> str:
-    """Return the called command for an error without a context: it rose before the command had one."""
+    """Return the name of the called command for an error without a context, raised before the command had one."""
     return f"{ctx.command_path} {ctx.invoked_subcommand or ''}".rstrip()

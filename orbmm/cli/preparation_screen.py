@@ -1,4 +1,4 @@
-"""The display of a preparation: a bar while it goes on, and at its end all that was changed and decided."""
+"""The display of a preparation: a progress bar, and at the end all changes and decisions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _USUAL_FORMS = {"ASP": "charged", "GLU": "charged", "LYS": "charged", "CYS": "ne
 
 @contextmanager
 def follow_preparation(console: Console) -> Iterator[OnProgress]:
-    """A function that draws how far a stage is, on a terminal; elsewhere the lines that name the stages are enough."""
+    """Yield a function that draws the progress of a stage on a terminal; elsewhere the log lines are enough."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     if not console.is_terminal:
@@ -35,7 +35,7 @@ def follow_preparation(console: Console) -> Iterator[OnProgress]:
     tasks = {}
 
     def draw(stage: str, done: float) -> None:
-        """Show a stage as far as it is, a share from 0 to 1."""
+        """Show the progress of a stage. done: from 0 to 1."""
         if stage not in tasks:
             tasks[stage] = bar.add_task(stage, total=1.0)
         bar.update(tasks[stage], completed=done)
@@ -51,7 +51,7 @@ def follow_preparation(console: Console) -> Iterator[OnProgress]:
 
 
 def summarize(record: PreparationRecord, model: CheckpointRecord, written: Path, console: Console) -> None:
-    """Print every change and decision, the warnings and the command that comes next."""
+    """Print every change and decision, the warnings, and the next command."""
     from rich.table import Table
 
     table = Table.grid(padding=(0, 2))
@@ -102,7 +102,7 @@ def _collect_repairs(record: PreparationRecord) -> Iterator[tuple[str, str]]:
 
 
 def describe_protonation(protonation: tuple[Protonation, ...]) -> Iterator[str]:
-    """Every titratable residue: the usual forms counted in one line, all others by residue, a line for each reason."""
+    """Yield a line for each unusual form of titratable residues and its reason, and one that counts the usual forms."""
     usual: Counter[tuple[str, str]] = Counter()
     others: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for entry in protonation:

@@ -1,4 +1,4 @@
-"""`orbmm prepare`: from a structure file to a solvated box in a folder of its own."""
+"""`orbmm prepare`: build a solvated box from a structure file, in a new folder."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def prepare(
 
 
 def _read_source(source: str) -> Settings:
-    """The settings in a file, or those of a bare structure: named after it, all else by default."""
+    """Return the settings in a file, or for a structure the defaults, with the system named after it."""
     from orbmm.settings import Settings, read_settings
     from orbmm.settings.paths import is_source_file, make_absolute
     from orbmm.settings.system import SystemSettings
@@ -81,7 +81,7 @@ def _read_source(source: str) -> Settings:
 
 
 def _name_charge(settings: Settings, prepared: PreparedSystem, record: CheckpointRecord) -> Settings:
-    """The settings with total charge and multiplicity of the box, for a model that needs them."""
+    """Return the settings with total charge and multiplicity of the box if the model needs them."""
     from orbmm.settings import override_settings
 
     if not record.takes_charge:

@@ -1,4 +1,4 @@
-"""`orbmm report`: one HTML page about a run that opens anywhere."""
+"""`orbmm report`: write an HTML page about a run, which needs no other files."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def report(
         str | None, typer.Option(help="Binding site as a selection of mdtraj, such as 'resSeq 94 96 119'.")
     ] = None,
 ) -> None:
-    """Measure everything and write one HTML page: verdict, figures, numbers, a 3-D view, what was run.
+    """Analyse a run and write one HTML page: verdict, figures, numbers, a 3-D view and the settings.
 
-    The page needs no network. Exit code 3 when the run is not stable.
+    The page needs no network connection. Exit code 3 when the run is not stable.
     """
     from orbmm.analysis import analyze_recording
     from orbmm.cli.analyze import find_folder, open_recording

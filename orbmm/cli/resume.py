@@ -1,4 +1,4 @@
-"""`orbmm resume`: an interrupted run, continued."""
+"""`orbmm resume`: continue an interrupted run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orbmm run`: a simulation from SYSTEM.toml, drawn while it goes on and analysed at its end."""
+"""`orbmm run`: run a simulation from SYSTEM.toml, show its progress, and analyse it at the end."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run(
 
 
 def describe_outcome(outcome: Outcome) -> str:
-    """Describe where a run is, and how to continue it when it is not complete."""
+    """Return a sentence on the state of a run, and on how to continue it if it is not complete."""
     folder = _shorten(outcome.folder)
     if outcome.finished:
         return f"complete: {outcome.step} steps in {folder}"
@@ -66,7 +66,7 @@ def describe_outcome(outcome: Outcome) -> str:
 
 
 def conclude(outcome: Outcome, analyze: bool) -> None:
-    """Analyse a run that is complete, if that is wanted."""
+    """Analyse a run if it is complete and analysis is requested."""
     if not (outcome.finished and analyze):
         return
     from orbmm.cli.analyze import analyze as analyze_run

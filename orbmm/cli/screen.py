@@ -1,6 +1,6 @@
-"""Output of the command line.
+"""Print the output of the command line.
 
-Control characters in names and messages are shown, and do nothing to the terminal.
+Control characters in names and messages are printed visibly, so that they cannot act on the terminal.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _format_warning(
 
 
 class PlainFormatter(logging.Formatter):
-    """Writes each message of a log as one line; a traceback below it stays as it is."""
+    """A log formatter that writes each message as one line; a traceback below it is not changed."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -44,15 +44,15 @@ class PlainFormatter(logging.Formatter):
 
 
 def open_console(*, markup: bool = False) -> Console:
-    """Return a rich console on stdout for text that files and users have a part in.
+    """Return a rich console on stdout for text that may contain names from files and users.
 
-    markup: whether the text has styles in brackets; whatever comes from elsewhere then has to be escaped
+    markup: True if the text has styles in brackets; text from elsewhere must then be escaped
     """
     from rich.console import Console
     from rich.text import Text
 
     class PlainConsole(Console):
-        """Shows control characters of every text in it, cells of tables included."""
+        """A console that prints control characters visibly in every text, cells of tables included."""
 
         def render_str(self, text: str, **options: object) -> Text:
             """Return the text with its styles."""

@@ -1,1 +1,1 @@
-"""Looks over an installation without a network: what is there, what works together, what to do about the rest."""
+"""Check an installation without a network connection: what works, and what to do about the rest."""

@@ -1,4 +1,4 @@
-"""The whole diagnosis, section by section."""
+"""Run all checks, section by section."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from orbmm.doctor.installation import Finding, State, check_version_pairs, check
 
 
 def diagnose() -> Iterator[tuple[str, list[Finding]]]:
-    """Check everything; yield the title and the findings of each section as soon as it is done.
+    """Check everything; yield the title and the findings of each section as soon as it is complete.
 
-    Where a package that orbmm cannot do without does not import, the diagnosis ends with the versions.
+    If a required package cannot be imported, the diagnosis ends with the versions.
     """
     versions = check_versions()
     yield "Versions", versions

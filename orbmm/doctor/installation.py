@@ -36,7 +36,7 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The subject of a check, its state, what was seen, and what to do where there is something to do."""
+    """The subject of a check, its state, the observation, and advice if something should be done."""
 
     subject: str
     state: State
@@ -45,7 +45,7 @@ class Finding:
 
 
 def check_versions() -> list[Finding]:
-    """Versions of orbmm, Python and every package that orbmm works with; the required ones are imported."""
+    """Return the versions of orbmm, Python and all packages that orbmm uses; the required ones are imported."""
     findings = [
         Finding("orbmm", State.GOOD, __version__),
         Finding("python", State.GOOD, platform.python_version()),
@@ -55,7 +55,7 @@ def check_versions() -> list[Finding]:
 
 
 def check_version_pairs() -> list[Finding]:
-    """One finding for each installed pair of versions that is known to crash or to give wrong numbers."""
+    """Return one finding for each installed pair of versions that is known to crash or to give wrong numbers."""
     sentences = find_bad_pairs(read_versions())
     return [Finding("pair", State.LIMITED, sentence) for sentence in sentences] or [
         Finding("pairs", State.GOOD, "none installed")
@@ -82,7 +82,7 @@ def _check_optional(name: str, use: str) -> Finding:
 
 
 def check_devices() -> list[Finding]:
-    """The processor and every GPU that torch can use."""
+    """Return the processor and every GPU that torch can use."""
     findings = [Finding("cpu", State.GOOD, f"{torch.get_num_threads()} threads")]
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
@@ -91,7 +91,7 @@ def check_devices() -> list[Finding]:
 
 
 def check_platforms() -> list[Finding]:
-    """Every OpenMM platform, tried with one particle, and a word on plugins that did not load."""
+    """Try every OpenMM platform with one particle, and report plugins that did not load."""
     count = openmm.Platform.getNumPlatforms()
     findings = [_try_platform(openmm.Platform.getPlatform(index)) for index in range(count)]
     failures = openmm.Platform.getPluginLoadFailures()
@@ -121,7 +121,7 @@ def _try_platform(platform: openmm.Platform) -> Finding:
 
 
 def check_searches() -> list[Finding]:
-    """Try every search on 100 random atoms in a sheared cell; what is expected is found on the CPU."""
+    """Try every search on 100 random atoms in a sheared cell, and compare with brute force on the CPU."""
     expected = _search("brute_force", "cpu")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return [_check_search(name, device, expected) for name in METHODS]

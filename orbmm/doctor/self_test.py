@@ -1,4 +1,4 @@
-"""Compute two water molecules through a real OpenMM Context: energy and forces must be those of the model itself."""
+"""Compute two water molecules in an OpenMM Context, and compare energy and forces with those of the model itself."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TOLERANCE_MEV = 0.1
 
 @dataclass(frozen=True)
 class Labels:
-    """Energy [eV] and forces (N, 3) [eV/Å] of the dimer."""
+    """The energy [eV] and forces (N, 3) [eV/Å] of the dimer."""
 
     energy_ev: float
     forces: np.ndarray
@@ -47,7 +47,7 @@ class Labels:
 def try_force(kind: str, platform_name: str) -> Finding:
     """Compute the dimer with the embedded default model through a force kind on an OpenMM platform.
 
-    A force that refuses to run is LIMITED, as another may do; one that computes wrong numbers is BROKEN.
+    A force that cannot run is LIMITED, because another may run; one that computes wrong numbers is BROKEN.
     """
     subject = f"{kind} on {platform_name}"
     started = time.perf_counter()
@@ -62,14 +62,14 @@ def try_force(kind: str, platform_name: str) -> Finding:
 
 
 def _compare_with_model(kind: str, platform_name: str) -> tuple[float, float]:
-    """Largest differences between Context and model: energy [meV] and force components [meV/Å]."""
+    """Return the largest differences between Context and model: energy [meV] and force components [meV/Å]."""
     computed, expected = compute_dimer(kind, platform_name), predict_dimer()
     energy_error = abs(computed.energy_ev - expected.energy_ev)
     return 1000 * energy_error, 1000 * float(np.abs(computed.forces - expected.forces).max())
 
 
 def compute_dimer(kind: str, platform_name: str) -> Labels:
-    """Energy and forces of the dimer from an OpenMM Context."""
+    """Return energy and forces of the dimer from an OpenMM Context."""
     system = create_system(build_dimer(), ModelSettings(precision=PRECISION, force=kind))
     platform = openmm.Platform.getPlatformByName(platform_name)
     context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform)
@@ -81,7 +81,7 @@ def compute_dimer(kind: str, platform_name: str) -> Labels:
 
 
 def predict_dimer() -> Labels:
-    """Energy and forces of the dimer from the model itself."""
+    """Return energy and forces of the dimer from the model itself."""
     model = load_model(ModelSettings().name, precision=PRECISION)
     numbers = [atom.element.atomic_number for atom in build_dimer().atoms()]
     prediction = model.predict(numbers, DIMER_ANGSTROM, EDGE_ANGSTROM * np.eye(3))
@@ -89,7 +89,7 @@ def predict_dimer() -> Labels:
 
 
 def build_dimer() -> app.Topology:
-    """The topology of two water molecules in a cube."""
+    """Return the topology of two water molecules in a cube."""
     topology = app.Topology()
     chain = topology.addChain()
     for _ in range(2):
@@ -104,7 +104,7 @@ def build_dimer() -> app.Topology:
 
 
 def check_forces(platforms: Sequence[str]) -> list[Finding]:
-    """Why a force kind cannot be used, or its self-test on each of these OpenMM platforms."""
+    """Run the self-test of each force kind on each of these OpenMM platforms, or report why the kind cannot be used."""
     findings = []
     for kind in list_force_kinds():
         if kind.available:

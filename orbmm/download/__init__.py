@@ -1,1 +1,1 @@
-"""Files of the network: downloaded once, whole, within limits, and read before they are believed."""
+"""Download files once, completely and within limits, and check them before they are used."""

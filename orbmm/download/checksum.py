@@ -1,4 +1,4 @@
-"""Checksum of a file, and the checksum noted beside it."""
+"""Compute and note the checksum of a file."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _LONGEST_NOTE = 4096
 
 
 def note_checksum(path: Path, sha256: str) -> None:
-    """Write PATH.sha256 in the form that `sha256sum --check` reads; it appears whole or not at all."""
+    """Write PATH.sha256 in the form that `sha256sum --check` reads; an incomplete file never appears."""
     write_file(note_path(path), f"{sha256}  {path.name}\n".encode())
 
 
 def read_checksum(path: Path) -> str | None:
-    """Return the sha256 that PATH.sha256 holds, None where there is no such note.
+    """Return the sha256 in PATH.sha256, or None if there is no such file.
 
-    Raises UnsafeFile for a note that is no regular file or far too long.
+    Raises UnsafeFile if it is not a regular file or far too long.
     """
     note = note_path(path)
     words = read_file(note, _LONGEST_NOTE).decode("ascii", errors="replace").split() if note.exists() else []
@@ -25,5 +25,5 @@ def read_checksum(path: Path) -> str | None:
 
 
 def note_path(path: Path) -> Path:
-    """Return where the checksum of a file is noted."""
+    """Return the path of the checksum file of a file."""
     return path.with_name(f"{path.name}.sha256")

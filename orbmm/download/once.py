@@ -1,4 +1,4 @@
-"""Download one file once and whole, with a progress bar, and check it before it gets its name."""
+"""Download a file once, with a progress bar, and check it before it gets its name."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _log = logging.getLogger(__name__)
 
 
 def download_once(url: str, target: Path, check: Callable[[Path], None], limits: Limits) -> bool:
-    """Put what url serves at target, unless it is there; return whether it was downloaded now.
+    """Download url to target unless it is there; return True if it was downloaded now.
 
-    check: reads the complete file before it gets its name, and raises an OrbmmError to refuse it; nothing of a refused
-        file is kept
-    Of two processes that ask for the same file, one downloads and the other waits for it.
-    Raises DownloadError, what check raises, and OSError where the folder cannot be written.
+    check: reads the complete file before it gets its name, and raises an OrbmmError to refuse it; a refused file is
+        deleted
+    If two processes request the same file, one downloads it and the other waits.
+    Raises DownloadError, the errors of check, and OSError if the folder cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.partial")
@@ -49,7 +49,7 @@ def download_once(url: str, target: Path, check: Callable[[Path], None], limits:
 
 @contextmanager
 def _lock_against_others(target: Path) -> Iterator[None]:
-    """Hold the right to write target; wait, with a line in the log, while another process has it."""
+    """Hold the lock for target; while another process holds it, log one line and wait."""
     path = target.with_name(f".{target.name}.lock")
     if path.is_symlink():
         raise UnsafeFile(path, "is a link")
@@ -78,7 +78,7 @@ def _quieten(logger: logging.Logger) -> Iterator[None]:
 
 @contextmanager
 def show_progress(name: str) -> Iterator[Progress]:
-    """Give a function that moves the bar; nothing is drawn off a terminal, for rich leaves an empty line in a log."""
+    """Yield a function that moves the bar; off a terminal nothing is drawn, as rich would print an empty line."""
     console = Console(stderr=True)
     if not (console.is_interactive or console.is_jupyter):
         yield _draw_nothing

@@ -1,4 +1,4 @@
-"""The beginning of a file whose download broke off: kept, and continued only where the server has the same file."""
+"""Keep the start of an interrupted download, and continue it only if the server still has the same file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from orbmm.files import open_regular, read_json, require_regular, write_file
 
 @dataclass(frozen=True)
 class Origin:
-    """The file that a partial file is the beginning of.
+    """The file to which a partial file belongs.
 
-    validator: the ETag of the file, or else the time of its last change, as the server gave it
-    total: bytes of the whole file, None where the server has not said
+    validator: the ETag of the file, or else its time of last change, as given by the server
+    total: bytes of the whole file, None if the server has not given them
     """
 
     url: str
@@ -27,9 +27,10 @@ class Origin:
 
 
 def download_file(url: str, partial: Path, limits: Limits, progress: Progress) -> None:
-    """Bring all of url into the file partial, from where a former attempt ended if the server allows it.
+    """Download url to the file partial, continuing an earlier attempt if the server allows it.
 
-    Raises DownloadError; a beginning that a later call can go on with stays, and no other. OSError from the disk.
+    Raises DownloadError, and keeps a partial file that a later call can continue; any other is deleted. Raises OSError
+    for errors of the disk.
     """
     for attempt in range(limits.attempts):
         if attempt:
@@ -45,13 +46,13 @@ def download_file(url: str, partial: Path, limits: Limits, progress: Progress) -
 
 
 def remove_partial(partial: Path) -> None:
-    """Remove a partial file and what it is the beginning of."""
+    """Remove a partial file and the note of its origin."""
     partial.unlink(missing_ok=True)
     _origin_path(partial).unlink(missing_ok=True)
 
 
 def _attempt(url: str, partial: Path, limits: Limits, progress: Progress) -> bool:
-    """Make one request; False where what came does not continue the partial file, which is then gone."""
+    """Make one request; return False if the answer does not continue the partial file, which is then deleted."""
     origin = _read_origin(url, partial)
     begun = require_regular(partial) if origin else 0
     if origin is None:
@@ -75,13 +76,13 @@ def _attempt(url: str, partial: Path, limits: Limits, progress: Progress) -> boo
 
 
 def _list_headers(origin: Origin | None, begun: int) -> dict[str, str]:
-    """Compressed answers are not asked for: their size says nothing of the file, and they cannot be continued."""
+    """Return the request headers; they refuse compressed answers, whose length is not that of the file."""
     headers = {"Accept-Encoding": "identity"}
     return headers | {"Range": f"bytes={begun}-", "If-Range": origin.validator} if origin else headers
 
 
 def _continues(answer: Answer, origin: Origin, begun: int) -> bool:
-    """Tell whether a partial answer begins where the partial file ends and is of the same file."""
+    """Return True if a partial answer starts where the partial file ends and belongs to the same file."""
     match = re.fullmatch(
         r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})", answer.headers.get("Content-Range", "").strip()
     )
@@ -98,7 +99,7 @@ def _continues(answer: Answer, origin: Origin, begun: int) -> bool:
 
 
 def _check_head(answer: Answer, limits: Limits) -> int | None:
-    """Return the length of a whole file, None where it is not known; raise DownloadError for any other answer."""
+    """Return the length of the whole file, None if it is unknown. Raises DownloadError for any other answer."""
     if answer.status != 200:
         raise DownloadError(f"the server answered {answer.status} {answer.reason[:60]}".rstrip())
     if _is_encoded(answer):
@@ -118,9 +119,9 @@ def _too_large(what: str, limits: Limits) -> str:
 
 
 def _begin(partial: Path, url: str, answer: Answer) -> None:
-    """Make an empty partial file, and note its origin if the server has said how to recognise the file later.
+    """Create an empty partial file, and note its origin if the server has given a validator.
 
-    A weak ETag (W/...) does not promise the same bytes, so it is no means for that.
+    A weak ETag (W/...) does not guarantee the same bytes, so it is not used.
     """
     remove_partial(partial)
     etag = answer.headers.get("ETag", "")
@@ -132,7 +133,7 @@ def _begin(partial: Path, url: str, answer: Answer) -> None:
 
 
 def _write(answer: Answer, partial: Path, total: int | None, limits: Limits, progress: Progress) -> None:
-    """Append what arrives to the partial file, and count it."""
+    """Append the received bytes to the partial file, and count them."""
     size = require_regular(partial)
     with open_regular(partial, "ab") as stream:
         for piece in answer.pieces:
@@ -150,7 +151,7 @@ def _write(answer: Answer, partial: Path, total: int | None, limits: Limits, pro
 
 
 def _read_origin(url: str, partial: Path) -> Origin | None:
-    """Return the origin of a partial file that can be continued, None where there is nothing of that kind."""
+    """Return the origin of a partial file that can be continued, or None."""
     try:
         origin = Origin(**read_json(_origin_path(partial), 1 << 14))
         size = require_regular(partial)

@@ -20,26 +20,25 @@ from requests import exceptions
 from orbmm.errors import DownloadError, quote_reason
 
 _FAULTS = (exceptions.RequestException, urllib3.exceptions.HTTPError, http.client.HTTPException, ValueError, OSError)
-"""What requests, urllib3 and the standard library raise for answers and addresses that are out of order.
+"""Errors that requests, urllib3 and the standard library raise for invalid answers and addresses.
 
-requests turns most of what urllib3 raises into its own classes while the head of an answer is read, and nothing while
-its body is; ValueError comes from addresses that cannot be parsed, OSError from sockets and certificates.
-"""
+requests converts most errors of urllib3 to its own classes while it reads the head of an answer, but none while it
+reads the body. ValueError comes from addresses that cannot be parsed, OSError from sockets and certificates."""
 _PIECE = 1 << 14
 _REDIRECTIONS = (301, 302, 303, 307, 308)
 _MOST_REDIRECTIONS = 5
 
 
 class Interrupted(DownloadError):
-    """A transfer that ended before its end; another attempt may go on with what has arrived."""
+    """A transfer that ended too early; another attempt may continue it."""
 
 
 @dataclass
 class Answer:
     """The head of an answer, and its body as it arrives.
 
-    status, reason: as in 404, Not Found; headers: any case
-    length: bytes of the body, None where the server does not say
+    status, reason: as in 404, Not Found; headers: in any case
+    length: bytes of the body, None if the server does not give them
     """
 
     status: int
@@ -49,7 +48,7 @@ class Answer:
 
     @property
     def length(self) -> int | None:
-        """Raises DownloadError for a Content-Length that is no length."""
+        """Return the bytes of the body. Raises DownloadError for an invalid Content-Length."""
         said = self.headers.get("Content-Length")
         if said is None or "chunked" in self.headers.get("Transfer-Encoding", "").lower():
             return None
@@ -60,10 +59,10 @@ class Answer:
 
 @contextmanager
 def open_answer(url: str, headers: Mapping[str, str], limits: Limits) -> Iterator[Answer]:
-    """Ask for url and follow redirections; give the answer once its head is there.
+    """Request url, follow redirections, and yield the answer as soon as its head has arrived.
 
-    The transfer runs in a thread of its own, because a library that waits for one more byte cannot watch the clock. At
-    a limit the thread is abandoned: it can write to nothing, and ends when its server says something or is silent.
+    The transfer runs in a separate thread, because a library that waits for one more byte cannot check the time. At a
+    limit the thread is abandoned: it writes nothing, and ends when its server sends something or closes the connection.
     Raises DownloadError, and Interrupted while the body arrives.
     """
     arrived: queue.Queue[Answer | bytes | BaseException | None] = queue.Queue(maxsize=64)
@@ -87,13 +86,13 @@ def _only_bytes(pieces: Iterator[Answer | bytes]) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class _Giver:
-    """The thread's end of the queue."""
+    """The end of the queue that the thread writes to."""
 
     arrived: queue.Queue[Answer | bytes | BaseException | None]
     stop: threading.Event
 
     def __call__(self, item: Answer | bytes | BaseException | None) -> bool:
-        """Hand something over; False where nobody wants it any more."""
+        """Put an item into the queue; return False if the reader has stopped."""
         while not self.stop.is_set():
             try:
                 self.arrived.put(item, timeout=0.2)
@@ -106,7 +105,7 @@ class _Giver:
 def _take(
     arrived: queue.Queue[Answer | bytes | BaseException | None], limits: Limits, host: str
 ) -> Iterator[Answer | bytes]:
-    """Yield what the thread hands over until its end; raise what it raised, and DownloadError at a limit of time."""
+    """Yield the items from the thread until its end. Raises its errors, and DownloadError at a time limit."""
     now = time.monotonic()
     end, window, count = now + limits.longest_seconds, now + limits.window_seconds, 0
     begun = False
@@ -134,14 +133,14 @@ def _take(
 
 
 class _Session(requests.Session):
-    """A session that takes a redirection for an answer: requests itself would first read its body, of any length."""
+    """A session that returns redirections as answers: requests itself would first read their bodies, of any length."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Find no redirection to follow."""
+        """Return None, so that requests follows no redirection."""
 
 
 def _transfer(url: str, headers: Mapping[str, str], limits: Limits, give: _Giver) -> None:
-    """Receive an answer and hand over its head, its body in pieces, and None or an error at its end."""
+    """Receive an answer; put its head, its body in pieces, and finally None or an error into the queue."""
     body = False
     try:
         with _Session() as session, _request(session, url, headers, limits) as response:
@@ -164,7 +163,7 @@ def _transfer(url: str, headers: Mapping[str, str], limits: Limits, give: _Giver
 
 
 def _request(session: requests.Session, url: str, headers: Mapping[str, str], limits: Limits) -> requests.Response:
-    """Return the first answer that is no redirection; only http and https, and never from https to http."""
+    """Return the first answer that is not a redirection; follow only http and https, and never from https to http."""
     asked = url
     for _ in range(_MOST_REDIRECTIONS + 1):
         response = session.get(
@@ -230,7 +229,7 @@ def _quote_certificate(causes: list[BaseException]) -> str:
 
 
 def _list_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that it came from: by raise, and by the arguments that urllib3 packs them into."""
+    """Yield an error and its causes: those of `raise ... from`, and those that urllib3 passes as arguments."""
     seen: set[int] = set()
     waiting: list[object] = [error]
     while waiting:
@@ -242,18 +241,18 @@ def _list_causes(error: BaseException) -> Iterator[BaseException]:
 
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are here and those that there will be."""
+"""Called with the bytes received so far and the total."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of what a server may send, and of how long it may take.
+    """Limits on the size and the duration of a transfer.
 
-    largest_bytes: of the file; there is no default, for it depends on what the file is
-    silence_seconds: the server may stay silent for as long
-    window_seconds, window_bytes: at least so many bytes must arrive in each such time. 64 KiB a minute is slower than
-        any line that could bring such files, and faster than a server that holds a connection open by single bytes.
-    longest_seconds: of one attempt; 6 h bring 100 MB at 5 kB/s, and the next call goes on where this one ended
+    largest_bytes: of the file; there is no default, because it depends on the kind of file
+    silence_seconds: the longest time without any byte
+    window_seconds, window_bytes: at least this many bytes must arrive in each such time. 64 KiB per minute is slower
+        than any usable connection, and faster than a server that keeps a connection open with single bytes.
+    longest_seconds: of one attempt; 6 h suffice for 100 MB at 5 kB/s, and the next call continues where this one ended
     attempts: requests within one call, for an answer that breaks off and can be resumed; pause_seconds: between them
     """
 

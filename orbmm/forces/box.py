@@ -18,7 +18,7 @@ def drop_placeholder_box(topology: app.Topology) -> None:
 
 
 def has_placeholder_box(topology: app.Topology) -> bool:
-    """Return True for a box of 1 x 1 x 1 Å, as in PDB files without a crystal: NMR, electron microscopy, predictions."""
+    """Return True for a box of 1 x 1 x 1 Å, as PDB files without a crystal have it (NMR, predicted structures)."""
     box = _read_box(topology)
     return box is not None and np.allclose(box, np.eye(3), atol=1e-6)
 

@@ -21,7 +21,7 @@ from orbmm.units import ANGSTROM_PER_NM
 
 
 class ConfidenceMeter:
-    """Computes the confidence of a network that is already loaded; it costs one evaluation without forces.
+    """A meter of confidence for a network that is already loaded; it costs one evaluation without forces.
 
     bin_edges: (B + 1,) [eV/Å]
     """

@@ -13,7 +13,7 @@ from orbmm.model.inference.execution import Execution
 from orbmm.settings.model import ModelSettings
 
 FORMAT = 5
-"""Raise it whenever a reader of the old text would misunderstand the new one."""
+"""The version of the format; raise it whenever a reader of the old text would misunderstand the new one."""
 
 _EXECUTION = tuple(each.name for each in dataclasses.fields(Execution))
 _SETTINGS = ("precision", "device", "charge", "multiplicity", *_EXECUTION)
@@ -21,7 +21,7 @@ _SETTINGS = ("precision", "device", "charge", "multiplicity", *_EXECUTION)
 
 @dataclass(frozen=True)
 class ForceDescription:
-    """Everything that energy and forces depend on, besides coordinates and box.
+    """The description of a network in a force: everything except coordinates and box that energy and forces depend on.
 
     model: name in the catalogue; weights_sha256: 64 hexadecimal digits of the weights file
     precision, device: as in ModelSettings; "auto" follows OpenMM's GPU, else takes any GPU, else the CPU
@@ -49,7 +49,7 @@ class ForceDescription:
                 raise ForceError(f"the description of a force has {name} = {_shorten(getattr(self, name))}: not valid")
 
     def to_json(self) -> str:
-        """Return the text that from_json reads; the fields of the execution stand among the others."""
+        """Return the text that from_json reads; the fields of the execution are among the others."""
         entries = dataclasses.asdict(self)
         entries |= entries.pop("execution")
         return json.dumps({"format": FORMAT, **entries}, separators=(",", ":"), sort_keys=True)

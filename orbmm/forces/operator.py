@@ -4,8 +4,8 @@ The TorchScript module inside a TorchForce is one call of `orbmm::energy_and_for
 are found by its arguments. This is the only work that the package does at import: TorchScript looks the name up while a
 file is read, before any function of orbmm can be called. A PythonForce needs no import.
 
-"CompositeImplicitAutograd" runs the operator above autograd, so that a conservative network can differentiate inside it.
-Under `torch.library.custom_op` it would run below autograd, where torch.autograd.grad fails.
+"CompositeImplicitAutograd" runs the operator above autograd, so that a conservative network can differentiate inside
+it. Under `torch.library.custom_op` it would run below autograd, where torch.autograd.grad fails.
 """
 
 from __future__ import annotations

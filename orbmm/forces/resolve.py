@@ -23,7 +23,7 @@ from orbmm.settings.model import ModelSettings
 _LOG = logging.getLogger(__name__)
 
 STEPS_WORTH_COMPILING = 5_000
-"""About some minutes of the smallest box."""
+"""Shorter runs are not compiled; the smallest box takes some minutes for this many steps."""
 
 ATOMS_WORTH_COMPILING = 3_000
 """Compiled code computes all edges at once, so its memory grows with the box; larger boxes were not measured."""
@@ -100,7 +100,7 @@ def resolve_compile(
 
 
 def _is_worth_it(model: ModelSettings, record: CheckpointRecord, device: torch.device, atoms: int, steps: int) -> bool:
-    """Decide by network, device and length; False if a setting was chosen that a compiled network does not support."""
+    """Return True if compilation saves time for this network, device and length, and the settings do not exclude it."""
     has_other_choice = (
         model.kernels == "triton" or model.cuda_graphs or model.memory != "auto" or model.edges_per_block is not None
     )

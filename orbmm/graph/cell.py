@@ -43,7 +43,8 @@ def check_cell(cell: Tensor, device: torch.device) -> PeriodicCell:
     box = math.prod(rows.norm(dim=1).tolist())
     if abs(volume) <= FLATTEST * box:
         raise StructureError(
-            "the cell has no volume: its vectors are zero or lie in one plane; pass cell=None for a molecule without a cell"
+            "the cell has no volume: its vectors are zero or lie in one plane; "
+            "pass cell=None for a molecule without a cell"
         )
     if volume < 0:
         raise StructureError(f"the cell is left-handed (volume {volume:.6g} Å^3); exchange two of its vectors")

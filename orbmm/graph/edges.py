@@ -92,7 +92,7 @@ def check_positions(positions: Tensor) -> Tensor:
     if not bool((positions.abs() < FARTHEST_ANGSTROM).all()):
         atom = int((~(positions.abs() < FARTHEST_ANGSTROM)).any(dim=1).nonzero()[0, 0])
         raise StructureError(
-            f"the coordinates of atom {atom} (counted from 0) are {positions[atom].tolist()} Å; expected finite numbers "
-            f"below {FARTHEST_ANGSTROM:.0e} Å: an earlier step was probably unstable"
+            f"the coordinates of atom {atom} (counted from 0) are {positions[atom].tolist()} Å; "
+            f"expected finite numbers below {FARTHEST_ANGSTROM:.0e} Å: an earlier step was probably unstable"
         )
     return positions

@@ -1,1 +1,1 @@
-"""The Orb-v3 network, from a record and a state dict to energy, forces, stress and confidence."""
+"""The Orb-v3 network: from a catalogue record and a state dict to energy, forces, stress and confidence."""

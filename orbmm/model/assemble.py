@@ -1,4 +1,4 @@
-"""Build a network from a catalogue record and a state dict, so that every number comes from the file."""
+"""Build a network from a catalogue record and a state dict; every weight comes from the file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orbmm.errors import CheckpointError
 from orbmm.model.network.orb import ConservativeOrb, DirectOrb, Orb
 
 OPTIONAL_HEADS = ("confidence", "stress")
-"""Outputs that dynamics at constant volume does not need; a file without them is loaded with a warning."""
+"""Outputs that dynamics at constant volume does not need. A file without them is loaded with a warning."""
 
 _log = logging.getLogger(__name__)
 

@@ -1,4 +1,7 @@
-"""Where torch keeps the machine code that it made: a folder of the user's own, because torch runs what it finds there."""
+"""A private cache folder for the code that torch compiles.
+
+torch runs what it finds in that folder, so nobody else may write to it.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,18 @@ _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 PRIVATE_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {"cpp_cache_precompile_headers": False}
-"""Options of torch.compile. torch keeps precompiled headers in the shared temporary folder, whatever $TORCHINDUCTOR_CACHE_DIR
-says, and compiles whatever lies there into the network."""
+"""Options of torch.compile. By default torch keeps precompiled headers in the shared temporary folder, whatever
+$TORCHINDUCTOR_CACHE_DIR says, and compiles the files that it finds there into the network."""
 
 
 def use_private_cache() -> Path:
     """Set $TORCHINDUCTOR_CACHE_DIR for this process to a folder that nobody else can write, and return that folder.
 
-    torch unpickles and loads files from it, by default from a folder of a known name in the shared temporary folder. All
-    its caches (graphs, code, tuning, Triton's kernels) and its worker processes follow this variable, which it reads each
-    time. A folder that the user has set is kept, and checked in the same way. Where the cache of orbmm cannot be written,
-    the folder is a temporary one of this process.
-    Raises ModelError for a folder that is a link, belongs to another user, or that others can write to.
+    torch unpickles and loads files from this folder. Its default is a folder with a predictable name in the shared
+    temporary folder. All caches of torch (graphs, code, tuning, Triton kernels) and its worker processes follow this
+    variable, which is read each time. A folder that the user has set is kept, and checked in the same way. If the cache
+    of orbmm cannot be written, a temporary folder of this process is used.
+    Raises ModelError for a folder that is a link, belongs to another user, or can be written by others.
     """
     given = os.environ.get(CACHE_VARIABLE)
     try:
@@ -46,12 +49,12 @@ def use_private_cache() -> Path:
 
 
 def _is_default_of_torch(path: Path) -> bool:
-    """Tell whether torch itself has put its default into the variable, which it does when something else compiles."""
+    """Return True if torch itself has set the variable to its default, which happens when other code compiles first."""
     return path.parent == Path(tempfile.gettempdir()) and path.name.startswith("torchinductor_")
 
 
 def _make_private(path: Path) -> Path:
-    """Make a folder with mode 0700, or check the one that is there and take away what others may do."""
+    """Make a folder with mode 0700, or check an existing one and remove the permissions of others."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_symlink():
         raise _refuse(path, "is a link")

@@ -1,4 +1,4 @@
-"""A network translated to machine code: fewer passes over the edges, after a wait."""
+"""Compile a network to machine code: fewer passes over the edges, after a wait."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COMPILERS = ("c++", "g++", "clang++")
 
 
 def compile_network(potential: Potential) -> Potential:
-    """The potential with its plain network translated at its first evaluation (torch.compile, shapes left open).
+    """Return the potential with its plain network compiled at its first evaluation (torch.compile, dynamic shapes).
 
-    Energies and forces differ from the plain ones by rounding, so a run keeps to one of the two. The translation is
-    kept on disk by torch (see compile_cache), and later processes on the machine start faster.
-    Raises what check_compilable raises.
+    Energies and forces differ from the plain ones by rounding, so a run uses only one of the two. torch keeps the
+    compiled code on disk (see compile_cache), and later processes on the machine start faster.
+    Raises the errors of check_compilable.
     """
     check_compilable(potential.device, potential.precision)
     potential.network.compile_network()
@@ -30,8 +30,11 @@ def compile_network(potential: Potential) -> Potential:
 
 
 def check_compilable(device: torch.device, precision: Precision) -> None:
-    """Raise ModelError for a precision that a compiled network does not have, MissingDependency where a CPU network has no
-    C++ compiler or no headers of Python to be translated with."""
+    """Check that a network in this precision can be compiled on this device.
+
+    Raises ModelError for a precision that compiled networks do not support, and MissingDependency if a CPU network has
+    no C++ compiler or no Python headers to be compiled with.
+    """
     if precision.operands is not None:
         raise ModelError(
             f"a compiled network does not round to {precision.name}: choose another precision, or not to compile"
@@ -45,18 +48,18 @@ def check_compilable(device: torch.device, precision: Precision) -> None:
         )
     if not has_python_headers():
         raise MissingDependency(
-            "compile = true needs Python's headers (Python.h), and this Python came without them: install python3-dev or "
-            "its like, or leave compile out"
+            "compile = true needs Python's headers (Python.h), and this Python came without them: install "
+            "python3-dev or its like, or leave compile out"
         )
 
 
 def has_python_headers() -> bool:
-    """Whether what torch writes in C++ can be made into a module of this Python."""
+    """Return True if the headers of this Python are installed, which the C++ code of torch includes."""
     return Path(sysconfig.get_path("include"), "Python.h").is_file()
 
 
 def find_compiler() -> str | None:
-    """The C++ compiler that torch would take, None where there is none."""
+    """Return the C++ compiler that torch would use, or None if there is none."""
     for name in (os.environ.get("CXX"), *COMPILERS):
         if name and shutil.which(name):
             return name

@@ -1,4 +1,4 @@
-"""A loaded model: it predicts energies and forces of structures, in Å and eV."""
+"""A loaded model, which predicts energies and forces of structures, in Å and eV."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ class Potential:
     ) -> NumpyPrediction:
         """Predict all outputs of the model for one structure.
 
-        atomic_numbers: (N,); positions: (N, 3) [Å]; cell: (3, 3) [Å], rows are lattice vectors, or None; arrays, tensors,
-        lists, or lengths with a unit of openmm.unit, which are converted
+        atomic_numbers: (N,); positions: (N, 3) [Å]; cell: (3, 3) [Å], rows are lattice vectors, or None
+        Positions and cell are arrays, tensors or lists; lengths with a unit of openmm.unit are converted.
         charge [e], multiplicity: required by omol models, refused by the others
         Raises the errors of compose and evaluate.
         """

@@ -1,4 +1,4 @@
-"""The precision and the device of a prediction, each chosen by name; a precision acts only during a prediction."""
+"""Choose precision and device of a prediction by name; a precision is active only during a prediction."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Precision:
 
     @contextmanager
     def in_force(self, device: torch.device) -> Iterator[None]:
-        """Set torch's matrix precision and switch autocast off in a `with` block, and restore both afterwards.
+        """Set torch's matrix precision and disable autocast in a `with` block, and restore both afterwards.
 
         Other torch code keeps its settings, and its settings do not change a prediction.
         """

@@ -1,4 +1,4 @@
-"""Results made visible: figures that read well in print, in grey and for colour-blind people."""
+"""Figures and pages of the results; the figures are readable in print, in grey, and with colour blindness."""
 
 from orbmm.report.figures import draw_figure, write_figures
 from orbmm.report.findings import list_findings

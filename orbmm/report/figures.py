@@ -1,4 +1,4 @@
-"""One figure for each observable, drawn from its Result alone."""
+"""Draw one figure for each observable, from its Result only."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _TIME = "time / ps"
 
 
 def draw_rmsd(result: Result) -> Figure:
-    """Deviation of backbone, heavy atoms and binding site from the start along time."""
+    """Draw the RMSD of backbone, heavy atoms and binding site from the start over time."""
     return _draw_deviations(result, "RMSD to the start / Å")
 
 
 def draw_crystal_rmsd(result: Result) -> Figure:
-    """Deviation of backbone, heavy atoms and binding site from the crystal structure along time."""
+    """Draw the RMSD of backbone, heavy atoms and binding site from the crystal structure over time."""
     return _draw_deviations(result, "RMSD to the crystal / Å")
 
 
@@ -61,7 +61,7 @@ def _draw_deviations(result: Result, vertical: str) -> Figure:
 
 
 def draw_bonds(result: Result) -> Figure:
-    """The most stretched bond and the number of broken bonds along time."""
+    """Draw the most stretched bond and the number of broken bonds over time."""
     figure, (above, below) = make_panels(2)
     time, ratio, broken = (result.values[name] for name in ("time", "largest_ratio", "broken"))
     above.plot(time, ratio, linewidth=1.0, **DARK, **mark_points(time))
@@ -78,7 +78,7 @@ def draw_bonds(result: Result) -> Figure:
 
 
 def draw_angles(result: Result) -> Figure:
-    """The change of the angles along time, root mean square and largest."""
+    """Draw the change of the angles over time, root mean square and largest."""
     figure, (above, below) = make_panels(2)
     time, largest = result.values["time"], result.values["largest_change"]
     above.plot(time, largest, linewidth=1.0, **DARK, **mark_points(time))
@@ -92,7 +92,7 @@ def draw_angles(result: Result) -> Figure:
 
 
 def draw_temperature(result: Result) -> Figure:
-    """Temperature along time, its mean with the standard error, and the bath's."""
+    """Draw the temperature over time, its mean with the standard error, and that of the bath."""
     figure, (panel,) = make_panels()
     time, temperature = result.values["time"], result.values["temperature"]
     panel.plot(time, temperature, linewidth=0.6, **FAINT)
@@ -108,7 +108,7 @@ def draw_temperature(result: Result) -> Figure:
 
 
 def draw_energy(result: Result) -> Figure:
-    """Potential and total energy along time, each from its mean after the discarded start, with its drift."""
+    """Draw potential and total energy over time, relative to their means after the discarded start, with drifts."""
     figure, panels = make_panels(2)
     time = result.values["time"]
     kept = time >= result.number("discarded")
@@ -140,16 +140,17 @@ DRAWINGS: Mapping[str, Callable[[Result], Figure]] = {
 
 
 def draw_figure(result: Result) -> Figure:
-    """The figure of a Result, by its name. Raises AnalysisError for one that has no figure."""
+    """Draw the figure of a Result, by its name. Raises AnalysisError if it has no figure."""
     if result.name not in DRAWINGS:
         raise AnalysisError(f"there is no figure for '{result.name}'; {name_nearest(result.name, DRAWINGS)}")
     return DRAWINGS[result.name](result)
 
 
 def write_figures(results: Mapping[str, Result], folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
-    """Write NAME.png, NAME.svg or both of every Result into a folder, and return the paths.
+    """Write NAME.png, NAME.svg or both for every Result into a folder, and return the paths.
 
-    Raises OutputError where a file is in the way that orbmm did not write, AnalysisError when a file cannot be written.
+    Raises OutputError if a file that orbmm did not write has one of these names, AnalysisError if a file cannot be
+    written.
     """
     contents = {}
     for name, result in results.items():
@@ -167,7 +168,7 @@ def write_figures(results: Mapping[str, Result], folder: Path, formats: Sequence
 
 
 def format_figure(figure: Figure, suffix: str) -> bytes:
-    """Return the content of a png or svg file; the same figure gives the same bytes at any time."""
+    """Return the content of a png or svg file; the same figure always gives the same bytes."""
     buffer = BytesIO()
     metadata: dict[str, Any] | None = {"Date": None} if suffix == "svg" else None
     with rc_context({"svg.hashsalt": "orbmm"}):  # ids are random otherwise

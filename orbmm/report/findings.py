@@ -1,4 +1,4 @@
-"""The findings that no single number shows, in words: ligands of the metal, the kind of its oxygen, and events."""
+"""Describe the findings that are not single numbers: ligands of the metal, the kind of its oxygen, and events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST, _LEAST_KNOWN = 10, 5
 
 
 def list_findings(results: Mapping[str, Result]) -> list[str]:
-    """One line for each finding; of hops, exchanges and bond events the first ten."""
+    """Return one line for each finding; at most ten hops, exchanges and bond events."""
     values = {name: result.values for name, result in results.items()}
     lines = []
     if "metal_site" in values:

@@ -1,4 +1,4 @@
-"""A run and its results inside a notebook: the figure with its numbers, and the structure in 3-D."""
+"""Show a run and its results in a notebook: figures with their numbers, and the structure in 3-D."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def show_result(result: Result) -> Shown:
 
 
 def show_structure(run: Path | str | Recording, results: Mapping[str, Result] | None = None) -> Shown:
-    """Return the structure at the start of a run for a notebook, to be turned and zoomed; nothing is downloaded.
+    """Return the structure at the start of a run for a notebook, to be rotated and zoomed; nothing is downloaded.
 
-    run: a run folder, or what `read_run_folder` or `read_plain_trajectory` has returned
-    results: colours by the results named "confidence" and "rmsf" where they are given, else by element
-    Raises AnalysisError for a run that cannot be read, or that holds water alone.
+    run: a run folder, or a recording of `read_run_folder` or `read_plain_trajectory`
+    results: colours by the results named "confidence" and "rmsf" if they are given, else by element
+    Raises AnalysisError for a run that cannot be read, or that holds only water.
     """
     recording = run if isinstance(run, Recording) else read_run_folder(Path(run))
     views = build_views(recording.all_atoms, results or {})

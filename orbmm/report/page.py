@@ -1,4 +1,4 @@
-"""One HTML page about a run that opens without a network: verdict, settings, figures, tables and a 3-D view."""
+"""Write one HTML page about a run that needs no network: verdict, settings, figures, tables and a 3-D view."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ _ERRORS = "window.onerror = (message) => { document.documentElement.dataset.erro
 
 
 def write_page(recording: Recording, analysis: Analysis, path: Path, settings_text: str = "") -> None:
-    """Write the report as one file; an earlier report, as orbmm wrote it, is replaced.
+    """Write the report as one file; an earlier report that orbmm wrote is replaced.
 
-    Raises OutputError for any other file of that name, AnalysisError when the report cannot be written.
+    Raises OutputError if another file has this name, AnalysisError if the report cannot be written.
     """
     page = build_page(recording, analysis, settings_text)
     check_page(path)
@@ -63,7 +63,7 @@ def write_page(recording: Recording, analysis: Analysis, path: Path, settings_te
 
 
 def check_page(path: Path) -> None:
-    """Raise what `write_page` would raise for the path, before there is a page."""
+    """Raise the errors that `write_page` would raise for the path, before there is a page."""
     try:
         if refuse_special(path) and not _is_own_page(read_file(path, _LARGEST_PAGE)):
             raise OutputError(path, "is no report of orbmm, or was changed since")
@@ -74,7 +74,10 @@ def check_page(path: Path) -> None:
 
 
 def _is_own_page(page: bytes) -> bool:
-    """Return whether orbmm wrote the page and nobody has changed it; of older versions, which signed none, by its start."""
+    """Return True if orbmm wrote the page and it was not changed.
+
+    Older versions signed no page; their pages are recognised by their start.
+    """
     signed = _SIGNED.match(page)
     if signed is None:
         return _UNSIGNED.match(page) is not None
@@ -82,15 +85,15 @@ def _is_own_page(page: bytes) -> bool:
 
 
 def _sign(rest: str) -> str:
-    """Return the page of which everything but its start is given, with its generator and the sha256 of all else."""
+    """Return the page with a start that names its generator and the sha256 of the rest."""
     sha256 = hashlib.sha256(f"{_START}{rest}".encode()).hexdigest()
     return f"{_START}<meta name='generator' content='orbmm, sha256 {sha256}'>{rest}"
 
 
 def build_page(recording: Recording, analysis: Analysis, settings_text: str = "") -> str:
-    """The whole page; figures and the viewer are inside, nothing is loaded from elsewhere.
+    """Return the whole page; figures and the viewer are inside, nothing is loaded from elsewhere.
 
-    settings_text: settings.toml as it was resolved, empty when unknown.
+    settings_text: settings.toml as resolved, empty if unknown
     """
     name = recording.settings.system.name if recording.settings else recording.frames.path.name
     parts = [
@@ -109,7 +112,7 @@ def build_page(recording: Recording, analysis: Analysis, settings_text: str = ""
 
 
 def escape(text: str, keep: str = "") -> str:
-    """Return text as HTML shows it; control characters, but for those to keep, are written out."""
+    """Return text for HTML; control characters are written out, except those to keep."""
     return html.escape(escape_controls(text, keep))
 
 
@@ -154,10 +157,13 @@ def _read_viewer() -> str:
 
 
 def _write_policy() -> str:
-    """Return the tag that lets a browser run the scripts of this file alone and load nothing from elsewhere."""
+    """Return the tag that makes a browser run only the scripts of this file and load nothing from elsewhere."""
     digests = [hashlib.sha256(script.encode()).digest() for script in (_ERRORS, _read_viewer())]
     scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {scripts}; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {scripts}; "
+        "base-uri 'none'; form-action 'none'"
+    )
     return f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
 
 
@@ -166,7 +172,8 @@ def _write_result(result: Result) -> str:
     picture = base64.b64encode(format_figure(draw_figure(result), "svg")).decode("ascii")
     rows = [[row.quantity, row.text, row.unit] for row in result.rows()]
     return (
-        f"<section><h3>{escape(title)}</h3><figure><img alt='{escape(title)}' src='data:image/svg+xml;base64,{picture}'>"
+        f"<section><h3>{escape(title)}</h3>"
+        f"<figure><img alt='{escape(title)}' src='data:image/svg+xml;base64,{picture}'>"
         f"<figcaption>{escape(result.method)} {result.frames} frames or rows.</figcaption></figure>"
         f"<details><summary>numbers</summary>{_write_table(['quantity', 'value', 'unit'], rows)}</details></section>"
     )

@@ -1,4 +1,4 @@
-"""Figures of what only a run folder tells: temperature of each element, confidence of the model."""
+"""Draw figures that need a run folder: temperature of each element, confidence of the model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FEW_RESIDUES = 12  # that have room for their names
 
 
 def draw_equipartition(result: Result) -> Figure:
-    """Temperature of each element with its natural fluctuation, beside that of all atoms."""
+    """Draw the temperature of each element with its natural fluctuation, and that of all atoms."""
     figure, (panel,) = make_panels()
     positions = np.arange(len(result.values["element"]))
     kelvin = result.number("kelvin")
@@ -49,7 +49,7 @@ def draw_equipartition(result: Result) -> Figure:
 
 
 def draw_confidence(result: Result) -> Figure:
-    """Expected force error of solute and water along time, the shares of its bins, and each residue's along time."""
+    """Draw the expected force error over time: of solute and water, as shares of its bins, and of each residue."""
     groups = [name for name in ("solute", "water") if name in result.values]
     residues = len(result.values["residue_numbers"])
     figure, panels = make_panels(3 if residues else 2)
@@ -75,20 +75,20 @@ def draw_confidence(result: Result) -> Figure:
 
 
 def _find_stretches(result: Result) -> NDArray[np.float64]:
-    """Edges (S + 1,) of the stretches of time [ps]."""
+    """Return the limits (S + 1,) of the time intervals [ps]."""
     begins, last = result.values["stretch_start"], float(result.values["time"][-1])
     step = float(begins[-1] - begins[-2]) if len(begins) > 1 else 1e-3
     return np.append(begins, max(last, float(begins[-1]) + step))
 
 
 def _draw_map(panel: Axes, edges: tuple[NDArray, NDArray], values: NDArray, words: str) -> None:
-    """values: (S, rows) over edges of time (S + 1,) and of rows."""
+    """Draw values (S, rows) as a map. edges: of time (S + 1,) and of rows (rows + 1,)."""
     mesh = panel.pcolormesh(*edges, values.T, cmap=COLOR_MAP, rasterized=True)
     add_color_bar(panel, mesh, words)
 
 
 def _name_residues(panel: Axes, result: Result) -> None:
-    """Names of a few residues, or numbers of some of many."""
+    """Label the axis with the names of the residues, or with some numbers if there are many."""
     names = result.values["residue_names"][:, 0].tolist()
     if len(names) > _FEW_RESIDUES:
         ticks = map(int, MaxNLocator(6, integer=True).tick_values(0, len(names) - 1))

@@ -1,4 +1,4 @@
-"""Figures of the chemistry: metal site, carbon dioxide, protons, bonds that form and break."""
+"""Draw figures of the chemistry: metal site, carbon dioxide, protons, bonds that form and break."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _TIME = "time / ps"
 
 
 def draw_metal_site(result: Result) -> Figure:
-    """Distances of the ligands to the metal, and their number, along time; at most seven that are nearest on average."""
+    """Draw the distances of the ligands to the metal, and their number, over time.
+
+    At most seven ligands are shown, those nearest on average.
+    """
     figure, (above, below) = make_panels(2)
     time = result.values["time"]
     names = [name for name in result.values if name.startswith("distance_") and not name.endswith("_mean")]
@@ -51,7 +54,7 @@ def draw_metal_site(result: Result) -> Figure:
 
 
 def draw_carbon_dioxide(result: Result) -> Figure:
-    """Distances of the carbon of CO2 to the nearest other oxygen and to the metal, and its angle, along time."""
+    """Draw the distances of the carbon of CO2 to the nearest other oxygen and the metal, and its angle, over time."""
     figure, (above, below) = make_panels(2)
     time = result.values["time"]
     above.plot(
@@ -70,7 +73,7 @@ def draw_carbon_dioxide(result: Result) -> Figure:
 
 
 def draw_protonation(result: Result) -> Figure:
-    """Charged waters, the protons of the groups that change, and those on the metal's oxygen, along time."""
+    """Draw charged waters, the protons of the groups that change, and those on the oxygen of the metal, over time."""
     figure, (panel,) = make_panels()
     lines = {"hydronium": "H$_3$O$^+$", "hydroxide": "waters with one H"}
     if "metal_protons" in result.values:
@@ -86,7 +89,7 @@ def draw_protonation(result: Result) -> Figure:
 
 
 def draw_water_wire(result: Result) -> Figure:
-    """Waters in the wire from the metal to the group, and its longest step, along time; gaps while there is none."""
+    """Draw the waters and the longest step of the wire from the metal to the group over time; no line means no wire."""
     figure, (above, below) = make_panels(2)
     time, waters = result.values["time"], result.values["waters"].astype(float)
     waters[waters < 0.0] = np.nan
@@ -106,7 +109,7 @@ def draw_water_wire(result: Result) -> Figure:
 
 
 def draw_bond_events(result: Result) -> Figure:
-    """Draw the numbers of bonds formed and broken since the start, along time."""
+    """Draw the numbers of bonds formed and broken since the start over time."""
     figure, (panel,) = make_panels()
     _step(panel, result, "formed", DARK, "formed")
     _step(panel, result, "broken", LIGHT, "broken")

@@ -1,4 +1,4 @@
-"""Figures of the water: radial distributions, hydrogen bonds, density, diffusion."""
+"""Draw figures of the water: radial distributions, hydrogen bonds, density, diffusion."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _BONDED = {"water_water": "among waters", "solute_water": "solute and water", "s
 
 
 def draw_rdf_oo(result: Result) -> Figure:
-    """Radial distribution of water oxygens, and the number of neighbours that it adds up to."""
+    """Draw the radial distribution of water oxygens, and the running coordination number."""
     return _draw_distribution(result, "O–O distance / Å", "neighbours")
 
 
 def draw_rdf_oh(result: Result) -> Figure:
-    """Radial distribution of the hydrogens of other waters about an oxygen, and how many there are."""
+    """Draw the radial distribution of other waters' hydrogens around an oxygen, and the running coordination number."""
     return _draw_distribution(result, "O···H distance between waters / Å", "hydrogens")
 
 
@@ -59,7 +59,7 @@ def _draw_distribution(result: Result, distance: str, counted: str) -> Figure:
 
 
 def draw_hydrogen_bonds(result: Result) -> Figure:
-    """Hydrogen bonds of each kind that occurs, or of all when none does, along time, against the first frame."""
+    """Draw the hydrogen bonds over time, of each kind that occurs (all if none does), and those of the first frame."""
     figure, (panel,) = make_panels()
     time = result.values["time"]
     occurring = [name for name in _BONDED if result.values[name].any()] or list(_BONDED)
@@ -75,7 +75,7 @@ def draw_hydrogen_bonds(result: Result) -> Figure:
 
 
 def draw_density(result: Result) -> Figure:
-    """Density of the box along time."""
+    """Draw the density of the box over time."""
     figure, (panel,) = make_panels()
     density, mean = result.values["density"], result.number("density_mean")
     panel.plot(result.values["time"], density, linewidth=1.2, label=f"mean {mean:.3f} g cm$^{{-3}}$", **DARK)
@@ -87,7 +87,7 @@ def draw_density(result: Result) -> Figure:
 
 
 def draw_diffusion(result: Result) -> Figure:
-    """Mean square displacement of the waters along the lag, with the line that gives the coefficient."""
+    """Draw the mean square displacement of the waters over the lag, with the line that gives the coefficient."""
     figure, (panel,) = make_panels()
     lag, displacement = result.values["lag"], result.values["displacement"]
     fitted = lag >= result.number("fit_start")

@@ -1,4 +1,4 @@
-"""Figures of the solute's shape: gyration, fluctuation, secondary structure, contacts, torsions."""
+"""Draw figures of the shape of the solute: gyration, fluctuation, secondary structure, contacts, torsions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TIME = "time / ps"
 
 
 def draw_radius_of_gyration(result: Result) -> Figure:
-    """Radius of gyration along time."""
+    """Draw the radius of gyration over time."""
     figure, (panel,) = make_panels()
     mean = result.number("radius_mean")
     time, radius = result.values["time"], result.values["radius"]
@@ -40,7 +40,7 @@ def draw_radius_of_gyration(result: Result) -> Figure:
 
 
 def draw_rmsf(result: Result) -> Figure:
-    """Fluctuation of each residue, beside the crystal's where there is one."""
+    """Draw the fluctuation of each residue, and that of the crystal if it is known."""
     figure, (panel,) = make_panels()
     residue = result.values["residue"]
     marker: dict[str, Any] = {"marker": "o", "markersize": 3} if len(residue) < 60 else {}
@@ -56,7 +56,7 @@ def draw_rmsf(result: Result) -> Figure:
 
 
 def draw_secondary_structure(result: Result) -> Figure:
-    """Fractions of helix, strand and coil along time, and how long each residue is in helix or strand."""
+    """Draw the fractions of helix, strand and coil over time, and each residue's share of time in helix or strand."""
     figure, (panel,) = make_panels()
     for name, look in zip(("helix", "strand", "coil"), LINES, strict=False):
         time, share = result.values["time"], 100.0 * result.values[name]
@@ -69,7 +69,7 @@ def draw_secondary_structure(result: Result) -> Figure:
 
 
 def draw_native_contacts(result: Result) -> Figure:
-    """Fraction of native contacts along time."""
+    """Draw the fraction of native contacts over time."""
     figure, (panel,) = make_panels()
     kept = 100.0 * result.values["kept"]
     contacts = int(result.number("contacts"))
@@ -82,7 +82,7 @@ def draw_native_contacts(result: Result) -> Figure:
 
 
 def draw_ramachandran(result: Result) -> Figure:
-    """Draw the distribution of the torsions phi and psi over all residues and frames, darker where they were more often."""
+    """Draw the distribution of the torsions phi and psi over all residues and frames; darker means more often."""
     figure, (panel,) = make_panels()
     figure.set_size_inches(4.7, 3.6)
     counts = result.values["histogram"].T

@@ -1,4 +1,4 @@
-"""The style of every figure; set on the figure itself, so that a notebook's own settings stay as they are."""
+"""The style of every figure; set on the figure itself, so that the settings of a notebook do not change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from orbmm.plain_text import escape_controls
 
-# Okabe and Ito's palette, of different brightness and each with a line of its own, so that grey print tells them apart.
+# Okabe and Ito's palette; brightness and line style differ too, so that the lines can be distinguished in grey print.
 DARK: dict[str, Any] = {"color": "#0072B2", "linestyle": "-"}
 LIGHT: dict[str, Any] = {"color": "#E69F00", "linestyle": "--"}
 FAINT: dict[str, Any] = {"color": "#999999", "linestyle": "-"}
@@ -36,7 +36,7 @@ _TEXT, _SMALL = 9.0, 8.0  # points
 
 
 def make_panels(panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """An empty figure with panels above each other that share their horizontal axis."""
+    """Return an empty figure with panels above each other that share their horizontal axis."""
     figure = Figure(figsize=(_WIDTH, _PANEL_HEIGHT * (0.5 + 0.5 * panels) + 0.4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0].tolist()
@@ -47,19 +47,19 @@ def make_panels(panels: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def plain_words(name: str) -> str:
-    """Return a name from a file for a label: no mathematics begins in it, and nothing that a picture cannot hold."""
+    """Return a name from a file as a label: without mathematics, and without characters that a picture cannot hold."""
     return escape_controls(name).replace("$", "\\$")
 
 
 def name_axes(panel: Axes, horizontal: str | None, vertical: str) -> None:
-    """Write what the axes show, each with its unit."""
+    """Label the axes, each with its unit."""
     if horizontal is not None:
         panel.set_xlabel(horizontal, fontsize=_TEXT)
     panel.set_ylabel(vertical, fontsize=_TEXT)
 
 
 def mark_limit(panel: Axes, height: float, words: str) -> None:
-    """A dotted line across a panel with its meaning written above its right end."""
+    """Draw a dotted line across a panel, and write its meaning above its right end."""
     panel.axhline(height, **LIMIT)
     panel.text(
         0.99,
@@ -74,12 +74,12 @@ def mark_limit(panel: Axes, height: float, words: str) -> None:
 
 
 def add_note(panel: Axes, place: tuple[float, float], words: str) -> None:
-    """A few words above a point."""
+    """Write a few words above a point."""
     panel.annotate(words, place, (0, 4), textcoords="offset points", ha="center", va="bottom", fontsize=_SMALL)
 
 
 def add_right_axis(panel: Axes, vertical: str) -> Axes:
-    """A second vertical axis on the right of a panel."""
+    """Add a second vertical axis on the right of a panel, and return it."""
     panel.tick_params(right=False)
     right = panel.twinx()
     right.tick_params(labelsize=_SMALL, direction="in")
@@ -88,36 +88,36 @@ def add_right_axis(panel: Axes, vertical: str) -> Axes:
 
 
 def add_color_bar(panel: Axes, mesh: ScalarMappable, words: str) -> None:
-    """A bar beside a panel that says what its colours mean; the panel keeps its width."""
+    """Add a bar with the meaning of the colours beside a panel; the width of the panel does not change."""
     bar = panel.figure.colorbar(mesh, cax=panel.inset_axes((1.02, 0.0, 0.03, 1.0)))
     bar.set_label(words, fontsize=_TEXT)
     bar.ax.tick_params(labelsize=_SMALL)
 
 
 def add_legend(panel: Axes, columns: int = 1) -> None:
-    """Say which line is which, where there is most room."""
+    """Add a legend inside a panel, in its emptiest part."""
     panel.legend(ncols=columns, fontsize=_SMALL, frameon=True, framealpha=0.85, edgecolor="none", borderpad=0.3)
 
 
 def add_legend_above(panel: Axes, columns: int) -> None:
-    """Say which line is which above a panel, where lines of two axes fill it."""
+    """Add a legend above a panel, for panels that are full of lines."""
     panel.legend(
         ncols=columns, fontsize=_SMALL, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), borderpad=0.3
     )
 
 
 def shade_discarded(panel: Axes, until_ps: float, start_ps: float) -> None:
-    """Grey out the start of a run that averages leave out."""
+    """Shade the start of a run that averages leave out."""
     if until_ps > start_ps:
         panel.axvspan(start_ps, until_ps, label="discarded", **DISCARDED)
 
 
 def mark_points(time: NDArray[np.float64]) -> dict[str, Any]:
-    """Points where there are too few frames for a line."""
+    """Return the style of points, for too few frames to draw a line."""
     return {"marker": "o", "markersize": 4} if len(time) < 3 else {}
 
 
 def leave_room(panel: Axes, part: float = 0.25) -> None:
-    """Room above the lines for a legend, as a part of the height."""
+    """Extend the vertical axis above the lines to make room for a legend, by a part of its height."""
     low, high = panel.get_ylim()
     panel.set_ylim(low, high + part * (high - low))

@@ -1,4 +1,4 @@
-"""The 3-D view of the report: solute, metal and its ligands, coloured by confidence, motion or element."""
+"""Build the 3-D view of the report: solute, metal and its ligands, coloured by confidence, motion or element."""
 
 from __future__ import annotations
 
@@ -25,18 +25,20 @@ _SCALE = [to_hex(color) for color in colormaps[COLOR_MAP](np.linspace(0.0, 1.0, 
 
 
 View = dict[str, Any]
-"""positions [Å], bonds (pairs of rows), colorings, sizes, names, named (rows that are labelled): for viewer.js."""
+"""One view, for viewer.js: positions [Å], bonds (pairs of rows), colorings, sizes, names, named (rows with
+labels)."""
 
 Coloring = dict[str, Any]
-"""name, colors (one an atom), legend; scale, the colours from the smallest to the largest value, empty for elements."""
+"""One colouring: name, colors (one per atom), legend, scale (colours from the smallest to the largest value, empty for
+elements)."""
 
 
 def build_views(start: md.Trajectory, results: Mapping[str, Result]) -> dict[str, View]:
-    """Return the views, by title: the whole structure and, with a metal, its site; empty for pure water.
+    """Return the views, by title: the whole structure and, if there is a metal, its site; empty for pure water.
 
-    start: one frame of all atoms. Hydrogens of the solute are left out. The whole is coloured by the expected force
-    error of each atom or the fluctuation of each residue where those were measured, from small and bright to large and
-    dark, or by element; metals stand out. The site is coloured by element first.
+    start: one frame of all atoms. Hydrogens of the solute are left out. The whole structure is coloured by the expected
+    force error of each atom or the fluctuation of each residue if they were measured, from small and bright to large
+    and dark, or by element; metals are highlighted. The site is coloured by element first.
     """
     frame = make_molecules_whole(start[0])
     site = _drop_hydrogens(frame.topology, _choose_site(frame))
@@ -70,7 +72,7 @@ def _describe(part: md.Trajectory, colorings: list[Coloring], name_ligands: bool
 
 
 def _choose_site(frame: md.Trajectory) -> set[int]:
-    """Metals, the residues that have an atom within their reach, and carbon dioxide."""
+    """Return the metals, the residues with an atom within their reach, and carbon dioxide."""
     topology = frame.topology
     metals = find_metals(topology)
     chosen = set(metals)
@@ -85,13 +87,13 @@ def _choose_site(frame: md.Trajectory) -> set[int]:
 
 
 def _drop_hydrogens(topology: md.Topology, atoms: set[int]) -> NDArray[np.int64]:
-    """Without hydrogens, but for those of water: they tell water from hydroxide."""
+    """Return the atoms without hydrogens, except those of water, which distinguish it from hydroxide."""
     kept = [i for i in atoms if topology.atom(i).element.symbol not in ("H", "D") or topology.atom(i).residue.is_water]
     return np.array(sorted(kept), dtype=np.int64)
 
 
 def _list_ligand_bonds(part: md.Trajectory) -> list[tuple[int, int]]:
-    """Metal and ligand of every pair within the nearer reach."""
+    """Return the pairs of metal and ligand within the smaller reach."""
     positions, pairs = part.xyz[0].astype(float), []
     for metal in find_metals(part.topology):
         near = find_pairs(
@@ -103,7 +105,7 @@ def _list_ligand_bonds(part: md.Trajectory) -> list[tuple[int, int]]:
 
 
 def _list_colorings(topology: md.Topology, atoms: NDArray[np.int64], results: Mapping[str, Result]) -> list[Coloring]:
-    """The ways to colour a part; atoms: its atoms in the whole topology."""
+    """Return the ways to colour a part; atoms: its atoms in the whole topology."""
     colorings = []
     if "confidence" in results:
         colorings.append(_color_confidence(results["confidence"], atoms))
@@ -113,7 +115,7 @@ def _list_colorings(topology: md.Topology, atoms: NDArray[np.int64], results: Ma
 
 
 def _color_confidence(result: Result, atoms: NDArray[np.int64]) -> Coloring:
-    """By the expected force error, over the whole scale of the head, so that pages can be compared."""
+    """Return colours by the expected force error, on the whole scale of the head, so that pages can be compared."""
     end = float(result.values["edges"][-1])
     colors = [to_hex(color) for color in colormaps[COLOR_MAP](result.values["atom_error"][atoms] / end)]
     legend = f"expected force error of the atom, 0 to {end:g} eV/Å"

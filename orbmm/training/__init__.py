@@ -1,1 +1,1 @@
-"""Data sets, losses and the loop that make the embedded networks."""
+"""Data sets, losses and the training loop of the embedded networks."""

@@ -1,4 +1,4 @@
-"""Labelled frames as graphs: edges found once, frames rotated and joined into batches."""
+"""Convert labelled frames to graphs: edges are found once, frames are rotated and joined into batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orbmm.training.dataset import Frame
 
 @dataclass(frozen=True)
 class LabelledGraph:
-    """One frame with its edges, float32 throughout but for the energy.
+    """One frame with its edges; everything except the energy is float32.
 
     atomic_numbers: (N,); senders, receivers: (E,); vectors: (E, 3) [Å]; forces: (N, 3) [eV/Å]; peptide: (N,) bool
     energy: [eV]; volume: [Å^3], 0 without a cell
@@ -33,7 +33,7 @@ class LabelledGraph:
 
 @dataclass(frozen=True)
 class Batch:
-    """Several labelled graphs as one: targets beside the graph; energies: (B,) float64 [eV]."""
+    """Several labelled graphs joined to one, with their targets; energies: (B,) float64 [eV]."""
 
     graph: AtomGraph
     energies: Tensor
@@ -58,9 +58,9 @@ def prepare_frame(frame: Frame, architecture: Architecture, max_neighbors: int) 
 
 
 def join_graphs(graphs: Sequence[LabelledGraph], generator: torch.Generator | None = None) -> Batch:
-    """Join graphs into a batch, each turned by a random rotation where a generator is given.
+    """Join graphs into a batch; if a generator is given, rotate each one randomly.
 
-    Volumes are set to 1: training asks for no stress, and a batch that counts as periodic keeps its net torque.
+    Volumes are set to 1: training needs no stress, and the net torque of a periodic batch is not removed.
     """
     counts = torch.tensor([len(graph.atomic_numbers) for graph in graphs])
     starts = torch.cumsum(counts, 0) - counts
@@ -84,7 +84,7 @@ def join_graphs(graphs: Sequence[LabelledGraph], generator: torch.Generator | No
 
 
 def random_rotation(generator: torch.Generator) -> Tensor:
-    """A rotation drawn evenly from all rotations, (3, 3): a Gaussian matrix made orthonormal."""
+    """Return a uniformly distributed random rotation, (3, 3): a Gaussian matrix, orthonormalised."""
     matrix, upper = torch.linalg.qr(torch.randn(3, 3, generator=generator))
     matrix = matrix * torch.sign(torch.diagonal(upper))
     return matrix * torch.sign(torch.linalg.det(matrix))

@@ -14,7 +14,7 @@ from orbmm.files import replace_file
 
 @dataclass(frozen=True)
 class Labels:
-    """energy: [eV], forces: (N, 3) [eV/Å]."""
+    """The labels of a frame. energy: [eV]; forces: (N, 3) [eV/Å]."""
 
     energy: float
     forces: np.ndarray
@@ -42,19 +42,19 @@ class Frame:
 
     @property
     def is_labelled(self) -> bool:
-        """True when energy and forces are known."""
+        """Return True if energy and forces are known."""
         return self.energy is not None and self.forces is not None
 
     @property
     def labels(self) -> Labels:
-        """Energy and forces. Raises ValueError where they are not known."""
+        """Return energy and forces. Raises ValueError if they are not known."""
         if self.energy is None or self.forces is None:
             raise ValueError(f"a frame of {self.group} has no energy or no forces: label it first")
         return Labels(self.energy, self.forces)
 
 
 def write_frames(path: str | Path, frames: Sequence[Frame]) -> None:
-    """Write frames, labelled or not, as one compressed archive; the file appears whole or not at all."""
+    """Write frames, labelled or not, as one compressed archive; an incomplete file never appears."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     labelled = [frame.is_labelled for frame in frames]
@@ -77,7 +77,7 @@ def write_frames(path: str | Path, frames: Sequence[Frame]) -> None:
 
 
 def read_frames(path: str | Path) -> list[Frame]:
-    """Read what write_frames wrote; nothing is unpickled."""
+    """Read an archive of write_frames; nothing is unpickled."""
     with np.load(path, allow_pickle=False) as archive:
         return list(_unpack(archive))
 

@@ -1,4 +1,4 @@
-"""Train a network on labelled frames: resumable, repeatable from its seed."""
+"""Train a network on labelled frames; a run can be resumed, and is reproducible from its seed."""
 
 from __future__ import annotations
 
@@ -35,13 +35,12 @@ MAX_CONFIDENCE_ERROR = 0.3  # [eV/Å], upper edge of the last bin, as in the pub
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How long, how fast and on what a network is trained.
+    """Length, learning rate, batches and loss of a training.
 
-    steps: optimizer steps; edges_per_batch: frames are added until they have so many edges; clip: gradient norm
-    huber_delta: where a force error stops counting by its square, in units of the labels' root mean square; a last stage
-        with a small one lowers the mean absolute error
-    compile: translate the network to machine code first (needs a C++ compiler); takes minutes and then more than
-        halves the time of a step
+    steps: optimizer steps; edges_per_batch: frames are added until they have this many edges; clip: gradient norm
+    huber_delta: the force error above which the loss is linear instead of quadratic, in units of the root mean square
+        of the label forces; a last stage with a small value lowers the mean absolute error
+    compile: compile the network first (needs a C++ compiler); takes minutes, then more than halves the time per step
     """
 
     steps: int = 6000
@@ -63,11 +62,11 @@ def train(
     settings: TrainingSettings,
     start: Sequence[Path] = (),
 ) -> Path:
-    """Train the network of a record, or go on with what the folder holds; returns the weights file.
+    """Train the network of a record, or continue from the state in the folder; return the weights file.
 
-    start: weights to begin with instead of random ones, of several their mean; their reference energies and scales stay.
-
-    The shipped weights are the exponential average over the steps, written as safetensors with official names.
+    start: weights files to start from instead of random weights; of several, the mean is taken. Their reference
+        energies and scales are kept.
+    The returned weights are the exponential average over the steps, written as safetensors with official names.
     """
     torch.manual_seed(settings.seed)
     network = make_network(record).float()
@@ -105,7 +104,7 @@ def train(
 
 
 def average_weights(files: Sequence[Path]) -> dict[str, Tensor]:
-    """The mean of weights files of one network, tensor by tensor."""
+    """Return the mean of several weights files of one network, tensor by tensor."""
     states = [load_file(file) for file in files]
     return {
         name: torch.stack([state[name].double() for state in states]).mean(dim=0).to(tensor.dtype)
@@ -114,12 +113,12 @@ def average_weights(files: Sequence[Path]) -> dict[str, Tensor]:
 
 
 def write_weights(network: Orb, path: Path) -> None:
-    """Write a network's tensors as safetensors."""
+    """Write the tensors of a network as safetensors."""
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
 
 
 def _draw(graphs: Sequence[LabelledGraph], settings: TrainingSettings, step: int) -> tuple[list, torch.Generator]:
-    """The frames and the rotations of one step: they depend on seed and step alone, so that resuming changes nothing."""
+    """Draw the frames and rotations of one step; they depend only on seed and step, so resuming changes nothing."""
     draw = random.Random(settings.seed * 1_000_003 + step)
     chosen, edges = [], 0
     while edges < settings.edges_per_batch:
@@ -129,7 +128,7 @@ def _draw(graphs: Sequence[LabelledGraph], settings: TrainingSettings, step: int
 
 
 def _initialise(network: Orb, seed: int) -> None:
-    """Start values for what torch leaves at unhelpful ones: orthogonal matrices, quiet ends of the heads."""
+    """Initialise matrices uniformly within sqrt(3 / inputs) and biases to zero, instead of torch's defaults."""
     generator = torch.Generator().manual_seed(seed)
     for name, weight in network.named_parameters():
         if weight.ndim == 2 and min(weight.shape) > 1:
@@ -140,7 +139,7 @@ def _initialise(network: Orb, seed: int) -> None:
 
 
 def _update_average(average: Orb, network: Orb, step: int) -> None:
-    """Follow the network closely at first, so that the random start is soon forgotten."""
+    """Update the average; it follows the network closely at first, so that the random start is soon forgotten."""
     decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
     with torch.no_grad():
         for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
@@ -168,7 +167,7 @@ def _resume(path: Path, network: Orb, average: Orb, optimizer: MixedOptimizer) -
 
 
 def iterate_errors(network: Orb, graphs: Sequence[LabelledGraph]) -> Iterator[tuple[LabelledGraph, Tensor, float]]:
-    """For every graph the force errors (N, 3) [eV/Å] and the energy error [eV/atom]."""
+    """Yield for every graph its force errors (N, 3) [eV/Å] and its energy error [eV/atom]."""
     for graph in graphs:
         batch = join_graphs([graph])
         prediction = network(batch.graph, frozenset({"energy", "forces"}))
@@ -177,7 +176,7 @@ def iterate_errors(network: Orb, graphs: Sequence[LabelledGraph]) -> Iterator[tu
 
 
 def fit_reference_energies(frames: Sequence[Frame]) -> tuple[np.ndarray, float, float]:
-    """Least-squares energy per element (118,) [eV], and mean and deviation of what is left per atom [eV]."""
+    """Return least-squares energies per element (118,) [eV], and mean and deviation of the residual per atom [eV]."""
     counts = np.stack([np.bincount(frame.atomic_numbers, minlength=REFERENCE_ELEMENTS) for frame in frames])
     energies = np.array([frame.energy for frame in frames])
     sizes = counts.sum(axis=1)
@@ -192,15 +191,15 @@ def fit_reference_energies(frames: Sequence[Frame]) -> tuple[np.ndarray, float, 
 
 
 def force_scale(frames: Sequence[Frame]) -> float:
-    """Root mean square force component [eV/Å]."""
+    """Return the root mean square force component [eV/Å]."""
     return float(np.sqrt(np.concatenate([frame.labels.forces.ravel() ** 2 for frame in frames]).mean()))
 
 
 def set_statistics(network: Orb, frames: Sequence[Frame], energy_deviation: float = 0.1) -> None:
-    """Write references, normalisers and confidence bins into the network.
+    """Write reference energies, normalisers and confidence bins into the network.
 
-    energy_deviation: [eV/atom], scale of the pooled energy head; the residual's own deviation is far too small a scale
-    for forces, which are gradients through it.
+    energy_deviation: [eV/atom], scale of the pooled energy head; the deviation of the residual is far too small for
+        forces, which are gradients of the energy
     """
     reference, mean, _ = fit_reference_energies(frames)
     network.get_buffer("heads.energy.reference.linear.weight").copy_(torch.from_numpy(reference))

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""The losses that training minimises."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ ENERGY_SCALE = 0.010  # [eV/atom]: an energy error of this size counts like a fo
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each part counts.
+    """The weights of the parts of the loss.
 
     force_scale: root mean square of the label forces [eV/Å]
-    peptide: weight of a solute atom's force against a water atom's
-    energy: weight of the energy term at its full strength
-    huber_delta: force errors beyond this many force scales count by their size, smaller ones by their square
+    peptide: weight of the force on a solute atom relative to a water atom
+    energy: final weight of the energy term
+    huber_delta: force errors above this many force scales enter linearly, smaller ones quadratically
     """
 
     force_scale: float
@@ -31,7 +31,7 @@ class LossWeights:
 
 
 def weigh_errors(prediction: Prediction, batch: Batch, weights: LossWeights, energy_ramp: float) -> Tensor:
-    """Huber loss of forces and energy per atom; energy_ramp in [0, 1] brings the energy in."""
+    """Return the Huber loss of forces and energy per atom; energy_ramp, 0 to 1, scales the energy term."""
     errors = F.huber_loss(
         _require(prediction.forces, "forces") / weights.force_scale,
         batch.forces / weights.force_scale,
@@ -46,9 +46,9 @@ def weigh_errors(prediction: Prediction, batch: Batch, weights: LossWeights, ene
 
 
 def judge_confidence(network: Orb, nodes_confidence: Tensor, prediction: Prediction, batch: Batch) -> Tensor:
-    """Cross-entropy between predicted bins and the bin that each atom's force error fell into.
+    """Return the cross-entropy between the predicted bins and the bin of each atom's force error.
 
-    nodes_confidence: (N, bins) probabilities. Errors beyond the last edge do not count, as in the published models.
+    nodes_confidence: (N, bins) probabilities. Errors above the last edge are excluded, as in the published models.
     """
     edges = network.get_buffer("heads.confidence.bin_edges")
     error = (_require(prediction.forces, "forces").detach() - batch.forces).abs().mean(dim=-1)  # (N,)

@@ -1,4 +1,4 @@
-"""Muon for the matrices, AdamW for everything else, one schedule for both."""
+"""Muon for the matrices and AdamW for all other weights, with one schedule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 
 
 class MixedOptimizer:
-    """Two optimizers that step together; weight matrices inside the network go to Muon.
+    """Two optimizers that step together; weight matrices inside the network are updated by Muon.
 
     Source: K. Jordan et al., Muon (2024), as in torch.optim.Muon; the published Orb models were trained with AdamW.
     """
@@ -28,21 +28,21 @@ class MixedOptimizer:
         self.schedules = [torch.optim.lr_scheduler.LambdaLR(part, Schedule(steps)) for part in self.parts]
 
     def step(self) -> None:
-        """Change the weights, move on in the schedule, forget the gradients."""
+        """Update the weights, advance the schedule, reset the gradients."""
         for part, schedule in zip(self.parts, self.schedules, strict=True):
             part.step()
             schedule.step()
             part.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict:
-        """Everything that a resumed training needs."""
+        """Return the state that a resumed training needs."""
         return {
             "parts": [part.state_dict() for part in self.parts],
             "schedules": [s.state_dict() for s in self.schedules],
         }
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on from what state_dict returned; the shape of the schedule stays as it was made here."""
+        """Restore a state of state_dict; the shape of the schedule is not part of it."""
         for part, saved in zip(self.parts, state["parts"], strict=True):
             part.load_state_dict(saved)
         for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
@@ -50,7 +50,7 @@ class MixedOptimizer:
 
 
 class Schedule:
-    """Linear warm-up over 2% of the steps, then a cosine down to 1% of the learning rate."""
+    """A linear warm-up over 2% of the steps, then a cosine down to 1% of the learning rate."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps

@@ -1,9 +1,9 @@
-"""Which kernels are fastest: each step of a layer in PyTorch, in PyTorch compiled, and in Triton, on one block of edges.
+"""Time the kernels: each step of a layer in PyTorch, in compiled PyTorch, and in Triton, on one block of edges.
 
     python scripts/benchmarks/kernels.py --device cuda --to scripts/benchmarks/results/kernels.json
 
-Water, the widths of the published networks. On a CPU Triton is left out. Prints a Markdown table; a step that moves so many
-bytes takes no less than bytes over the bandwidth of the memory.
+The system is water, the widths are those of the published networks. On a CPU Triton is left out. Prints a Markdown
+table; a step takes at least the bytes that it moves over the bandwidth of the memory.
 """
 
 from __future__ import annotations

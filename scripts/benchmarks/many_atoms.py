@@ -1,6 +1,7 @@
-"""One force evaluation of a very large box of water with random weights: does it fit, and how long does it take?
+"""Time one force evaluation of a very large box of water with random weights, and measure its memory.
 
-    python scripts/benchmarks/many_atoms.py --model orb-v3-direct-inf-omat --atoms 100000 --to scripts/benchmarks/results/many-atoms.json
+    python scripts/benchmarks/many_atoms.py --model orb-v3-direct-inf-omat --atoms 100000 \\
+        --to scripts/benchmarks/results/many-atoms.json
 
 The graph is searched, energy and forces are computed once, without warm-up. Peak memory is that of the whole process.
 """

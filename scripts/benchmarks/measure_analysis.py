@@ -1,9 +1,10 @@
 """Time and memory of the analysis on long and large trajectories, beside plain mdtraj on the same frames.
 
-    python scripts/benchmarks/measure_analysis.py --rmsd-frames 100000 --rdf-frames 2000 --output scripts/benchmarks/results/analysis.json
+    python scripts/benchmarks/measure_analysis.py --rmsd-frames 100000 --rdf-frames 2000 \\
+        --output scripts/benchmarks/results/analysis.json
 
-The trajectories are tiled: a protein-like chain of 5,000 atoms, and 8,333 waters in a cube of the density of water, of which
-a few frames are made and repeated. Each measurement is a process of its own, so that its peak memory is its own.
+The trajectories are a protein-like chain of 5,000 atoms, and 8,333 waters in a cube at the density of water. A few
+frames of each are made and repeated. Each measurement runs in a separate process, so that its peak memory is known.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python scripts/benchmarks/paper_graphs.py --to runs/paper-graphs
     python scripts/benchmarks/paper_graphs.py --measured scripts/benchmarks/results/searches.json --to runs/paper-graphs
 
-scripts/benchmarks/searches.py measures, or has measured. graphs.json keeps its rows with the machine that they were measured
-on; graphs.png and graphs.svg show them.
+The times are those of scripts/benchmarks/searches.py, measured now or before. graphs.json holds its rows and describes
+the machine; graphs.png and graphs.svg show the rows.
 """
 
 from __future__ import annotations

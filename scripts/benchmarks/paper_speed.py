@@ -1,4 +1,4 @@
-"""Speed and memory by model and size, as in Table 1 and Figure 2 of the Orb-v3 paper (arXiv 2504.06231), on this machine.
+"""Measure speed and memory by model and size, as in Table 1 and Figure 2 of the Orb-v3 paper (arXiv 2504.06231).
 
     python scripts/benchmarks/paper_speed.py --to runs/paper-speed
 

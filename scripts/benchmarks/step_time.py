@@ -1,9 +1,10 @@
-"""What one force evaluation costs with and without kept memory and compiled code: one process for each, one table.
+"""Measure a force evaluation with and without kept memory and compiled code, each in a separate process.
 
     python scripts/benchmarks/step_time.py orb-mini-conservative-inf-xtb --to scripts/benchmarks/results/step-time.json
 
-Capped alanine in water. CPU time of one thread is given beside wall time, because it does not change when other programs
-share the cores. A way that this machine lacks, as a compiler may be, is skipped with the reason. Prints a Markdown table.
+The system is capped alanine in water. CPU time of one thread is given with wall time, because it does not change when
+other programs share the cores. What this machine cannot do (for example, without a compiler) is skipped with the
+reason. Prints a Markdown table.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Check the published weights: download, audit, compare with orb-models and with published reference energies.
 
     python scripts/checks/check_official_weights.py --toluene toluene.pdb --alanine-box alanine-dipeptide-explicit.pdb
-    python scripts/checks/check_official_weights.py --without-references              # all models; about 1 GB of downloads
+    python scripts/checks/check_official_weights.py --without-references            # all models; 1 GB of downloads
     python scripts/checks/check_official_weights.py orb-v3-direct-inf-omat --json report.json
-    python scripts/checks/check_official_weights.py --state-dict-from-orb-models      # without a network: random weights
+    python scripts/checks/check_official_weights.py --state-dict-from-orb-models    # random weights; no download
 
 The two PDB files are in openmm-ml, test/data/toluene and test/data/alanine-dipeptide; the energies expected for them
 are those of openmm-ml's own tests. orb-models is compared with where it can be imported (pip install orb-models).

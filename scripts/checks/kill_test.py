@@ -1,6 +1,7 @@
-"""Kills a short run with the embedded network at random moments, resumes it, and compares it with one left in peace.
+"""Kill a short run with the embedded network at random times, resume it, and compare it with an uninterrupted one.
 
-    python scripts/checks/kill_test.py --kills 50 --signal KILL --work kills --json scripts/benchmarks/results/kills.json
+    python scripts/checks/kill_test.py --kills 50 --signal KILL --work kills \\
+        --json scripts/benchmarks/results/kills.json
 
 The run relaxes, heats and produces in two stages. Each attempt is a child process that gets its signal after a random
 time, also while it loads, relaxes or writes; every second signal waits after that for the next checkpoint, to meet it

@@ -1,11 +1,11 @@
-"""Carbonic anhydrase II with Orb-v3, from the crystal to an answer: the study of the paper (arXiv 2504.06231) as one script.
+"""Simulate carbonic anhydrase II with Orb-v3, from the crystal to the analysis, as in the paper (arXiv 2504.06231).
 
     python scripts/study/carbonic_anhydrase_ii.py --output runs/carbonic-anhydrase-ii --max-hours 23.5
 
-Prepares 2CBA once, minimises, heats to 300 K, equilibrates, produces 700 ps without restraints, then analyses the run
-beside the crystal and writes a page. Given again, it goes on where it was; `scripts/study/slurm/run.sh` does the same with the
-command line. Needs a GPU and the weights of orb-v3-direct-inf-omat, which it downloads. Without them it runs a short stretch
-with --weights FILE (any state dict of that architecture), or the whole way of a smaller system with --system.
+Prepares 2CBA once, minimises, heats to 300 K, equilibrates, produces 700 ps without restraints, then compares the run
+with the crystal and writes a page. The same command continues an interrupted run; `scripts/study/slurm/run.sh` does the
+same with the command line. Needs a GPU and the weights of orb-v3-direct-inf-omat, which it downloads. Without them, use
+--weights FILE (any state dict of that architecture) for a short run, or --system for a smaller system.
 """
 
 from __future__ import annotations

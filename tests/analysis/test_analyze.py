@@ -22,8 +22,8 @@ from orbmm.errors import AnalysisError
 
 Analyze = Callable[..., Result]
 OBSERVABLES = (
-    "rmsd", "bonds", "angles", "temperature", "energy", "radius_of_gyration", "rmsf", "ramachandran", "protonation", "bond_events",
-    "rdf_oo", "rdf_oh", "hydrogen_bonds", "density", "diffusion",
+    "rmsd", "bonds", "angles", "temperature", "energy", "radius_of_gyration", "rmsf", "ramachandran", "protonation",
+    "bond_events", "rdf_oo", "rdf_oh", "hydrogen_bonds", "density", "diffusion",
 )  # fmt: skip
 DRY = (
     "rmsd",
@@ -98,9 +98,8 @@ def test_a_hot_run_is_not_stable(tmp_path: Path) -> None:
 
 
 def test_a_trajectory_alone_says_what_it_lacks(run_folder: Path, analyze_and_draw: Analyze, tmp_path: Path) -> None:
-    answer = analyze_and_draw(
-        "--trajectory", run_folder / "trajectory.xtc", "--topology", run_folder / "topology.pdb", "--output", tmp_path / "a"
-    )  # fmt: skip
+    trajectory, topology = run_folder / "trajectory.xtc", run_folder / "topology.pdb"
+    answer = analyze_and_draw("--trajectory", trajectory, "--topology", topology, "--output", tmp_path / "a")
     assert answer.exit_code == 0, answer.output
     assert "temperature: not in a trajectory" in answer.output
     assert "stable: no broken bonds, no angle bent for good, backbone RMSD" in answer.output

@@ -69,7 +69,9 @@ def write_inputs(folder: Path) -> None:
         "gone.toml": SYSTEM.replace("water.pdb", "gone.pdb"),
         "no-structure.toml": '[system]\nname = "water"\n',
         "zinc.toml": SYSTEM.replace("water.pdb", "zinc.pdb"),
-        "zinc.pdb": WATER.replace("END", "HETATM    4 ZN    ZN B   1       5.000   5.000   5.000  1.00  0.00          ZN\nEND"),
+        "zinc.pdb": WATER.replace(
+            "END", "HETATM    4 ZN    ZN B   1       5.000   5.000   5.000  1.00  0.00          ZN\nEND"
+        ),
         "overlap.toml": SYSTEM.replace("water.pdb", "overlap.pdb") + "[run]\nminimize = false\n",
         "overlap.pdb": WATER.replace("0.957   0.000   0.000", "0.001   0.000   0.000"),
         "nan.toml": SYSTEM.replace("water.pdb", "nan.pdb"),
@@ -79,7 +81,8 @@ def write_inputs(folder: Path) -> None:
         "weights.toml": SYSTEM + '[model]\nweights = "torn.safetensors"\n',
         "torn.safetensors": "torn",
         "residue.pdb": WATER.replace("HOH A   1", "XYZ A   1"),
-        "pressure.toml": SYSTEM.replace("water.pdb", "vacuum.pdb") + '[[stage]]\nkind = "produce"\npressure_bar = 1.0\n',
+        "pressure.toml": SYSTEM.replace("water.pdb", "vacuum.pdb")
+        + '[[stage]]\nkind = "produce"\npressure_bar = 1.0\n',
         "vacuum.pdb": WATER.partition("\n")[2],
         "absent.toml": SYSTEM + '[run]\nplatform = "HIP"\n',
         "reference.toml": SYSTEM + '[analysis]\nreference = "gone.pdb"\n',

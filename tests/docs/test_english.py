@@ -19,10 +19,7 @@ COINAGES = re.compile(
 GENERATED = {"settings.md", "command-line.md"}  # they repeat sentences of the package
 NOUN_CLAUSE = re.compile(r"(What|Whether|How|Where|Which|The same)\b")
 MOST_NOUN_CLAUSES: dict[str, int] = {
-    "checkpoints": 9,
-    "model": 2,
     "preparation": 17,
-    "training": 3,
 }
 """Docstrings of each room that still start with a noun clause; lower a number when a room has fewer."""
 

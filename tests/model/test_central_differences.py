@@ -15,8 +15,8 @@ from orbmm.model.potential import Potential
 
 STEP = 2e-4  # [Å], and the same number as a strain
 # Rounding: an energy of 10 eV is known to 1e-14 eV or so, and 1e-14 / STEP = 5e-11. Truncation: STEP^4 / 30 times a
-# fifth derivative, below 1e-10 even for the repulsion of squeezed atoms. An edge that comes into range on the way has an
-# envelope of 20 (2 STEP)^3 = 1e-9: with 1 meV for such an edge and divided by STEP, 1e-8. Room of ten for all of it.
+# fifth derivative, below 1e-10 even for the repulsion of squeezed atoms. An edge that crosses the cutoff has an
+# envelope of 20 (2 STEP)^3 = 1e-9: with 1 meV for such an edge and divided by STEP, 1e-8. The limit is ten times that.
 CLOSE = 1e-7
 
 

@@ -20,15 +20,15 @@ from orbmm.model.potential import NumpyPrediction, Potential
 from orbmm.model.precision import find_precision
 from orbmm.settings.model import PRECISIONS
 
-# Largest relative rounding of one number, u: 2^-24, 2^-11 and 2^-8. Numbers fill a power of two evenly in their logarithm,
-# so that the root mean square of the rounding is 0.42 u: u / sqrt(3) times the root mean square of 1/m, 0.74, for
-# mantissas m between 1 and 2.
+# Largest relative rounding of one number, u: 2^-24, 2^-11 and 2^-8. Numbers fill a power of two evenly in their
+# logarithm. So the root mean square of the rounding is 0.42 u: u / sqrt(3) times the root mean square of 1/m, 0.74,
+# for mantissas m between 1 and 2.
 UNIT = {"float32-highest": 2**-24, "float32-high": 2**-24, "float16": 2**-11, "bfloat16": 2**-8}
 ROUNDED_OPERANDS = ("float16", "bfloat16")
 TYPICAL = 0.42
 WIDEST = 1024  # terms in the sums of the perceptrons' products
-# Products in a row on the longest way through the network: encoder, five blocks of edges and then nodes, force head. The
-# way back, which gives conservative forces, is as long again.
+# Products in a row on the longest path through the network: encoder, five blocks of edges and then nodes, force head.
+# The backward pass, which gives conservative forces, is as long again.
 PRODUCTS = {"orb-v3-direct-inf-omat": 3 + 5 * (3 + 3) + 2, "orb-v3-conservative-inf-omat": 2 * (3 + 5 * (3 + 3) + 2)}
 MODELS = tuple(PRODUCTS)
 # One draw of weights need not show the root mean square; three times that is a wide margin for random errors.
@@ -41,8 +41,8 @@ def expect_error(name: str, model: str) -> float:
     Operands, rounded before float32 sums: both factors of a term are off by 0.42 u, and of a sum of n terms with random
     signs the error grows as the sum does, with sqrt(n): sqrt(2) 0.42 u whatever n is.
     Sums in float32: adding term k rounds a partial sum of size sqrt(k), which adds up to 0.42 u n / sqrt(2) on a sum of
-    size sqrt(n): 0.42 u sqrt(n / 2). This is for terms added one after the other. A processor that adds in several lanes
-    rounds fewer times, which is why processors differ.
+    size sqrt(n): 0.42 u sqrt(n / 2). This is for terms added one after the other. A processor that adds in several
+    lanes rounds fewer times, which is why processors differ.
     Products in a row have independent errors, and random weights pass each on unshrunk: sqrt(products) times as much.
     """
     one_product = TYPICAL * UNIT[name] * np.sqrt(2 if name in ROUNDED_OPERANDS else WIDEST / 2)

@@ -47,8 +47,8 @@ BOTTOM = {
     "ramachandran": "$\\phi$ / degrees",
 }
 OBSERVABLES = (
-    "rmsd", "bonds", "angles", "temperature", "energy", "radius_of_gyration", "rmsf", "ramachandran", "protonation", "bond_events",
-    "rdf_oo", "rdf_oh", "hydrogen_bonds", "density", "diffusion",
+    "rmsd", "bonds", "angles", "temperature", "energy", "radius_of_gyration", "rmsf", "ramachandran", "protonation",
+    "bond_events", "rdf_oo", "rdf_oh", "hydrogen_bonds", "density", "diffusion",
 )  # fmt: skip
 NARROW = {"ramachandran": 940}
 
@@ -143,8 +143,14 @@ def test_an_observable_without_a_figure_is_noticed(tmp_path: Path, monkeypatch: 
 
 
 def draw_all(trajectory: md.Trajectory) -> dict[str, Figure]:
-    measures = (compute_metal_site, compute_carbon_dioxide, compute_protonation, compute_bond_events, compute_secondary_structure,
-                compute_native_contacts)  # fmt: skip
+    measures = (
+        compute_metal_site,
+        compute_carbon_dioxide,
+        compute_protonation,
+        compute_bond_events,
+        compute_secondary_structure,
+        compute_native_contacts,
+    )
     return {
         measure.__name__: draw_figure(measure(trajectory)) for measure in measures if _has_part(measure, trajectory)
     }

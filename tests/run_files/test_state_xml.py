@@ -145,7 +145,9 @@ NO_STATES = {
     "no number": '<State><Positions><Position x="0" y="0" z="a"/></Positions></State>',
     "not a finite number": '<State><Positions><Position x="0" y="0" z="nan"/></Positions></State>',
     "a coordinate missing": '<State><Positions><Position x="0" y="0"/></Positions></State>',
-    "two vectors of a box": '<State><PeriodicBoxVectors><A x="1" y="0" z="0"/><B x="0" y="1" z="0"/></PeriodicBoxVectors></State>',
+    "two vectors of a box": (
+        '<State><PeriodicBoxVectors><A x="1" y="0" z="0"/><B x="0" y="1" z="0"/></PeriodicBoxVectors></State>'
+    ),
     "an endless step count": f'<State stepCount="{"9" * 10_000}"/>',
     "text": "ATOM      1  O   HOH",
     "nothing": "",

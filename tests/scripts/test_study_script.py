@@ -1,4 +1,4 @@
-"""scripts/study/carbonic_anhydrase_ii.py goes its whole way on a small system, in two pieces, and on a wrong file to one line."""
+"""scripts/study/carbonic_anhydrase_ii.py runs a small system in two parts, and reports a wrong file in one line."""
 
 from __future__ import annotations
 

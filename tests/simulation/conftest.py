@@ -21,7 +21,7 @@ def _read_force_field() -> app.ForceField:
 
 
 class ClassicalForces:
-    """TIP3P-FB without constraints; `make_extra` adds a force of its own to the System, `confidence` an opinion of them."""
+    """TIP3P-FB without constraints; `make_extra` makes another force, `confidence` is a source of confidence."""
 
     def __init__(
         self,

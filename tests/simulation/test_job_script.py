@@ -1,4 +1,4 @@
-"""scripts/study/slurm/run.sh hands a run from job to job until it is complete. Only sbatch is replaced: it needs a queue."""
+"""scripts/study/slurm/run.sh continues a run from job to job until it is complete; sbatch is replaced."""
 
 from __future__ import annotations
 

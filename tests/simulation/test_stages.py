@@ -167,10 +167,16 @@ BAD = {
     "unknown key": ('kind = "produce"\ntemperature = 3\n', "did you mean 'temperature_kelvin'?"),
     "heat from nowhere": ('kind = "heat"\nlength_ps = 1\n', "needs 'from_temperature_kelvin'"),
     "equilibrate for ever": ('kind = "equilibrate"\n', "needs 'length_ps'"),
-    "minimise for a time": ('kind = "minimise"\nlength_ps = 1\n', "a stage of kind minimise does not take 'length_ps'; remove it"),
+    "minimise for a time": (
+        'kind = "minimise"\nlength_ps = 1\n',
+        "a stage of kind minimise does not take 'length_ps'; remove it",
+    ),
     "bath of verlet": ('kind = "produce"\nintegrator = "verlet"\npressure_bar = 1\n', "verlet keeps the energy"),
     "long step": ('kind = "produce"\ntimestep_fs = 1\n', "a bond to hydrogen has a period of 9 fs"),
-    "too long for the mass": ('kind = "produce"\ntimestep_fs = 1\nhydrogen_mass_amu = 3\n', "hydrogen_mass_amu of at least 4"),
+    "too long for the mass": (
+        'kind = "produce"\ntimestep_fs = 1\nhydrogen_mass_amu = 3\n',
+        "hydrogen_mass_amu of at least 4",
+    ),
     "no production": ('kind = "minimise"\n', "must be of kind produce"),
     "split step": ('kind = "produce"\ntimestep_fs = 0.3\n', "whole number of time steps of 0.3 fs"),
     "restraint without atoms": (

@@ -33,8 +33,8 @@ def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: floa
     """Return candidates from the k nearest image atoms of each atom.
 
     positions: (N, 3) [Å] float64, on a GPU; radius: [Å]
-    Raises MissingDependency without cuML, DeviceError without a GPU, GraphError if an atom has more neighbours than cuML
-    can return.
+    Raises MissingDependency without cuML, DeviceError without a GPU, GraphError if an atom has more neighbours than
+    cuML can return.
     """
     check_ball_cover(positions.device)
     cuml_neighbors = _import_cuml()
@@ -51,8 +51,8 @@ def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: floa
             return _gather(found, distances <= reach, padded)
         if neighbors == most:
             raise GraphError(
-                f"ball_cover can return {most} neighbours for {len(points)} atoms with images, and some atom has more within "
-                f"{radius:.4g} Å; choose the cell_list method"
+                f"ball_cover can return {most} neighbours for {len(points)} atoms with images, and some atom has more "
+                f"within {radius:.4g} Å; choose the cell_list method"
             )
         neighbors = min(2 * neighbors, most)
 
@@ -77,6 +77,7 @@ def _import_cuml() -> Any:
         from cuml import neighbors
     except ImportError as error:
         raise MissingDependency(
-            "the neighbour search ball_cover needs cuML; install it with pip install 'orbmm[cuml]', or choose another method"
+            "the neighbour search ball_cover needs cuML; install it with pip install 'orbmm[cuml]', "
+            "or choose another method"
         ) from error
     return neighbors

@@ -28,8 +28,8 @@ def search_cell_list(positions: Tensor, cell: PeriodicCell | None, radius: float
         table, counts, shifts = _fill_table(positions, cell, radius, fullest)
         if int(counts.max()) > fullest:
             raise GraphError(
-                f"the cell list found {int(counts.max())} neighbours of one atom where it had counted {fullest}; expected the "
-                "same number twice; choose another method (kd_tree, brute_force)"
+                f"the cell list found {int(counts.max())} neighbours of one atom where it had counted {fullest}; "
+                "expected the same number twice; choose another method (kd_tree, brute_force)"
             )
     filled = torch.arange(table.shape[1], device=table.device) < counts[:, None]  # (N, capacity)
     senders, slots = filled.nonzero(as_tuple=True)  # (E,)

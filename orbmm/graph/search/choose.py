@@ -13,8 +13,11 @@ from orbmm.settings.model import SEARCHES
 
 METHODS = tuple(name for name in SEARCHES if name != "auto")
 
-# By scripts/benchmarks/searches.py, one CPU thread, water, 6 Å, whole find_edges in ms: brute force / k-d tree / cell list
-#     30 atoms 1.4 / 1.4 / 2.1;    60 atoms 2.5 / 1.7 / 2.3;    2,250 atoms 117 / 38 / 36;    19,998 atoms 11,500 / 434 / 388
+# By scripts/benchmarks/searches.py, one CPU thread, water, 6 Å, whole find_edges in ms:
+#     atoms          30     60     2,250   19,998
+#     brute force    1.4    2.5    117     11,500
+#     k-d tree       1.4    1.7    38      434
+#     cell list      2.1    2.3    36      388
 # The cell list also compiles for 15 s when it first runs on a machine.
 FEW_ATOMS_CPU = 50
 # Not measured: on a GPU the pairs of this few atoms are one small block, while a cell list launches many kernels.

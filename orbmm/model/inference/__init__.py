@@ -1,1 +1,1 @@
-"""The network for molecular dynamics: the same function as model.network, with fewer operations and less memory."""
+"""The network for molecular dynamics: the same function as in model.network, with fewer operations and less memory."""

@@ -97,8 +97,8 @@ class Engine:
         if all(bool(torch.isfinite(result).all()) for result in results if result is not None):
             return
         raise ModelError(
-            "the network gave NaN or infinity in float16, whose largest number is 65504: choose bfloat16 or float32-high; "
-            "if it gives NaN there too, the structure is far from the training data"
+            "the network gave NaN or infinity in float16, whose largest number is 65504: choose bfloat16 or "
+            "float32-high; if it gives NaN there too, the structure is far from the training data"
         )
 
     def _ends(self, graph: AtomGraph) -> tuple[Tensor, Tensor, int]:

@@ -32,7 +32,7 @@ class Execution:
 
     @classmethod
     def from_settings(cls, model: ModelSettings) -> Execution:
-        """Return what the settings say; compile = None, which means undecided, becomes False."""
+        """Return the execution that the settings describe; an undecided compile = None becomes False."""
         values = {field.name: getattr(model, field.name) for field in dataclasses.fields(cls)}
         return cls(**{**values, "compile": bool(model.compile)})
 
@@ -45,7 +45,8 @@ class Execution:
         memory = self.memory_use  # raises for invalid values
         if self.compile and memory != MemoryUse():
             raise ModelError(
-                "a compiled network works on all edges at once: choose compile, or memory and edges_per_block, but not both"
+                "a compiled network works on all edges at once: choose compile, or memory and edges_per_block, "
+                "but not both"
             )
         if self.compile and self.kernels == "triton":
             raise ModelError(

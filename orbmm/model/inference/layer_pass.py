@@ -56,7 +56,7 @@ class LayerPass:
         return nodes if condition is None or self._condition is None else nodes + self._condition(condition)
 
     def split_nodes(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the parts of senders and receivers in the first hidden values of their edges, with bias: (N, H) each."""
+        """Return the sender and receiver parts of the first hidden values of the edges, bias included: (N, H) each."""
         operand = self.precision.round_operand(nodes)
         return torch.addmm(self.edge_mlp.first_bias, operand, self._for_senders), operand @ self._for_receivers
 

@@ -55,7 +55,7 @@ class PairRepulsion(nn.Module):
         return graph.take_edges((lengths < self._sum_radii(graph)).nonzero().squeeze(1))
 
     def energy_and_gradient(self, graph: AtomGraph) -> tuple[Tensor, Tensor]:
-        """Return the energy of each system (B,) [eV], and the gradient of their sum by the edge vectors (E, 3) [eV/Å]."""
+        """Return the energy of each system (B,) [eV], and the gradient of their sum by the vectors (E, 3) [eV/Å]."""
 
         def repel(vectors: Tensor) -> tuple[Tensor, Tensor]:
             energies = self(graph, vectors)  # (B,)

@@ -1,4 +1,4 @@
-"""What a GPU records must not depend on numbers: seen on a CPU by the operations that are called, and on a GPU by its answers."""
+"""A recording must not depend on the numbers: checked on a CPU by the called operations, on a GPU by the results."""
 
 from __future__ import annotations
 

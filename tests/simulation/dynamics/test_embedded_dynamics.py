@@ -1,4 +1,4 @@
-"""The embedded networks from the kept start of the shipped peptide box: nothing breaks, nothing heats, energy is conserved.
+"""Runs of the embedded networks from the shipped peptide box: no bond breaks, nothing heats, energy is conserved.
 
 Twenty picoseconds are measured by scripts/embedded/measure_dynamics.py, a picosecond at constant energy by
 measure_drift.py; results in docs/embedded.

@@ -1,4 +1,4 @@
-"""A network that goes wrong while the integrator runs it: the fault is inside the force, in the midst of a stretch of steps."""
+"""Faults of a network while the integrator runs: they occur inside the force, between two checks of the guard."""
 
 from __future__ import annotations
 

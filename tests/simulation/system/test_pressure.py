@@ -225,6 +225,6 @@ def test_without_forces_the_volume_is_that_of_an_ideal_gas_of_molecules(
     for _ in range(4000):
         context.getIntegrator().step(10)
         volumes.append(context.getState().getPeriodicBoxVolume()._value)
-    # V has the distribution of a gamma variable: its relative width is 1/sqrt(N + 1), and some 400 draws are independent.
+    # V has a gamma distribution: its relative width is 1/sqrt(N + 1), and some 400 draws are independent.
     assert np.mean(volumes) == pytest.approx(volume, rel=4.0 / np.sqrt(400 * (particles + 1)))
     assert np.std(volumes) / np.mean(volumes) == pytest.approx((particles + 1) ** -0.5, rel=0.15)

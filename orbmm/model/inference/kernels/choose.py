@@ -14,7 +14,7 @@ from orbmm.settings.model import KERNELS
 
 
 def choose_kernels(name: str, device: torch.device) -> Kernels:
-    """Return the kernels of this name; "auto" is PyTorch everywhere, as no GPU has been measured yet.
+    """Return the kernels of this name; "auto" means plain PyTorch, because no GPU has been measured yet.
 
     Triton is imported only when it is requested. Raises ModelError for an unknown name and for Triton on a CPU, unless
     TRITON_INTERPRET=1 selects its interpreter (for tests); raises MissingDependency if Triton is not installed.
