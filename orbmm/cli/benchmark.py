@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -96,7 +96,7 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
     """Measure the plan, print a line for each case, and write the report."""
     from orbmm.benchmark.machine import describe_machine
     from orbmm.benchmark.peer import check_peer, run_against_peer
-    from orbmm.benchmark.report import HEADER, REPORT_FILES, check_files, format_row, write_report
+    from orbmm.benchmark.report import HEADER, REPORT_FILES, check_files, write_report
     from orbmm.benchmark.run import run_plan
 
     if peer_python is not None and against is None:
@@ -107,12 +107,20 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
     say(f"{about['processor']}, {about['gpu'] or 'no GPU'}, {plan.threads} threads, load {about['load']}")
     say(HEADER)
     if against is None:
-        rows = run_plan(plan, lambda row: say(format_row(row)))
+        rows = run_plan(plan, say_row)
     else:
         check_peer(against, plan.models)
-        rows = run_against_peer(plan, peer_python, lambda row: say(format_row(row)))
+        rows = run_against_peer(plan, peer_python, say_row)
     for path in write_report(rows, about, output):
         say(f"wrote {path}")
+
+
+def say_row(row: dict[str, Any]) -> None:
+    """Print a row of the table, and the lines below it."""
+    from orbmm.benchmark.report import format_row
+
+    for line in format_row(row).split("\n"):
+        say(line)
 
 
 def _refuse_what_is_absent(plan: Plan) -> None:

@@ -27,6 +27,7 @@ from orbmm.benchmark.measure import answer_job, measure, measure_stages, measure
 from orbmm.benchmark.peer import check_peer, run_against_peer
 from orbmm.benchmark.report import format_row, write_report
 from orbmm.benchmark.run import KEEP_FREED_MEMORY, Plan, compare_forces, list_ways, measure_apart, run_apart, run_plan
+from orbmm.cli.benchmark import say_row
 from orbmm.cli.host_memory import KEEP_BYTES
 from orbmm.cli.main import build_app
 from orbmm.errors import ModelError, SettingsError
@@ -63,13 +64,18 @@ def test_a_row_holds_times_steps_and_memory(rows: list[dict]) -> None:
     assert (row["evaluations"], row["steps"]) == (2, 2)
 
 
-def test_a_row_with_a_force_says_what_openmm_takes_of_a_step(rows: list[dict]) -> None:
+def test_a_row_with_a_force_says_what_openmm_takes_of_a_step(
+    rows: list[dict], capsys: pytest.CaptureFixture[str]
+) -> None:
     shares = rows[0]["step_stages"]
     assert {"edge features", "layer 1", "layer 2", "layer 3", "heads"} <= shares.keys()
     assert list(shares)[-1].endswith("transfer and integration")
     assert all(0 < share < 1 for share in shares.values())
     assert sum(shares.values()) == pytest.approx(1.0)
     assert "\n  a step: " in format_row(rows[0])
+    capsys.readouterr()
+    say_row(rows[0])
+    assert capsys.readouterr().out.splitlines() == format_row(rows[0]).split("\n"), "each on a line of its own"
     assert "transfer and integration" not in rows[0]["stages"]
 
 
