@@ -28,7 +28,7 @@ def analyze(
         Path | None, typer.Option(help="Folder to write to; default: analysis/ in RUN or beside the trajectory.")
     ] = None,
     discard_ps: Annotated[
-        float | None, typer.Option(min=0.0, help="Start of the run that averages leave out [ps].")
+        float | None, typer.Option(min=0.0, help="Start of the run that averages leave out, in ps.")
     ] = None,
     crystal: Annotated[
         Path | None, typer.Option(help="PDB entry that shape and fluctuation are compared with.")
@@ -39,7 +39,7 @@ def analyze(
     follow: Annotated[
         bool, typer.Option("--follow", help="Look again and again at a run that still goes on, until it is complete.")
     ] = False,
-    every_s: Annotated[float, typer.Option(min=0.1, help="With --follow: least time between two looks [s].")] = 30.0,
+    every_s: Annotated[float, typer.Option(min=0.1, help="With --follow: least time between two, in seconds.")] = 30.0,
 ) -> None:
     """Analyse structure, metal site, chemistry, water, temperature and energy of a run, and judge its stability.
 

@@ -50,7 +50,7 @@ def benchmark(
     steps: Annotated[
         int | None, typer.Option(help="OpenMM steps of which the mean counts.", min=1, show_default=f"{DEFAULT_STEPS}")
     ] = None,
-    limit_s: Annotated[float, typer.Option(help="Skip a case that takes longer [s].", min=1.0)] = 600.0,
+    limit_s: Annotated[float, typer.Option(help="Skip a case that takes longer, in seconds.", min=1.0)] = 600.0,
     structures: Annotated[
         Path | None, typer.Option(help="Folder of the cases' structures; default: prepared, or that of CASES.toml.")
     ] = None,

@@ -23,11 +23,11 @@ def prepare(
     output: Annotated[Path | None, typer.Option(help="Folder to write; default: prepared/<name>.")] = None,
     model: Annotated[str | None, typer.Option(help="Network that is to run the box.")] = None,
     ph: Annotated[float | None, typer.Option(help="pH at which hydrogens are placed; 7 where nothing is said.")] = None,
-    padding_nm: Annotated[float | None, typer.Option(help="Least distance between images of the solute [nm].")] = None,
+    padding_nm: Annotated[float | None, typer.Option(help="Least distance of two images of the solute, in nm.")] = None,
     box: Annotated[str | None, typer.Option(help="cube, dodecahedron or octahedron.")] = None,
-    salt: Annotated[float | None, typer.Option(help="Sodium chloride beyond neutralisation [mol/l].")] = None,
+    salt: Annotated[float | None, typer.Option(help="Sodium chloride beyond neutralisation, in mol/l.")] = None,
     neutralize: Annotated[bool | None, typer.Option(help="Whether ions take the total charge to zero.")] = None,
-    equilibration_ps: Annotated[float | None, typer.Option(help="Classical dynamics at the end [ps].")] = None,
+    equilibration_ps: Annotated[float | None, typer.Option(help="Classical dynamics at the end, in ps.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed builds the same box.")] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a system that was prepared in the folder.")

@@ -20,7 +20,7 @@ def report(
         Path | None, typer.Option(help="File to write; default: report.html in RUN or beside the trajectory.")
     ] = None,
     discard_ps: Annotated[
-        float | None, typer.Option(min=0.0, help="Start of the run that averages leave out [ps].")
+        float | None, typer.Option(min=0.0, help="Start of the run that averages leave out, in ps.")
     ] = None,
     crystal: Annotated[
         Path | None, typer.Option(help="PDB entry that shape and fluctuation are compared with.")

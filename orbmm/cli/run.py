@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def run(
     system: Annotated[Path, typer.Argument(metavar="SYSTEM.toml", help="What to simulate and how.")],
     output: Annotated[Path | None, typer.Option(help="Run folder; default: runs/<name>.")] = None,
-    length_ps: Annotated[float | None, typer.Option(help="Total length [ps].")] = None,
+    length_ps: Annotated[float | None, typer.Option(help="Total length, in ps.")] = None,
     steps: Annotated[int | None, typer.Option(help="Total length in steps, instead of --length-ps.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of velocities and bath.")] = None,
     weights: Annotated[Path | None, typer.Option(help="Local weights file of the model.")] = None,

@@ -112,6 +112,6 @@ def check_forces(platforms: Sequence[str]) -> list[Finding]:
         else:
             findings.append(Finding(kind.name, State.LIMITED, kind.reason))
     if not any(finding.state is State.GOOD for finding in findings):
-        advice = 'pip install "orbmm[newest]"'
+        advice = 'pip install ".[newest]" in a clone of orbmm'
         findings.append(Finding("forces", State.BROKEN, "none computes: no simulation is possible", advice))
     return findings

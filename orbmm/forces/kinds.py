@@ -56,7 +56,7 @@ def choose_force_kind(wanted: str, kinds: tuple[ForceKind, ...]) -> ForceKind:
 def _judge_torch_force(versions: Versions, load_plugin: Callable[[], str | None]) -> ForceKind:
     name = "TorchForce"
     if versions.openmmtorch is None:
-        return ForceKind(name, False, "openmmtorch is not installed: pip install 'orbmm[torchforce]'")
+        return ForceKind(name, False, "openmmtorch is not installed: pip install '.[torchforce]' in a clone of orbmm")
     crash = find_torch_force_crash(versions)
     if crash is not None:
         return ForceKind(name, False, crash)

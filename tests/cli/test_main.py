@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from typing import Annotated
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
 from orbmm.cli import main as command_line
@@ -35,6 +37,27 @@ def test_every_command_has_help(command: str) -> None:
     result = CliRunner().invoke(command_line.build_app(), [command, "--help"])
     assert result.exit_code == 0
     assert "Usage" in result.output
+
+
+def list_lost_words(app: typer.Typer, command: str) -> list[str]:
+    """Return the words of the options' texts that the help of a command does not show."""
+    group = typer.main.get_command(app)
+    texts = [getattr(each, "help", None) or "" for each in group.commands[command].params]
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(app, [command, "--help"]).output
+    return [word for text in texts for word in text.split() if word not in shown]
+
+
+@pytest.mark.parametrize("command", sorted(typer.main.get_command(command_line.build_app()).commands))
+def test_help_shows_every_word_of_every_option(command: str) -> None:
+    assert list_lost_words(command_line.build_app(), command) == []
+
+
+def test_a_unit_in_brackets_is_lost_and_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def act(length: Annotated[float, typer.Option(help="Total length [ps].")] = 1.0) -> None:
+        """Do nothing."""
+
+    monkeypatch.setattr(command_line, "PANELS", {"Commands": (act, command_line.doctor)})
+    assert list_lost_words(command_line.build_app(), "act") == ["[ps]."]
 
 
 def test_the_version_is_printed() -> None:

@@ -77,7 +77,7 @@ def _import_cuml() -> Any:
         from cuml import neighbors
     except ImportError as error:
         raise MissingDependency(
-            "the neighbour search ball_cover needs cuML; install it with pip install 'orbmm[cuml]', "
+            "the neighbour search ball_cover needs cuML; run pip install '.[cuml]' in a clone of orbmm, "
             "or choose another method"
         ) from error
     return neighbors
