@@ -18,6 +18,7 @@ from orbmm.units import ANGSTROM_PER_NM
 
 BROKEN_FACTOR = 1.4
 STRETCHED_FACTOR = 1.2
+COLLAPSED_FACTOR = 0.6  # a vibration never gets below 0.8
 _POLAR = ("N", "O", "S")
 _HELD_NM = 0.13
 _NON_METALS = frozenset(["H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I"])
@@ -25,7 +26,7 @@ _NON_METALS = frozenset(["H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl"
 _METHOD = (
     "Lengths of the {bonds} bonds of the topology (none to metals) between nearest periodic images (mdtraj), against "
     "those in {reference}: broken beyond {broken:g} times, "
-    "stretched beyond {stretched:g} times. A hydrogen that left N, O "
+    "stretched beyond {stretched:g} times, collapsed below {collapsed:g} times. A hydrogen that left N, O "
     "or S and is within 1.3 angstrom of another of them is transferred: chemistry, and no broken bond. "
     "An XTC file rounds coordinates to 0.01 angstrom.{unbonded}"
 )
@@ -53,6 +54,7 @@ def compute_bonds(
         reference="the first frame" if reference is None else "the start structure",
         broken=broken_factor,
         stretched=STRETCHED_FACTOR,
+        collapsed=COLLAPSED_FACTOR,
         unbonded=_name_unbonded(frames.topology, pairs),
     )
     return tally.collect(method)
@@ -78,6 +80,7 @@ class _Tally:
         self.mobile = self.to_hydrogen & np.isin(symbols[self.owner], _POLAR)
         self.longest, self.total = np.zeros_like(self.start), np.zeros(len(self.start))
         self.ever_broken = np.zeros(len(self.start), dtype=bool)
+        self.ever_collapsed = np.zeros(len(self.start), dtype=bool)
         self.frames = 0
 
     def add(self, chunk: md.Trajectory, lengths: NDArray[np.float32]) -> None:
@@ -90,6 +93,7 @@ class _Tally:
         self.longest = np.maximum(self.longest, ratio.max(axis=0))
         self.total += lengths.sum(axis=0, dtype=np.float64)
         self.ever_broken |= broken.any(axis=0)
+        self.ever_collapsed |= (ratio < COLLAPSED_FACTOR).any(axis=0)
         self.frames += len(lengths)
         row = {
             "time": read_times(chunk),
@@ -124,6 +128,8 @@ class _Tally:
             **self._summarise(columns),
             "broken_ever": len(broken),
             "broken_names": np.array(_name_bonds(self.topology, broken), dtype=str),
+            "collapsed_ever": self.ever_collapsed.sum(),
+            "collapsed_names": np.array(_name_bonds(self.topology, self.pairs[self.ever_collapsed][:100]), dtype=str),
             "broken_molecules": _count_molecules(self.topology.n_atoms, self.pairs, broken),
             "transferred_largest": columns["transferred"].max(),
             "length_change_mean": columns["length_change"].mean(),
