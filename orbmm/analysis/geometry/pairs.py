@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 @dataclass(frozen=True)
 class Pairs:
-    """first, second: (P,) rows of the two lists of positions; vectors: (P, 3) from first to second [nm]; lengths: (P,)."""
+    """first, second: (P,) rows of two lists of positions; vectors: (P, 3) from first to second [nm]; lengths: (P,)."""
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]

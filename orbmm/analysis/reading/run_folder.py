@@ -12,7 +12,14 @@ import mdtraj as md
 from scipy.spatial import cKDTree
 
 from orbmm.analysis.reading.formats import count_frames
-from orbmm.analysis.reading.frames import TrajectoryFile, refuse_unpickling_format
+from orbmm.analysis.reading.frames import TrajectoryFile
+from orbmm.analysis.reading.opening import (
+    READING_ERRORS,
+    explain_failure,
+    lend_plain_path,
+    refuse_unpickling_format,
+    silence_c_readers,
+)
 from orbmm.errors import AnalysisError
 from orbmm.run_files.confidence import ConfidenceFile, read_confidence
 from orbmm.run_files.energies import EnergyTable, read_energy_table
@@ -103,12 +110,12 @@ def read_structure(path: Path) -> md.Trajectory:
     if not path.is_file():
         raise AnalysisError(f"{path}: no such structure file; give a PDB or mmCIF file of the same atoms")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), lend_plain_path(path) as plain, silence_c_readers():
             warnings.simplefilter("ignore")  # about the placeholder box of a structure without one
-            return md.load(str(path))[0]
-    except (OSError, ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
-        reason = (str(error).splitlines() or ["no reason"])[0]
-        raise AnalysisError(f"{path}: cannot be read as a structure ({reason}); give a PDB or mmCIF file") from error
+            return md.load(plain)[0]
+    except READING_ERRORS as error:
+        reason = explain_failure(error, path)
+        raise AnalysisError(f"{path}: cannot be read as a structure{reason}; give a PDB or mmCIF file") from error
 
 
 def _open_trajectory(path: Path, start: md.Trajectory, most: int | None = None) -> TrajectoryFile:
