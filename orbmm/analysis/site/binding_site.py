@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import find_solute
+from orbmm.analysis.geometry.kinds import is_heavy
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import iterate_frames
 from orbmm.analysis.site.metal_site import find_metals
 from orbmm.errors import AnalysisError, quote_reason
 
 AROUND_METAL_NM = 0.5
-_HYDROGENS = ("H", "D", "VS")
 
 
 def find_binding_site(start: md.Trajectory, selection: str | None = None) -> NDArray[np.int64]:
@@ -25,7 +25,7 @@ def find_binding_site(start: md.Trajectory, selection: str | None = None) -> NDA
     """
     topology = start.topology
     solute = find_solute(topology)
-    heavy = np.array([i for i in solute.tolist() if topology.atom(i).element.symbol not in _HYDROGENS], dtype=np.int64)
+    heavy = np.array([i for i in solute.tolist() if is_heavy(topology.atom(i))], dtype=np.int64)
     owner = np.array([topology.atom(i).residue.index for i in heavy.tolist()], dtype=np.int64)
     if selection is not None:
         chosen = {topology.atom(int(index)).residue.index for index in select_atoms(topology, selection)}

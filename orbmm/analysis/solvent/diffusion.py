@@ -12,6 +12,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.kinds import find_water_oxygens
 from orbmm.analysis.geometry.pairs import shorten
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -37,7 +38,7 @@ def compute_diffusion(frames: Frames, discard_ps: float = 0.0, kelvin: float = 3
     may move by half a box between two frames. kelvin: for the finite-size term.
     Raises NothingToMeasure without water, a box or enough frames, and for frames at unequal intervals.
     """
-    oxygens = frames.topology.select("water and element O")
+    oxygens = find_water_oxygens(frames.topology)
     if len(oxygens) == 0:
         raise NothingToMeasure("no diffusion: there is no water")
     interval_ps, kept = _read_interval(frames, oxygens[:1], discard_ps)

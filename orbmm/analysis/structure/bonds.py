@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from orbmm.analysis.geometry.kinds import HYDROGENS, NON_METALS
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, read_boxes, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -21,7 +22,6 @@ STRETCHED_FACTOR = 1.2
 COLLAPSED_FACTOR = 0.6  # a vibration never gets below 0.8
 _POLAR = ("N", "O", "S")
 _HELD_NM = 0.13
-_NON_METALS = frozenset(["H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I"])
 
 _METHOD = (
     "Lengths of the {bonds} bonds of the topology (none to metals) between nearest periodic images (mdtraj), against "
@@ -72,7 +72,7 @@ class _Tally:
 
     def __post_init__(self) -> None:
         symbols = np.array([atom.element.symbol for atom in self.topology.atoms])
-        hydrogen = np.isin(symbols[self.pairs], ("H", "D"))  # (B, 2)
+        hydrogen = np.isin(symbols[self.pairs], HYDROGENS)  # (B, 2)
         self.to_hydrogen = hydrogen.any(axis=1)
         self.hydrogen = np.where(hydrogen[:, 0], self.pairs[:, 0], self.pairs[:, 1])  # (B,), meaningful with one
         self.owner = np.where(hydrogen[:, 0], self.pairs[:, 1], self.pairs[:, 0])
@@ -163,7 +163,7 @@ class _Tally:
 
 def list_covalent_bonds(topology: md.Topology) -> NDArray[np.int64]:
     """Each bond once, (B, 2); bonds to a metal are left out, whose ligands may come and go."""
-    bonds = [(a, b) for a, b in topology.bonds if {a.element.symbol, b.element.symbol} <= _NON_METALS]
+    bonds = [(a, b) for a, b in topology.bonds if {a.element.symbol, b.element.symbol} <= NON_METALS]
     return np.array(sorted({(min(a.index, b.index), max(a.index, b.index)) for a, b in bonds}), dtype=int)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import find_solute, make_molecules_whole, make_whole
+from orbmm.analysis.geometry.kinds import find_backbone, find_heavy
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
@@ -57,8 +58,8 @@ def require_solute(topology: md.Topology) -> NDArray[np.int64]:
 def choose_groups(solute: md.Topology, site: NDArray[np.int64] | None) -> Groups:
     """Backbone, heavy atoms and binding site as rows of the solute; those of fewer than three atoms are left out."""
     groups = {
-        "backbone": solute.select("backbone"),
-        "heavy_atoms": np.array([atom.index for atom in solute.atoms if atom.element.symbol not in ("H", "D", "VS")]),
+        "backbone": find_backbone(solute),
+        "heavy_atoms": find_heavy(solute),
         "binding_site": np.zeros(0, dtype=np.int64) if site is None else site,
     }
     return {name: atoms for name, atoms in groups.items() if len(atoms) >= _FEWEST}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
+from orbmm.analysis.geometry.kinds import is_heavy
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
@@ -61,7 +62,7 @@ def _choose_atoms(topology: md.Topology, solute: NDArray[np.int64]) -> NDArray[n
     chosen = []
     inside = set(solute.tolist())
     for residue in topology.residues:
-        heavy = [atom for atom in residue.atoms if atom.index in inside and atom.element.symbol not in ("H", "D", "VS")]
+        heavy = [atom for atom in residue.atoms if atom.index in inside and is_heavy(atom)]
         chosen += [atom.index for atom in heavy if atom.name == "CA"] or [atom.index for atom in heavy]
     return np.array(chosen, dtype=np.int64)
 
