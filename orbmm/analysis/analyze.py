@@ -32,6 +32,7 @@ class Analysis:
 
     results: by name. missing: why an observable was left out, by name. discard_ps: start that averages left out.
     verdict, limits: what the numbers were held against. record: what run.json says of the run. start: of all its atoms.
+    notes: what was changed in the topology or is odd about the frames, to be said before any number.
     """
 
     results: dict[str, Result]
@@ -41,6 +42,7 @@ class Analysis:
     limits: Limits
     record: dict[str, Any]
     start: md.Trajectory
+    notes: tuple[str, ...] = ()
 
 
 def analyze_recording(
@@ -66,7 +68,7 @@ def analyze_recording(
     }
     limits = limits or Limits()
     verdict = judge(results, limits, recording.stopped)
-    return Analysis(results, missing, cut, verdict, limits, recording.record, recording.all_atoms)
+    return Analysis(results, missing, cut, verdict, limits, recording.record, recording.all_atoms, recording.notes)
 
 
 def list_files(recording: Recording, crystal: Path | None = None, site: str | None = None) -> list[str]:
@@ -105,6 +107,7 @@ def write_analysis(analysis: Analysis, folder: Path, inputs: tuple[Path, ...] = 
         "checks": [asdict(check) for check in analysis.verdict.checks],
         "limits": asdict(analysis.limits),
         "discard_ps": analysis.discard_ps,
+        "notes": list(analysis.notes),
         "results": {name: result.summarise() for name, result in analysis.results.items()},
         "missing": analysis.missing,
         "run": analysis.record,

@@ -100,6 +100,8 @@ def _tell(analysis: Analysis, folder: Path) -> None:
     from orbmm.report import list_findings
 
     console = open_console()
+    for note in analysis.notes:
+        console.print(f"note: {note}", soft_wrap=True)
     console.print(_tabulate(analysis))
     for line in list_findings(analysis.results):
         console.print(line, soft_wrap=True)

@@ -20,6 +20,7 @@ from orbmm.analysis.reading.opening import (
     refuse_unpickling_format,
     silence_c_readers,
 )
+from orbmm.analysis.reading.topology import Mended, mend_topology
 from orbmm.errors import AnalysisError
 from orbmm.run_files.confidence import ConfidenceFile, read_confidence
 from orbmm.run_files.energies import EnergyTable, read_energy_table
@@ -38,6 +39,7 @@ class Recording:
     energies, settings, record: None or empty for a trajectory that is no run of orbmm.
     confidence: None also for a run that wrote none. checkpoints: folder of a run's checkpoints, with velocities.
     stopped: why the guard stopped the run; None where it did not.
+    notes: what was changed in the topology, or is odd about the frames; to be said before any number.
     """
 
     frames: TrajectoryFile
@@ -49,6 +51,7 @@ class Recording:
     checkpoints: Path | None = None
     whole: md.Trajectory | None = None
     stopped: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def all_atoms(self) -> md.Trajectory:
@@ -75,8 +78,9 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
         raise AnalysisError(f"{folder}: no such run folder; give the folder that orbmm run has written")
     run = RunFolder(folder)
     settings = read_settings(_require(run.settings))
-    whole = read_structure(_require(run.topology))
-    start = read_structure(run.frame_topology) if run.frame_topology.is_file() else whole
+    mended = _read_mended(_require(run.topology))
+    whole, notes = mended.start, mended.notes
+    start = _read_mended(run.frame_topology).start if run.frame_topology.is_file() else whole
     trajectory = run.find_trajectory(settings.run.trajectory)
     reason = run.read_reason()
     if reason is not None and not trajectory.is_file():
@@ -95,13 +99,14 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
         stopped=reason,
         checkpoints=run.checkpoints,
         whole=None if start is whole else whole,
+        notes=notes,
     )
 
 
 def read_plain_trajectory(trajectory: Path, topology: Path) -> Recording:
     """Anybody's trajectory; temperature and energy are then unknown. Raises AnalysisError."""
-    start = read_structure(topology)
-    return Recording(_open_trajectory(trajectory, start), start, None, None, {})
+    mended = _read_mended(topology)
+    return Recording(_open_trajectory(trajectory, mended.start), mended.start, None, None, {}, notes=mended.notes)
 
 
 def read_structure(path: Path) -> md.Trajectory:
@@ -116,6 +121,14 @@ def read_structure(path: Path) -> md.Trajectory:
     except READING_ERRORS as error:
         reason = explain_failure(error, path)
         raise AnalysisError(f"{path}: cannot be read as a structure{reason}; give a PDB or mmCIF file") from error
+
+
+def _read_mended(path: Path) -> Mended:
+    """Return the structure of a file with its topology held against its positions. Raises AnalysisError."""
+    try:
+        return mend_topology(read_structure(path))
+    except AnalysisError as error:
+        raise AnalysisError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 
 
 def _open_trajectory(path: Path, start: md.Trajectory, most: int | None = None) -> TrajectoryFile:

@@ -18,7 +18,7 @@ from orbmm.analysis.reading.opening import lend_plain_path
 
 MOVING = make_trajectory(Jiggle(frames=4, shake_nm=0.004), waters=10)
 EXPECTED = compute_rmsd(MOVING, MOVING[0]).values["backbone"]
-FOLDERS = ("größe", "水", "[red]a[b] $x$", "a*b?", " space ", "quote's \"two\"")
+FOLDERS = ("größe", "水", "[red]a[b] $x$", "a*b?", " space ", 'quote\'s "two"')
 
 
 def write_pair(folder: Path, suffix: str) -> tuple[Path, Path]:
