@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +59,14 @@ def analyze_recording(
     crystal: PDB file to compare shape and fluctuation with. site: the binding site, as a selection of mdtraj.
     Raises AnalysisError for files that do not fit together.
     """
+    if discard_ps and not recording.frames.timed:
+        raise AnalysisError(f"{recording.frames.path}: holds no times to discard {discard_ps:g} ps by; give --frame-ps")
     settings = recording.settings.analysis if recording.settings else AnalysisSettings()
     cut = _choose_cut(settings.discard_ps if discard_ps is None else discard_ps, recording.energies)
     measures = plan_measures(recording, cut, crystal, site)
     results, missing = _measure(measures)
+    if not recording.frames.timed:
+        results = {name: _number_frames(result) for name, result in results.items()}
     missing |= {
         name: f"not in a trajectory; needs {source}" for name, source in FROM_A_RUN.items() if name not in measures
     }
@@ -131,6 +135,11 @@ def _format_confidence(analysis: Analysis) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory(prefix="orbmm-") as folder:  # mdtraj writes to named files alone
         write_b_factors(analysis.start, B_FACTORS_PER_EV_ANGSTROM * errors, Path(folder) / name)
         return {name: (Path(folder) / name).read_bytes()}
+
+
+def _number_frames(result: Result) -> Result:
+    """Return the result with the numbers of frames where times would be."""
+    return replace(result, units={**result.units, "time": "frame"}) if "time" in result.units else result
 
 
 def _choose_cut(discard_ps: float | None, energies: EnergyTable | None) -> float:

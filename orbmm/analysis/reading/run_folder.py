@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from orbmm.analysis.reading.opening import (
     refuse_unpickling_format,
     silence_c_readers,
 )
+from orbmm.analysis.reading.times import describe_times, hold_times
 from orbmm.analysis.reading.topology import Mended, mend_topology
 from orbmm.errors import AnalysisError
 from orbmm.run_files.confidence import ConfidenceFile, read_confidence
@@ -87,6 +89,8 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
         raise AnalysisError(f"{folder}: the guard stopped the run before its first frame of production: {reason}")
     _require(trajectory)
     frames = _open_trajectory(trajectory, start, count_frames(trajectory) if growing else None)
+    if not frames.timed:
+        frames = replace(frames, frame_ps=settings.run.frame_every_fs / 1000.0, timed=True)
     energies = read_energy_table(_require(run.table), growing)
     record = _read_record(_require(run.record))
     return Recording(
@@ -99,14 +103,22 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
         stopped=reason,
         checkpoints=run.checkpoints,
         whole=None if start is whole else whole,
-        notes=notes,
+        notes=(*notes, *describe_times(frames)),
     )
 
 
-def read_plain_trajectory(trajectory: Path, topology: Path) -> Recording:
-    """Anybody's trajectory; temperature and energy are then unknown. Raises AnalysisError."""
+def read_plain_trajectory(trajectory: Path, topology: Path, frame_ps: float | None = None) -> Recording:
+    """Return anybody's trajectory; temperature and energy are then unknown.
+
+    frame_ps: time between two frames [ps], in place of what the file says; None takes the file's times. Where it holds
+    none, frames are numbered and what needs times is left out. Raises AnalysisError.
+    """
+    if frame_ps is not None and not (math.isfinite(frame_ps) and frame_ps > 0.0):
+        raise AnalysisError(f"the time between two frames must be a positive number of ps, got {frame_ps}")
     mended = _read_mended(topology)
-    return Recording(_open_trajectory(trajectory, mended.start), mended.start, None, None, {}, notes=mended.notes)
+    frames = _open_trajectory(trajectory, mended.start, frame_ps=frame_ps)
+    notes = (*mended.notes, *describe_times(frames))
+    return Recording(frames, mended.start, None, None, {}, notes=notes)
 
 
 def read_structure(path: Path) -> md.Trajectory:
@@ -131,8 +143,13 @@ def _read_mended(path: Path) -> Mended:
         raise AnalysisError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 
 
-def _open_trajectory(path: Path, start: md.Trajectory, most: int | None = None) -> TrajectoryFile:
-    return TrajectoryFile(path, start.topology, periodic=start.unitcell_lengths is not None, most=most)
+def _open_trajectory(
+    path: Path, start: md.Trajectory, most: int | None = None, frame_ps: float | None = None
+) -> TrajectoryFile:
+    periodic = start.unitcell_lengths is not None
+    frames = TrajectoryFile(path, start.topology, periodic, most=most, frame_ps=frame_ps)
+    refuse_unpickling_format(path)
+    return replace(frames, timed=hold_times(frames))
 
 
 def _require(path: Path) -> Path:

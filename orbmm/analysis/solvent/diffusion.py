@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from orbmm.analysis.geometry.kinds import find_water_oxygens
 from orbmm.analysis.geometry.pairs import shorten
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
+from orbmm.analysis.reading.times import find_interval
 from orbmm.analysis.result import NothingToMeasure, Result
 
 _ORIGINS = 64
@@ -89,9 +90,8 @@ def _read_interval(frames: Frames, atoms: NDArray[np.int64], discard_ps: float) 
     times = times[times >= discard_ps]
     if len(times) < 2:
         return 0.0, len(times)
-    steps = np.diff(times)
-    interval = float(np.median(steps))
-    if interval <= 0.0 or np.abs(steps - interval).max() > 0.01 * interval + 1e-4:
+    interval = find_interval(times)
+    if interval is None:
         raise NothingToMeasure("no diffusion: the frames are not at equal intervals; their times jump or stand still")
     return interval, len(times)
 

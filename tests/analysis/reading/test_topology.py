@@ -78,7 +78,8 @@ def test_two_chains_are_two_whatever_letters_they_have(tmp_path: Path, chains: s
     recording = read_plain_trajectory(*write(tmp_path, dimer, make_pdb(dimer, chains)))
     topology = recording.start.topology
     assert topology.n_bonds == 2 * (10 * 3 + 9) and topology.n_chains == 2
-    assert bool(recording.notes) == (len(set(chains)) == 1)
+    parted = any("1 bond of the topology left out" in note for note in recording.notes)
+    assert parted is (len(set(chains)) == 1)
     measured = compute_rmsd(recording.frames, recording.start).values["backbone"]
     np.testing.assert_allclose(measured, [superpose(frame, dimer.xyz[0]) for frame in dimer.xyz], atol=5e-3)
     assert compute_bonds(recording.frames, recording.start).number("broken_ever") == 0
