@@ -18,9 +18,9 @@ from orbmm.errors import AnalysisError, quote_reason
 
 READING_ERRORS = (
     OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ImportError, ArithmeticError,
-    AssertionError, EOFError, struct.error,
+    AssertionError, EOFError, SyntaxError, struct.error,
 )  # fmt: skip
-"""Exceptions that readers of mdtraj raise for files that they cannot read."""
+"""Exceptions that readers of mdtraj, and what they use, raise for files that they cannot read."""
 PYTABLES_SUFFIXES = (".h5", ".hdf5", ".lh5")
 _PACKED = (".gz", ".bz2")
 _COUNTED = (".mdcrd", ".crd")  # hold no number of atoms
@@ -38,7 +38,7 @@ def refuse_unpickling_format(path: Path) -> None:
     if path.suffix.lower() in PYTABLES_SUFFIXES:
         raise AnalysisError(
             f"{path}: HDF5 is not read, since its reader can run code that the file holds; "
-            "if you trust the file, convert it with mdconvert to XTC or DCD"
+            "if you trust the file, load it in mdtraj and save it as XTC, with its times"
         )
 
 
@@ -86,7 +86,13 @@ def open_trajectory(path: Path, atoms: int | None = None) -> Iterator[Any]:
 
 
 def explain_failure(error: Exception, path: Path) -> str:
-    """Return the first line of a reader's error as ' (line)', the user's path in place of a link; '' if it is long."""
+    """Return why a reader failed as ' (reason)': the first line of its error, '' where that says nothing to a user."""
+    if isinstance(error, UnicodeDecodeError):
+        return " (it is no text, as its suffix says)"
+    if isinstance(error, ImportError):
+        return f" (its reader needs the package {error.name})" if error.name else ""
+    if isinstance(error, LookupError):
+        return ""  # a key or a number
     words = (str(error).splitlines() or [""])[0]
     if "orbmm-" in words:
         return ""  # the path of the link

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,9 @@ from orbmm.analysis.site.metal_site import find_metals
 from orbmm.errors import AnalysisError, quote_reason
 
 AROUND_METAL_NM = 0.5
+_SELECTION_ERRORS = (
+    ValueError, SyntaxError, TypeError, AttributeError, NameError, LookupError, ArithmeticError, RuntimeError, re.error,
+)  # fmt: skip
 
 
 def find_binding_site(start: md.Trajectory, selection: str | None = None) -> NDArray[np.int64]:
@@ -45,7 +50,7 @@ def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
     """The atoms of a selection in mdtraj's language. Raises AnalysisError for one that cannot be read or is empty."""
     try:
         atoms = topology.select(selection)
-    except (ValueError, SyntaxError, TypeError, AttributeError, NameError) as error:
+    except _SELECTION_ERRORS as error:
         raise AnalysisError(
             f"the selection '{selection}' cannot be read{quote_reason(error)}; "
             "write it as mdtraj does, such as 'resSeq 94 96'"
