@@ -23,7 +23,8 @@ from orbmm.errors import AnalysisError
 _METHOD = (
     "Root-mean-square deviation of the solute from the crystal structure {name} "
     "after optimal superposition on the same "
-    "atoms (mdtraj), molecules made whole across the periodic box: {parts}, all with equal weight. "
+    "atoms (Kabsch 1976, in double precision), molecules made whole across the periodic box: {parts}, "
+    "all with equal weight. "
     "{matched} of {heavy} "
     "heavy atoms of the solute were found in the crystal structure by residue name, number and atom name{first}; the "
     "others are left out. Of atoms with two locations the first one counts."

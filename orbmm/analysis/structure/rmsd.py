@@ -13,11 +13,12 @@ from orbmm.analysis.geometry.kinds import find_backbone, find_heavy
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
+from orbmm.superposition import compute_deviation
 from orbmm.units import ANGSTROM_PER_NM
 
 _METHOD = (
     "Root-mean-square deviation of the solute from {reference} after optimal superposition on the same atoms "
-    "(mdtraj), molecules made whole across the periodic box, {parts}, all with equal weight."
+    "(Kabsch 1976, in double precision), molecules made whole across the periodic box, {parts}, all with equal weight."
 )
 _WORDS = {
     "backbone": "backbone atoms (N, CA, C, O)",
@@ -80,9 +81,8 @@ def measure_deviations(
         whole = make_whole(chunk)
         times.append(read_times(chunk))
         for name, atoms in groups.items():
-            theirs = np.arange(len(atoms))
-            deviation = md.rmsd(whole, references[name], atom_indices=atoms, ref_atom_indices=theirs)
-            parts[name].append(deviation.astype(float) * ANGSTROM_PER_NM)
+            deviation = compute_deviation(whole.xyz[:, atoms], references[name].xyz[0])
+            parts[name].append(deviation * ANGSTROM_PER_NM)
     return np.concatenate(times), {name: np.concatenate(rows) for name, rows in parts.items()}
 
 
