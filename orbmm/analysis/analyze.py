@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Analysis:
 
     results: by name. missing: why an observable was left out, by name. discard_ps: start that averages left out.
     verdict, limits: what the numbers were held against. record: what run.json says of the run. start: of all its atoms.
+    notes: what was changed in the topology or is odd about the frames, to be said before any number.
     """
 
     results: dict[str, Result]
@@ -41,6 +42,7 @@ class Analysis:
     limits: Limits
     record: dict[str, Any]
     start: md.Trajectory
+    notes: tuple[str, ...] = ()
 
 
 def analyze_recording(
@@ -57,16 +59,20 @@ def analyze_recording(
     crystal: PDB file to compare shape and fluctuation with. site: the binding site, as a selection of mdtraj.
     Raises AnalysisError for files that do not fit together.
     """
+    if discard_ps and not recording.frames.timed:
+        raise AnalysisError(f"{recording.frames.path}: holds no times to discard {discard_ps:g} ps by; give --frame-ps")
     settings = recording.settings.analysis if recording.settings else AnalysisSettings()
     cut = _choose_cut(settings.discard_ps if discard_ps is None else discard_ps, recording.energies)
     measures = plan_measures(recording, cut, crystal, site)
     results, missing = _measure(measures)
+    if not recording.frames.timed:
+        results = {name: _number_frames(result) for name, result in results.items()}
     missing |= {
         name: f"not in a trajectory; needs {source}" for name, source in FROM_A_RUN.items() if name not in measures
     }
     limits = limits or Limits()
     verdict = judge(results, limits, recording.stopped)
-    return Analysis(results, missing, cut, verdict, limits, recording.record, recording.all_atoms)
+    return Analysis(results, missing, cut, verdict, limits, recording.record, recording.all_atoms, recording.notes)
 
 
 def list_files(recording: Recording, crystal: Path | None = None, site: str | None = None) -> list[str]:
@@ -105,6 +111,7 @@ def write_analysis(analysis: Analysis, folder: Path, inputs: tuple[Path, ...] = 
         "checks": [asdict(check) for check in analysis.verdict.checks],
         "limits": asdict(analysis.limits),
         "discard_ps": analysis.discard_ps,
+        "notes": list(analysis.notes),
         "results": {name: result.summarise() for name, result in analysis.results.items()},
         "missing": analysis.missing,
         "run": analysis.record,
@@ -128,6 +135,11 @@ def _format_confidence(analysis: Analysis) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory(prefix="orbmm-") as folder:  # mdtraj writes to named files alone
         write_b_factors(analysis.start, B_FACTORS_PER_EV_ANGSTROM * errors, Path(folder) / name)
         return {name: (Path(folder) / name).read_bytes()}
+
+
+def _number_frames(result: Result) -> Result:
+    """Return the result with the numbers of frames where times would be."""
+    return replace(result, units={**result.units, "time": "frame"}) if "time" in result.units else result
 
 
 def _choose_cut(discard_ps: float | None, energies: EnergyTable | None) -> float:

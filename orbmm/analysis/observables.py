@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from orbmm.analysis.reading.b_factors import read_b_factors
 from orbmm.analysis.reading.frames import Frames
 from orbmm.analysis.reading.run_folder import Recording, read_structure
-from orbmm.analysis.result import Result
+from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.run.confidence import compute_confidence
 from orbmm.analysis.run.energy import compute_energy
 from orbmm.analysis.run.equipartition import compute_equipartition
@@ -76,6 +76,8 @@ FROM_A_RUN = {
     "confidence": f"the {DATA_FILE} of a run that wrote it",
 }
 """What no trajectory holds, and where it comes from."""
+NEED_TIMES = ("diffusion", "bond_events", "protonation")
+"""What is not measured on frames without times; the others only show numbers of frames in their place."""
 
 
 def plan_measures(
@@ -115,7 +117,15 @@ def plan_measures(
         "density": partial(compute_density, frames, recording.all_atoms.topology),
         "diffusion": partial(compute_diffusion, frames, cut_ps, _find_kelvin(recording)),
     }
+    if not frames.timed:
+        measures |= {name: partial(_leave_out, name) for name in NEED_TIMES}
     return measures
+
+
+def _leave_out(name: str) -> Result:
+    raise NothingToMeasure(
+        f"no {name.replace('_', ' ')}: it needs times, which the file does not hold; give --frame-ps"
+    )
 
 
 def _plan_crystal(frames: Frames, crystal: Path | None, site: NDArray[np.int64]) -> Measures:

@@ -130,6 +130,10 @@ def _check_bonds(result: Result, limits: Limits) -> list[Check]:
     names = result.values["broken_names"].tolist()
     says = f"{broken} bond{'s' if broken > 1 else ''} broken (first {names[0]})" if broken else "no broken bonds"
     checks = [Check("broken bonds", says, f"at most {limits.broken_bonds}", _outcome(broken <= limits.broken_bonds))]
+    if collapsed := int(result.numbers.get("collapsed_ever", 0.0)):
+        says = f"{collapsed} bond{'s' if collapsed > 1 else ''} far too short"
+        says += f" (first {result.values['collapsed_names'].tolist()[0]})"
+        checks.append(Check("collapsed bonds", says, "none", Outcome.FAILED))
     stretched = result.number("stretched_fraction")
     if stretched > limits.stretched_fraction:
         says = f"{100.0 * stretched:.2g} % of bonds stretched"

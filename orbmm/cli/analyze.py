@@ -36,6 +36,10 @@ def analyze(
     site: Annotated[
         str | None, typer.Option(help="Binding site as a selection of mdtraj, such as 'resSeq 94 96 119'.")
     ] = None,
+    frame_ps: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="With --trajectory: time between two frames, in place of the file's, in ps."),
+    ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Look again and again at a run that still goes on, until it is complete.")
     ] = False,
@@ -64,7 +68,7 @@ def analyze(
     if run is not None and follow:
         analysis = _follow(follow_run(run, every_s, discard_ps or 0.0), folder, measure)
     else:
-        analysis = measure(open_recording(run, trajectory, topology))
+        analysis = measure(open_recording(run, trajectory, topology, frame_ps))
     _tell(analysis, folder)
     if not analysis.verdict.stable:
         raise typer.Exit(3)
@@ -100,6 +104,8 @@ def _tell(analysis: Analysis, folder: Path) -> None:
     from orbmm.report import list_findings
 
     console = open_console()
+    for note in analysis.notes:
+        console.print(f"note: {note}", soft_wrap=True)
     console.print(_tabulate(analysis))
     for line in list_findings(analysis.results):
         console.print(line, soft_wrap=True)
@@ -118,13 +124,17 @@ def find_folder(run: Path | None, trajectory: Path | None, topology: Path | None
     raise AnalysisError("give either a run folder, or --trajectory and --topology together")
 
 
-def open_recording(run: Path | None, trajectory: Path | None, topology: Path | None) -> Recording:
-    """Open the run folder or the trajectory. Raises AnalysisError, also as `find_folder` does."""
+def open_recording(
+    run: Path | None, trajectory: Path | None, topology: Path | None, frame_ps: float | None = None
+) -> Recording:
+    """Return what is to be analysed. Raises AnalysisError, as `find_folder` does too."""
     from orbmm.analysis import read_plain_trajectory, read_run_folder
 
     folder = find_folder(run, trajectory, topology)
     if trajectory is not None and topology is not None:
-        return read_plain_trajectory(trajectory, topology)
+        return read_plain_trajectory(trajectory, topology, frame_ps)
+    if frame_ps is not None:
+        raise AnalysisError("--frame-ps goes with --trajectory: a run folder knows its times")
     return read_run_folder(folder)
 
 

@@ -28,6 +28,10 @@ def report(
     site: Annotated[
         str | None, typer.Option(help="Binding site as a selection of mdtraj, such as 'resSeq 94 96 119'.")
     ] = None,
+    frame_ps: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="With --trajectory: time between two frames, in place of the file's, in ps."),
+    ] = None,
 ) -> None:
     """Analyse a run and write one HTML page: verdict, figures, numbers, a 3-D view and the settings.
 
@@ -37,7 +41,7 @@ def report(
     from orbmm.cli.analyze import find_folder, open_recording
     from orbmm.report.page import check_page, write_page
 
-    recording = open_recording(run, trajectory, topology)
+    recording = open_recording(run, trajectory, topology, frame_ps)
     path = output or find_folder(run, trajectory, topology) / "report.html"
     check_page(path)
     analysis = analyze_recording(recording, discard_ps, crystal=crystal, site=site)

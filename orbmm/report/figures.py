@@ -143,7 +143,12 @@ def draw_figure(result: Result) -> Figure:
     """Draw the figure of a Result, by its name. Raises AnalysisError if it has no figure."""
     if result.name not in DRAWINGS:
         raise AnalysisError(f"there is no figure for '{result.name}'; {name_nearest(result.name, DRAWINGS)}")
-    return DRAWINGS[result.name](result)
+    figure = DRAWINGS[result.name](result)
+    if result.units.get("time") == "frame":  # of a file that holds no times
+        for panel in figure.axes:
+            if panel.get_xlabel() == _TIME:
+                panel.set_xlabel("frame")
+    return figure
 
 
 def write_figures(results: Mapping[str, Result], folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:

@@ -18,7 +18,10 @@ def list_findings(results: Mapping[str, Result]) -> list[str]:
     lines = []
     if "metal_site" in values:
         lines.append("ligands of the metal: " + ", ".join(values["metal_site"]["ligands_end"][:, 0].tolist()))
-        lines += [f"ligand {row[1]} at {row[0]} ps: {row[2]}" for row in _take(values["metal_site"]["exchanges"])]
+        lines += [
+            f"ligand {row[1]} at {_tell_time(results['metal_site'], row[0])}: {row[2]}"
+            for row in _take(values["metal_site"]["exchanges"])
+        ]
     if "metal_oxygen" in values.get("protonation", {}):
         (first, start), (last, end) = values["protonation"]["metal_oxygen"].tolist()
         lines.append(f"oxygen on the metal: {first}, {start}" + _add_end(f"{first}, {start}", f"{last}, {end}"))
@@ -37,6 +40,10 @@ def list_findings(results: Mapping[str, Result]) -> list[str]:
     if "bond_events" in values:
         lines += [f"bond {row[1]} at {row[0]} ps: {row[2]} {row[3]}" for row in _take(values["bond_events"]["events"])]
     return lines
+
+
+def _tell_time(result: Result, time: str) -> str:
+    return f"frame {time}" if result.units["time"] == "frame" else f"{time} ps"
 
 
 def _tell_wire(start: NDArray[Any], end: NDArray[Any]) -> str:

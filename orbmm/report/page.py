@@ -120,8 +120,9 @@ def _write_verdict(analysis: Analysis) -> str:
     cautious = any(check.outcome is Outcome.CAUTION for check in analysis.verdict.checks)
     outcome = "failed" if not analysis.verdict.stable else "caution" if cautious else "passed"
     rows = [[check.name, check.says, check.limit, str(check.outcome)] for check in analysis.verdict.checks]
+    notes = "".join(f"<p class='note'>Note: {escape(note)}.</p>" for note in analysis.notes)
     return (
-        f"<p class='verdict {outcome}'>{escape(analysis.verdict.line)}</p>"
+        f"<p class='verdict {outcome}'>{escape(analysis.verdict.line)}</p>{notes}"
         + _write_table(["check", "found", "limit", "outcome"], rows)
         + f"<p class='note'>Averages leave out the first {analysis.discard_ps:g} ps.</p>"
     )

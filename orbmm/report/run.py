@@ -23,6 +23,7 @@ from orbmm.report.style import (
     mark_limit,
     mark_points,
     name_axes,
+    plain_words,
 )
 
 _FEW_RESIDUES = 12  # that have room for their names
@@ -97,7 +98,7 @@ def _name_residues(panel: Axes, result: Result) -> None:
     else:
         chosen = list(range(len(names)))
     panel.yaxis.set_major_locator(FixedLocator(chosen))
-    panel.set_yticklabels(names)
+    panel.set_yticklabels([plain_words(name) for name in names])
 
 
 DRAWINGS: Mapping[str, Callable[[Result], Figure]] = {

@@ -97,7 +97,7 @@ def draw_diffusion(result: Result) -> Figure:
     doubt = "" if result.number("converged") else " (run too short)"
     label = f"$D$ = ({coefficient:.1f} ± {error:.1f}) 10$^{{-9}}$ m$^2$/s{doubt}"
     panel.plot(lag[fitted], line, linewidth=1.4, label=label, **LIGHT)
-    panel.set_ylim(0.0, 1.15 * float(displacement.max()))
+    panel.set_ylim(0.0, 1.15 * max(float(displacement.max()), 1e-6))
     name_axes(panel, "lag / ps", "mean square displacement / Å$^2$")
     add_legend(panel)
     return figure

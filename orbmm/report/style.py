@@ -47,8 +47,9 @@ def make_panels(panels: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def plain_words(name: str) -> str:
-    """Return a name from a file as a label: without mathematics, and without characters that a picture cannot hold."""
-    return escape_controls(name).replace("$", "\\$")
+    """Return a name from a file for a label: no mathematics begins in it, and nothing that a picture cannot hold."""
+    words = escape_controls(name).replace("$", "\\$")
+    return f"\N{HAIR SPACE}{words}" if words.startswith("_") else words  # a legend leaves out what begins with _
 
 
 def name_axes(panel: Axes, horizontal: str | None, vertical: str) -> None:
@@ -95,8 +96,9 @@ def add_color_bar(panel: Axes, mesh: ScalarMappable, words: str) -> None:
 
 
 def add_legend(panel: Axes, columns: int = 1) -> None:
-    """Add a legend inside a panel, in its emptiest part."""
-    panel.legend(ncols=columns, fontsize=_SMALL, frameon=True, framealpha=0.85, edgecolor="none", borderpad=0.3)
+    """Say which line is which, where there is most room; nothing where no line has a name."""
+    if panel.get_legend_handles_labels()[0]:
+        panel.legend(ncols=columns, fontsize=_SMALL, frameon=True, framealpha=0.85, edgecolor="none", borderpad=0.3)
 
 
 def add_legend_above(panel: Axes, columns: int) -> None:

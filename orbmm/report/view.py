@@ -12,6 +12,7 @@ from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
+from orbmm.analysis.geometry.kinds import is_hydrogen, is_water
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.result import Result
 from orbmm.analysis.site.carbon_dioxide import find_carbon_dioxide
@@ -87,8 +88,8 @@ def _choose_site(frame: md.Trajectory) -> set[int]:
 
 
 def _drop_hydrogens(topology: md.Topology, atoms: set[int]) -> NDArray[np.int64]:
-    """Return the atoms without hydrogens, except those of water, which distinguish it from hydroxide."""
-    kept = [i for i in atoms if topology.atom(i).element.symbol not in ("H", "D") or topology.atom(i).residue.is_water]
+    """Without hydrogens, but for those of water: they tell water from hydroxide."""
+    kept = [i for i in atoms if not is_hydrogen(topology.atom(i)) or is_water(topology.atom(i).residue)]
     return np.array(sorted(kept), dtype=np.int64)
 
 

@@ -6,6 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.kinds import is_water
 from orbmm.analysis.geometry.pairs import find_widths
 
 _SMALLEST_PART = 0.1  # of the largest solute molecule: smaller ones (ions, CO2) diffuse and are no part of its shape
@@ -73,4 +74,4 @@ def _is_torn(solute: md.Trajectory) -> bool:
 
 
 def _is_water(topology: md.Topology, atoms: NDArray[np.int64]) -> bool:
-    return bool(topology.atom(int(atoms[0])).residue.is_water)
+    return bool(is_water(topology.atom(int(atoms[0])).residue))

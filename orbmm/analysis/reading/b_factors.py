@@ -10,6 +10,7 @@ import numpy as np
 from mdtraj.formats.pdb.pdbstructure import PdbStructure
 from numpy.typing import NDArray
 
+from orbmm.analysis.reading.opening import READING_ERRORS, explain_failure
 from orbmm.errors import AnalysisError
 
 MOST_ATOMS_IN_PDB = 99_999
@@ -55,8 +56,9 @@ def read_b_factors(path: Path) -> Mapping[tuple[str, int], float]:
             for atom in residue.iter_atoms():
                 if atom.get_name() == "CA" and residue.name != "CA":
                     factors.setdefault((residue.name, residue.number), float(atom.temperature_factor))
-    except (OSError, ValueError, IndexError, TypeError, AttributeError) as error:
-        raise AnalysisError(f"{path}: cannot be read as a crystal structure ({error}); give a PDB file") from error
+    except READING_ERRORS as error:
+        reason = explain_failure(error, path)
+        raise AnalysisError(f"{path}: cannot be read as a crystal structure{reason}; give a PDB file") from error
     if not any(factors.values()):
         raise AnalysisError(f"{path}: has no B-factors of C-alpha atoms; give the PDB entry of the crystal structure")
     return factors

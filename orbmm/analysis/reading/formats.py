@@ -1,88 +1,111 @@
-"""Read what mdtraj does not tell of a trajectory file: the header of a DCD file, and the number of whole frames."""
+"""Find out what mdtraj does not tell of a trajectory file: whole frames, times, what a frame holds."""
 
 from __future__ import annotations
 
-import os
+import gzip
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
 
-from orbmm.errors import AnalysisError
+from orbmm.analysis.reading.dcd import read_dcd_header
+from orbmm.analysis.reading.opening import READING_ERRORS, find_suffix, open_trajectory, silence_c_readers
+from orbmm.analysis.reading.trr import walk_trr
 from orbmm.run_files.xtc import HEADER_BYTES, measure_frame
 
-_HEADER = struct.Struct("<i4s9if")  # record length, "CORD", frames, first step, steps per frame, ..., time step
-_TIME_UNIT_PS = 0.04888821  # CHARMM's, in which the time step is stated
-READING_ERRORS = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)  # of mdtraj's readers
-
-
-@dataclass(frozen=True)
-class DcdHeader:
-    """frames: how many were written. first_ps, frame_ps: time of the first and between two [ps]."""
-
-    frames: int
-    first_ps: float
-    frame_ps: float
-
-
-def read_dcd_header(path: Path) -> DcdHeader:
-    """The header of a little-endian DCD file. Raises AnalysisError when the file does not start with one."""
-    with path.open("rb") as file:
-        head = file.read(_HEADER.size)
-    if len(head) < _HEADER.size or head[4:8] != b"CORD":
-        raise AnalysisError(f"{path}: does not start as a DCD file does; it is torn or of another format")
-    _, _, frames, first_step, steps_per_frame, *_, timestep = _HEADER.unpack(head)
-    step_ps = timestep * _TIME_UNIT_PS
-    return DcdHeader(frames, first_step * step_ps, steps_per_frame * step_ps)
-
-
-@contextmanager
-def silence_c_readers() -> Iterator[None]:
-    """Send the process's standard output and error to nowhere while the block runs."""
-    kept = [os.dup(stream) for stream in (1, 2)]
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for stream in (1, 2):
-            os.dup2(nowhere, stream)
-        yield
-    finally:
-        for stream, copy in zip((1, 2), kept, strict=True):
-            os.dup2(copy, stream)
-            os.close(copy)
-        os.close(nowhere)
+_NETCDF = (".nc", ".ncdf", ".netcdf")
+_SCALED = ({"xs", "ys", "zs"}, {"xsu", "ysu", "zsu"})
 
 
 def count_frames(path: Path) -> int:
     """Whole frames of a file that may still grow, 0 when it is not there yet. An XTC file is not unpacked for it."""
     if not path.is_file() or path.stat().st_size == 0:
         return 0
-    return _walk_xtc(path) if path.suffix == ".xtc" else count_readable(path)[0]
+    return sum(1 for _ in _walk_xtc(path)) if find_suffix(path) == ".xtc" else count_readable(path)[0]
 
 
-def count_readable(path: Path) -> tuple[int, int]:
-    """Return the number of frames that can be read one by one, and the number of atoms in each."""
-    whole, atoms = 0, 0
+def count_readable(path: Path, atoms: int | None = None) -> tuple[int, int]:
+    """Return the number of frames that can be read one by one, and the number of atoms in each.
+
+    atoms: of the topology, for formats that do not hold the number.
+    """
+    whole, found = 0, 0
     try:
-        with silence_c_readers(), md.open(str(path)) as file:
-            while len(coordinates := file.read(n_frames=1)[0]):
-                whole, atoms = whole + 1, coordinates.shape[1]
+        with open_trajectory(path, atoms) as file, silence_c_readers():
+            while len(coordinates := _get_positions(file.read(n_frames=1))):
+                whole, found = whole + 1, coordinates.shape[1]
     except READING_ERRORS:
-        return whole, atoms
-    return whole, atoms
+        return whole, found
+    return whole, found
 
 
-def _walk_xtc(path: Path) -> int:
-    """Count the whole frames by the length that the header of each states."""
-    size, offset, whole = path.stat().st_size, 0, 0
+def count_atoms(path: Path, atoms: int) -> int:
+    """Return the number of atoms in the first frame, 0 without one. atoms: where the format does not hold it."""
+    with open_trajectory(path, atoms) as file, silence_c_readers():
+        coordinates = _get_positions(file.read(n_frames=1))
+    return int(coordinates.shape[1]) if len(coordinates) else 0
+
+
+def _get_positions(read: object) -> NDArray[np.float32]:
+    return np.asarray(read[0] if isinstance(read, tuple) else read)
+
+
+def read_file_times(path: Path) -> NDArray[np.float64] | None:
+    """Return the times of the frames (F,) [ps] from their headers alone; (0,) where they must be read frame by frame.
+
+    None for a file that holds no times: PDB, mdcrd, LAMMPS dumps, XYZ, and DCD or NetCDF files written without.
+    """
+    suffix = find_suffix(path)
+    if suffix == ".xtc":
+        times = np.array([time for _, time in _walk_xtc(path)])
+    elif suffix == ".trr":
+        times = np.array([frame.time_ps for frame in walk_trr(path) if frame.positions])
+    elif suffix == ".dcd":
+        header = read_dcd_header(path)
+        return None if header.frame_ps is None or header.first_ps is None else np.zeros(0)
+    elif suffix in _NETCDF or suffix == ".gro":
+        return np.zeros(0) if _states_times(path, suffix) else None
+    else:
+        return np.zeros(0) if suffix in (".dtr", ".ncrst") else None
+    return None if len(times) > 1 and np.ptp(times) == 0.0 else times  # a program without a clock writes zeros
+
+
+def _states_times(path: Path, suffix: str) -> bool:
+    """Tell whether the first frame of a NetCDF or GRO file has a time."""
+    if suffix == ".gro":
+        with path.open("rb") as text:
+            return b"t=" in text.readline(1000)
+    try:
+        with open_trajectory(path) as file, silence_c_readers():
+            return file.read(n_frames=1)[1] is not None
+    except READING_ERRORS:
+        return True  # what is wrong is said when the frames are read
+
+
+def find_scaled(path: Path) -> bool:
+    """Tell whether a LAMMPS dump holds its coordinates as fractions of the box, and not also as lengths."""
+    if find_suffix(path) != ".lammpstrj":
+        return False
+    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    with opener(path, "rt", encoding="utf-8", errors="replace") as text:
+        for line in text:
+            if line.startswith("ITEM: ATOMS"):
+                columns = set(line.split())
+                lengths = {"x", "y", "z"} <= columns or ({"xu", "yu", "zu"} <= columns and not _SCALED[0] <= columns)
+                return not lengths and any(scaled <= columns for scaled in _SCALED)
+    return False
+
+
+def _walk_xtc(path: Path) -> Iterator[tuple[int, float]]:
+    """Yield the end [bytes] and time [ps] of each whole frame, by the lengths that their headers state."""
+    size, offset = path.stat().st_size, 0
     with path.open("rb") as file:
         while offset < size:
             file.seek(offset)
-            length = measure_frame(file.read(HEADER_BYTES))
-            if length is None:
-                break
-            offset += length
-            whole += offset <= size
-    return whole
+            head = file.read(HEADER_BYTES)
+            length = measure_frame(head)
+            if length is None or (offset := offset + length) > size:
+                return
+            yield offset, struct.unpack_from(">f", head, 12)[0]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,17 @@ import mdtraj as md
 from mdtraj.formats.pdbx.PdbxReader import SyntaxError as CifError
 from scipy.spatial import cKDTree
 
-from orbmm.analysis.reading.formats import READING_ERRORS, count_frames
-from orbmm.analysis.reading.frames import TrajectoryFile, refuse_unpickling_format
+from orbmm.analysis.reading.formats import count_frames
+from orbmm.analysis.reading.frames import TrajectoryFile
+from orbmm.analysis.reading.opening import (
+    READING_ERRORS,
+    explain_failure,
+    lend_plain_path,
+    refuse_unpickling_format,
+    silence_c_readers,
+)
+from orbmm.analysis.reading.times import describe_times, hold_times
+from orbmm.analysis.reading.topology import Mended, mend_topology
 from orbmm.errors import AnalysisError, UnsafeFile
 from orbmm.files import read_json
 from orbmm.run_files.confidence import ConfidenceFile, read_confidence
@@ -36,6 +46,7 @@ class Recording:
     energies, settings, record: None or empty for a trajectory that is no run of orbmm.
     confidence: None also for a run that wrote none. checkpoints: folder of a run's checkpoints, with velocities.
     stopped: why the guard stopped the run; None where it did not.
+    notes: what was changed in the topology, or is odd about the frames; to be said before any number.
     """
 
     frames: TrajectoryFile
@@ -47,6 +58,7 @@ class Recording:
     checkpoints: Path | None = None
     whole: md.Trajectory | None = None
     stopped: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def all_atoms(self) -> md.Trajectory:
@@ -73,14 +85,17 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
         raise AnalysisError(f"{folder}: no such run folder; give the folder that orbmm run has written")
     run = RunFolder(folder)
     settings = read_settings(_require(run.settings))
-    whole = read_structure(_require(run.topology))
-    start = read_structure(run.frame_topology) if run.frame_topology.is_file() else whole
+    mended = _read_mended(_require(run.topology))
+    whole, notes = mended.start, mended.notes
+    start = _read_mended(run.frame_topology).start if run.frame_topology.is_file() else whole
     trajectory = run.find_trajectory(settings.run.trajectory)
     reason = run.read_reason()
     if reason is not None and not trajectory.is_file():
         raise AnalysisError(f"{folder}: the guard stopped the run before its first frame of production: {reason}")
     _require(trajectory)
     frames = _open_trajectory(trajectory, start, count_frames(trajectory) if growing else None)
+    if not frames.timed:
+        frames = replace(frames, frame_ps=settings.run.frame_every_fs / 1000.0, timed=True)
     energies = read_energy_table(_require(run.table), growing)
     record = _read_record(_require(run.record))
     return Recording(
@@ -93,13 +108,22 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
         stopped=reason,
         checkpoints=run.checkpoints,
         whole=None if start is whole else whole,
+        notes=(*notes, *describe_times(frames)),
     )
 
 
-def read_plain_trajectory(trajectory: Path, topology: Path) -> Recording:
-    """Anybody's trajectory; temperature and energy are then unknown. Raises AnalysisError."""
-    start = read_structure(topology)
-    return Recording(_open_trajectory(trajectory, start), start, None, None, {})
+def read_plain_trajectory(trajectory: Path, topology: Path, frame_ps: float | None = None) -> Recording:
+    """Return anybody's trajectory; temperature and energy are then unknown.
+
+    frame_ps: time between two frames [ps], in place of what the file says; None takes the file's times. Where it holds
+    none, frames are numbered and what needs times is left out. Raises AnalysisError.
+    """
+    if frame_ps is not None and not (math.isfinite(frame_ps) and frame_ps > 0.0):
+        raise AnalysisError(f"the time between two frames must be a positive number of ps, got {frame_ps}")
+    mended = _read_mended(topology)
+    frames = _open_trajectory(trajectory, mended.start, frame_ps=frame_ps)
+    notes = (*mended.notes, *describe_times(frames))
+    return Recording(frames, mended.start, None, None, {}, notes=notes)
 
 
 def read_structure(path: Path) -> md.Trajectory:
@@ -108,16 +132,29 @@ def read_structure(path: Path) -> md.Trajectory:
     if not path.is_file():
         raise AnalysisError(f"{path}: no such structure file; give a PDB or mmCIF file of the same atoms")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), lend_plain_path(path) as plain, silence_c_readers():
             warnings.simplefilter("ignore")  # about the placeholder box of a structure without one
-            return md.load(str(path))[0]
+            return md.load(plain)[0]
     except _STRUCTURE_ERRORS as error:
-        reason = (str(error).splitlines() or ["no reason"])[0]
-        raise AnalysisError(f"{path}: cannot be read as a structure ({reason}); give a PDB or mmCIF file") from error
+        reason = explain_failure(error, path)
+        raise AnalysisError(f"{path}: cannot be read as a structure{reason}; give a PDB or mmCIF file") from error
 
 
-def _open_trajectory(path: Path, start: md.Trajectory, most: int | None = None) -> TrajectoryFile:
-    return TrajectoryFile(path, start.topology, periodic=start.unitcell_lengths is not None, most=most)
+def _read_mended(path: Path) -> Mended:
+    """Return the structure of a file with its topology held against its positions. Raises AnalysisError."""
+    try:
+        return mend_topology(read_structure(path))
+    except AnalysisError as error:
+        raise AnalysisError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def _open_trajectory(
+    path: Path, start: md.Trajectory, most: int | None = None, frame_ps: float | None = None
+) -> TrajectoryFile:
+    periodic = start.unitcell_lengths is not None
+    frames = TrajectoryFile(path, start.topology, periodic, most=most, frame_ps=frame_ps)
+    refuse_unpickling_format(path)
+    return replace(frames, timed=hold_times(frames))
 
 
 def _require(path: Path) -> Path:

@@ -9,6 +9,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.kinds import is_water, mark_waters
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
 from orbmm.run_files.confidence import ConfidenceFile
@@ -61,8 +62,8 @@ class _Tally:
         atoms, bins = self.topology.n_atoms, len(self.edges) - 1
         self.starts = np.array([residue.atom(0).index for residue in self.topology.residues])
         self.sizes = np.array([residue.n_atoms for residue in self.topology.residues])
-        self.water = np.array([atom.residue.is_water for atom in self.topology.atoms], dtype=bool)
-        self.shown = np.array([not residue.is_water for residue in self.topology.residues], dtype=bool)
+        self.water = mark_waters(self.topology)
+        self.shown = np.array([not is_water(residue) for residue in self.topology.residues], dtype=bool)
         stretches = min(self.records, _STRETCHES)
         self.atom_error, self.atom_last = np.zeros(atoms), np.zeros(atoms)
         self.shares = np.zeros((stretches, bins))
@@ -105,7 +106,7 @@ class _Tally:
         columns = {name: np.concatenate(parts) for name, parts in self.columns.items()}
         averaged = columns["time"] >= self.discard_ps
         error, last = self.atom_error / self.kept, self.atom_last / self.kept
-        residues = [residue for residue in self.topology.residues if not residue.is_water]
+        residues = [residue for residue in self.topology.residues if not is_water(residue)]
         values: dict[str, Any] = {
             **columns,
             **{f"{name}_mean": column[averaged].mean() for name, column in columns.items() if name != "time"},

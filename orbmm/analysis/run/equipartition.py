@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, betaincc
 
+from orbmm.analysis.geometry.kinds import is_hydrogen
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError, StructureError
 from orbmm.run_files.checkpoints import PRODUCTION, STATE_FILE, list_checkpoints
@@ -64,7 +65,7 @@ def _list_masses(topology: md.Topology, hydrogen_amu: float | None) -> NDArray[n
         return masses
     own = masses.copy()
     for pair in topology.bonds:
-        hydrogens = [atom.index for atom in pair if atom.element.symbol in ("H", "D")]
+        hydrogens = [atom.index for atom in pair if is_hydrogen(atom)]
         if len(hydrogens) == 1:
             (heavy,) = (atom.index for atom in pair if atom.index != hydrogens[0])
             masses[heavy] -= hydrogen_amu - own[hydrogens[0]]

@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import find_solute
+from orbmm.analysis.geometry.kinds import is_heavy
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import iterate_frames
 from orbmm.analysis.site.metal_site import find_metals
 from orbmm.errors import AnalysisError, quote_reason
 
 AROUND_METAL_NM = 0.5
-_HYDROGENS = ("H", "D", "VS")
+_SELECTION_ERRORS = (
+    ValueError, SyntaxError, TypeError, AttributeError, NameError, LookupError, ArithmeticError, RuntimeError, re.error,
+)  # fmt: skip
 
 
 def find_binding_site(start: md.Trajectory, selection: str | None = None) -> NDArray[np.int64]:
@@ -27,7 +30,7 @@ def find_binding_site(start: md.Trajectory, selection: str | None = None) -> NDA
     """
     topology = start.topology
     solute = find_solute(topology)
-    heavy = np.array([i for i in solute.tolist() if topology.atom(i).element.symbol not in _HYDROGENS], dtype=np.int64)
+    heavy = np.array([i for i in solute.tolist() if is_heavy(topology.atom(i))], dtype=np.int64)
     owner = np.array([topology.atom(i).residue.index for i in heavy.tolist()], dtype=np.int64)
     if selection is not None:
         chosen = {topology.atom(int(index)).residue.index for index in select_atoms(topology, selection)}
@@ -47,7 +50,7 @@ def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
     """The atoms of a selection in mdtraj's language. Raises AnalysisError for one that cannot be read or is empty."""
     try:
         atoms = topology.select(selection)
-    except (ValueError, SyntaxError, TypeError, AttributeError, KeyError, NameError, re.error, RecursionError) as error:
+    except _SELECTION_ERRORS as error:
         raise AnalysisError(
             f"the selection '{selection}' cannot be read{quote_reason(error)}; "
             "write it as mdtraj does, such as 'resSeq 94 96'"

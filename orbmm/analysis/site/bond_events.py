@@ -9,13 +9,13 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.kinds import NON_METALS
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
 
 FORMS, BREAKS = 0.5, 0.6  # times the sum of van der Waals radii
 _UP, _DOWN, _FORGOTTEN = 0.6, 0.4, 0.01
-_BONDING = frozenset(["H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I"])
 _METHOD = (
     "Two atoms touch from when they come nearer than "
     "{forms:g} times the sum of their van der Waals radii until they are "
@@ -34,7 +34,7 @@ def compute_bond_events(frames: Frames, persistence_ps: float = 1.0) -> Result:
     "broken", the two atoms, and the time at which it was held to be lasting [ps].
     Raises NothingToMeasure without two atoms that can bond.
     """
-    atoms = np.array([a.index for a in frames.topology.atoms if a.element.symbol in _BONDING], dtype=np.int64)
+    atoms = np.array([a.index for a in frames.topology.atoms if a.element.symbol in NON_METALS], dtype=np.int64)
     if len(atoms) < 2:
         raise NothingToMeasure("no bond events: there are no two atoms that can bond")
     radii = np.array([frames.topology.atom(int(index)).element.radius for index in atoms])

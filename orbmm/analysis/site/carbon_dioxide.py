@@ -6,6 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.kinds import find_heavy
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -62,7 +63,7 @@ def find_carbon_dioxide(frame: md.Trajectory) -> list[tuple[int, tuple[int, int]
     """The carbon and the two oxygens of every CO2 of one frame, by its shape."""
     elements = np.array([atom.element.symbol for atom in frame.topology.atoms])
     carbons = np.flatnonzero(elements == "C")
-    heavy = np.flatnonzero(~np.isin(elements, ("H", "D", "VS")))
+    heavy = find_heavy(frame.topology)
     _, positions, box = next(iterate_frames(frame))
     found = find_pairs(positions[carbons], positions[heavy], box, 0.16)
     neighbours = found.second[found.lengths > 0.0], found.first[found.lengths > 0.0]

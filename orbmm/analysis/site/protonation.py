@@ -8,17 +8,18 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.kinds import HYDROGENS, find_water_oxygens, is_heavy
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.site.metal_site import REACH_NM, find_metals
 
 TITRATABLE = {
-    **dict.fromkeys(("ASP", "ASH"), ("OD1", "OD2")),
-    **dict.fromkeys(("GLU", "GLH"), ("OE1", "OE2")),
-    **dict.fromkeys(("HIS", "HID", "HIE", "HIP"), ("ND1", "NE2")),
-    **dict.fromkeys(("LYS", "LYN"), ("NZ",)),
-    **dict.fromkeys(("CYS", "CYM"), ("SG",)),
+    **dict.fromkeys(("ASP", "ASH", "ASPH", "ASPP"), ("OD1", "OD2")),
+    **dict.fromkeys(("GLU", "GLH", "GLUH", "GLUP"), ("OE1", "OE2")),
+    **dict.fromkeys(("HIS", "HID", "HIE", "HIP", "HSD", "HSE", "HSP", "HISD", "HISE", "HISH"), ("ND1", "NE2")),
+    **dict.fromkeys(("LYS", "LYN", "LYSN", "LSN"), ("NZ",)),
+    **dict.fromkeys(("CYS", "CYM", "CYN", "CYSH"), ("SG",)),
     "TYR": ("OH",),
 }
 _REACH_NM, _NEARER = 0.16, 0.85
@@ -57,7 +58,7 @@ def _assign_owners(frame: md.Trajectory) -> dict[int, int]:
     A bond of the topology counts before a nearer atom: in a structure that is not relaxed another may lie too close.
     """
     elements = np.array([atom.element.symbol for atom in frame.topology.atoms])
-    hydrogens = np.flatnonzero(np.isin(elements, ("H", "D")))
+    hydrogens = np.flatnonzero(np.isin(elements, HYDROGENS))
     heavy = np.flatnonzero(np.isin(elements, ("B", "C", "N", "O", "F", "Si", "P", "S", "Cl")))
     _, positions, box = next(iterate_frames(frame))
     found = find_pairs(positions[hydrogens], positions[heavy], box, _REACH_NM)
@@ -88,9 +89,7 @@ class _Tally:
         self.hydrogens = np.array(list(self.start), dtype=np.int64)
         self.owner = np.array(list(self.start.values()), dtype=np.int64)
         self.polar = np.array([atom.index for atom in atoms if atom.element.symbol in ("N", "O", "S")])
-        self.water = np.array(
-            [a.index for a in atoms if a.residue.is_water and a.element.symbol == "O"], dtype=np.int64
-        )
+        self.water = find_water_oxygens(self.topology)
         self.oxygens = np.array([atom.index for atom in atoms if atom.element.symbol == "O"], dtype=np.int64)
         self.groups = [
             (str(residue), [atom.index for atom in residue.atoms if atom.name in TITRATABLE[residue.name]])
@@ -171,7 +170,7 @@ class _Tally:
         if oxygen < 0:
             return ["", "no oxygen"]
         atom = self.topology.atom(oxygen)
-        heavy = [each for each in atom.residue.atoms if each.element.symbol not in ("H", "D", "VS")]
+        heavy = [each for each in atom.residue.atoms if is_heavy(each)]
         return [
             str(atom),
             _SPECIES.get(protons, f"{protons} protons") if len(heavy) == 1 else f"part of {atom.residue}",

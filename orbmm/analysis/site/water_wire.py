@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
+from orbmm.analysis.geometry.kinds import find_water_oxygens
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -45,7 +46,7 @@ def compute_water_wire(frames: Frames, group: tuple[str, int] = SHUTTLE) -> Resu
     takers = _find_takers(frames.topology, group)
     if not takers:
         raise NothingToMeasure(f"no water wire: there is no {group[0]} {group[1]}")
-    waters = frames.topology.select("water and element O")
+    waters = find_water_oxygens(frames.topology)
     if len(waters) == 0:
         raise NothingToMeasure("no water wire: there is no water")
     oxygens = np.array([atom.index for atom in frames.topology.atoms if atom.element.symbol == "O"], dtype=np.int64)
@@ -90,8 +91,7 @@ class _Tally:
         self.center = int(np.searchsorted(self.atoms, self.metal))
         self.ends = np.searchsorted(self.atoms, self.takers)
         self.oxygens = np.array([row for row, atom in enumerate(chosen) if atom.element.symbol == "O"])
-        water = [row for row, atom in enumerate(chosen) if atom.element.symbol == "O" and atom.residue.is_water]
-        self.water = np.array(water)
+        self.water = np.flatnonzero(np.isin(self.atoms, find_water_oxygens(self.topology)))
         self.reach = REACH_NM[self.topology.atom(self.metal).element.symbol][1]
 
     def add(self, time: float, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> None:

@@ -12,8 +12,10 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.kinds import find_water_oxygens
 from orbmm.analysis.geometry.pairs import shorten
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
+from orbmm.analysis.reading.times import find_interval
 from orbmm.analysis.result import NothingToMeasure, Result
 
 _ORIGINS = 64
@@ -37,7 +39,7 @@ def compute_diffusion(frames: Frames, discard_ps: float = 0.0, kelvin: float = 3
     may move by half a box between two frames. kelvin: for the finite-size term.
     Raises NothingToMeasure without water, a box or enough frames, and for frames at unequal intervals.
     """
-    oxygens = frames.topology.select("water and element O")
+    oxygens = find_water_oxygens(frames.topology)
     if len(oxygens) == 0:
         raise NothingToMeasure("no diffusion: there is no water")
     interval_ps, kept = _read_interval(frames, oxygens[:1], discard_ps)
@@ -88,9 +90,8 @@ def _read_interval(frames: Frames, atoms: NDArray[np.int64], discard_ps: float) 
     times = times[times >= discard_ps]
     if len(times) < 2:
         return 0.0, len(times)
-    steps = np.diff(times)
-    interval = float(np.median(steps))
-    if interval <= 0.0 or np.abs(steps - interval).max() > 0.01 * interval + 1e-4:
+    interval = find_interval(times)
+    if interval is None:
         raise NothingToMeasure("no diffusion: the frames are not at equal intervals; their times jump or stand still")
     return interval, len(times)
 

@@ -6,6 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.kinds import is_hydrogen, mark_waters
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -27,7 +28,7 @@ def compute_hydrogen_bonds(frames: Frames) -> Result:
     acceptors = list_acceptors(frames.topology)
     if len(donors) == 0:
         raise NothingToMeasure("no hydrogen bonds: the topology has no hydrogen bonded to nitrogen or oxygen")
-    water = np.array([atom.residue.is_water for atom in frames.topology.atoms])
+    water = mark_waters(frames.topology)
     times, rows = [], []
     for chunk in read_chunks(frames):
         for time, positions, box in iterate_frames(chunk):
@@ -55,7 +56,7 @@ def list_donors(topology: md.Topology) -> NDArray[np.int64]:
     donors = []
     for first, second in topology.bonds:
         for heavy, hydrogen in ((first, second), (second, first)):
-            if heavy.element.symbol in ("N", "O") and hydrogen.element.symbol in ("H", "D"):
+            if heavy.element.symbol in ("N", "O") and is_hydrogen(hydrogen):
                 donors.append((heavy.index, hydrogen.index))
     return np.array(donors, dtype=np.int64).reshape(-1, 2)
 

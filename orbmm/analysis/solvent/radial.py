@@ -9,6 +9,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.kinds import find_water_oxygens, find_waters, is_hydrogen
 from orbmm.analysis.geometry.pairs import find_pairs, find_widths
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -38,7 +39,7 @@ def compute_rdf_oo(frames: Frames, cutoff_nm: float | None = None, discard_ps: f
     frames: a periodic trajectory, in memory or on disk. cutoff_nm: absent, half the smallest box width, at most 1 nm.
     Raises NothingToMeasure without two waters or a box.
     """
-    oxygens = frames.topology.select("water and element O")
+    oxygens = find_water_oxygens(frames.topology)
     if len(oxygens) < 2:
         raise NothingToMeasure("no radial distribution: there are fewer than two waters")
     return compute_distribution(frames, oxygens, cutoff_nm, discard_ps)
@@ -73,10 +74,10 @@ def compute_rdf_oh(frames: Frames, cutoff_nm: float | None = None, discard_ps: f
     frames: a periodic trajectory, in memory or on disk. cutoff_nm: absent, half the smallest box width, at most 1 nm.
     Raises NothingToMeasure without two waters with hydrogens or a box, AnalysisError when nothing is kept.
     """
-    water = frames.topology.select("water")
+    water = find_waters(frames.topology)
     atoms = [frames.topology.atom(int(index)) for index in water]
     oxygen = np.array([atom.element.symbol == "O" for atom in atoms], dtype=bool)
-    hydrogen = np.array([atom.element.symbol in ("H", "D") for atom in atoms], dtype=bool)
+    hydrogen = np.array([is_hydrogen(atom) for atom in atoms], dtype=bool)
     owner = np.array([atom.residue.index for atom in atoms])
     if oxygen.sum() < 2 or not hydrogen.any():
         raise NothingToMeasure("no O-H radial distribution: there are fewer than two waters with hydrogens")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from orbmm.analysis.geometry.kinds import HYDROGENS, NON_METALS
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, read_boxes, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -18,14 +19,14 @@ from orbmm.settings.settings import BROKEN_BOND_FACTOR
 from orbmm.units import ANGSTROM_PER_NM
 
 STRETCHED_FACTOR = 1.2
+COLLAPSED_FACTOR = 0.6  # a vibration never gets below 0.8
 _POLAR = ("N", "O", "S")
 _HELD_NM = 0.13
-_NON_METALS = frozenset(["H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I"])
 
 _METHOD = (
     "Lengths of the {bonds} bonds of the topology (none to metals) between nearest periodic images (mdtraj), against "
     "those in {reference}: broken beyond {broken:g} times, "
-    "stretched beyond {stretched:g} times. A hydrogen that left N, O "
+    "stretched beyond {stretched:g} times, collapsed below {collapsed:g} times. A hydrogen that left N, O "
     "or S and is within 1.3 angstrom of another of them is transferred: chemistry, and no broken bond. "
     "An XTC file rounds coordinates to 0.01 angstrom.{unbonded}"
 )
@@ -53,6 +54,7 @@ def compute_bonds(
         reference="the first frame" if reference is None else "the start structure",
         broken=broken_factor,
         stretched=STRETCHED_FACTOR,
+        collapsed=COLLAPSED_FACTOR,
         unbonded=_name_unbonded(frames.topology, pairs),
     )
     return tally.collect(method)
@@ -70,7 +72,7 @@ class _Tally:
 
     def __post_init__(self) -> None:
         symbols = np.array([atom.element.symbol for atom in self.topology.atoms])
-        hydrogen = np.isin(symbols[self.pairs], ("H", "D"))  # (B, 2)
+        hydrogen = np.isin(symbols[self.pairs], HYDROGENS)  # (B, 2)
         self.to_hydrogen = hydrogen.any(axis=1)
         self.hydrogen = np.where(hydrogen[:, 0], self.pairs[:, 0], self.pairs[:, 1])  # (B,), meaningful with one
         self.owner = np.where(hydrogen[:, 0], self.pairs[:, 1], self.pairs[:, 0])
@@ -78,6 +80,7 @@ class _Tally:
         self.mobile = self.to_hydrogen & np.isin(symbols[self.owner], _POLAR)
         self.longest, self.total = np.zeros_like(self.start), np.zeros(len(self.start))
         self.ever_broken = np.zeros(len(self.start), dtype=bool)
+        self.ever_collapsed = np.zeros(len(self.start), dtype=bool)
         self.frames = 0
 
     def add(self, chunk: md.Trajectory, lengths: NDArray[np.float32]) -> None:
@@ -90,6 +93,7 @@ class _Tally:
         self.longest = np.maximum(self.longest, ratio.max(axis=0))
         self.total += lengths.sum(axis=0, dtype=np.float64)
         self.ever_broken |= broken.any(axis=0)
+        self.ever_collapsed |= (ratio < COLLAPSED_FACTOR).any(axis=0)
         self.frames += len(lengths)
         row = {
             "time": read_times(chunk),
@@ -124,6 +128,8 @@ class _Tally:
             **self._summarise(columns),
             "broken_ever": len(broken),
             "broken_names": np.array(_name_bonds(self.topology, broken), dtype=str),
+            "collapsed_ever": self.ever_collapsed.sum(),
+            "collapsed_names": np.array(_name_bonds(self.topology, self.pairs[self.ever_collapsed][:100]), dtype=str),
             "broken_molecules": _count_molecules(self.topology.n_atoms, self.pairs, broken),
             "transferred_largest": columns["transferred"].max(),
             "length_change_mean": columns["length_change"].mean(),
@@ -157,7 +163,7 @@ class _Tally:
 
 def list_covalent_bonds(topology: md.Topology) -> NDArray[np.int64]:
     """Each bond once, (B, 2); bonds to a metal are left out, whose ligands may come and go."""
-    bonds = [(a, b) for a, b in topology.bonds if {a.element.symbol, b.element.symbol} <= _NON_METALS]
+    bonds = [(a, b) for a, b in topology.bonds if {a.element.symbol, b.element.symbol} <= NON_METALS]
     return np.array(sorted({(min(a.index, b.index), max(a.index, b.index)) for a, b in bonds}), dtype=int)
 
 

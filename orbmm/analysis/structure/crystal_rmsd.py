@@ -8,6 +8,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.kinds import find_parent, is_heavy
 from orbmm.analysis.reading.frames import Frames
 from orbmm.analysis.result import Result
 from orbmm.analysis.structure.rmsd import (
@@ -19,19 +20,11 @@ from orbmm.analysis.structure.rmsd import (
 )
 from orbmm.errors import AnalysisError
 
-_PLAIN_NAMES = {
-    **dict.fromkeys(("HID", "HIE", "HIP", "HSD", "HSE", "HSP"), "HIS"),
-    "CYX": "CYS",
-    "CYM": "CYS",
-    "ASH": "ASP",
-    "GLH": "GLU",
-    "LYN": "LYS",
-}
-"""What force fields call a residue by its protons, and the name in the Protein Data Bank."""
 _METHOD = (
     "Root-mean-square deviation of the solute from the crystal structure {name} "
     "after optimal superposition on the same "
-    "atoms (mdtraj), molecules made whole across the periodic box: {parts}, all with equal weight. "
+    "atoms (Kabsch 1976, in double precision), molecules made whole across the periodic box: {parts}, "
+    "all with equal weight. "
     "{matched} of {heavy} "
     "heavy atoms of the solute were found in the crystal structure by residue name, number and atom name{first}; the "
     "others are left out. Of atoms with two locations the first one counts."
@@ -86,8 +79,8 @@ def _name_heavy(topology: md.Topology) -> list[tuple[int, tuple[str, int, str, i
     seen: Counter[tuple[str, int, str]] = Counter()
     named = []
     for atom in topology.atoms:
-        if atom.element.symbol not in ("H", "D", "VS"):
-            residue = _PLAIN_NAMES.get(atom.residue.name, atom.residue.name)
+        if is_heavy(atom):
+            residue = find_parent(atom.residue.name)
             key = (residue, atom.residue.resSeq, atom.name)
             named.append((atom.index, (*key, seen[key])))
             seen[key] += 1

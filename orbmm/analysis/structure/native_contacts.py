@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
+from orbmm.analysis.geometry.kinds import find_heavy
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -58,7 +59,7 @@ def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = No
 def _list_contacts(start: md.Trajectory) -> NDArray[np.int64]:
     """Pairs (P, 2) of heavy atoms of the solute; residues of different chains count as far apart."""
     atoms = list(start.topology.atoms)
-    heavy = np.array([atom.index for atom in atoms if atom.element.symbol not in ("H", "D", "VS")])
+    heavy = find_heavy(start.topology)
     residue = np.array([atom.residue.index for atom in atoms])
     chain = np.array([atom.residue.chain.index for atom in atoms])
     positions = start.xyz[0, heavy].astype(float)

@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import find_solute, make_molecules_whole, make_whole
+from orbmm.analysis.geometry.kinds import find_backbone, find_heavy
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
+from orbmm.superposition import compute_deviation
 from orbmm.units import ANGSTROM_PER_NM
 
 _METHOD = (
     "Root-mean-square deviation of the solute from {reference} after optimal superposition on the same atoms "
-    "(mdtraj), molecules made whole across the periodic box, {parts}, all with equal weight."
+    "(Kabsch 1976, in double precision), molecules made whole across the periodic box, {parts}, all with equal weight."
 )
 _WORDS = {
     "backbone": "backbone atoms (N, CA, C, O)",
@@ -57,8 +59,8 @@ def require_solute(topology: md.Topology) -> NDArray[np.int64]:
 def choose_groups(solute: md.Topology, site: NDArray[np.int64] | None) -> Groups:
     """Backbone, heavy atoms and binding site as rows of the solute; those of fewer than three atoms are left out."""
     groups = {
-        "backbone": solute.select("backbone"),
-        "heavy_atoms": np.array([atom.index for atom in solute.atoms if atom.element.symbol not in ("H", "D", "VS")]),
+        "backbone": find_backbone(solute),
+        "heavy_atoms": find_heavy(solute),
         "binding_site": np.zeros(0, dtype=np.int64) if site is None else site,
     }
     return {name: atoms for name, atoms in groups.items() if len(atoms) >= _FEWEST}
@@ -79,9 +81,8 @@ def measure_deviations(
         whole = make_whole(chunk)
         times.append(read_times(chunk))
         for name, atoms in groups.items():
-            theirs = np.arange(len(atoms))
-            deviation = md.rmsd(whole, references[name], atom_indices=atoms, ref_atom_indices=theirs)
-            parts[name].append(deviation.astype(float) * ANGSTROM_PER_NM)
+            deviation = compute_deviation(whole.xyz[:, atoms], references[name].xyz[0])
+            parts[name].append(deviation * ANGSTROM_PER_NM)
     return np.concatenate(times), {name: np.concatenate(rows) for name, rows in parts.items()}
 
 

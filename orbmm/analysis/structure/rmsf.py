@@ -10,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
+from orbmm.analysis.geometry.kinds import is_heavy
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
+from orbmm.superposition import superpose
 from orbmm.units import ANGSTROM_PER_NM
 
 _METHOD = (
     "Root-mean-square fluctuation of the C-alpha atom of each residue (of its heavy atoms where it has none) about the "
     "mean structure, over {frames} frames from {start:g} ps on, each laid over that mean by the same {atoms} atoms "
-    "(mdtraj).{crystal}"
+    "(Kabsch 1976, in double precision).{crystal}"
 )
 _CRYSTAL = " The crystal's value is sqrt(3 B / (8 pi^2)), which holds static disorder and lattice motion as well."
 
@@ -61,7 +63,7 @@ def _choose_atoms(topology: md.Topology, solute: NDArray[np.int64]) -> NDArray[n
     chosen = []
     inside = set(solute.tolist())
     for residue in topology.residues:
-        heavy = [atom for atom in residue.atoms if atom.index in inside and atom.element.symbol not in ("H", "D", "VS")]
+        heavy = [atom for atom in residue.atoms if atom.index in inside and is_heavy(atom)]
         chosen += [atom.index for atom in heavy if atom.name == "CA"] or [atom.index for atom in heavy]
     return np.array(chosen, dtype=np.int64)
 
@@ -70,15 +72,14 @@ def _accumulate(kept: _Kept) -> tuple[NDArray[np.float64], int]:
     """Mean square deviation (A,) [nm^2] of each atom from its mean place, and the number of frames."""
     first, total, used = None, np.zeros((len(kept.inner), 3)), 0
     for chunk in kept:
-        first = chunk[0] if first is None else first
-        laid = chunk.superpose(first)
-        total, used = total + laid.xyz.astype(float).sum(axis=0), used + laid.n_frames
+        first = chunk.xyz[0] if first is None else first
+        total, used = total + superpose(chunk.xyz, first).sum(axis=0), used + chunk.n_frames
     if first is None:
         raise AnalysisError(f"no frame is left for the fluctuation from {kept.discard_ps:g} ps on; discard less")
-    mean = md.Trajectory((total / used)[None], first.topology)
+    mean = total / used
     total, square = np.zeros_like(total), np.zeros_like(total)
     for chunk in kept:
-        shift = chunk.superpose(mean).xyz.astype(float) - mean.xyz[0]
+        shift = superpose(chunk.xyz, mean) - mean
         total, square = total + shift.sum(axis=0), square + (shift**2).sum(axis=0)
     return np.asarray(square / used - (total / used) ** 2).sum(axis=1), used
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import mdtraj as md
 import numpy as np
+from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import make_molecules_whole
+from orbmm.analysis.geometry.kinds import has_backbone, is_amino_acid
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 
@@ -23,7 +25,7 @@ def compute_secondary_structure(frames: Frames) -> Result:
     frames: a trajectory, in memory or on disk.
     Raises NothingToMeasure for fewer than four amino acids: the shortest turn of a helix.
     """
-    atoms = frames.topology.select("protein")
+    atoms = _find_protein(frames.topology)
     complete = _count_complete(frames.topology)
     if complete < _FEWEST_RESIDUES:
         raise NothingToMeasure(f"no secondary structure: {complete} amino acids; it takes at least {_FEWEST_RESIDUES}")
@@ -50,6 +52,12 @@ def compute_secondary_structure(frames: Frames) -> Result:
     return Result("secondary_structure", _METHOD.format(residues=complete), "time", arrays, units, used)
 
 
+def _find_protein(topology: md.Topology) -> NDArray[np.int64]:
+    """Return the atoms of the amino acids, modified ones and caps included; DSSP leaves out what has no backbone."""
+    chosen = [atom.index for residue in topology.residues if is_amino_acid(residue) for atom in residue.atoms]
+    return np.array(chosen, dtype=np.int64)
+
+
 def _count_complete(topology: md.Topology) -> int:
-    """Residues with a whole backbone, which DSSP can speak of."""
-    return sum({"N", "CA", "C", "O"} <= {atom.name for atom in residue.atoms} for residue in topology.residues)
+    """Return the number of residues with N, CA, C and O, which DSSP can speak of."""
+    return sum(has_backbone(residue) for residue in topology.residues)

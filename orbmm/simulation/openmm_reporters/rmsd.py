@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import openmm
 from openmm import app, unit
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from orbmm.simulation.reporters.rmsd import RmsdMeter
 from orbmm.simulation.start.selection import select_atoms
@@ -31,12 +33,14 @@ class RmsdReporter:
         selection: "solute", "solute heavy", "backbone" or any mdtraj selection
         reference: positions (N, 3) [nm] of all atoms, with whole molecules; None: those before the first step
         append: continue an existing file
+        In a periodic system molecules are taken in the image that lies beside the first one as it did before.
         """
         self._path = Path(file)
         self._interval = reportInterval
         self._selection = selection
         self._reference = reference
         self._meter: RmsdMeter | None = None
+        self._periodic = False
         if not (append and self._path.exists()):
             self._path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
 
@@ -54,7 +58,8 @@ class RmsdReporter:
         """Write one row."""
         if self._meter is None:
             self._meter = self._open(simulation)
-        rmsd = self._meter.measure(np.asarray(state.getPositions(asNumpy=True)._value))
+        box = state.getPeriodicBoxVectors(asNumpy=True)._value if self._periodic else None
+        rmsd = self._meter.measure(np.asarray(state.getPositions(asNumpy=True)._value), box)
         time_ps = state.getTime().value_in_unit(unit.picosecond)
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(f"{simulation.currentStep},{time_ps:.6f},{rmsd:.6f}\n")
@@ -65,4 +70,16 @@ class RmsdReporter:
             reference = simulation.context.getState(positions=True).getPositions(asNumpy=True)
         if isinstance(reference, unit.Quantity):
             reference = reference.value_in_unit(unit.nanometer)
-        return RmsdMeter(np.array(reference), select_atoms(simulation.topology, self._selection))
+        self._periodic = simulation.system.usesPeriodicBoundaryConditions()
+        atoms = select_atoms(simulation.topology, self._selection)
+        return RmsdMeter(np.array(reference), atoms, _find_molecules(simulation.topology))
+
+
+def _find_molecules(topology: app.Topology) -> list[list[int]]:
+    """Return the atoms of each molecule, by the bonds of the topology."""
+    atoms = topology.getNumAtoms()
+    pairs = np.array([(first.index, second.index) for first, second in topology.bonds()], dtype=np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(atoms, atoms))
+    count, owner = connected_components(graph, directed=False)
+    order = np.argsort(owner, kind="stable")
+    return [each.tolist() for each in np.split(order, np.cumsum(np.bincount(owner, minlength=count))[:-1])]

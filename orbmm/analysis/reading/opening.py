@@ -1,0 +1,116 @@
+"""Open trajectory files by mdtraj: any path that a file system has, readers in C silenced, faults as one sentence."""
+
+from __future__ import annotations
+
+import os
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mdtraj as md
+import numpy as np
+from mdtraj.formats.registry import FormatRegistry
+
+from orbmm.errors import AnalysisError, quote_reason
+
+READING_ERRORS = (
+    OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ImportError, ArithmeticError,
+    AssertionError, EOFError, SyntaxError, struct.error,
+)  # fmt: skip
+"""Exceptions that readers of mdtraj, and what they use, raise for files that they cannot read."""
+PYTABLES_SUFFIXES = (".h5", ".hdf5", ".lh5")
+_PACKED = (".gz", ".bz2")
+_COUNTED = (".mdcrd", ".crd")  # hold no number of atoms
+_PLACES = (tempfile.gettempdir, lambda: "/dev/shm", lambda: "/tmp", lambda: "/var/tmp")  # for a link
+
+
+def find_suffix(path: Path) -> str:
+    """Return the suffix that names the format, in small letters: .dcd, .pdb.gz."""
+    last = path.suffix.lower()
+    return Path(path.stem).suffix.lower() + last if last in _PACKED else last
+
+
+def refuse_unpickling_format(path: Path) -> None:
+    """Raise AnalysisError for HDF5: mdtraj reads it with PyTables, which unpickles attributes and so runs code."""
+    if path.suffix.lower() in PYTABLES_SUFFIXES:
+        raise AnalysisError(
+            f"{path}: HDF5 is not read, since its reader can run code that the file holds; "
+            "if you trust the file, load it in mdtraj and save it as XTC, with its times"
+        )
+
+
+def refuse_unknown_format(path: Path) -> None:
+    """Raise AnalysisError for a suffix that no reader of trajectories goes by."""
+    if find_suffix(path) not in FormatRegistry.fileobjects:
+        raise AnalysisError(
+            f"{path}: '{find_suffix(path)}' is no suffix of a trajectory; give XTC, TRR, DCD, NetCDF, a LAMMPS dump "
+            "(.lammpstrj) or a PDB file"
+        )
+
+
+@contextmanager
+def lend_plain_path(path: Path) -> Iterator[str]:
+    """Yield a path of the file that every reader opens: in ASCII, with the suffix in small letters.
+
+    Readers in C take no other letters, and all go by the suffix. The file is reached by a link where its own path has
+    others. Raises AnalysisError where no folder for the link can be written.
+    """
+    plain, suffix = str(path), find_suffix(path)
+    if plain.isascii() and plain.endswith(suffix):
+        yield plain
+        return
+    with tempfile.TemporaryDirectory(prefix="orbmm-", dir=_find_plain_folder(path)) as folder:
+        link = Path(folder) / f"trajectory{suffix if suffix.isascii() else ''}"
+        link.symlink_to(path.resolve())
+        yield str(link)
+
+
+def _find_plain_folder(path: Path) -> str:
+    for place in (find() for find in _PLACES):
+        if place.isascii() and os.access(place, os.W_OK):
+            return place
+    raise AnalysisError(f"{path}: can be opened by a path in ASCII letters alone; set TMPDIR to a folder with one")
+
+
+@contextmanager
+def open_trajectory(path: Path, atoms: int | None = None) -> Iterator[Any]:
+    """Yield mdtraj's open file of a trajectory. atoms: for formats that do not hold their number."""
+    told = {"n_atoms": atoms} if find_suffix(path) in _COUNTED and atoms is not None else {}
+    with lend_plain_path(path) as plain, silence_c_readers():
+        file = md.open(plain, **told)
+    with file:
+        yield file
+
+
+def explain_failure(error: Exception, path: Path) -> str:
+    """Return why a reader failed as ' (reason)': the first line of its error, '' where that says nothing to a user."""
+    if isinstance(error, UnicodeDecodeError):
+        return " (it is no text, as its suffix says)"
+    if isinstance(error, ImportError):
+        return f" (its reader needs the package {error.name})" if error.name else ""
+    if isinstance(error, LookupError):
+        return ""  # a key or a number
+    words = (str(error).splitlines() or [""])[0]
+    if "orbmm-" in words:
+        return ""  # the path of the link
+    return quote_reason(words.replace(str(path), path.name))
+
+
+@contextmanager
+def silence_c_readers() -> Iterator[None]:
+    """Send the process's standard output and error to nowhere while the block runs; NumPy's warnings are left out."""
+    kept = [os.dup(stream) for stream in (1, 2)]
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for stream in (1, 2):
+            os.dup2(nowhere, stream)
+        with np.errstate(all="ignore"):  # a box of zeros, which is refused later
+            yield
+    finally:
+        for stream, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, stream)
+            os.close(copy)
+        os.close(nowhere)
