@@ -5,18 +5,36 @@ from __future__ import annotations
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
+from orbmm.analysis.geometry.assembly import Joints, find_joints, place_molecules
 from orbmm.analysis.geometry.kinds import is_water
 from orbmm.analysis.geometry.pairs import find_widths
 
 _SMALLEST_PART = 0.1  # of the largest solute molecule: smaller ones (ions, CO2) diffuse and are no part of its shape
 
 
+def list_bonds(topology: md.Topology) -> NDArray[np.int64]:
+    """Return the atoms of every bond of the topology (B, 2)."""
+    return np.array([(first.index, second.index) for first, second in topology.bonds], dtype=np.int64).reshape(-1, 2)
+
+
+def label_molecules(topology: md.Topology) -> NDArray[np.int64]:
+    """Return the number of the molecule of each atom (N,), by the bonds; they count in the order of first atoms."""
+    pairs = list_bonds(topology)
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(topology.n_atoms, topology.n_atoms))
+    labels = connected_components(graph, directed=False)[1]
+    first = np.unique(labels, return_index=True)[1]
+    return np.asarray(np.argsort(np.argsort(first))[labels], dtype=np.int64)
+
+
 def find_molecules(topology: md.Topology) -> list[NDArray[np.int64]]:
-    """The atoms of each molecule, ascending, by the bonds of the topology; an atom without bonds is one by itself."""
-    if topology.n_bonds == 0:
-        return [np.array([index]) for index in range(topology.n_atoms)]
-    return [np.array(sorted(atom.index for atom in molecule)) for molecule in topology.find_molecules()]
+    """Return the atoms of each molecule, ascending, by the bonds of the topology; one without bonds is alone."""
+    if topology.n_atoms == 0:
+        return []
+    labels = label_molecules(topology)
+    return np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1])
 
 
 def find_solute(topology: md.Topology) -> NDArray[np.int64]:
@@ -32,41 +50,89 @@ def find_solute(topology: md.Topology) -> NDArray[np.int64]:
 
 
 def make_molecules_whole(trajectory: md.Trajectory) -> md.Trajectory:
-    """A copy with every molecule in one piece, the solute centred and the rest wrapped around it.
+    """Return a copy with every molecule in one piece, the solute centred and the rest wrapped around it.
 
     Without a box or without bonds nothing can be mended and the copy is as given; without a solute molecules are
     only made whole. No distance between nearest images changes.
     """
-    topology = trajectory.topology
-    if trajectory.unitcell_lengths is None or topology.n_bonds == 0:
-        return trajectory[:]
-    solute = set(find_solute(topology).tolist())
-    molecules = topology.find_molecules()
-    anchors = [molecule for molecule in molecules if next(iter(molecule)).index in solute]
-    if not anchors:
-        return trajectory.make_molecules_whole()
-    others = [molecule for molecule in molecules if molecule not in anchors]
-    return trajectory.image_molecules(anchor_molecules=anchors, other_molecules=others)
+    return Assembler().mend(trajectory)
+
+
+class Assembler:
+    """Makes molecules whole in chunk after chunk of the same atoms, those of the solute laid beside each other alike.
+
+    Which atoms lie beside each other is found in the first frame that it is given.
+    """
+
+    def __init__(self) -> None:
+        self._joints: Joints | None = None
+        self._parts: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+
+    def mend(self, trajectory: md.Trajectory) -> md.Trajectory:
+        """Return a copy as `make_molecules_whole` does."""
+        topology = trajectory.topology
+        if trajectory.unitcell_lengths is None or topology.n_bonds == 0:
+            return trajectory[:]
+        if self._parts is None:
+            self._parts = label_molecules(topology), find_solute(topology)
+        whole = _join_molecules(trajectory)
+        if len(self._parts[1]):
+            for frame, box in enumerate(trajectory.unitcell_vectors.astype(float)):
+                whole.xyz[frame] = self._arrange(whole.xyz[frame].astype(float), box, *self._parts)
+        return whole
+
+    def mend_shape(self, solute: md.Trajectory) -> md.Trajectory:
+        """Return a solute alone in one piece, somewhere: for what does not depend on place and orientation.
+
+        A single molecule is only made whole, which is cheaper than to wrap it too, and returned as it is where no frame
+        tears it; several are laid beside each other. What is given is left as it was.
+        """
+        if solute.unitcell_lengths is None or label_molecules(solute.topology).max(initial=0) > 0:
+            return self.mend(solute)
+        return _join_molecules(solute) if _is_torn(solute) else solute
+
+    def _arrange(
+        self,
+        positions: NDArray[np.float64],
+        box: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        solute: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
+        """Return positions (N, 3) [nm] with the solute's molecules beside each other in the middle of the box.
+
+        Molecules are whole. labels: (N,) the molecule of each atom. Others are wrapped into the box by their centres.
+        """
+        owner = np.unique(labels[solute], return_inverse=True)[1]
+        placed = positions[solute]
+        if owner.max() > 0:
+            self._joints = self._joints or find_joints(placed, box, owner)
+            placed = placed + place_molecules(placed, box, owner, self._joints)[owner]
+        move = 0.5 * np.diag(box) - placed.mean(axis=0)
+        counts = np.bincount(labels)
+        centers = np.stack([np.bincount(labels, positions[:, axis]) / counts for axis in range(3)], axis=1)  # (M, 3)
+        inside = centers + move
+        for axis in (2, 1, 0):  # a box vector has no parts along later axes
+            inside = inside - np.floor(inside[:, [axis]] / box[axis, axis]) * box[axis]
+        arranged = positions + (inside - centers)[labels]
+        arranged[solute] = placed + move
+        return arranged
 
 
 def make_whole(solute: md.Trajectory) -> md.Trajectory:
-    """A solute alone in one piece, somewhere: for what does not depend on place and orientation.
+    """Return a solute alone in one piece, somewhere; see `Assembler.mend_shape`."""
+    return Assembler().mend_shape(solute)
 
-    A single molecule is only made whole, which is cheaper than to wrap it too, and returned as it is where no frame
-    tears it; several are laid beside each other. What is given is left as it was.
-    """
-    if solute.unitcell_lengths is None or len(find_molecules(solute.topology)) > 1:
-        return make_molecules_whole(solute)
-    if not _is_torn(solute):
-        return solute
-    boxes = (solute.unitcell_lengths, solute.unitcell_angles)
-    whole = md.Trajectory(solute.xyz.copy(), solute.topology, solute.time, *boxes)  # the topology is shared, not copied
-    return whole.make_molecules_whole(inplace=True)
+
+def _join_molecules(trajectory: md.Trajectory) -> md.Trajectory:
+    """Return a copy with every molecule in one piece; the topology is shared, not copied."""
+    boxes = (trajectory.unitcell_lengths, trajectory.unitcell_angles)
+    copy = md.Trajectory(trajectory.xyz.copy(), trajectory.topology, trajectory.time, *boxes)
+    return copy.make_molecules_whole(inplace=True)
 
 
 def _is_torn(solute: md.Trajectory) -> bool:
     """Tell whether any bond is too long to be sure that it joins nearest images."""
-    bonds = np.array([(first.index, second.index) for first, second in solute.topology.bonds]).reshape(-1, 2)
+    bonds = list_bonds(solute.topology)
     spans = solute.xyz[:, bonds[:, 0]]
     spans -= solute.xyz[:, bonds[:, 1]]  # (F, B, 3)
     sure = 0.5 * find_widths(solute.unitcell_vectors.astype(float)).min()
@@ -74,4 +140,4 @@ def _is_torn(solute: md.Trajectory) -> bool:
 
 
 def _is_water(topology: md.Topology, atoms: NDArray[np.int64]) -> bool:
-    return bool(is_water(topology.atom(int(atoms[0])).residue))
+    return is_water(topology.atom(int(atoms[0])).residue)

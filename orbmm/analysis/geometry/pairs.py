@@ -29,8 +29,8 @@ def find_pairs(
     """
     images, origin = others, np.arange(len(others))
     if box is not None:
-        positions = _wrap(positions, box) @ box
-        images, origin = _add_images(_wrap(others, box), box, cutoff)
+        positions = wrap(positions, box) @ box
+        images, origin = add_images(wrap(others, box), box, cutoff)
     if len(positions) == 0 or len(images) == 0:
         none = np.zeros(0, dtype=np.int64)
         return Pairs(none, none, np.zeros((0, 3)), np.zeros(0))
@@ -54,15 +54,16 @@ def shorten(vectors: NDArray[np.float64], box: NDArray[np.float64] | None) -> ND
     return np.asarray((fractions - np.round(fractions)) @ box)
 
 
-def _wrap(positions: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
+def wrap(positions: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the fractions (A, 3) of the box, from 0 to 1, of positions (A, 3) [nm]."""
     fractions = positions @ np.linalg.inv(box)
     return np.asarray(fractions - np.floor(fractions))
 
 
-def _add_images(
+def add_images(
     inside: NDArray[np.float64], box: NDArray[np.float64], cutoff: float
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Places from fractions (A, 3) with the images just outside the faces of the box, and whose images they are."""
+    """Return positions [nm] from fractions (A, 3), images just outside the box included, and whose images they are."""
     images, origin = inside, np.arange(len(inside))
     for axis, margin in enumerate(cutoff / find_widths(box[None])[0]):
         step = np.eye(3)[axis]

@@ -8,6 +8,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.images import Assembler
 from orbmm.analysis.geometry.kinds import find_parent, is_heavy
 from orbmm.analysis.reading.frames import Frames
 from orbmm.analysis.result import Result
@@ -56,7 +57,7 @@ def compute_crystal_rmsd(
         group: md.Trajectory(crystal.xyz[:1, [found[row] for row in atoms.tolist()]], part.subset(atoms))
         for group, atoms in groups.items()
     }
-    times, columns = measure_deviations(frames, groups, references)
+    times, columns = measure_deviations(frames, groups, references, Assembler())
     missing = np.setdiff1d(everything["heavy_atoms"], rows)
     first = f" (first without: {part.atom(int(missing[0]))})" if len(missing) else ""
     told = {"name": name, "parts": name_groups(groups), "matched": len(rows), "first": first}

@@ -6,7 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
+from orbmm.analysis.geometry.images import Assembler, find_solute
 from orbmm.analysis.geometry.kinds import find_heavy
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
@@ -31,7 +31,8 @@ def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = No
     if len(solute) == 0:
         raise NothingToMeasure("no native contacts: there is no molecule but water")
     first = next(read_chunks(frames, solute))[0] if reference is None else reference[0].atom_slice(solute)
-    start = make_molecules_whole(first)
+    assembler = Assembler()
+    start = assembler.mend(first)
     pairs = _list_contacts(start)
     if len(pairs) == 0:
         raise NothingToMeasure("no native contacts: no residues four or more apart touch in the reference")
@@ -39,7 +40,7 @@ def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = No
     times, parts = [], []
     for chunk in read_chunks(frames, solute):
         times.append(read_times(chunk))
-        parts.append(_measure_kept(make_molecules_whole(chunk), pairs, native))
+        parts.append(_measure_kept(assembler.mend(chunk), pairs, native))
     kept = np.concatenate(parts)
     values = {
         "time": np.concatenate(times),

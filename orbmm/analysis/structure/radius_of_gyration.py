@@ -6,7 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
+from orbmm.analysis.geometry.images import Assembler, find_solute
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.units import ANGSTROM_PER_NM
@@ -26,10 +26,10 @@ def compute_radius_of_gyration(frames: Frames) -> Result:
     if len(solute) == 0:
         raise NothingToMeasure("no radius of gyration: there is no molecule but water")
     masses = np.array([frames.topology.atom(int(index)).element.mass for index in solute])
-    times, radii = [], []
+    times, radii, assembler = [], [], Assembler()
     for chunk in read_chunks(frames, solute):
         times.append(read_times(chunk))
-        radii.append(_measure_radii(make_molecules_whole(chunk), masses) * ANGSTROM_PER_NM)
+        radii.append(_measure_radii(assembler.mend(chunk), masses) * ANGSTROM_PER_NM)
     radius = np.concatenate(radii)
     values = {
         "time": np.concatenate(times),

@@ -8,7 +8,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_solute, make_molecules_whole, make_whole
+from orbmm.analysis.geometry.images import Assembler, find_solute
 from orbmm.analysis.geometry.kinds import find_backbone, find_heavy
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -41,9 +41,11 @@ def compute_rmsd(
     Raises NothingToMeasure without a solute, AnalysisError when the reference has other atoms.
     """
     solute = require_solute(frames.topology)
-    start = _cut_reference(frames, solute, reference)
+    assembler = Assembler()
+    start = assembler.mend(_cut_reference(frames, solute, reference))
     groups = choose_groups(start.topology, None if site is None else np.flatnonzero(np.isin(solute, site)))
-    times, columns = measure_deviations(frames, groups, {name: start.atom_slice(rows) for name, rows in groups.items()})
+    references = {name: start.atom_slice(rows) for name, rows in groups.items()}
+    times, columns = measure_deviations(frames, groups, references, assembler)
     name = "the first frame" if reference is None else "the reference structure"
     return collect_deviations(("rmsd", _METHOD.format(reference=name, parts=name_groups(groups))), times, columns)
 
@@ -67,18 +69,19 @@ def choose_groups(solute: md.Topology, site: NDArray[np.int64] | None) -> Groups
 
 
 def measure_deviations(
-    frames: Frames, groups: Groups, references: Mapping[str, md.Trajectory]
+    frames: Frames, groups: Groups, references: Mapping[str, md.Trajectory], assembler: Assembler
 ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
     """Times (F,) [ps], and of each group the deviation (F,) [Å] from its reference, each laid over it by itself.
 
-    groups: rows of the solute. references: one frame of just the atoms of the group, in their order.
+    groups: rows of the solute. references: one frame of just the atoms of the group, in their order. assembler: that
+    has laid the reference, so that frames are laid alike.
     """
     solute = find_solute(frames.topology)
     kept = None if len(solute) == frames.topology.n_atoms else solute  # all atoms are read faster than a choice of all
     times: list[NDArray[np.float64]] = []
     parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in groups}
     for chunk in read_chunks(frames, kept):
-        whole = make_whole(chunk)
+        whole = assembler.mend_shape(chunk)
         times.append(read_times(chunk))
         for name, atoms in groups.items():
             deviation = compute_deviation(whole.xyz[:, atoms], references[name].xyz[0])
@@ -105,10 +108,10 @@ def collect_deviations(
 
 def _cut_reference(frames: Frames, solute: NDArray[np.int64], reference: md.Trajectory | None) -> md.Trajectory:
     if reference is None:
-        return make_molecules_whole(next(read_chunks(frames, solute))[0])
+        return next(read_chunks(frames, solute))[0]
     if [atom.element for atom in reference.topology.atoms] != [atom.element for atom in frames.topology.atoms]:
         raise AnalysisError(
             f"the reference structure has {reference.n_atoms} atoms and the trajectory {frames.topology.n_atoms}, "
             "or their elements differ; give a structure of the same atoms in the same order"
         )
-    return make_molecules_whole(reference[0].atom_slice(solute))
+    return reference[0].atom_slice(solute)

@@ -9,7 +9,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
+from orbmm.analysis.geometry.images import Assembler, find_solute
 from orbmm.analysis.geometry.kinds import is_heavy
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -51,12 +51,13 @@ class _Kept:
 
     def __init__(self, frames: Frames, solute: NDArray[np.int64], inner: NDArray[np.int64], discard_ps: float) -> None:
         self.frames, self.solute, self.inner, self.discard_ps = frames, solute, inner, discard_ps
+        self.assembler = Assembler()
 
     def __iter__(self) -> Iterator[md.Trajectory]:
         for chunk in read_chunks(self.frames, self.solute):
             kept = chunk[read_times(chunk) >= self.discard_ps]
             if kept.n_frames:
-                yield make_molecules_whole(kept).atom_slice(self.inner)
+                yield self.assembler.mend(kept).atom_slice(self.inner)
 
 
 def _choose_atoms(topology: md.Topology, solute: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import make_molecules_whole
+from orbmm.analysis.geometry.images import Assembler
 from orbmm.analysis.geometry.kinds import has_backbone, is_amino_acid
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -29,9 +29,9 @@ def compute_secondary_structure(frames: Frames) -> Result:
     complete = _count_complete(frames.topology)
     if complete < _FEWEST_RESIDUES:
         raise NothingToMeasure(f"no secondary structure: {complete} amino acids; it takes at least {_FEWEST_RESIDUES}")
-    times, rows, per_residue, used = [], [], 0.0, 0
+    times, rows, per_residue, used, assembler = [], [], 0.0, 0, Assembler()
     for chunk in read_chunks(frames, atoms):
-        codes = md.compute_dssp(make_molecules_whole(chunk), simplified=True)  # (F, R), "NA" for caps
+        codes = md.compute_dssp(assembler.mend(chunk), simplified=True)  # (F, R), "NA" for caps
         present = np.stack([codes == code for code in _CODES.values()], axis=2)  # (F, R, 3)
         known = present.any(axis=2).sum(axis=1)
         times.append(read_times(chunk))
