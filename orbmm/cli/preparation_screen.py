@@ -75,7 +75,8 @@ def _collect_facts(record: PreparationRecord) -> Iterator[tuple[str, str]]:
     yield from _collect_repairs(record)
     for site in record.metal_sites:
         ligands = (f"{ligand.name} of {ligand.residue} {ligand.distance_angstrom:.2f} Å" for ligand in site.ligands)
-        yield "metal site", f"{site.metal}: {', '.join(ligands) or 'nothing binds it'}"
+        charge = f"{record.ion_charges[site.metal]:+d}, " if site.metal in record.ion_charges else ""
+        yield "metal site", f"{site.metal}: {charge}{', '.join(ligands) or 'nothing binds it'}"
     yield from (("disulfide", bond) for bond in record.disulfides)
     yield from (("protonation", line) for line in describe_protonation(record.protonation))
     ions = ", ".join(f"{count} {name}" for name, count in record.solvation.ions_added.items())
@@ -92,6 +93,7 @@ def _collect_repairs(record: PreparationRecord) -> Iterator[tuple[str, str]]:
         return
     if repairs.models > 1:
         yield "model", f"the first of {repairs.models}"
+    yield from (("chain removed", chain) for chain in repairs.chains_removed)
     yield from (("replaced", f"{residue} by {name}") for residue, name in repairs.residues_replaced.items())
     yield from (("removed", f"{count} {name}") for name, count in repairs.residues_removed.items())
     yield from (("residues added", added) for added in repairs.residues_added)

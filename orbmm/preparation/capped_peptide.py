@@ -54,12 +54,12 @@ def _backbone_pdb(residue: str) -> str:
     """The backbone atoms of ACE-residue-NME, and CB, which makes the residue left-handed, as PDB text."""
     positions: list[np.ndarray] = []
     for _, _, bond, angle, dihedral in _BACKBONE:
-        positions.append(_place(positions, bond, np.radians(angle), np.radians(dihedral)))
+        positions.append(place_atom(positions, bond, np.radians(angle), np.radians(dihedral)))
     atoms = [(owner, name, place) for (owner, name, *_), place in zip(_BACKBONE, positions, strict=True)]
     if residue != "GLY":
         nitrogen, alpha, carbonyl = positions[2:5]
         bond, angle, dihedral = _BETA_CARBON
-        beta = _place([carbonyl, nitrogen, alpha], bond, np.radians(angle), np.radians(dihedral))
+        beta = place_atom([carbonyl, nitrogen, alpha], bond, np.radians(angle), np.radians(dihedral))
         atoms.insert(5, (None, "CB", beta))
     lines = []
     for serial, (owner, name, (x, y, z)) in enumerate(atoms, start=1):
@@ -71,7 +71,7 @@ def _backbone_pdb(residue: str) -> str:
     return "\n".join([*lines, "END", ""])
 
 
-def _place(before: list[np.ndarray], bond: float, angle: float, dihedral: float) -> np.ndarray:
+def place_atom(before: list[np.ndarray], bond: float, angle: float, dihedral: float) -> np.ndarray:
     """The next atom of a chain from its internal coordinates (bond in Å, angles in radians)."""
     if not before:
         return np.zeros(3)

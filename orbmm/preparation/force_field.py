@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections import defaultdict
 from functools import cache
 
 from openmm import NonbondedForce, app, unit
 
 from orbmm.errors import PreparationError
+from orbmm.preparation.ions import find_charge, format_ion, is_ion, name_ion
 from orbmm.preparation.residues import is_polymer, is_water, label_residue
 
 # A TIP3P-FB water that gave up a proton, whose charge stays with the oxygen. It serves only to relax a box in which a
@@ -33,12 +35,63 @@ def load_force_field() -> app.ForceField:
     return force_field
 
 
+def choose_ion_templates(topology: app.Topology) -> dict[app.topology.Residue, str]:
+    """Return the template of each ion by the charge of its name; elements alone would leave the choice open.
+
+    Raises PreparationError that names an ion for which amber14 has no parameters.
+    """
+    return {residue: _choose_template(residue).name for residue in topology.residues() if is_ion(residue)}
+
+
+def list_ion_charges(topology: app.Topology) -> dict[str, int]:
+    """Return the charge that is taken for each ion [e], such as {"ZN A:262": 2}."""
+    return {
+        label_residue(residue): _read_template_charge(_choose_template(residue))
+        for residue in topology.residues()
+        if is_ion(residue)
+    }
+
+
+def _choose_template(residue: app.topology.Residue) -> app.ForceField._TemplateData:
+    symbol = next(residue.atoms()).element.symbol
+    templates = {_read_template_charge(template): template for template in _list_ions().get(symbol, ())}
+    charge = find_charge(residue.name)
+    if charge is None and len(templates) == 1:
+        return next(iter(templates.values()))
+    if charge in templates:
+        return templates[charge]
+    ion = symbol if charge is None else format_ion(symbol, charge)
+    having = " and ".join(format_ion(symbol, other) for other in sorted(templates))
+    named = [
+        f"{name_ion(symbol, other) or symbol.upper()} for {format_ion(symbol, other)}" for other in sorted(templates)
+    ]
+    remedy = f"it has {having}: rename the residue ({' or '.join(named)}) if that is meant, or" if having else "you may"
+    raise PreparationError(
+        f"the classical force field amber14 does not know {label_residue(residue)} as {ion}; {remedy} take it out of "
+        "the structure file"
+    )
+
+
+@cache
+def _list_ions() -> dict[str, list[app.ForceField._TemplateData]]:
+    """Templates of one atom by the symbol of their element."""
+    ions = defaultdict(list)
+    for template in load_force_field()._templates.values():
+        if len(template.atoms) == 1 and template.atoms[0].element is not None:
+            ions[template.atoms[0].element.symbol].append(template)
+    return dict(ions)
+
+
+def _read_template_charge(template: app.ForceField._TemplateData) -> int:
+    return round(template.atoms[0].parameters["charge"])
+
+
 def refuse_unknown_residues(topology: app.Topology) -> None:
     """Raise PreparationError that names the heterogens and metals for which the force field has no parameters.
 
     Protein residues are not looked at: they match only once they have their hydrogens.
     """
-    unmatched = load_force_field().getUnmatchedResidues(topology)
+    unmatched = load_force_field().getUnmatchedResidues(topology, residueTemplates=choose_ion_templates(topology))
     unknown = [label_residue(residue) for residue in unmatched if not (is_polymer(residue) or is_water(residue))]
     if unknown:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
@@ -50,7 +103,7 @@ def refuse_unknown_residues(topology: app.Topology) -> None:
 
 def sum_charge(topology: app.Topology) -> int:
     """Total charge of a topology with all its hydrogens [e]."""
-    system = load_force_field().createSystem(topology)
+    system = load_force_field().createSystem(topology, residueTemplates=choose_ion_templates(topology))
     nonbonded = next(force for force in system.getForces() if isinstance(force, NonbondedForce))
     charges = (nonbonded.getParticleParameters(i)[0] for i in range(nonbonded.getNumParticles()))
     return round(sum(charge.value_in_unit(unit.elementary_charge) for charge in charges))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from openmm import app, unit
 
+from orbmm.errors import PreparationError
 from orbmm.preparation.box.classical import OnProgress, Relaxation, ignore_progress, relax_box
 from orbmm.preparation.box.solvent import Solvation, add_solvent
 from orbmm.preparation.elements import (
@@ -22,6 +23,8 @@ from orbmm.preparation.force_field import sum_charge
 from orbmm.preparation.hydrogens.metal_sites import MetalSite, check_metal_sites, measure_sites
 from orbmm.preparation.hydrogens.protonation import Protonation
 from orbmm.preparation.reading.alternate_locations import LocationChoice
+from orbmm.preparation.repair.breaks import check_polymer_bonds
+from orbmm.preparation.repair.chirality import list_mirrored_residues
 from orbmm.preparation.repair.repair import Repairs
 from orbmm.preparation.residues import label_residue
 from orbmm.preparation.solute import Solute, build_solute
@@ -68,7 +71,9 @@ def prepare_system(
     refuse_unknown_elements(modeller.topology, known)
     charge = sum_charge(modeller.topology)
     refuse_impossible_multiplicity(modeller.topology, charge, multiplicity)
+    mirrored = list_mirrored_residues(modeller.topology, modeller.positions)
     relaxation = relax_box(modeller, solute.metal_sites, preparation, system.seed, on_progress)
+    _check_relaxed(modeller, mirrored)
     sites = measure_sites(solute.metal_sites, modeller.topology, modeller.positions)
     check_metal_sites(modeller.topology, modeller.positions, sites)
     elements = Counter(atom.element.symbol for atom in modeller.topology.atoms())
@@ -83,6 +88,7 @@ def prepare_system(
         disulfides=_list_disulfides(modeller.topology),
         metal_sites_in_file=solute.metal_sites,
         metal_sites=sites,
+        ion_charges=solute.ion_charges,
         solute_charge=solute_charge,
         solvation=solvation,
         relaxation=relaxation,
@@ -95,6 +101,17 @@ def prepare_system(
         warnings=(*_collect_warnings(solute, charge, sites), *_warn_of_density(relaxation, preparation)),
     )
     return PreparedSystem(modeller.topology, modeller.positions, record)
+
+
+def _check_relaxed(modeller: app.Modeller, mirrored_before: tuple[str, ...]) -> None:
+    """Raise PreparationError where the relaxation left a bond torn or turned an amino acid into its mirror image."""
+    check_polymer_bonds(modeller.topology, modeller.positions, "after relaxation")
+    turned = set(list_mirrored_residues(modeller.topology, modeller.positions)) - set(mirrored_before)
+    if turned:
+        raise PreparationError(
+            f"{', '.join(sorted(turned)[:5])} became a D-amino acid in the relaxation, from lack of room: "
+            "correct the coordinates there, or choose another seed where residues beside it were built"
+        )
 
 
 def _list_disulfides(topology: app.Topology) -> tuple[str, ...]:
@@ -138,6 +155,7 @@ class PreparationRecord:
 
     origin, sha256: the structure file, or the name of a built-in system
     metal_sites_in_file, metal_sites: ligand distances before and after the classical force field
+    ion_charges: the charge taken for each ion of the solute [e], such as {"ZN A:262": 2}
     disulfides: such as "CYS A:3 - CYS A:40"
     charge: of the whole box [e]; multiplicity: the lowest that the number of electrons allows
     elements: number of atoms by symbol; box_nm: rows are the box vectors [nm]
@@ -153,6 +171,7 @@ class PreparationRecord:
     disulfides: tuple[str, ...]
     metal_sites_in_file: tuple[MetalSite, ...]
     metal_sites: tuple[MetalSite, ...]
+    ion_charges: Mapping[str, int]
     solute_charge: int
     solvation: Solvation
     relaxation: Relaxation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from openmm import app
@@ -29,12 +30,12 @@ def write_prepared(
     overwrite: bool = False,
     recipe: Path | None = None,
 ) -> Path:
-    """Write <name>.pdb (or .cif beyond 99,999 atoms), preparation.json and, last, system.toml, whose path is returned.
+    """Write <name>.pdb (.cif if PDB cannot hold it), preparation.json and, last, system.toml, whose path is returned.
 
     Raises what `check_prepared_folder` does, PreparationError too if the folder cannot be written.
     """
     check_prepared_folder(settings, folder, overwrite=overwrite, recipe=recipe)
-    suffix = ".pdb" if prepared.record.atoms <= _MOST_ATOMS_IN_PDB else ".cif"
+    suffix = ".pdb" if prepared.record.atoms <= _MOST_ATOMS_IN_PDB and fits_pdb(prepared.topology) else ".cif"
     structure = folder.resolve() / f"{settings.system.name}{suffix}"
     system = dataclasses.replace(settings.system, structure=structure, state=None)
     record = json.dumps(dataclasses.asdict(prepared.record), indent=2, ensure_ascii=False)
@@ -75,11 +76,60 @@ def _open_folder(settings: Settings, folder: Path, recipe: Path | None) -> Outpu
     return OutputFolder(folder, tuple(path for path in files if path is not None), editable=(SETTINGS_FILE,))
 
 
+def fits_pdb(topology: app.Topology) -> bool:
+    """Whether every name and number fits its columns of a PDB file, so that it is read back as it was written."""
+    return all(
+        len(residue.chain.id) == 1
+        and len(residue.id) <= 4
+        and len(residue.insertionCode) <= 1
+        and len(residue.name) <= 3
+        and all(len(atom.name) <= 4 for atom in residue.atoms())
+        for residue in topology.residues()
+    )
+
+
 def format_structure(prepared: PreparedSystem, suffix: str) -> str:
     """The text of the structure file; without OpenMM's first line, which carries the date."""
     stream = io.StringIO()
     if suffix == ".cif":
         app.PDBxFile.writeFile(prepared.topology, prepared.positions, stream, keepIds=True)
-        return stream.getvalue()
+        return "".join(_separate_chains(prepared.topology, stream.getvalue().splitlines(keepends=True)))
     app.PDBFile.writeFile(prepared.topology, prepared.positions, stream, keepIds=True)
-    return "".join(line for line in stream.getvalue().splitlines(keepends=True) if not line.startswith("REMARK"))
+    lines = [line for line in stream.getvalue().splitlines(keepends=True) if not line.startswith("REMARK")]
+    return "".join(_connect_rings(prepared.topology, lines))
+
+
+def _connect_rings(topology: app.Topology, lines: list[str]) -> list[str]:
+    """Add a CONECT record for each bond that closes a cyclic peptide: OpenMM writes none between standard residues."""
+    serials = [line[6:11] for line in lines if line.startswith(("ATOM  ", "HETATM"))]
+    records = [
+        f"CONECT{serials[first.index]}{serials[second.index]}\nCONECT{serials[second.index]}{serials[first.index]}\n"
+        for first, second in topology.bonds()
+        if {first.name, second.name} == {"N", "C"} and abs(first.residue.index - second.residue.index) > 1
+    ]
+    end = next((at for at, line in enumerate(lines) if line.startswith("END")), len(lines))
+    return [*lines[:end], *records, *lines[end:]]
+
+
+def _separate_chains(topology: app.Topology, lines: list[str]) -> Iterator[str]:
+    """Yield the lines with other labels where two chains of one name follow each other: a reader would join them.
+
+    There are never more labels than names, because OpenMM takes as names whichever are more.
+    """
+    labels = _label_chains([chain.id for chain in topology.chains()])
+    chains = (labels[atom.residue.chain.index] for atom in topology.atoms())
+    for line in lines:
+        if line.startswith(("ATOM  ", "HETATM  ")):
+            label, name = next(chains), line.split()[6]
+            at = line.index(f" {name} ?") + 1
+            line = f"{line[:at]}{label}{line[at + len(name) :]}"
+        yield line
+
+
+def _label_chains(names: list[str]) -> list[str]:
+    labels: list[str] = []
+    for at, name in enumerate(names):
+        taken = labels[-1] if at and names[at - 1] == name else None
+        others = (other for other in dict.fromkeys(names) if other != taken)
+        labels.append(name if taken != name else next(others, name))
+    return labels

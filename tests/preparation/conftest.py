@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -12,8 +12,12 @@ import pytest
 from openmm import app, unit
 
 from orbmm.preparation.capped_peptide import build_capped_peptide
+from orbmm.preparation.solute import Solute, build_solute
+from orbmm.settings.preparation import PreparationSettings
+from orbmm.settings.system import SystemSettings
 
 WritePeptide = Callable[..., Path]
+BuildSolute = Callable[..., Solute]
 
 
 def place_zinc(positions: dict[str, np.ndarray], nitrogen: str, distance: float) -> np.ndarray:
@@ -48,3 +52,22 @@ def write_peptide(tmp_path_factory: pytest.TempPathFactory) -> WritePeptide:
         return path
 
     return write
+
+
+def prepare_solute(path: Path, ph: float = 7.0, seed: int = 1, **table: object) -> Solute:
+    """The solute of a file, without solvent."""
+    return build_solute(
+        SystemSettings(name="x", source=str(path), ph=ph, seed=seed), PreparationSettings(**table), None
+    )
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> BuildSolute:
+    """build(lines of a PDB file or text of an mmCIF file, ph=7.0, seed=1, chains=("A",), ...) -> Solute."""
+
+    def build_from(content: Sequence[str] | str, **options: object) -> Solute:
+        path = tmp_path / ("given.cif" if isinstance(content, str) else "given.pdb")
+        path.write_text(content if isinstance(content, str) else "\n".join([*content, "END", ""]))
+        return prepare_solute(path, **options)
+
+    return build_from

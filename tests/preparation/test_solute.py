@@ -12,7 +12,7 @@ from openmm import app, unit
 from orbmm.errors import PreparationError
 from orbmm.preparation.elements import KnownElements
 from orbmm.preparation.force_field import sum_charge
-from orbmm.preparation.repair.repair import list_mirrored_residues
+from orbmm.preparation.repair.chirality import list_mirrored_residues
 from orbmm.preparation.solute import Solute, build_solute
 from orbmm.settings.preparation import PreparationSettings
 from orbmm.settings.system import SystemSettings

@@ -24,7 +24,7 @@ from openmm import (
 )
 
 from orbmm.errors import PreparationError
-from orbmm.preparation.force_field import load_force_field
+from orbmm.preparation.force_field import choose_ion_templates, load_force_field
 from orbmm.preparation.hydrogens.metal_sites import MetalSite
 from orbmm.settings.preparation import PreparationSettings
 
@@ -102,6 +102,7 @@ def _create_system(topology: app.Topology, sites: Iterable[MetalSite]) -> System
         nonbondedCutoff=min(_LARGEST_CUTOFF_NM, _CUTOFF_BY_WIDTH * width),
         constraints=None,
         rigidWater=False,
+        residueTemplates=choose_ion_templates(topology),
     )
     system.addForce(_hold_metals(sites))
     return system

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from string import ascii_letters
 
 import numpy as np
 from openmm import Vec3, app, unit
 
 from orbmm.errors import PreparationError
-from orbmm.preparation.force_field import load_force_field
+from orbmm.preparation.force_field import choose_ion_templates, load_force_field
 from orbmm.preparation.randomness import seeded_random
 from orbmm.preparation.residues import is_water
 from orbmm.settings.system import SystemSettings
@@ -48,7 +49,7 @@ def add_solvent(modeller: app.Modeller, settings: SystemSettings) -> Solvation:
     Raises PreparationError: padding too small, no room for the ions.
     """
     _check_padding(settings)
-    before = _count_residues(modeller.topology)
+    before, chains = _count_residues(modeller.topology), modeller.topology.getNumChains()
     positions = np.array(modeller.positions.value_in_unit(unit.nanometer)).reshape(-1, 3)
     box = compute_box(positions, settings.padding_nm, settings.box)
     try:
@@ -59,14 +60,25 @@ def add_solvent(modeller: app.Modeller, settings: SystemSettings) -> Solvation:
                 boxVectors=tuple(Vec3(*row) * unit.nanometer for row in box),
                 ionicStrength=settings.salt_molar * unit.molar,
                 neutralize=settings.neutralize,
+                residueTemplates=choose_ion_templates(modeller.topology),
             )
     except (IndexError, ValueError) as error:
         raise PreparationError(f"no room for the ions ({error}): choose a larger padding or less salt") from error
+    _name_added_chains(modeller.topology, chains)
     added = _count_residues(modeller.topology) - before
     waters = added.pop("HOH", 0)
     if not waters:
         raise PreparationError(f"no water fits around the solute with padding_nm = {settings.padding_nm:g}: enlarge it")
     return Solvation(waters, dict(added))
+
+
+def _name_added_chains(topology: app.Topology, before: int) -> None:
+    """Give chains of solvent whose number has two digits a letter that no chain has: a PDB file can hold it."""
+    chains = list(topology.chains())
+    free = (letter for letter in reversed(ascii_letters) if all(chain.id != letter for chain in chains))
+    for chain in chains[before:]:
+        if len(chain.id) > 1:
+            chain.id = next(free, chain.id)
 
 
 def _check_padding(settings: SystemSettings) -> None:

@@ -138,9 +138,14 @@ def check_metal_sites(topology: app.Topology, positions: unit.Quantity, sites: I
             atom = hydrogens[nearest]
             raise PreparationError(
                 f"hydrogen {atom.name} of {label_residue(atom.residue)} is {distances[nearest]:.2f} Å from "
-                f"{site.metal}, nearer than {LEAST_HYDROGEN_DISTANCE_ANGSTROM} Å: give that residue another form "
-                "under [preparation] variants"
+                f"{site.metal}, nearer than {LEAST_HYDROGEN_DISTANCE_ANGSTROM} Å: {_name_remedy(atom.residue)}"
             )
+
+
+def _name_remedy(residue: app.topology.Residue) -> str:
+    if residue.name in {name for name, _ in _BINDING_VARIANTS}:
+        return "give that residue another form under [preparation] variants"
+    return f"amber14 has no {residue.name} without that hydrogen, so take the metal out of the file, or move it"
 
 
 def find_bound_waters(topology: app.Topology, sites: Iterable[MetalSite]) -> dict[int, tuple[str, str]]:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from openmm.app.internal.pdbx.reader.PdbxReader import PdbxReader
-from openmm.app.internal.pdbx.writer.PdbxWriter import PdbxWriter
-
 from orbmm.errors import PreparationError
+from orbmm.preparation.reading.atom_site import Row, open_atom_site, read_author_key
+from orbmm.preparation.reading.pdb_lines import is_atom, read_key
 from orbmm.preparation.reading.source import StructureFile
-
-_NO_VALUE = frozenset({"", ".", "?"})
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ def choose_locations(
     """
     if file.kind == "pdb":
         lines = file.text.splitlines()
-        choices = _choose((_read_row(line) for line in lines if line.startswith(("ATOM", "HETATM"))), wanted)
+        choices = _choose((_read_row(line) for line in lines if is_atom(line)), wanted)
         text = "\n".join(_keep_lines(lines, choices)) + "\n"
     else:
         text, choices = _choose_in_cif(file, wanted)
@@ -83,15 +79,14 @@ def _choose(rows: Iterable[_AtomRow], wanted: Mapping[str, str]) -> dict[str, Lo
 
 def _read_row(line: str) -> _AtomRow:
     """One ATOM or HETATM line of a PDB file: fixed columns."""
+    return _AtomRow(read_key(line), line[17:20].strip(), line[16:17].strip(), _read_occupancy(line[54:60]))
+
+
+def _read_occupancy(text: str) -> float:
     try:
-        occupancy = float(line[54:60])
+        return float(text)
     except ValueError:
-        occupancy = 1.0
-    return _AtomRow(_read_key(line), line[17:20].strip(), line[16:17].strip(), occupancy)
-
-
-def _read_key(line: str) -> str:
-    return f"{line[21:22].strip()}:{line[22:26].strip()}{line[26:27].strip()}"
+        return 1.0
 
 
 def _keep_lines(lines: list[str], choices: Mapping[str, LocationChoice]) -> Iterator[str]:
@@ -99,38 +94,25 @@ def _keep_lines(lines: list[str], choices: Mapping[str, LocationChoice]) -> Iter
         location = line[16:17].strip() if line.startswith(("ATOM", "HETATM", "ANISOU")) else ""
         if not location:
             yield line
-        elif location == choices[_read_key(line)].chosen:
+        elif location == choices[read_key(line)].chosen:
             yield f"{line[:16]} {line[17:]}"
 
 
 def _choose_in_cif(file: StructureFile, wanted: Mapping[str, str]) -> tuple[str, dict[str, LocationChoice]]:
-    blocks: list = []
-    PdbxReader(io.StringIO(file.text)).read(blocks)
-    table = blocks[0].getObj("atom_site") if blocks else None
-    if table is None:
-        raise PreparationError(f"{file.origin} has no atom_site table: not an mmCIF structure")
-    names = table.getAttributeList()
-    rows = table.getRowList()
-    atoms = [_read_cif_row(dict(zip(names, row, strict=True))) for row in rows]
-    choices = _choose(atoms, wanted)
-    kept = [row for row, atom in zip(rows, atoms, strict=True) if _stays(atom, choices)]
-    if choices:
-        for row in kept:
-            row[names.index("label_alt_id")] = "."
-    rows[:] = kept
-    stream = io.StringIO()
-    PdbxWriter(stream).write(blocks)
-    return stream.getvalue(), choices
+    site = open_atom_site(file)
+    choices = _choose(map(_read_cif_row, site.read_rows()), wanted)
+    if not choices:
+        return file.text, {}
+    site.keep(lambda row: _stays(_read_cif_row(row), choices))
+    for index in range(len(site.rows)):
+        site.set_value(index, "label_alt_id", ".")
+    return site.format_text(), choices
 
 
-def _read_cif_row(row: Mapping[str, str]) -> _AtomRow:
-    """One row of an atom_site table; the author's chain and residue numbers, as OpenMM takes them."""
-    given = {name: value for name, value in row.items() if value not in _NO_VALUE}
-    chain = given.get("auth_asym_id") or given.get("label_asym_id", "")
-    number = given.get("auth_seq_id") or given.get("label_seq_id", "")
-    key = f"{chain}:{number}{given.get('pdbx_PDB_ins_code', '')}"
-    occupancy = float(given.get("occupancy", "1"))
-    return _AtomRow(key, given.get("label_comp_id", ""), given.get("label_alt_id", ""), occupancy)
+def _read_cif_row(row: Row) -> _AtomRow:
+    """One row of an atom_site table; the author's chain and residue numbers, as they are elsewhere."""
+    occupancy = _read_occupancy(row.get("occupancy", ""))
+    return _AtomRow(read_author_key(row), row.get("label_comp_id", ""), row.get("label_alt_id", ""), occupancy)
 
 
 def _stays(atom: _AtomRow, choices: Mapping[str, LocationChoice]) -> bool:

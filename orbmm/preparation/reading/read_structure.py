@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from openmm import Platform, app
 from openmm.app.element import get_by_symbol
 from openmm.app.internal.pdbx.reader import PdbxReader as pdbx
 from pdbfixer import PDBFixer
 
-from orbmm.errors import PreparationError
+from orbmm.errors import PreparationError, quote_reason
 from orbmm.plain_text import describe_value
+from orbmm.preparation.ions import find_charge, format_ion, name_ion
 from orbmm.preparation.names import find_unwritable_name
+from orbmm.preparation.reading.atom_site import open_atom_site, read_author_chain
+from orbmm.preparation.reading.models import keep_first_model
+from orbmm.preparation.reading.pdb_lines import find_unreadable_number
+from orbmm.preparation.reading.residue_names import StatedForm, find_parent, read_force_field_names
 from orbmm.preparation.reading.source import StructureFile
-from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_water, label_residue
+from orbmm.preparation.reading.stated_bonds import StatedBond, read_stated_bonds
+from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_metal, is_water, label_residue
 
 # What OpenMM says with the PDB line of the atom after it, and what we say of the atom's residue.
 _ODDITIES = {
@@ -26,25 +33,35 @@ _ODDITIES = {
 _MOST_NAMED = 5
 
 
-def read_structure(file: StructureFile) -> tuple[PDBFixer, int, tuple[str, ...]]:
-    """The first model of the file, the number of models, and what the user should know of the file.
+@dataclass(frozen=True)
+class Reading:
+    """What a structure file says.
+
+    fixer: its first model; models: how many it holds
+    forms: protonation states that names of residues state, by residue ("A:64")
+    bonds: bonds between residues that the file states
+    warnings: what the user should know of the file
+    """
+
+    fixer: PDBFixer
+    models: int
+    forms: Mapping[str, StatedForm]
+    bonds: tuple[StatedBond, ...]
+    warnings: tuple[str, ...]
+
+
+def read_structure(file: StructureFile) -> Reading:
+    """Read the first model of a file, with the author's chains and with the names that the Protein Data Bank uses.
 
     Raises PreparationError if the file cannot be read or holds no atoms.
     """
-    platform = Platform.getPlatform("Reference")  # repeats bitwise
+    file, models = keep_first_model(file)
+    file, forms = read_force_field_names(file)
     try:
         with _catch_oddities() as oddities:
-            if file.kind == "pdb":
-                models = app.PDBFile(io.StringIO(file.text)).getNumFrames()
-                fixer = PDBFixer(pdbfile=io.StringIO(file.text), platform=platform)
-            else:
-                models = app.PDBxFile(io.StringIO(file.text)).getNumFrames()
-                fixer = PDBFixer(pdbxfile=io.StringIO(file.text), platform=platform)
+            fixer = _open_fixer(file)
     except (ValueError, IndexError, KeyError, AttributeError, TypeError, ArithmeticError, pdbx.SyntaxError) as error:
-        # The others speak of OpenMM's code.
-        speaks = isinstance(error, (ValueError, pdbx.SyntaxError))
-        why = f": {' '.join(str(error).split())}" if speaks else "; is it whole, and of the format of its name?"
-        raise PreparationError(f"{file.origin} cannot be read as a structure file{why}") from error
+        raise PreparationError(f"{file.origin} cannot be read as a structure file{_explain(file, error)}") from error
     if fixer.topology.getNumAtoms() == 0:
         raise PreparationError(f"{file.origin} holds no atoms")
     name = find_unwritable_name(fixer.topology)
@@ -53,7 +70,62 @@ def read_structure(file: StructureFile) -> tuple[PDBFixer, int, tuple[str, ...]]
             f"{file.origin}: the name {describe_value(name)} holds a control character; give another"
         )
     told = (sentence for kind in oddities.values() for sentence in join_few(kind))
-    return fixer, models, (*told, *_warn_of_guessed_elements(file, fixer.topology))
+    renamed = tuple(_name_ions_by_charge(fixer.topology))
+    warnings = (*told, *_warn_of_guessed_elements(file, fixer.topology), *renamed)
+    return Reading(fixer, models, forms, read_stated_bonds(file), warnings)
+
+
+def _open_fixer(file: StructureFile) -> PDBFixer:
+    platform = Platform.getPlatform("Reference")  # repeats bitwise
+    if file.kind == "pdb":
+        fixer = PDBFixer(pdbfile=io.StringIO(file.text), platform=platform)
+    else:
+        fixer = PDBFixer(pdbxfile=io.StringIO(file.text), platform=platform)
+        _take_author_chains(fixer, file)
+    for sequence in fixer.sequences:
+        sequence.residues = [find_parent(name) for name in sequence.residues]
+    return fixer
+
+
+def _take_author_chains(fixer: PDBFixer, file: StructureFile) -> None:
+    """Give chains, sequences and modified residues the author's chain, where OpenMM and PDBFixer take the label."""
+    rows = list(open_atom_site(file).read_rows())
+    by_atom = {row.get("id", ""): read_author_chain(row) for row in rows}
+    by_label = {row.get("label_asym_id", ""): read_author_chain(row) for row in rows}
+    charges = {row.get("id", ""): row.get("pdbx_formal_charge", "") for row in rows}
+    for chain in fixer.topology.chains():
+        chain.id = by_atom.get(next(chain.atoms()).id, chain.id)
+    for atom in fixer.topology.atoms():
+        charge = charges.get(atom.id, "")
+        atom.formalCharge = int(charge) if charge.lstrip("+-").isdigit() else None
+    for sequence in fixer.sequences:
+        sequence.chainId = by_label.get(sequence.chainId, sequence.chainId)
+    for modified in fixer.modifiedResidues:
+        modified.chainId = by_label.get(modified.chainId, modified.chainId)
+
+
+def _name_ions_by_charge(topology: app.Topology) -> Iterator[str]:
+    """Give a metal ion the name of the charge that the file states for it, where its own name says another."""
+    for residue in topology.residues():
+        atom = next(residue.atoms())
+        charge = atom.formalCharge
+        if not is_metal(residue) or not charge or find_charge(residue.name) == charge:
+            continue
+        label, ion = label_residue(residue), format_ion(atom.element.symbol, charge)
+        name = name_ion(atom.element.symbol, charge)
+        if name is None:
+            raise PreparationError(f"{label} is {ion} in the file, an ion that is not known: correct its charge there")
+        yield f"{label} has the charge of {ion} in the file: taken as {name}"
+        residue.name = name
+
+
+def _explain(file: StructureFile, error: Exception) -> str:
+    """Say where the fault is, or what OpenMM says of it; its other errors speak of its code."""
+    place = find_unreadable_number(file.text) if file.kind == "pdb" else None
+    if place:
+        return f": {place}; correct it"
+    reason = quote_reason(" ".join(str(error).split())) if isinstance(error, ValueError) else ""
+    return f"{reason}; is it whole, and of the format of its name?"
 
 
 def join_few(sentences: Iterable[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,11 +54,22 @@ def _read_file(path: Path, origin: str) -> StructureFile:
         )
     try:
         content = read_file(path, _LARGEST_BYTES)
-        text = content.decode("utf-8")
     except FileNotFoundError as error:
         raise PreparationError(f"there is no structure file {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise PreparationError(f"the structure file {path} cannot be read: {error}") from error
+    text = _decode(content, path)
     if not text.strip():
         raise PreparationError(f"the structure file {path} is empty")
     return StructureFile(path.stem.lower(), text, kind, origin, hashlib.sha256(content).hexdigest())
+
+
+def _decode(content: bytes, path: Path) -> str:
+    """Text of UTF-8 or UTF-16, whose byte-order mark is no part of it, or of Latin-1, as in remarks of old files."""
+    wide = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        if b"ATOM" not in content.upper():
+            raise PreparationError(f"the structure file {path} cannot be read: it is no text with atoms") from error
+    return content.decode("latin-1")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from openmm import app
 from pdbfixer import PDBFixer
+from pdbfixer.pdbfixer import substitutions
 
 from orbmm.errors import PreparationError
 from orbmm.preparation.residues import find_residue, is_polymer, label_residue
@@ -32,9 +33,34 @@ def find_missing_residues(fixer: PDBFixer, settings: PreparationSettings) -> tup
         chain, index = _find_place(fixer.topology, key, "insert_after")
         built[chain, index + 1] = _read_names(fixer, names, "insert_after")
     left_out = {place: names for place, names in left_out.items() if place not in built}
+    _refuse_unbuildable(fixer, built)
     fixer.missingResidues = built
     added = tuple(_describe_place(fixer.topology, place, names) for place, names in built.items())
     return added, (*_warn_of_ends(fixer.topology, left_out), *_warn_of_sequence(fixer, {**built, **left_out}))
+
+
+def name_standard_residues(fixer: PDBFixer) -> None:
+    """Write the sequences with the standard residues that will stand for others, so that they can be compared.
+
+    Call it after fixer.findNonstandardResidues, before the residues are replaced.
+    """
+    standard = substitutions | {modified.residueName: modified.standardName for modified in fixer.modifiedResidues}
+    standard |= {residue.name: name for residue, name in fixer.nonstandardResidues}
+    standard = {name: parent for name, parent in standard.items() if parent in fixer.templates}
+    for sequence in fixer.sequences:
+        sequence.residues = [
+            name if name in fixer.templates else standard.get(name, name) for name in sequence.residues
+        ]
+
+
+def _refuse_unbuildable(fixer: PDBFixer, built: Places) -> None:
+    for place, names in built.items():
+        for name in names:
+            if name not in fixer.templates:
+                raise PreparationError(
+                    f"the file's sequence has {_describe_place(fixer.topology, place, names)} without coordinates, and "
+                    f"{name} cannot be built: add {name} to the file, or name other residues under insert_before"
+                )
 
 
 def _find_place(topology: app.Topology, key: str, setting: str) -> tuple[int, int]:

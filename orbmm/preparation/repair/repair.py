@@ -6,15 +6,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from openmm import app, unit
+from openmm import app
 from pdbfixer import PDBFixer
 
 from orbmm.errors import PreparationError
+from orbmm.preparation.library_errors import explain_errors
 from orbmm.preparation.randomness import seeded_random
-from orbmm.preparation.reading.read_structure import join_few, read_structure
+from orbmm.preparation.reading.read_structure import Reading, join_few, read_structure
+from orbmm.preparation.reading.residue_names import StatedForm
 from orbmm.preparation.reading.source import StructureFile
-from orbmm.preparation.repair.missing_residues import find_missing_residues
+from orbmm.preparation.repair.bonds import keep_stated_bonds
+from orbmm.preparation.repair.breaks import check_polymer_bonds, end_polymers, refuse_unknown_members, split_at_gaps
+from orbmm.preparation.repair.chirality import correct_built_residues, list_places
+from orbmm.preparation.repair.missing_residues import find_missing_residues, name_standard_residues
+from orbmm.preparation.repair.rings import bond_rings, close_rings
 from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_metal, is_polymer, is_water, label_residue
 from orbmm.settings.preparation import PreparationSettings
 
@@ -24,6 +29,7 @@ class Repairs:
     """What was changed between the file and the repaired structure.
 
     models: models in the file, of which the first is used
+    chains_removed: what a choice of chains takes out, such as "B: 120 residues, ZN B:262, 80 waters"
     residues_replaced: nonstandard residues and what stands for them, {"NLE A:65": "LEU"}
     residues_removed: heterogens that were neither water, metal nor asked for, with their number
     residues_added: residues built without coordinates, such as "ACE before HIS A:3"
@@ -34,6 +40,7 @@ class Repairs:
     """
 
     models: int
+    chains_removed: tuple[str, ...]
     residues_replaced: Mapping[str, str]
     residues_removed: Mapping[str, int]
     residues_added: tuple[str, ...]
@@ -43,51 +50,103 @@ class Repairs:
     warnings: tuple[str, ...]
 
 
-def repair_structure(file: StructureFile, settings: PreparationSettings, seed: int) -> tuple[app.Modeller, Repairs]:
-    """Heavy atoms of all that stays in the box, complete, and the record of changes.
+@dataclass(frozen=True)
+class RepairedStructure:
+    """Complete heavy-atom chains, the record of changes, and what the names of residues said of their protonation.
+
+    forms: by residue, such as "A:64"
+    """
+
+    modeller: app.Modeller
+    repairs: Repairs
+    forms: Mapping[str, StatedForm]
+
+
+def repair_structure(file: StructureFile, settings: PreparationSettings, seed: int) -> RepairedStructure:
+    """Complete the heavy atoms of all that stays in the box, and record the changes.
 
     Missing residues inside a chain are built from the sequence in the file, those at its ends only where settings
-    name them: a long floating end would be an invention.
-    Raises PreparationError: file unreadable, residues named that are not there, nothing left.
+    name them: a long floating end would be an invention. A gap for which nothing is built ends the chain.
+    Raises PreparationError: file unreadable, residues named that are not there, nothing left, a chain that is not
+    whole after repair.
     """
-    fixer, models, oddities = read_structure(file)
-    _keep_chains(fixer, settings.chains)
+    reading = read_structure(file)
+    with explain_errors(f"{file.origin} cannot be repaired"):
+        return _repair(reading, settings, seed)
+
+
+def _repair(reading: Reading, settings: PreparationSettings, seed: int) -> RepairedStructure:
+    fixer = reading.fixer
+    chains_removed = _keep_chains(fixer, settings.chains)
     fixer.findNonstandardResidues()
     replaced = {label_residue(residue): name for residue, name in fixer.nonstandardResidues}
+    name_standard_residues(fixer)
     fixer.replaceNonstandardResidues()
     gone = _remove_residues(fixer, settings)
     hydrogens = _remove_hydrogens(fixer)
     _rename_waters(fixer)
-    added, warnings = find_missing_residues(fixer, settings)
+    end_polymers(fixer)
+    added, of_sequence = find_missing_residues(fixer, settings)
+    of_gaps = split_at_gaps(fixer)
+    atoms_added, of_building = _build_missing(fixer, seed)
+    check_polymer_bonds(fixer.topology, fixer.positions, "after repair")
+    of_bonds = keep_stated_bonds(fixer, reading.bonds)
+    warnings = (*reading.warnings, *_warn_of_unidentified(gone), *of_sequence, *of_gaps, *of_bonds, *of_building)
+    repairs = Repairs(
+        models=reading.models,
+        chains_removed=chains_removed,
+        residues_replaced=replaced,
+        residues_removed=dict(Counter(residue.name for residue in gone)),
+        residues_added=added,
+        atoms_added=atoms_added,
+        hydrogens_removed=hydrogens,
+        waters_kept=sum(is_water(residue) for residue in fixer.topology.residues()),
+        warnings=warnings,
+    )
+    return RepairedStructure(app.Modeller(fixer.topology, fixer.positions), repairs, reading.forms)
+
+
+def _build_missing(fixer: PDBFixer, seed: int) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Build missing atoms; return them by residue, and sentences on rings and on residues mirrored in the file."""
     fixer.findMissingAtoms()
+    of_rings = close_rings(fixer)
     atoms_added = _list_missing_atoms(fixer)
+    given = list_places(fixer)
     with seeded_random(seed):
         fixer.addMissingAtoms(seed=seed)
-    warnings = (*oddities, *_warn_of_unidentified(gone), *warnings, *_warn_of_mirrored(fixer, atoms_added))
-    removed = Counter(residue.name for residue in gone)
-    waters = sum(is_water(residue) for residue in fixer.topology.residues())
-    repairs = Repairs(models, replaced, dict(removed), added, atoms_added, hydrogens, waters, warnings)
-    return app.Modeller(fixer.topology, fixer.positions), repairs
+        of_mirrored = correct_built_residues(fixer, given, atoms_added, seed)
+    bond_rings(fixer)
+    return atoms_added, (*of_rings, *of_mirrored)
 
 
-def _warn_of_mirrored(fixer: PDBFixer, atoms_added: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    mirrored = list_mirrored_residues(fixer.topology, fixer.positions)
-    for residue in mirrored:
-        if "CB" in atoms_added.get(residue, ()):
-            raise PreparationError(f"{residue} lacks CB, and building it gave a D-amino acid: add CB to the file")
-    return tuple(f"{residue} is a D-amino acid in the file" for residue in mirrored)
-
-
-def _keep_chains(fixer: PDBFixer, wanted: tuple[str, ...]) -> None:
+def _keep_chains(fixer: PDBFixer, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Take out all chains that are not wanted, and say of each what goes with it."""
     if not wanted:
-        return
+        return ()
     having = sorted({chain.id for chain in fixer.topology.chains()})
     for chain in wanted:
         if chain not in having:
             raise PreparationError(
                 f"chains names '{chain}', which the structure does not have; it has {', '.join(having)}"
             )
-    fixer.removeChains(chainIds=[chain for chain in having if chain not in wanted])
+    gone = [chain for chain in having if chain not in wanted]
+    described = tuple(_describe_chain(fixer.topology, chain) for chain in gone)
+    fixer.removeChains(chainIds=gone)
+    return described
+
+
+def _describe_chain(topology: app.Topology, name: str) -> str:
+    """Say what a chain holds, such as "B: 120 residues, ZN B:262, 3 SO4, 80 waters"."""
+    residues = [residue for chain in topology.chains() if chain.id == name for residue in chain.residues()]
+    polymers, waters = sum(map(is_polymer, residues)), sum(map(is_water, residues))
+    others = Counter(
+        residue.name for residue in residues if not (is_polymer(residue) or is_water(residue) or is_metal(residue))
+    )
+    parts = [f"{polymers} residues"] if polymers else []
+    parts += [label_residue(residue) for residue in residues if is_metal(residue)]
+    parts += [f"{count} {other}" for other, count in others.items()]
+    parts += [f"{waters} waters"] if waters else []
+    return f"{name}: {', '.join(parts)}"
 
 
 def _remove_residues(fixer: PDBFixer, settings: PreparationSettings) -> list[app.topology.Residue]:
@@ -107,6 +166,7 @@ def _remove_residues(fixer: PDBFixer, settings: PreparationSettings) -> list[app
         raise PreparationError(
             "nothing of the structure is protein, nucleic acid, water, metal or named in keep_heterogens"
         )
+    refuse_unknown_members(fixer, gone)
     _delete(fixer, gone)
     return gone
 
@@ -153,20 +213,3 @@ def _rename_waters(fixer: PDBFixer) -> None:
         if is_water(residue):
             residue.name = "HOH"
             next(residue.atoms()).name = "O"
-
-
-def list_mirrored_residues(topology: app.Topology, positions: unit.Quantity) -> tuple[str, ...]:
-    """The residues whose CB is on the side of a D-amino acid, such as "ALA A:7".
-
-    Left-handed is (N - CA) x (C - CA) . (CB - CA) > 0: seen from the hydrogen, CO, R and N follow each other clockwise.
-    """
-    positions = np.array(positions.value_in_unit(unit.angstrom))
-    mirrored = []
-    for residue in topology.residues():
-        atoms = {atom.name: positions[atom.index] for atom in residue.atoms()}
-        if not is_polymer(residue) or not {"N", "CA", "C", "CB"} <= atoms.keys():
-            continue
-        to_nitrogen, to_carbonyl, to_beta = (atoms[name] - atoms["CA"] for name in ("N", "C", "CB"))
-        if np.cross(to_nitrogen, to_carbonyl) @ to_beta < 0:
-            mirrored.append(label_residue(residue))
-    return tuple(mirrored)

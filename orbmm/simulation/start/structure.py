@@ -65,11 +65,51 @@ def _read_structure(path: Path) -> Structure:
     name = find_unwritable_name(structure.topology)
     if name is not None:
         raise StructureError(f"{path}: the name {describe_value(name)} holds a control character; give another")
+    _refuse_lost_atoms(path, structure.topology.getNumAtoms())
     positions = _strip_unit(structure.getPositions(asNumpy=True), unit.nanometer)
     wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if len(wrong):
         raise StructureError(f"{path}: the coordinates of atom {wrong[0]} (counted from 0) are not finite numbers")
     return Structure(structure.topology, positions)
+
+
+def _refuse_lost_atoms(path: Path, atoms: int) -> None:
+    """Raise StructureError where the first model lists more atoms than were read: two have one name and number."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    listed = _count_in_pdb(lines) if _READERS[path.suffix.lower()] is app.PDBFile else _count_in_cif(lines, atoms)
+    if atoms < listed:
+        raise StructureError(
+            f"{path}: only {atoms} of the {listed} atoms of its first model can be told apart, because residues or atoms "
+            "share a name and a number: number the residues anew, and name the atoms of each differently"
+        )
+
+
+def _count_in_pdb(lines: list[str]) -> int:
+    """Count the atoms of the first model; alternate locations of one atom count once."""
+    plain, alternate = 0, set()
+    for line in lines:
+        if line.startswith("ENDMDL"):
+            break
+        if line.startswith(("ATOM  ", "HETATM")):
+            if line[16:17].strip():
+                alternate.add(line[12:16] + line[21:27])
+            else:
+                plain += 1
+    return plain + len(alternate)
+
+
+def _count_in_cif(lines: list[str], atoms: int) -> int:
+    """Count as in a PDB file; the slow reader is asked only where the lines do not answer."""
+    if sum(line.startswith(("ATOM", "HETATM")) for line in lines) <= atoms:
+        return atoms
+    blocks: list = []
+    pdbx.PdbxReader(iter(lines)).read(blocks)
+    table = blocks[0].getObj("atom_site")
+    rows = [dict(zip(table.getAttributeList(), row, strict=False)) for row in table.getRowList()]
+    first = [row for row in rows if row.get("pdbx_PDB_model_num") == rows[0].get("pdbx_PDB_model_num")]
+    alternate = [row for row in first if row.get("label_alt_id", ".") not in (".", "?", "")]
+    keys = ("label_asym_id", "auth_asym_id", "label_seq_id", "auth_seq_id", "pdbx_PDB_ins_code", "label_atom_id")
+    return len(first) - len(alternate) + len({tuple(row.get(key) for key in keys) for row in alternate})
 
 
 def _quote_reason(error: Exception) -> str:
