@@ -13,7 +13,7 @@ from orbmm.preparation.residues import label_residue
 
 @dataclass(frozen=True)
 class KnownElements:
-    """What a model was trained on: its name and the atomic numbers."""
+    """The name of a model and the atomic numbers that it was trained on."""
 
     model: str
     atomic_numbers: frozenset[int]

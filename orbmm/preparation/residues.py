@@ -1,4 +1,4 @@
-"""How residues are named in settings and reports, and what kind of thing each is."""
+"""Name residues in settings and reports, and tell water, metals and polymers apart."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def _offer(key: str, known: list[str]) -> str:
 
 
 def is_water(residue: app.topology.Residue) -> bool:
-    """Whether the residue is a water molecule, heavy water included."""
+    """Return True for water, heavy water included."""
     return residue.name in WATER_NAMES
 
 
 def is_metal(residue: app.topology.Residue) -> bool:
-    """Whether the residue is one metal atom; OpenMM makes uranium of an unidentified one, by its name UNK."""
+    """Return True for a residue of one metal atom. OpenMM takes an unidentified one (UNK) for uranium."""
     if residue.name in UNIDENTIFIED_NAMES:
         return False
     atoms = list(residue.atoms())
@@ -58,5 +58,5 @@ def is_metal(residue: app.topology.Residue) -> bool:
 
 
 def is_polymer(residue: app.topology.Residue) -> bool:
-    """Whether the residue belongs to a protein or nucleic acid chain."""
+    """Return True for a residue of a protein or nucleic acid chain."""
     return residue.name in POLYMER_NAMES

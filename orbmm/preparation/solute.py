@@ -1,4 +1,4 @@
-"""What goes into the box: a repaired and protonated structure, or one of the built-in systems."""
+"""Build the solute: a repaired and protonated structure, or one of the built-in systems."""
 
 from __future__ import annotations
 

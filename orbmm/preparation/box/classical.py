@@ -49,7 +49,7 @@ def ignore_progress(stage: str, done: float) -> None:
 
 @dataclass(frozen=True)
 class Relaxation:
-    """What the classical force field did.
+    """The outcome of relaxation with the classical force field.
 
     energy_start_kj_per_mol, energy_minimized_kj_per_mol: classical energy before and after the minimisation [kJ/mol]
     equilibrated_ps: length of the dynamics afterwards [ps]

@@ -32,7 +32,7 @@ _BALL_STEPS = 2000
 
 @dataclass(frozen=True)
 class Solvation:
-    """What was put around the solute.
+    """The water and ions that were added around the solute.
 
     waters_added: water molecules beside those of the structure file
     ions_added: ions by name, {"NA": 3, "CL": 4}

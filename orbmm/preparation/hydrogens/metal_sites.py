@@ -79,7 +79,7 @@ def find_metal_sites(topology: app.Topology, positions: unit.Quantity) -> tuple[
 def measure_sites(
     sites: Iterable[MetalSite], topology: app.Topology, positions: unit.Quantity
 ) -> tuple[MetalSite, ...]:
-    """The same sites with the distances of other positions, nearest images taken."""
+    """Return the sites with the distances at other positions, between nearest images."""
     positions = np.array(positions.value_in_unit(unit.angstrom))
     cell = np.array(topology.getPeriodicBoxVectors().value_in_unit(unit.angstrom))
 

@@ -15,7 +15,7 @@ from orbmm.preparation.reading.source import StructureFile
 
 @dataclass(frozen=True)
 class LocationChoice:
-    """Which alternate location of a residue was taken.
+    """The alternate location of a residue that was used.
 
     residue: such as "HIS A:64"
     chosen: letter of the location that stays

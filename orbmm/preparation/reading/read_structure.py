@@ -35,7 +35,7 @@ _MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class Reading:
-    """What a structure file says.
+    """The content of a structure file.
 
     fixer: its first model; models: how many it holds
     forms: protonation states that names of residues state, by residue ("A:64")
@@ -138,7 +138,7 @@ def join_few(sentences: Iterable[str]) -> Iterator[str]:
 
 @contextmanager
 def _catch_oddities() -> Iterator[dict[str, list[str]]]:
-    """What OpenMM warns of while it reads, in our words, by kind; warnings that we do not know go their usual way."""
+    """Collect the known warnings of OpenMM while it reads, by kind, as sentences; others are shown as usual."""
     oddities: dict[str, list[str]] = {beginning: [] for beginning in _ODDITIES}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

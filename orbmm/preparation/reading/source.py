@@ -1,4 +1,4 @@
-"""Where a structure comes from: a file of one's own, or an entry of the Protein Data Bank."""
+"""Read the source of a structure: a file, or an entry of the Protein Data Bank."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a chain of a structure file ends: at a gap, or where the polymer turns into water, ions or ligands."""
+"""Find the ends of chains: at a gap, or before water, ions and ligands."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def _split(fixer: PDBFixer, starts: Collection[app.topology.Residue]) -> None:
 
 
 def _crosses(bond: app.topology.Bond, starts: Collection[app.topology.Residue]) -> bool:
-    """Whether a bond joins a residue that begins a chain to the one before it, as neighbours are joined."""
+    """Return True for a bond between the first residue of a chain and the residue before it."""
     first, second = sorted((bond.atom1, bond.atom2), key=lambda atom: atom.residue.index)
     return (
         (first.name, second.name) in _JOINTS

@@ -1,4 +1,4 @@
-"""Which amino acids are left-handed; those that were built on the wrong side are built again."""
+"""Check the chirality of amino acids; those that were built with the wrong one are built again."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from orbmm.settings.preparation import PreparationSettings
 
 @dataclass(frozen=True)
 class Repairs:
-    """What was changed between the file and the repaired structure.
+    """The changes between the file and the repaired structure.
 
     models: models in the file, of which the first is used
     chains_removed: what a choice of chains takes out, such as "B: 120 residues, ZN B:262, 80 waters"

@@ -79,8 +79,8 @@ def _refuse_lost_atoms(path: Path, atoms: int) -> None:
     listed = _count_in_pdb(lines) if _READERS[path.suffix.lower()] is app.PDBFile else _count_in_cif(lines, atoms)
     if atoms < listed:
         raise StructureError(
-            f"{path}: only {atoms} of the {listed} atoms of its first model can be told apart, because residues or atoms "
-            "share a name and a number: number the residues anew, and name the atoms of each differently"
+            f"{path}: only {atoms} of the {listed} atoms of its first model can be told apart, because residues or "
+            "atoms share a name and a number: number the residues anew, and name the atoms of each differently"
         )
 
 
