@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 
 
 def superpose(positions: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float64]:
-    """Return positions (F, A, 3) laid over a reference (A, 3) by turns and moves alone: least squares, equal weight."""
+    """Return positions (F, A, 3) superposed on a reference (A, 3) by turns and moves alone: least squares, equal
+    weight.
+    """
     turn, start, end = find_turn(positions, reference)
     return np.asarray(np.matmul(np.asarray(positions, dtype=np.float64) - start, turn) + end)
 
 
 def compute_deviation(positions: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the root-mean-square deviation (F,) of positions (F, A, 3) from a reference (A, 3) laid over them."""
+    """Return the root-mean-square deviation (F,) of positions (F, A, 3) from a reference (A, 3) superposed on them."""
     shift = superpose(positions, reference)
     shift -= np.asarray(reference, dtype=np.float64)
     return np.asarray(np.sqrt(np.einsum("fai,fai->f", shift, shift) / shift.shape[1]))

@@ -152,7 +152,7 @@ def _choose_cut(discard_ps: float | None, energies: EnergyTable | None) -> float
 
 
 def _measure(measures: dict[str, Callable[[], Result]]) -> tuple[dict[str, Result], dict[str, str]]:
-    """Each observable, or the reason why the system has nothing to measure."""
+    """Return each observable, or the reason why the system has nothing to measure."""
     results, missing = {}, {}
     for name, measure in measures.items():
         try:

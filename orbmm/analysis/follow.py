@@ -51,7 +51,7 @@ def follow_run(
 
 
 def _poll(folder: Path, seen: int, discard_ps: float) -> Update | None:
-    """The run as it is now; None when there is nothing new, or too little to measure."""
+    """Return the run as it is now; None when there is nothing new, or too little to measure."""
     run = RunFolder(folder)
     if not run.settings.is_file():
         return None

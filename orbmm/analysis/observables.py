@@ -83,7 +83,7 @@ NEED_TIMES = ("diffusion", "bond_events", "protonation")
 def plan_measures(
     recording: Recording, cut_ps: float, crystal: Path | None = None, site: str | None = None
 ) -> Measures:
-    """Every observable by name; each raises NothingToMeasure when the system has no part that it speaks of.
+    """Return every observable by name; each raises NothingToMeasure when the system has no part that it speaks of.
 
     cut_ps: start that averages leave out [ps]; what is shown along time covers the whole run.
     crystal: PDB file to compare shape and fluctuation with. site: selection of the binding site in mdtraj's language;

@@ -63,17 +63,17 @@ class Result:
             raise AnalysisError(f"result {self.name}: every value needs a unit, and the axis '{self.axis}' a value")
 
     def number(self, name: str) -> float:
-        """One of the numbers, as a float."""
+        """Return one of the numbers, as a float."""
         return float(self.values[name])
 
     @property
     def numbers(self) -> dict[str, float]:
-        """Every value of shape (), by name."""
+        """Return every value of shape (), by name."""
         return {name: float(value) for name, value in self.values.items() if value.ndim == 0}
 
     @property
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Every value as long as the axis, the axis first."""
+        """Return every value as long as the axis, the axis first."""
         length = self.values[self.axis].shape
         names = [self.axis, *(name for name in self.values if name != self.axis)]
         return {name: self.values[name] for name in names if self.values[name].shape == length}
@@ -133,7 +133,9 @@ class Result:
         return f"<table>{caption}{rows}</table><p>{escape(self.method)} {self.frames} frames or rows.</p>"
 
     def summarise(self) -> dict[str, Any]:
-        """Method, frames, numbers with units and texts, ready for JSON (a number that is not finite becomes null)."""
+        """Return method, frames, numbers with units and texts, ready for JSON (a number that is not finite becomes
+        null).
+        """
         numbers = {
             name: {"value": value if math.isfinite(value) else None, "unit": self.units[name]}
             for name, value in self.numbers.items()
@@ -161,7 +163,10 @@ class Result:
 
 
 def read_result(path: Path) -> Result:
-    """A Result from its NAME.npz. Raises AnalysisError for a file that is missing or not written by `Result.write`."""
+    """Return a Result from its NAME.npz.
+
+    Raises AnalysisError for a file that is missing or not written by `Result.write`.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             values = {name: archive[name] for name in archive.files}

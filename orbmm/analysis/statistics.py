@@ -32,7 +32,7 @@ class BlockAverage:
 
 
 def average_blocks(series: NDArray[np.float64]) -> BlockAverage:
-    """The mean of a correlated series (n,) and its standard error.
+    """Return the mean of a correlated series (n,) and its standard error.
 
     Neighbours are averaged pairwise again and again; the error grows until blocks are independent. The shortest
     block of B samples with B^3 > 2 n (error_B / error_1)^4 is long enough; without one, the largest error is given.
@@ -49,7 +49,7 @@ def average_blocks(series: NDArray[np.float64]) -> BlockAverage:
 
 
 def find_equilibration(series: NDArray[np.float64]) -> int:
-    """The index from which the series (n,) is best taken as equilibrated, within its first half.
+    """Return the index from which the series (n,) is best taken as equilibrated, within its first half.
 
     It is the cut that leaves most independent samples: a drift at the start makes the rest look correlated.
     """
@@ -59,7 +59,7 @@ def find_equilibration(series: NDArray[np.float64]) -> int:
 
 
 def _list_errors(series: NDArray[np.float64]) -> list[float]:
-    """The standard error of the mean that blocks of 1, 2, 4, ... samples give, down to four blocks."""
+    """Return the standard error of the mean that blocks of 1, 2, 4, ... samples give, down to four blocks."""
     errors = []
     while len(series) >= _FEWEST_BLOCKS:
         errors.append(float(series.std(ddof=1)) / math.sqrt(len(series)))

@@ -73,7 +73,9 @@ class Verdict:
 
     @property
     def line(self) -> str:
-        """One line: "stable: ..." or "NOT stable: ..." with every check, failed ones first, then calls for caution."""
+        """Return one line: "stable: ..." or "NOT stable: ..." with every check, failed ones first, then calls for
+        caution.
+        """
         if not self.checks:
             return "not judged: neither bonds nor a solute nor a temperature to check"
         worst_first = sorted(self.checks, key=lambda check: _SEVERITY.get(check.outcome, len(_SEVERITY)))
@@ -142,7 +144,7 @@ def _check_bonds(result: Result, limits: Limits) -> list[Check]:
 
 
 def _check_angles(result: Result, limits: Limits) -> list[Check]:
-    """An angle that stays bent, such as a water folded up: a minimum of the model that nature has not."""
+    """Return an angle that stays bent, such as a water folded up: a minimum of the model that nature has not."""
     bent = result.values["bent"]
     late = bent[-max(1, len(bent) // 4) :]
     degrees = result.number("bent_degrees")

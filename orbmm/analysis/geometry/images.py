@@ -1,4 +1,4 @@
-"""Periodic images mended: molecules whole, the solute in the middle of the box."""
+"""Periodic images matched: molecules whole, the solute in the middle of the box."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def find_molecules(topology: md.Topology) -> list[NDArray[np.int64]]:
 
 
 def find_solute(topology: md.Topology) -> NDArray[np.int64]:
-    """The atoms of the solute: what is not water and no small free molecule or ion beside it; empty without any.
+    """Return the atoms of the solute: what is not water and no small free molecule or ion beside it; empty without any.
 
     A molecule belongs to it that has at least two atoms and a tenth of the atoms of the largest one, so that the
     chains of a protein do, and its ions and small ligands do not.
@@ -52,10 +52,10 @@ def find_solute(topology: md.Topology) -> NDArray[np.int64]:
 def make_molecules_whole(trajectory: md.Trajectory) -> md.Trajectory:
     """Return a copy with every molecule in one piece, the solute centred and the rest wrapped around it.
 
-    Without a box or without bonds nothing can be mended and the copy is as given; without a solute molecules are
+    Without a box or without bonds nothing can be matched and the copy is as given; without a solute molecules are
     only made whole. No distance between nearest images changes.
     """
-    return Assembler().mend(trajectory)
+    return Assembler().make_whole(trajectory)
 
 
 class Assembler:
@@ -68,7 +68,7 @@ class Assembler:
         self._joints: Joints | None = None
         self._parts: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
 
-    def mend(self, trajectory: md.Trajectory) -> md.Trajectory:
+    def make_whole(self, trajectory: md.Trajectory) -> md.Trajectory:
         """Return a copy as `make_molecules_whole` does."""
         topology = trajectory.topology
         if trajectory.unitcell_lengths is None or topology.n_bonds == 0:
@@ -81,14 +81,14 @@ class Assembler:
                 whole.xyz[frame] = self._arrange(whole.xyz[frame].astype(float), box, *self._parts)
         return whole
 
-    def mend_shape(self, solute: md.Trajectory) -> md.Trajectory:
+    def make_shape_whole(self, solute: md.Trajectory) -> md.Trajectory:
         """Return a solute alone in one piece, somewhere: for what does not depend on place and orientation.
 
         A single molecule is only made whole, which is cheaper than to wrap it too, and returned as it is where no frame
         tears it; several are laid beside each other. What is given is left as it was.
         """
         if solute.unitcell_lengths is None or label_molecules(solute.topology).max(initial=0) > 0:
-            return self.mend(solute)
+            return self.make_whole(solute)
         return _join_molecules(solute) if _is_torn(solute) else solute
 
     def _arrange(
@@ -119,8 +119,8 @@ class Assembler:
 
 
 def make_whole(solute: md.Trajectory) -> md.Trajectory:
-    """Return a solute alone in one piece, somewhere; see `Assembler.mend_shape`."""
-    return Assembler().mend_shape(solute)
+    """Return a solute alone in one piece, somewhere; see `Assembler.make_shape_whole`."""
+    return Assembler().make_shape_whole(solute)
 
 
 def _join_molecules(trajectory: md.Trajectory) -> md.Trajectory:

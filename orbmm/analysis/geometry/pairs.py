@@ -22,7 +22,7 @@ class Pairs:
 def find_pairs(
     positions: NDArray[np.float64], others: NDArray[np.float64], box: NDArray[np.float64] | None, cutoff: float
 ) -> Pairs:
-    """Every pair of one of the positions (A, 3) [nm] and one of the others (B, 3) within the cutoff [nm].
+    """Return every pair of one of the positions (A, 3) [nm] and one of the others (B, 3) within the cutoff [nm].
 
     box: (3, 3) rows [nm], None without periodicity; the cutoff must not exceed its smallest width. Time and memory
     grow with the number of atoms and of pairs found. A place that is in both lists is its own neighbour at distance 0.
@@ -40,14 +40,14 @@ def find_pairs(
 
 
 def find_widths(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distances (F, 3) between opposite faces of boxes (F, 3, 3) with vectors as rows."""
+    """Return distances (F, 3) between opposite faces of boxes (F, 3, 3) with vectors as rows."""
     volumes = np.abs(np.linalg.det(boxes))
     faces = np.cross(np.roll(boxes, -1, axis=1), np.roll(boxes, -2, axis=1))
     return np.asarray(volumes[:, None] / np.linalg.norm(faces, axis=2))
 
 
 def shorten(vectors: NDArray[np.float64], box: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """Vectors (P, 3) to the nearest image; exact for those shorter than half the smallest width of the box."""
+    """Return vectors (P, 3) to the nearest image; exact for those shorter than half the smallest width of the box."""
     if box is None:
         return vectors
     fractions = vectors @ np.linalg.inv(box)

@@ -18,7 +18,7 @@ _BELOW = 100.0  # of what fits the column
 
 
 def choose_suffix(atoms: int) -> str:
-    """.pdb, or .cif for more atoms than a PDB file can number."""
+    """Return .pdb, or .cif for more atoms than a PDB file can number."""
     return ".pdb" if atoms <= MOST_ATOMS_IN_PDB else ".cif"
 
 
@@ -42,7 +42,8 @@ def write_b_factors(frame: md.Trajectory, values: NDArray[np.float64], path: Pat
 
 
 def read_b_factors(path: Path) -> Mapping[tuple[str, int], float]:
-    """B-factor [Å^2] of the C-alpha atom of each residue, by residue name and number, the first chain that has it.
+    """Return B-factor [Å^2] of the C-alpha atom of each residue, by residue name and number, the first chain that has
+    it.
 
     path: a PDB file. Raises AnalysisError for a file that is missing or has no C-alpha atoms with B-factors.
     """

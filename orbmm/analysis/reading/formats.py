@@ -20,7 +20,10 @@ _SCALED = ({"xs", "ys", "zs"}, {"xsu", "ysu", "zsu"})
 
 
 def count_frames(path: Path) -> int:
-    """Whole frames of a file that may still grow, 0 when it is not there yet. An XTC file is not unpacked for it."""
+    """Return whole frames of a file that may still grow, 0 when it is not there yet.
+
+    An XTC file is not unpacked for it.
+    """
     if not path.is_file() or path.stat().st_size == 0:
         return 0
     return sum(1 for _ in _walk_xtc(path)) if find_suffix(path) == ".xtc" else count_readable(path)[0]

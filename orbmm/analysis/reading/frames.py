@@ -53,7 +53,7 @@ class TrajectoryFile:
     timed: bool = True
 
     def read_chunks(self, atoms: NDArray[np.int64] | None = None) -> Iterator[md.Trajectory]:
-        """Chunk after chunk, of all atoms or of some.
+        """Return chunk after chunk, of all atoms or of some.
 
         Raises AnalysisError: file missing, empty or torn, other atoms than the topology, coordinates that are not
         finite, a box missing or without a volume.
@@ -63,7 +63,7 @@ class TrajectoryFile:
         try:
             if atoms is not None and find_suffix(self.path) not in (*_AT_ONCE, *_WITH_TOPOLOGY, *_ONE_FRAME):
                 check_atoms(self.path, count_atoms(self.path, self.topology.n_atoms), self.topology.n_atoms)
-            for chunk in self._mend(_read_quietly(self._load(atoms))):
+            for chunk in self._correct(_read_quietly(self._load(atoms))):
                 check_chunk(self.path, chunk, done, self.periodic, self.topology.n_atoms)
                 yield self._date(chunk, done)
                 done += chunk.n_frames
@@ -122,7 +122,7 @@ class TrajectoryFile:
             xyz = chunk.xyz if atoms is None else chunk.xyz[:, atoms]
             yield md.Trajectory(xyz, topology, chunk.time, chunk.unitcell_lengths, chunk.unitcell_angles)
 
-    def _mend(self, chunks: Iterator[md.Trajectory]) -> Iterator[md.Trajectory]:
+    def _correct(self, chunks: Iterator[md.Trajectory]) -> Iterator[md.Trajectory]:
         """Yield the chunks with what mdtraj reads amiss put right.
 
         That is: TRR frames without positions, whose numbers are no coordinates; fractions of the box in LAMMPS dumps;
@@ -155,7 +155,7 @@ class TrajectoryFile:
         return chunk
 
     def _explain(self, error: Exception) -> str:
-        """The sentence for a file that mdtraj could not read, from what can be read of it."""
+        """Return the sentence for a file that mdtraj could not read, from what can be read of it."""
         whole, atoms = count_readable(self.path, self.topology.n_atoms)
         if whole == 0:
             return f"{self.path}: cannot be read as a trajectory{explain_failure(error, self.path)}; is it whole?"
@@ -177,7 +177,7 @@ Frames: TypeAlias = md.Trajectory | TrajectoryFile
 
 
 def read_chunks(frames: Frames, atoms: NDArray[np.int64] | None = None) -> Iterator[md.Trajectory]:
-    """The frames in chunks, of all atoms or of some, whether they lie in a file or in memory."""
+    """Return the frames in chunks, of all atoms or of some, whether they lie in a file or in memory."""
     if isinstance(frames, TrajectoryFile):
         yield from frames.read_chunks(atoms)
         return
@@ -190,18 +190,20 @@ def read_chunks(frames: Frames, atoms: NDArray[np.int64] | None = None) -> Itera
 
 
 def read_times(chunk: md.Trajectory) -> NDArray[np.float64]:
-    """Times of frames (F,) [ps], to the femtosecond's thousandth: file formats keep them as float32."""
+    """Return times of frames (F,) [ps], to the femtosecond's thousandth: file formats keep them as float32."""
     return np.round(chunk.time.astype(float), 6)
 
 
 def read_boxes(chunk: md.Trajectory) -> list[NDArray[np.float64] | None]:
-    """The box of each frame, (3, 3) rows [nm], None without one; mdtraj makes all of them each time it is asked."""
+    """Return the box of each frame, (3, 3) rows [nm], None without one; mdtraj makes all of them each time it is
+    asked.
+    """
     vectors = chunk.unitcell_vectors
     return [None] * chunk.n_frames if vectors is None else list(vectors.astype(float))
 
 
 def iterate_frames(chunk: md.Trajectory) -> Iterator[tuple[float, NDArray[np.float64], NDArray[np.float64] | None]]:
-    """Time [ps], positions (A, 3) [nm] and box (3, 3) [nm] or None of each frame."""
+    """Return time [ps], positions (A, 3) [nm] and box (3, 3) [nm] or None of each frame."""
     for time, positions, box in zip(read_times(chunk).tolist(), chunk.xyz, read_boxes(chunk), strict=True):
         yield time, positions.astype(float), box
 

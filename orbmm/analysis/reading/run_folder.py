@@ -23,7 +23,7 @@ from orbmm.analysis.reading.opening import (
     silence_c_readers,
 )
 from orbmm.analysis.reading.times import describe_times, hold_times
-from orbmm.analysis.reading.topology import Mended, mend_topology
+from orbmm.analysis.reading.topology import MatchedTopology, match_topology
 from orbmm.errors import AnalysisError, UnsafeFile
 from orbmm.files import read_json
 from orbmm.run_files.confidence import ConfidenceFile, read_confidence
@@ -62,11 +62,11 @@ class Recording:
 
     @property
     def all_atoms(self) -> md.Trajectory:
-        """The start of everything that was simulated, whatever the frames hold."""
+        """Return the start of everything that was simulated, whatever the frames hold."""
         return self.start if self.whole is None else self.whole
 
     def pick_frame_atoms(self, structure: md.Trajectory) -> md.Trajectory:
-        """Of a structure of all atoms those that the frames hold; any other structure as it is."""
+        """Return of a structure of all atoms those that the frames hold; any other structure as it is."""
         if self.whole is None or structure.n_atoms != self.whole.n_atoms:
             return structure
         distances, atoms = cKDTree(self.whole.xyz[0]).query(self.start.xyz[0])  # both files hold the same moment
@@ -76,7 +76,7 @@ class Recording:
 
 
 def read_run_folder(folder: Path, growing: bool = False) -> Recording:
-    """A run as `orbmm run` leaves it.
+    """Return A run as `orbmm run` leaves it.
 
     growing: it still goes on; the frames there are now count, a torn last one does not.
     Raises AnalysisError for a folder or file that is missing, empty or damaged, SettingsError for its settings.
@@ -85,9 +85,9 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
         raise AnalysisError(f"{folder}: no such run folder; give the folder that orbmm run has written")
     run = RunFolder(folder)
     settings = read_settings(_require(run.settings))
-    mended = _read_mended(_require(run.topology))
-    whole, notes = mended.start, mended.notes
-    start = _read_mended(run.frame_topology).start if run.frame_topology.is_file() else whole
+    matched = _read_matched(_require(run.topology))
+    whole, notes = matched.start, matched.notes
+    start = _read_matched(run.frame_topology).start if run.frame_topology.is_file() else whole
     trajectory = run.find_trajectory(settings.run.trajectory)
     reason = run.read_reason()
     if reason is not None and not trajectory.is_file():
@@ -120,14 +120,14 @@ def read_plain_trajectory(trajectory: Path, topology: Path, frame_ps: float | No
     """
     if frame_ps is not None and not (math.isfinite(frame_ps) and frame_ps > 0.0):
         raise AnalysisError(f"the time between two frames must be a positive number of ps, got {frame_ps}")
-    mended = _read_mended(topology)
-    frames = _open_trajectory(trajectory, mended.start, frame_ps=frame_ps)
-    notes = (*mended.notes, *describe_times(frames))
-    return Recording(frames, mended.start, None, None, {}, notes=notes)
+    matched = _read_matched(topology)
+    frames = _open_trajectory(trajectory, matched.start, frame_ps=frame_ps)
+    notes = (*matched.notes, *describe_times(frames))
+    return Recording(frames, matched.start, None, None, {}, notes=notes)
 
 
 def read_structure(path: Path) -> md.Trajectory:
-    """The first model of a structure file, with topology and box. Raises AnalysisError."""
+    """Return the first model of a structure file, with topology and box. Raises AnalysisError."""
     refuse_unpickling_format(path)
     if not path.is_file():
         raise AnalysisError(f"{path}: no such structure file; give a PDB or mmCIF file of the same atoms")
@@ -140,10 +140,10 @@ def read_structure(path: Path) -> md.Trajectory:
         raise AnalysisError(f"{path}: cannot be read as a structure{reason}; give a PDB or mmCIF file") from error
 
 
-def _read_mended(path: Path) -> Mended:
+def _read_matched(path: Path) -> MatchedTopology:
     """Return the structure of a file with its topology held against its positions. Raises AnalysisError."""
     try:
-        return mend_topology(read_structure(path))
+        return match_topology(read_structure(path))
     except AnalysisError as error:
         raise AnalysisError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
 

@@ -28,14 +28,14 @@ Bond = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Mended:
-    """start: one frame, its topology mended. notes: one sentence for each kind of change, empty without any."""
+class MatchedTopology:
+    """start: one frame, its topology matched. notes: one sentence for each kind of change, empty without any."""
 
     start: md.Trajectory
     notes: tuple[str, ...]
 
 
-def mend_topology(start: md.Trajectory) -> Mended:
+def match_topology(start: md.Trajectory) -> MatchedTopology:
     """Return one frame with the topology that its positions have; it is the same object where nothing was amiss.
 
     Ions get the element of their name. Bonds of the topology that are far too long or short are dropped, and a chain is
@@ -54,12 +54,12 @@ def mend_topology(start: md.Trajectory) -> Mended:
     found = bonds.find_missing(set(dropped))
     changed = [i for i, atom in enumerate(topology.atoms) if atom.element is None or atom.element.symbol != symbols[i]]
     if not (changed or dropped or found):
-        return Mended(start, ())
+        return MatchedTopology(start, ())
     breaks = {bond for bond in dropped if _is_link(topology, bond)}
     rebuilt = _rebuild(topology, symbols, set(dropped), found, breaks)
     boxes = (start.unitcell_lengths, start.unitcell_angles)
     notes = _describe(topology, symbols, changed, dropped, found)
-    return Mended(md.Trajectory(start.xyz, rebuilt, start.time, *boxes), notes)
+    return MatchedTopology(md.Trajectory(start.xyz, rebuilt, start.time, *boxes), notes)
 
 
 class _Bonds:

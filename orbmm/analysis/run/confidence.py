@@ -26,7 +26,8 @@ _METHOD = (
 
 
 def compute_confidence(file: ConfidenceFile, topology: md.Topology, discard_ps: float = 0.0) -> Result:
-    """Expected force error [eV/Å] of all atoms, solute and water along time, of each atom and residue, and least known.
+    """Compute expected force error [eV/Å] of all atoms, solute and water along time, of each atom and residue, and
+    least known.
 
     file: the records of a run. topology: of the same N atoms. discard_ps: start that means leave out.
     Values: columns `all_atoms`, `solute` (what is not water) and `water`; `atom_error` (N,) and `atom_last_bin` (N,),
@@ -100,7 +101,7 @@ class _Tally:
         self.columns.setdefault(name, []).append(values)
 
     def collect(self) -> Result:
-        """All records as one Result."""
+        """Return all records as one Result."""
         if self.kept == 0:
             raise NothingToMeasure(f"no confidence: no record from {self.discard_ps:g} ps on; discard less")
         columns = {name: np.concatenate(parts) for name, parts in self.columns.items()}

@@ -21,7 +21,8 @@ _METHOD = (
 
 
 def compute_energy(energies: EnergyTable, atoms: int, discard_ps: float = 0.0) -> Result:
-    """Drift [meV/atom/ps] and fluctuation [meV/atom] of potential and total energy, and the mean potential [kJ/mol].
+    """Compute drift [meV/atom/ps] and fluctuation [meV/atom] of potential and total energy, and the mean potential
+    [kJ/mol].
 
     energies: the table of a run; atoms: how many there are; discard_ps: time left out at the start.
     Raises AnalysisError when the cut leaves fewer than two rows.
@@ -53,7 +54,7 @@ def compute_energy(energies: EnergyTable, atoms: int, discard_ps: float = 0.0) -
 
 
 def fit_drift(time_ps: NDArray[np.float64], series: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Slope of a straight line through a series, the slope's standard error, and the spread about the line.
+    """Return slope of a straight line through a series, the slope's standard error, and the spread about the line.
 
     time_ps, series: (n,), n >= 2. The error of independent residuals is enlarged by the square root of their
     statistical inefficiency; it is NaN for fewer than four points.

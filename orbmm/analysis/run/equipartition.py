@@ -31,7 +31,7 @@ _METHOD = (
 def compute_equipartition(
     checkpoints: Path, topology: md.Topology, discard_ps: float = 0.0, hydrogen_amu: float | None = None
 ) -> Result:
-    """Temperature of each element [K], how widely it fluctuates, and the chance of what was found.
+    """Compute temperature of each element [K], how widely it fluctuates, and the chance of what was found.
 
     checkpoints: folder of a run. topology: of the same atoms. discard_ps: earlier checkpoints are left out; so is the
     one at step 0, whose velocities were drawn and not simulated. hydrogen_amu: mass that hydrogens were given at the
@@ -59,7 +59,9 @@ def compute_equipartition(
 
 
 def _list_masses(topology: md.Topology, hydrogen_amu: float | None) -> NDArray[np.float64]:
-    """Masses (N,) [g/mol] of the elements, or with mass shifted from heavy atoms to the hydrogens bonded to them."""
+    """Return masses (N,) [g/mol] of the elements, or with mass shifted from heavy atoms to the hydrogens bonded to
+    them.
+    """
     masses = np.array([atom.element.mass for atom in topology.atoms])
     if hydrogen_amu is None:
         return masses

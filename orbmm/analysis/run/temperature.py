@@ -30,7 +30,7 @@ class Bath:
 
 
 def compute_temperature(energies: EnergyTable, atoms: int, discard_ps: float = 0.0, bath: Bath | None = None) -> Result:
-    """Mean temperature after the equilibration cut, its standard error and its fluctuation [K].
+    """Compute mean temperature after the equilibration cut, its standard error and its fluctuation [K].
 
     energies: the table of a run; atoms: how many there are; discard_ps: time that the mean leaves out.
     bath: what was asked for, kept beside what was measured; None when unknown. Weak friction lets go of heat slowly:
@@ -72,7 +72,7 @@ def _spans_relaxation(kept: EnergyTable, bath: Bath | None) -> bool:
 
 
 def find_degrees_of_freedom(energies: EnergyTable) -> int:
-    """The number of degrees of freedom that relates the table's kinetic energies to its temperatures."""
+    """Return the number of degrees of freedom that relates the table's kinetic energies to its temperatures."""
     warm = energies.temperature > 0.0
     if not warm.any():
         return 0

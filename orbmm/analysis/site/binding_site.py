@@ -22,7 +22,8 @@ _SELECTION_ERRORS = (
 
 
 def find_binding_site(start: md.Trajectory, selection: str | None = None) -> NDArray[np.int64]:
-    """Heavy atoms of the solute's residues with one within 5 Å of a metal; with a selection, those of its residues.
+    """Return heavy atoms of the solute's residues with one within 5 Å of a metal; with a selection, those of its
+    residues.
 
     start: one frame of all atoms. selection: in mdtraj's language, such as "resSeq 94 96 119" or "resname LIG".
     Empty without a selection and without a metal.
@@ -47,7 +48,10 @@ def find_binding_site(start: md.Trajectory, selection: str | None = None) -> NDA
 
 
 def select_atoms(topology: md.Topology, selection: str) -> NDArray[np.int64]:
-    """The atoms of a selection in mdtraj's language. Raises AnalysisError for one that cannot be read or is empty."""
+    """Return the atoms of a selection in mdtraj's language.
+
+    Raises AnalysisError for one that cannot be read or is empty.
+    """
     try:
         atoms = topology.select(selection)
     except _SELECTION_ERRORS as error:

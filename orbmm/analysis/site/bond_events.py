@@ -27,7 +27,7 @@ _METHOD = (
 
 
 def compute_bond_events(frames: Frames, persistence_ps: float = 1.0) -> Result:
-    """Bonds formed and broken against the first frame, along time, and the list of events.
+    """Compute bonds formed and broken against the first frame, along time, and the list of events.
 
     frames: a trajectory, in memory or on disk. persistence_ps: time constant of the average; with frames further apart
     every change counts at once. `events` are rows of: time since when the new state has lasted [ps], "formed" or

@@ -26,7 +26,8 @@ _METHOD = (
 
 
 def compute_carbon_dioxide(frames: Frames) -> Result:
-    """Oxygens on the carbon of CO2 along time, its O-C-O angle, its distances to other oxygens and to the metal [Å].
+    """Compute oxygens on the carbon of CO2 along time, its O-C-O angle, its distances to other oxygens and to the
+    metal [Å].
 
     frames: a trajectory, in memory or on disk; the first molecule of the first frame is followed.
     Raises NothingToMeasure without CO2.
@@ -60,7 +61,7 @@ def compute_carbon_dioxide(frames: Frames) -> Result:
 
 
 def find_carbon_dioxide(frame: md.Trajectory) -> list[tuple[int, tuple[int, int]]]:
-    """The carbon and the two oxygens of every CO2 of one frame, by its shape."""
+    """Return the carbon and the two oxygens of every CO2 of one frame, by its shape."""
     elements = np.array([atom.element.symbol for atom in frame.topology.atoms])
     carbons = np.flatnonzero(elements == "C")
     heavy = find_heavy(frame.topology)

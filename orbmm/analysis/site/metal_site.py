@@ -31,12 +31,13 @@ _METHOD = (
 
 
 def find_metals(topology: md.Topology) -> list[int]:
-    """The atoms of the topology that are metal ions with ligands; sodium and potassium are not among them."""
+    """Return the atoms of the topology that are metal ions with ligands; sodium and potassium are not among them."""
     return [atom.index for atom in topology.atoms if atom.element.symbol in REACH_NM]
 
 
 def compute_metal_site(frames: Frames, metal: int | None = None) -> Result:
-    """Coordination number, distances [Å], angles and tetrahedral order of a metal site along time, and ligand exchange.
+    """Compute coordination number, distances [Å], angles and tetrahedral order of a metal site along time, and ligand
+    exchange.
 
     frames: a trajectory, in memory or on disk; it is read twice. metal: atom index; absent, the first metal.
     Values: a column `distance_LIGAND` for each atom that is ever a ligand, `ligands_start` and `ligands_end`, their
@@ -127,7 +128,7 @@ def _measure_order(cosines: NDArray[np.float64], nearest: NDArray[np.int64]) -> 
 
 
 def _name_atoms(topology: md.Topology, donors: NDArray[np.int64], rows: list[int]) -> dict[int, str]:
-    """A name for each ligand, with its atom number where two have the same."""
+    """Return A name for each ligand, with its atom number where two have the same."""
     names = {row: str(topology.atom(int(donors[row]))) for row in rows}
     plain = list(names.values())
     return {row: name if plain.count(name) == 1 else f"{name}#{donors[row]}" for row, name in names.items()}

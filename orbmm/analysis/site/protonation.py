@@ -34,7 +34,7 @@ _METHOD = (
 
 
 def compute_protonation(frames: Frames, persistence_ps: float = 0.05) -> Result:
-    """Protons of titratable groups, charged waters, the oxygen on the metal and proton hops along time.
+    """Compute protons of titratable groups, charged waters, the oxygen on the metal and proton hops along time.
 
     frames: a trajectory, in memory or on disk. `hops` are rows of: time [ps], hydrogen, from and to. `protons` (F, G)
     are the protons on each group of `groups`. With a metal, `metal_protons` is the number on the oxygen that is bound
@@ -53,7 +53,7 @@ def compute_protonation(frames: Frames, persistence_ps: float = 0.05) -> Result:
 
 
 def _assign_owners(frame: md.Trajectory) -> dict[int, int]:
-    """For each hydrogen that lies on N, O or S, that atom; those on carbon never hop and are left out.
+    """Return for each hydrogen that lies on N, O or S, that atom; those on carbon never hop and are left out.
 
     A bond of the topology counts before a nearer atom: in a structure that is not relaxed another may lie too close.
     """
@@ -132,7 +132,7 @@ class _Tally:
         del self.pending[row]
 
     def _find_bound_oxygen(self, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> int:
-        """The oxygen nearest to the metal and within reach, -1 without one."""
+        """Return the oxygen nearest to the metal and within reach, -1 without one."""
         if self.metal is None:
             return -1
         reach = REACH_NM[self.topology.atom(self.metal).element.symbol][1]
@@ -140,7 +140,7 @@ class _Tally:
         return int(self.oxygens[found.second[np.argmin(found.lengths)]]) if len(found.lengths) else -1
 
     def collect(self) -> Result:
-        """All frames as one Result."""
+        """Return all frames as one Result."""
         time, hydronium, hydroxide, held = (np.array(column) for column in zip(*self.rows, strict=True))
         protons = np.array(self.counts, dtype=np.int64).reshape(len(time), len(self.groups))
         values = {
@@ -166,7 +166,7 @@ class _Tally:
         return Result("protonation", method, "time", arrays, dict.fromkeys(values, "") | {"time": "ps"}, len(time))
 
     def _name_bound(self, oxygen: int, protons: int) -> list[str]:
-        """The oxygen on the metal and what it is; one of a larger residue is named by that."""
+        """Return the oxygen on the metal and what it is; one of a larger residue is named by that."""
         if oxygen < 0:
             return ["", "no oxygen"]
         atom = self.topology.atom(oxygen)

@@ -33,7 +33,7 @@ _METHOD = (
 
 
 def compute_water_wire(frames: Frames, group: tuple[str, int] = SHUTTLE) -> Result:
-    """Waters in the wire from the metal's oxygen to a titratable group along time, and its longest step [Å].
+    """Compute waters in the wire from the metal's oxygen to a titratable group along time, and its longest step [Å].
 
     frames: a trajectory, in memory or on disk. group: name and number of the residue that takes the proton.
     Values: `waters` (F,), -1 in frames without a wire; `distance` (F,) straight from the oxygen to the group [Å], NaN
@@ -62,7 +62,7 @@ def compute_water_wire(frames: Frames, group: tuple[str, int] = SHUTTLE) -> Resu
 
 
 def _find_takers(topology: md.Topology, group: tuple[str, int]) -> list[int]:
-    """The atoms of the group that take a proton."""
+    """Return the atoms of the group that take a proton."""
     if group[0] not in TITRATABLE:
         raise AnalysisError(f"{group[0]} {group[1]} takes no proton; give one of {', '.join(sorted(TITRATABLE))}")
     alike = {name for name, atoms in TITRATABLE.items() if atoms == TITRATABLE[group[0]]}
@@ -107,7 +107,7 @@ class _Tally:
         self._remember(time, wire, steps, float(straight))
 
     def _find_wire(self, first: int, positions: NDArray[np.float64], box: NDArray[np.float64] | None) -> list[int]:
-        """Rows from the metal's oxygen over waters to the group; empty without a wire."""
+        """Return rows from the metal's oxygen over waters to the group; empty without a wire."""
         nodes = np.union1d(np.append(self.water, first), self.ends)
         found = find_pairs(positions[nodes], positions[nodes], box, STEP_NM)
         apart = found.first != found.second
@@ -129,7 +129,7 @@ class _Tally:
         self.wires = [*self.wires[:1], self.atoms[wire].tolist()]
 
     def collect(self, method: str) -> Result:
-        """All frames as one Result."""
+        """Return all frames as one Result."""
         time, waters, longest, distance = (np.array(column) for column in zip(*self.rows, strict=True))
         there = waters >= 0
         first, last = ([[str(self.topology.atom(i))] for i in wire] for wire in (self.wires[0], self.wires[-1]))

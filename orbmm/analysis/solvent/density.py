@@ -13,7 +13,7 @@ _METHOD = "Mass of all {atoms} atoms over the volume of the box; it is constant 
 
 
 def compute_density(frames: Frames, topology: md.Topology | None = None) -> Result:
-    """Density of the whole box along time [g/cm3].
+    """Compute density of the whole box along time [g/cm3].
 
     frames: a periodic trajectory, in memory or on disk. topology: of all atoms in the box, where the frames hold some.
     Raises NothingToMeasure without a box.

@@ -33,7 +33,8 @@ _METHOD = (
 
 
 def compute_diffusion(frames: Frames, discard_ps: float = 0.0, kelvin: float = 300.0) -> Result:
-    """Mean square displacement of water along the lag [Å^2], and the diffusion coefficient from it [1e-9 m^2/s].
+    """Compute mean square displacement of water along the lag [Å^2], and the diffusion coefficient from it [1e-9
+    m^2/s].
 
     frames: a periodic trajectory with frames at equal intervals, in memory or on disk; it is read twice, and no oxygen
     may move by half a box between two frames. kelvin: for the finite-size term.
@@ -85,7 +86,7 @@ class _Tally:
 
 
 def _read_interval(frames: Frames, atoms: NDArray[np.int64], discard_ps: float) -> tuple[float, int]:
-    """Time between two frames [ps] and the number of frames that are kept."""
+    """Return time between two frames [ps] and the number of frames that are kept."""
     times = np.concatenate([read_times(chunk) for chunk in read_chunks(frames, atoms)])
     times = times[times >= discard_ps]
     if len(times) < 2:

@@ -20,7 +20,7 @@ _METHOD = (
 
 
 def compute_hydrogen_bonds(frames: Frames) -> Result:
-    """Numbers of hydrogen bonds along time, and of those among waters per water molecule.
+    """Compute numbers of hydrogen bonds along time, and of those among waters per water molecule.
 
     frames: a trajectory, in memory or on disk. Raises NothingToMeasure without a hydrogen on N or O in the topology.
     """
@@ -52,7 +52,7 @@ def compute_hydrogen_bonds(frames: Frames) -> Result:
 
 
 def list_donors(topology: md.Topology) -> NDArray[np.int64]:
-    """Donor and hydrogen (D, 2) of every bond of the topology between N or O and H."""
+    """Return donor and hydrogen (D, 2) of every bond of the topology between N or O and H."""
     donors = []
     for first, second in topology.bonds:
         for heavy, hydrogen in ((first, second), (second, first)):
@@ -62,7 +62,7 @@ def list_donors(topology: md.Topology) -> NDArray[np.int64]:
 
 
 def list_acceptors(topology: md.Topology) -> NDArray[np.int64]:
-    """Every N and O."""
+    """Return every N and O."""
     return np.array([atom.index for atom in topology.atoms if atom.element.symbol in ("N", "O")], dtype=np.int64)
 
 
@@ -72,7 +72,9 @@ def find_hydrogen_bonds(
     donors: NDArray[np.int64],
     acceptors: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Donor, hydrogen and acceptor (B, 3) of every hydrogen bond among positions (A, 3) [nm] in a box (3, 3) [nm]."""
+    """Return donor, hydrogen and acceptor (B, 3) of every hydrogen bond among positions (A, 3) [nm] in a box (3, 3)
+    [nm].
+    """
     found = find_pairs(positions[donors[:, 1]], positions[acceptors], box, _REACH_NM)
     donor, hydrogen, acceptor = donors[found.first, 0], donors[found.first, 1], acceptors[found.second]
     back = shorten(positions[donor] - positions[hydrogen], box)

@@ -153,14 +153,17 @@ class _PairSums:
 
 
 def find_limit(chunk: md.Trajectory) -> float:
-    """Half the smallest box width of any frame [nm]: beyond it the nearest image is not the only one."""
+    """Return half the smallest box width of any frame [nm]: beyond it the nearest image is not the only one."""
     if chunk.unitcell_vectors is None:
         raise NothingToMeasure("no radial distribution: the trajectory has no box")
     return 0.5 * float(find_widths(chunk.unitcell_vectors.astype(float)).min())
 
 
 def choose_edges(limit_nm: float, cutoff_nm: float | None) -> NDArray[np.float64]:
-    """Edges of the bins [nm] up to the cutoff, or to the limit. Raises AnalysisError for a cutoff beyond the limit."""
+    """Return edges of the bins [nm] up to the cutoff, or to the limit.
+
+    Raises AnalysisError for a cutoff beyond the limit.
+    """
     if cutoff_nm is not None and cutoff_nm > limit_nm * (1.0 + 1e-6):
         raise AnalysisError(
             f"radial distribution up to {cutoff_nm:g} nm asked, but half the smallest box width is {limit_nm:.3f} nm; "
@@ -171,7 +174,8 @@ def choose_edges(limit_nm: float, cutoff_nm: float | None) -> NDArray[np.float64
 
 
 def _find_distances(positions: NDArray[np.float64], box: NDArray[np.float64], cutoff: float) -> NDArray[np.float64]:
-    """Distances within the cutoff from every atom (A, 3) to every other and to its images; each pair comes twice.
+    """Return distances within the cutoff from every atom (A, 3) to every other and to its images; each pair comes
+    twice.
 
     By a k-d tree: time and memory grow with the number of atoms, where mdtraj's `compute_distances` goes through all
     pairs.
@@ -212,5 +216,5 @@ def find_vertex(position: NDArray[np.float64], height: NDArray[np.float64], peak
 
 
 def smooth(ratio: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Averages over three bins, against the noise of a short run."""
+    """Return averages over three bins, against the noise of a short run."""
     return np.convolve(ratio, np.full(3, 1.0 / 3.0), mode="same")

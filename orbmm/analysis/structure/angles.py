@@ -25,7 +25,7 @@ _METHOD = (
 
 
 def compute_angles(frames: Frames, reference: md.Trajectory | None = None) -> Result:
-    """Root mean square and largest change of the angles along time [degrees], and the angles that were bent.
+    """Compute root mean square and largest change of the angles along time [degrees], and the angles that were bent.
 
     frames: a trajectory, in memory or on disk; reference: one frame of the same atoms; absent, the first frame.
     Values: `mean_change` (A,), of each angle averaged over the run, with its atoms `atoms` (A, 3); `bent_names`.
@@ -50,7 +50,7 @@ def compute_angles(frames: Frames, reference: md.Trajectory | None = None) -> Re
 
 
 def list_angles(topology: md.Topology) -> NDArray[np.int64]:
-    """Outer, middle and outer atom (A, 3) of every angle between two covalent bonds."""
+    """Return outer, middle and outer atom (A, 3) of every angle between two covalent bonds."""
     neighbours: dict[int, list[int]] = {}
     for first, second in list_covalent_bonds(topology).tolist():
         neighbours.setdefault(first, []).append(second)
@@ -96,7 +96,7 @@ class _Tally:
             self.columns.setdefault(name, []).append(values)
 
     def collect(self, topology: md.Topology, triples: NDArray[np.int64], method: str) -> Result:
-        """All frames as one Result; triples: (A, 3) atom indices of the angles."""
+        """Return all frames as one Result; triples: (A, 3) atom indices of the angles."""
         columns = {name: np.concatenate(parts) for name, parts in self.columns.items()}
         bent = self.largest > BENT_DEGREES
         mean = self.total / self.frames

@@ -35,7 +35,8 @@ _METHOD = (
 def compute_bonds(
     frames: Frames, reference: md.Trajectory | None = None, broken_factor: float = BROKEN_BOND_FACTOR
 ) -> Result:
-    """Broken and stretched bonds along time, the mean and longest length of each, and the bonds to hydrogen [Å].
+    """Compute broken and stretched bonds along time, the mean and longest length of each, and the bonds to hydrogen
+    [Å].
 
     frames: a trajectory, in memory or on disk; reference: one frame of the same atoms; absent, the first frame.
     `broken_molecules` are the molecules of the topology that ever had a broken bond, `transferred` the hydrogens that
@@ -121,7 +122,7 @@ class _Tally:
         return transferred
 
     def collect(self, method: str) -> Result:
-        """All chunks as one Result."""
+        """Return all chunks as one Result."""
         columns = {name: np.concatenate(parts) for name, parts in self.columns.items()}
         broken = self.pairs[self.ever_broken]
         values = {
@@ -143,7 +144,7 @@ class _Tally:
         return Result("bonds", method, "time", arrays, units, len(columns["time"]))
 
     def _summarise(self, columns: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
-        """The columns with the numbers that follow from them."""
+        """Return the columns with the numbers that follow from them."""
         square = columns.pop("xh_square", None)
         numbers = {
             "bonds": len(self.start),
@@ -162,7 +163,7 @@ class _Tally:
 
 
 def list_covalent_bonds(topology: md.Topology) -> NDArray[np.int64]:
-    """Each bond once, (B, 2); bonds to a metal are left out, whose ligands may come and go."""
+    """Return each bond once, (B, 2); bonds to a metal are left out, whose ligands may come and go."""
     bonds = [(a, b) for a, b in topology.bonds if {a.element.symbol, b.element.symbol} <= NON_METALS]
     return np.array(sorted({(min(a.index, b.index), max(a.index, b.index)) for a, b in bonds}), dtype=int)
 
@@ -185,7 +186,7 @@ def _name_bonds(topology: md.Topology, pairs: NDArray[np.int64]) -> list[str]:
 
 
 def _name_unbonded(topology: md.Topology, pairs: NDArray[np.int64]) -> str:
-    """A sentence on atoms of residues that have several atoms and no bonds: they are not watched."""
+    """Return A sentence on atoms of residues that have several atoms and no bonds: they are not watched."""
     bonded = np.zeros(topology.n_atoms, dtype=bool)
     bonded[pairs.ravel()] = True
     lone = [atom for atom in topology.atoms if not bonded[atom.index] and atom.residue.n_atoms > 1]

@@ -35,7 +35,7 @@ _METHOD = (
 def compute_crystal_rmsd(
     frames: Frames, crystal: md.Trajectory, name: str = "", site: NDArray[np.int64] | None = None
 ) -> Result:
-    """RMSD of backbone, heavy atoms and binding site from a crystal structure along time [Å].
+    """Compute RMSD of backbone, heavy atoms and binding site from a crystal structure along time [Å].
 
     frames: a trajectory, in memory or on disk, of all atoms. crystal: one frame, of other atoms as well; they are
     matched. name: what the structure is called. site: atoms of the binding site; absent, it is left out.
@@ -66,7 +66,8 @@ def compute_crystal_rmsd(
 
 
 def match_atoms(topology: md.Topology, crystal: md.Topology) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Heavy atoms of one topology, ascending, and their partners in the other, by residue name, number and atom name.
+    """Return heavy atoms of one topology, ascending, and their partners in the other, by residue name, number and
+    atom name.
 
     Of several chains with the same names and numbers the first goes with the first, and so on.
     """

@@ -22,7 +22,7 @@ _METHOD = (
 
 
 def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = None) -> Result:
-    """Fraction of native contacts along time, 1 when all of the reference's are there.
+    """Compute fraction of native contacts along time, 1 when all of the reference's are there.
 
     frames: a trajectory, in memory or on disk. reference: one frame of the same atoms; absent, the first frame.
     Raises NothingToMeasure when the reference has no contacts between residues at least four apart.
@@ -32,7 +32,7 @@ def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = No
         raise NothingToMeasure("no native contacts: there is no molecule but water")
     first = next(read_chunks(frames, solute))[0] if reference is None else reference[0].atom_slice(solute)
     assembler = Assembler()
-    start = assembler.mend(first)
+    start = assembler.make_whole(first)
     pairs = _list_contacts(start)
     if len(pairs) == 0:
         raise NothingToMeasure("no native contacts: no residues four or more apart touch in the reference")
@@ -40,7 +40,7 @@ def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = No
     times, parts = [], []
     for chunk in read_chunks(frames, solute):
         times.append(read_times(chunk))
-        parts.append(_measure_kept(assembler.mend(chunk), pairs, native))
+        parts.append(_measure_kept(assembler.make_whole(chunk), pairs, native))
     kept = np.concatenate(parts)
     values = {
         "time": np.concatenate(times),
@@ -58,7 +58,7 @@ def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = No
 
 
 def _list_contacts(start: md.Trajectory) -> NDArray[np.int64]:
-    """Pairs (P, 2) of heavy atoms of the solute; residues of different chains count as far apart."""
+    """Return pairs (P, 2) of heavy atoms of the solute; residues of different chains count as far apart."""
     atoms = list(start.topology.atoms)
     heavy = find_heavy(start.topology)
     residue = np.array([atom.residue.index for atom in atoms])
@@ -71,7 +71,7 @@ def _list_contacts(start: md.Trajectory) -> NDArray[np.int64]:
 
 
 def _measure_kept(chunk: md.Trajectory, pairs: NDArray[np.int64], native: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The fraction in each frame (F,), frame by frame: there may be more pairs than atoms."""
+    """Return the fraction in each frame (F,), frame by frame: there may be more pairs than atoms."""
     kept = np.empty(chunk.n_frames)
     for i, positions in enumerate(chunk.xyz.astype(float)):
         lengths = np.linalg.norm(positions[pairs[:, 1]] - positions[pairs[:, 0]], axis=1)

@@ -18,7 +18,7 @@ _METHOD = (
 
 
 def compute_radius_of_gyration(frames: Frames) -> Result:
-    """Radius of gyration of the solute along time, weighted by mass [Å].
+    """Compute radius of gyration of the solute along time, weighted by mass [Å].
 
     frames: a trajectory, in memory or on disk. Raises NothingToMeasure without a solute.
     """
@@ -29,7 +29,7 @@ def compute_radius_of_gyration(frames: Frames) -> Result:
     times, radii, assembler = [], [], Assembler()
     for chunk in read_chunks(frames, solute):
         times.append(read_times(chunk))
-        radii.append(_measure_radii(assembler.mend(chunk), masses) * ANGSTROM_PER_NM)
+        radii.append(_measure_radii(assembler.make_whole(chunk), masses) * ANGSTROM_PER_NM)
     radius = np.concatenate(radii)
     values = {
         "time": np.concatenate(times),
@@ -46,7 +46,7 @@ def compute_radius_of_gyration(frames: Frames) -> Result:
 
 
 def _measure_radii(chunk: md.Trajectory, masses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The radius (F,) [nm]; mdtraj's `compute_rg` takes distances from the geometric centre even with masses."""
+    """Return the radius (F,) [nm]; mdtraj's `compute_rg` takes distances from the geometric centre even with masses."""
     weights = (masses / masses.sum())[None, :, None]  # (1, A, 1)
     positions = chunk.xyz.astype(float)
     centre = (weights * positions).sum(axis=1, keepdims=True)

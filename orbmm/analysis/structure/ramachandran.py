@@ -21,7 +21,8 @@ _METHOD = (
 
 
 def compute_ramachandran(frames: Frames) -> Result:
-    """Histogram of (phi, psi) over all residues and frames, and the fraction of residues in each region along time.
+    """Compute histogram of (phi, psi) over all residues and frames, and the fraction of residues in each region along
+    time.
 
     frames: a trajectory, in memory or on disk. `histogram` is (36, 36), rows phi and columns psi from -180 degrees on.
     Raises NothingToMeasure without a residue that has both torsions.
@@ -29,7 +30,7 @@ def compute_ramachandran(frames: Frames) -> Result:
     solute, assembler = find_solute(frames.topology), Assembler()
     times, rows, histogram, residues = [], [], np.zeros((_BINS, _BINS)), 0
     for chunk in read_chunks(frames, solute) if len(solute) else ():
-        phi, psi = _measure_torsions(assembler.mend(chunk))  # (F, R) each
+        phi, psi = _measure_torsions(assembler.make_whole(chunk))  # (F, R) each
         residues = phi.shape[1]
         if residues == 0:
             break
@@ -53,7 +54,7 @@ def compute_ramachandran(frames: Frames) -> Result:
 
 
 def _measure_torsions(chunk: md.Trajectory) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """phi and psi [degrees], (F, R) each, of the residues that have both; matched by their C-alpha atoms."""
+    """Return phi and psi [degrees], (F, R) each, of the residues that have both; matched by their C-alpha atoms."""
     phi_atoms, phi = md.compute_phi(chunk, periodic=False)
     psi_atoms, psi = md.compute_psi(chunk, periodic=False)
     if len(phi_atoms) == 0 or len(psi_atoms) == 0:

@@ -33,7 +33,8 @@ Groups = Mapping[str, NDArray[np.int64]]
 def compute_rmsd(
     frames: Frames, reference: md.Trajectory | None = None, site: NDArray[np.int64] | None = None
 ) -> Result:
-    """RMSD of the backbone (N, CA, C, O), of all heavy atoms of the solute and of its binding site along time [Å].
+    """Compute RMSD of the backbone (N, CA, C, O), of all heavy atoms of the solute and of its binding site along time
+    [Å].
 
     frames: a trajectory, in memory or on disk, of all atoms.
     reference: one frame of the same atoms; absent, the first frame.
@@ -42,7 +43,7 @@ def compute_rmsd(
     """
     solute = require_solute(frames.topology)
     assembler = Assembler()
-    start = assembler.mend(_cut_reference(frames, solute, reference))
+    start = assembler.make_whole(_cut_reference(frames, solute, reference))
     groups = choose_groups(start.topology, None if site is None else np.flatnonzero(np.isin(solute, site)))
     references = {name: start.atom_slice(rows) for name, rows in groups.items()}
     times, columns = measure_deviations(frames, groups, references, assembler)
@@ -51,7 +52,7 @@ def compute_rmsd(
 
 
 def require_solute(topology: md.Topology) -> NDArray[np.int64]:
-    """The atoms of the solute. Raises NothingToMeasure without any."""
+    """Return the atoms of the solute. Raises NothingToMeasure without any."""
     solute = find_solute(topology)
     if len(solute) == 0:
         raise NothingToMeasure("no RMSD: there is no molecule but water")
@@ -59,7 +60,9 @@ def require_solute(topology: md.Topology) -> NDArray[np.int64]:
 
 
 def choose_groups(solute: md.Topology, site: NDArray[np.int64] | None) -> Groups:
-    """Backbone, heavy atoms and binding site as rows of the solute; those of fewer than three atoms are left out."""
+    """Return backbone, heavy atoms and binding site as rows of the solute; those of fewer than three atoms are left
+    out.
+    """
     groups = {
         "backbone": find_backbone(solute),
         "heavy_atoms": find_heavy(solute),
@@ -71,7 +74,7 @@ def choose_groups(solute: md.Topology, site: NDArray[np.int64] | None) -> Groups
 def measure_deviations(
     frames: Frames, groups: Groups, references: Mapping[str, md.Trajectory], assembler: Assembler
 ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-    """Times (F,) [ps], and of each group the deviation (F,) [Å] from its reference, each laid over it by itself.
+    """Return times (F,) [ps], and of each group the deviation (F,) [Å] from its reference, each superposed by itself.
 
     groups: rows of the solute. references: one frame of just the atoms of the group, in their order. assembler: that
     has laid the reference, so that frames are laid alike.
@@ -81,7 +84,7 @@ def measure_deviations(
     times: list[NDArray[np.float64]] = []
     parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in groups}
     for chunk in read_chunks(frames, kept):
-        whole = assembler.mend_shape(chunk)
+        whole = assembler.make_shape_whole(chunk)
         times.append(read_times(chunk))
         for name, atoms in groups.items():
             deviation = compute_deviation(whole.xyz[:, atoms], references[name].xyz[0])
@@ -90,14 +93,14 @@ def measure_deviations(
 
 
 def name_groups(groups: Groups) -> str:
-    """The groups and their sizes in words."""
+    """Return the groups and their sizes in words."""
     return ", ".join(f"{len(atoms)} {_WORDS[name]}" for name, atoms in groups.items())
 
 
 def collect_deviations(
     told: tuple[str, str], time_ps: NDArray[np.float64], columns: Mapping[str, NDArray[np.float64]]
 ) -> Result:
-    """The Result of deviations (F,) [Å] along time; told: its name and its method."""
+    """Return the Result of deviations (F,) [Å] along time; told: its name and its method."""
     values: dict[str, NDArray[np.float64]] = {"time": time_ps, **columns}
     for name, column in columns.items():
         numbers = {"mean": column.mean(), "largest": column.max(), "last": column[-1]}

@@ -19,7 +19,7 @@ from orbmm.units import ANGSTROM_PER_NM
 
 _METHOD = (
     "Root-mean-square fluctuation of the C-alpha atom of each residue (of its heavy atoms where it has none) about the "
-    "mean structure, over {frames} frames from {start:g} ps on, each laid over that mean by the same {atoms} atoms "
+    "mean structure, over {frames} frames from {start:g} ps on, each superposed on that mean by the same {atoms} atoms "
     "(Kabsch 1976, in double precision).{crystal}"
 )
 _CRYSTAL = " The crystal's value is sqrt(3 B / (8 pi^2)), which holds static disorder and lattice motion as well."
@@ -28,7 +28,7 @@ _CRYSTAL = " The crystal's value is sqrt(3 B / (8 pi^2)), which holds static dis
 def compute_rmsf(
     frames: Frames, b_factors: Mapping[tuple[str, int], float] | None = None, discard_ps: float = 0.0
 ) -> Result:
-    """RMSF of each residue of the solute [Å], and the one that B-factors stand for.
+    """Compute RMSF of each residue of the solute [Å], and the one that B-factors stand for.
 
     frames: a trajectory, in memory or on disk; it is read twice.
     b_factors: [Å^2] by residue name and number, as `read_b_factors` gives them; residues without one get NaN.
@@ -47,7 +47,7 @@ def compute_rmsf(
 
 
 class _Kept:
-    """The frames from some time on, mended, of some atoms; `inner` are rows of the solute."""
+    """The frames from some time on, matched, of some atoms; `inner` are rows of the solute."""
 
     def __init__(self, frames: Frames, solute: NDArray[np.int64], inner: NDArray[np.int64], discard_ps: float) -> None:
         self.frames, self.solute, self.inner, self.discard_ps = frames, solute, inner, discard_ps
@@ -57,7 +57,7 @@ class _Kept:
         for chunk in read_chunks(self.frames, self.solute):
             kept = chunk[read_times(chunk) >= self.discard_ps]
             if kept.n_frames:
-                yield self.assembler.mend(kept).atom_slice(self.inner)
+                yield self.assembler.make_whole(kept).atom_slice(self.inner)
 
 
 def _choose_atoms(topology: md.Topology, solute: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -70,7 +70,7 @@ def _choose_atoms(topology: md.Topology, solute: NDArray[np.int64]) -> NDArray[n
 
 
 def _accumulate(kept: _Kept) -> tuple[NDArray[np.float64], int]:
-    """Mean square deviation (A,) [nm^2] of each atom from its mean place, and the number of frames."""
+    """Return mean square deviation (A,) [nm^2] of each atom from its mean place, and the number of frames."""
     first, total, used = None, np.zeros((len(kept.inner), 3)), 0
     for chunk in kept:
         first = chunk.xyz[0] if first is None else first

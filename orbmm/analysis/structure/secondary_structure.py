@@ -20,7 +20,8 @@ _METHOD = (
 
 
 def compute_secondary_structure(frames: Frames) -> Result:
-    """Fraction of residues in helix, strand and coil along time, and the fraction of time that each residue is in them.
+    """Compute fraction of residues in helix, strand and coil along time, and the fraction of time that each residue
+    is in them.
 
     frames: a trajectory, in memory or on disk.
     Raises NothingToMeasure for fewer than four amino acids: the shortest turn of a helix.
@@ -31,7 +32,7 @@ def compute_secondary_structure(frames: Frames) -> Result:
         raise NothingToMeasure(f"no secondary structure: {complete} amino acids; it takes at least {_FEWEST_RESIDUES}")
     times, rows, per_residue, used, assembler = [], [], 0.0, 0, Assembler()
     for chunk in read_chunks(frames, atoms):
-        codes = md.compute_dssp(assembler.mend(chunk), simplified=True)  # (F, R), "NA" for caps
+        codes = md.compute_dssp(assembler.make_whole(chunk), simplified=True)  # (F, R), "NA" for caps
         present = np.stack([codes == code for code in _CODES.values()], axis=2)  # (F, R, 3)
         known = present.any(axis=2).sum(axis=1)
         times.append(read_times(chunk))

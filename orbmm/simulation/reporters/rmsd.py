@@ -57,7 +57,7 @@ class RmsdMeter:
         return chosen
 
     def _lay_reference(self, chosen: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the reference (A, 3) laid over the positions by the atoms of the largest molecule."""
+        """Return the reference (A, 3) superposed on the positions by the atoms of the largest molecule."""
         largest = self._owner == np.bincount(self._owner).argmax()
         turn, start, end = find_turn(self._reference[None, largest], chosen[largest])
         return np.asarray((self._reference - start[0]) @ turn[0] + end)

@@ -1,4 +1,4 @@
-"""Molecules torn apart by the periodic box are mended, in any box."""
+"""Molecules torn apart by the periodic box are matched, in any box."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_no_distance_between_nearest_images_changes(box: NDArray[np.float64]) ->
     torn = make_trajectory(Jiggle(frames=3, box=box))
     pairs = np.random.default_rng(0).choice(torn.n_atoms, (300, 2))
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-    mended = make_molecules_whole(torn).xyz[2].astype(float)
+    matched = make_molecules_whole(torn).xyz[2].astype(float)
     expected = search_nearest_images(torn.xyz[2].astype(float), box, pairs)
-    np.testing.assert_allclose(search_nearest_images(mended, box, pairs), expected, atol=1e-5)
+    np.testing.assert_allclose(search_nearest_images(matched, box, pairs), expected, atol=1e-5)
 
 
 def test_the_solute_rests_in_the_same_place_in_every_frame() -> None:
@@ -84,15 +84,15 @@ def test_one_torn_frame_among_whole_ones_is_mended_and_whole_ones_are_passed_on(
 
 
 def test_two_chains_stay_beside_each_other() -> None:
-    """The second copy of the peptide lies 0.5 nm beside the first; mended, it does so in every frame."""
+    """The second copy of the peptide lies 0.5 nm beside the first; matched, it does so in every frame."""
     single = make_box(0, SKEWED)
     moved = md.Trajectory(single.xyz + [[0.0, 0.0, 0.5]], single.topology)
     both = md.Trajectory(np.concatenate([single.xyz, moved.xyz], axis=1), single.topology.join(moved.topology))
     path = np.linspace(0.0, 3.0, 12)[:, None, None] * np.array([1.0, 0.7, 0.4])
     torn = add_box(md.Trajectory(wrap(both.xyz + path, SKEWED), both.topology), SKEWED)
-    mended = make_molecules_whole(torn)
+    matched = make_molecules_whole(torn)
     pairs = torn.topology.select_pairs(range(44), range(44))
-    straight = md.compute_distances(mended, pairs, periodic=False)
+    straight = md.compute_distances(matched, pairs, periodic=False)
     np.testing.assert_allclose(straight, np.repeat(md.compute_distances(both, pairs), 12, axis=0), atol=1e-4)
 
 

@@ -24,7 +24,7 @@ from orbmm.analysis import (
     find_solute,
     read_plain_trajectory,
 )
-from orbmm.analysis.reading.topology import mend_topology
+from orbmm.analysis.reading.topology import match_topology
 from orbmm.errors import AnalysisError
 
 ROW = "{:6s}{:5d} {:>4s} {:<4s}{}{:4d}    {:8.3f}{:8.3f}{:8.3f}  1.00  0.00          {:>2s}"
@@ -109,24 +109,24 @@ def test_the_bonds_of_a_ligand_are_found_and_wrong_ones_dropped(wrong: list[tupl
     atoms = list(frame.topology.atoms)
     for first, second in wrong:
         frame.topology.add_bond(atoms[first], atoms[second])
-    mended = mend_topology(frame)
-    bonds = {tuple(sorted((a.index, b.index))) for a, b in mended.start.topology.bonds}
+    matched = match_topology(frame)
+    bonds = {tuple(sorted((a.index, b.index))) for a, b in matched.start.topology.bonds}
     ring = {tuple(sorted((i, (i + 1) % 6))) for i in range(6)}
     assert bonds == ring | {(6, 7), (6, 8)}
-    assert find_solute(mended.start.topology).tolist() == list(range(6))
-    assert len(mended.notes) == (2 if wrong else 1)
+    assert find_solute(matched.start.topology).tolist() == list(range(6))
+    assert len(matched.notes) == (2 if wrong else 1)
 
 
 def test_a_topology_that_is_right_is_handed_on_as_it_is() -> None:
     for frame in (make_box(40), make_trajectory(Jiggle(frames=1), waters=30), make_dimer()[0]):
-        mended = mend_topology(frame)
-        assert mended.start is frame and mended.notes == ()
+        matched = match_topology(frame)
+        assert matched.start is frame and matched.notes == ()
 
 
 def test_positions_in_another_unit_are_refused() -> None:
     frame = make_box(10)
     with pytest.raises(AnalysisError, match="bonds of 41 that are far too long or far too short"):
-        mend_topology(add_box(md.Trajectory(0.1 * frame.xyz, frame.topology), CUBE))
+        match_topology(add_box(md.Trajectory(0.1 * frame.xyz, frame.topology), CUBE))
 
 
 MOVING = make_trajectory(Jiggle(frames=12, shake_nm=0.003), waters=40)
