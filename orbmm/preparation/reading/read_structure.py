@@ -90,13 +90,14 @@ def _open_fixer(file: StructureFile) -> PDBFixer:
 def _take_author_chains(fixer: PDBFixer, file: StructureFile) -> None:
     """Give chains, sequences and modified residues the author's chain, where OpenMM and PDBFixer take the label."""
     rows = list(open_atom_site(file).read_rows())
-    by_atom = {row.get("id", ""): read_author_chain(row) for row in rows}
     by_label = {row.get("label_asym_id", ""): read_author_chain(row) for row in rows}
-    charges = {row.get("id", ""): row.get("pdbx_formal_charge", "") for row in rows}
-    for chain in fixer.topology.chains():
-        chain.id = by_atom.get(next(chain.atoms()).id, chain.id)
-    for atom in fixer.topology.atoms():
-        charge = charges.get(atom.id, "")
+    atoms = list(fixer.topology.atoms())
+    if len(rows) != len(atoms):  # OpenMM leaves out an atom that the file gives twice
+        by_atom = {row.get("id", ""): row for row in rows}
+        rows = [by_atom.get(atom.id, {}) for atom in atoms]
+    for atom, row in zip(atoms, rows, strict=True):
+        atom.residue.chain.id = read_author_chain(row) or atom.residue.chain.id
+        charge = row.get("pdbx_formal_charge", "")
         atom.formalCharge = int(charge) if charge.lstrip("+-").isdigit() else None
     for sequence in fixer.sequences:
         sequence.chainId = by_label.get(sequence.chainId, sequence.chainId)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +54,11 @@ def _read_structure(path: Path) -> Structure:
         raise StructureError(f"{path}: the suffix must be one of {', '.join(_READERS)}")
     refuse_impossible_box(path)
     try:
-        with path.open(encoding="utf-8", errors="replace") as stream:  # old files may have other encodings
+        with (
+            path.open(encoding="utf-8-sig", errors="replace") as stream,  # old files hold names in other encodings
+            warnings.catch_warnings(),
+        ):
+            warnings.filterwarnings("ignore", "WARNING: duplicate atom")  # refused below
             structure = reader(stream)
     except (*_MUTE_ERRORS, ValueError, pdbx.SyntaxError) as error:
         raise StructureError(
@@ -75,7 +80,7 @@ def _read_structure(path: Path) -> Structure:
 
 def _refuse_lost_atoms(path: Path, atoms: int) -> None:
     """Raise StructureError where the first model lists more atoms than were read: two have one name and number."""
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     listed = _count_in_pdb(lines) if _READERS[path.suffix.lower()] is app.PDBFile else _count_in_cif(lines, atoms)
     if atoms < listed:
         raise StructureError(

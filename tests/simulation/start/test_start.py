@@ -194,3 +194,48 @@ def test_a_name_that_would_end_a_line_of_the_topology_is_refused(place: str, tmp
         read_start(SystemSettings(name="odd", structure=path))
     with pytest.raises(PreparationError, match=r"the name 'A\\nB' holds a control character"):
         read_structure(read_source(str(path)))
+
+
+def _write_waters(numbers: list[int], hydrogens: tuple[str, str] = ("H1", "H2")) -> str:
+    """Waters of these residue numbers, atom by atom."""
+    lines = [
+        f"HETATM{3 * at + k + 1:5d}  {name:<3s} HOH A{number:4d}    {at * 3.0:8.3f}{0.9 * k:8.3f}{0.0:8.3f}"
+        f"  1.00  0.00          {name[0]:>2s}"
+        for at, number in enumerate(numbers)
+        for k, name in enumerate(("O", *hydrogens))
+    ]
+    return "\n".join([*lines, "END", ""])
+
+
+LOST = {
+    "one number": (_write_waters([1, 1, 1, 1]), "only 3 of the 12 atoms"),
+    "one name": (_write_waters([1, 2, 3, 4], ("H", "H")), "only 8 of the 12 atoms"),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_a_structure_whose_atoms_cannot_be_told_apart_is_refused(name: str, tmp_path: Path) -> None:
+    text, message = LOST[name]
+    (tmp_path / "waters.pdb").write_text(text)
+    with pytest.raises(StructureError, match=f"{message} of its first model can be told apart"):
+        read_start(SystemSettings(name="x", structure=tmp_path / "waters.pdb"))
+
+
+def test_models_and_alternate_locations_are_no_lost_atoms(tmp_path: Path) -> None:
+    whole = _write_waters([1, 2, 3, 4]).replace("END\n", "")
+    twice = [f"{line[:16]}{letter}{line[17:]}" for line in whole.splitlines()[:3] for letter in "AB"]
+    texts = {
+        "plain": f"{whole}END\n",
+        "models": f"MODEL        1\n{whole}ENDMDL\nMODEL        2\n{whole}ENDMDL\nEND\n",
+        "locations": "\n".join([*twice, *whole.splitlines()[3:], "END", ""]),
+    }
+    for name, text in texts.items():
+        path = tmp_path / f"{name}.pdb"
+        path.write_text(text)
+        assert len(read_start(SystemSettings(name="x", structure=path)).positions) == 12, name
+    pdb = app.PDBFile(str(tmp_path / "plain.pdb"))
+    with (tmp_path / "models.cif").open("w") as stream:
+        app.PDBxFile.writeHeader(pdb.topology, stream)
+        for model in (1, 2):
+            app.PDBxFile.writeModel(pdb.topology, pdb.positions, stream, modelIndex=model)
+    assert len(read_start(SystemSettings(name="x", structure=tmp_path / "models.cif")).positions) == 12
