@@ -33,7 +33,7 @@ _NAMES = {("FE", 2): "FE2", ("FE", 3): "FE", ("CU", 1): "CU1", ("CU", 2): "CU", 
 
 
 def is_ion(residue: app.topology.Residue) -> bool:
-    """Whether the residue is one atom that is neither water nor part of a polymer."""
+    """Return whether the residue is one atom that is neither water nor part of a polymer."""
     atoms = list(residue.atoms())
     return len(atoms) == 1 and atoms[0].element is not None and not (is_water(residue) or is_polymer(residue))
 

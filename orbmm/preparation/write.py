@@ -77,7 +77,7 @@ def _open_folder(settings: Settings, folder: Path, recipe: Path | None) -> Outpu
 
 
 def fits_pdb(topology: app.Topology) -> bool:
-    """Whether every name and number fits its columns of a PDB file, so that it is read back as it was written."""
+    """Return whether every name and number fits its columns of a PDB file, and is read back as it was."""
     return all(
         len(residue.chain.id) == 1
         and len(residue.id) <= 4

@@ -13,7 +13,7 @@ _NUMBERS = {
 
 
 def is_atom(line: str) -> bool:
-    """Whether the line gives the coordinates of an atom."""
+    """Return whether the line gives the coordinates of an atom."""
     return line.startswith(("ATOM", "HETATM"))
 
 

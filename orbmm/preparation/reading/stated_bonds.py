@@ -81,6 +81,6 @@ def _read_partner(row: Row, number: int) -> BondEnd:
 
 
 def _joins_copies(first: str, second: str) -> bool:
-    """Whether two operations of the crystal's symmetry differ, such as 1555 and 3_655; none given is the same."""
+    """Return whether two operations of a crystal differ, such as 1555 and 3_655; none given is the same."""
     first, second = (operation.replace("_", "").strip() for operation in (first, second))
     return bool(first and second) and first != second

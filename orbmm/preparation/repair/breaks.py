@@ -1,4 +1,4 @@
-"""Where a chain of a structure file ends: at a gap, or where the polymer turns into water, ions or ligands."""
+"""Find where a chain of a structure file ends: at a gap, or where the polymer turns into water, ions or ligands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from openmm import app, unit
 from pdbfixer import PDBFixer
+from pdbfixer.pdbfixer import dnaResidues, rnaResidues
 
 from orbmm.errors import PreparationError
 from orbmm.preparation.repair.caps import cap_lone_residues
@@ -16,6 +17,8 @@ from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_polymer, label_res
 LONGEST_BOND_ANGSTROM = 2.0  # of a polymer: C-N is 1.33 Å, O3'-P 1.61 Å
 _LEAST_GAP_ANGSTROM = 2.5  # nearer, two atoms are neither bonded nor apart
 _FARTHEST_NEIGHBORS_ANGSTROM = 4.2  # nearest atoms of neighbours whose C or N is missing
+_NUCLEOTIDES = frozenset({*dnaResidues, *rnaResidues})
+_PHOSPHATE = frozenset({"P", "OP1", "OP2", "OP3"})
 _JOINTS = (("C", "N"), ("O3'", "P"))
 
 
@@ -37,14 +40,31 @@ def refuse_unknown_members(fixer: PDBFixer, gone: Collection[app.topology.Residu
 
 
 def end_polymers(fixer: PDBFixer) -> None:
-    """Begin a new chain where a polymer turns into something else without a TER record, or the other way round."""
+    """Begin a new chain where a protein, a nucleic acid or something else turns into another without a TER record.
+
+    Raises PreparationError where something else stands in the file between two residues that are bonded.
+    """
     positions = _read_positions(fixer)
-    starts = {
-        after
-        for before, after in _iterate_neighbors(fixer.topology)
-        if is_polymer(before) != is_polymer(after) and not _is_joined(before, after, positions)
-    }
+    starts = set()
+    for chain in fixer.topology.chains():
+        last = None
+        for before, after in pairwise(chain.residues()):
+            last = before if is_polymer(before) else last
+            if _find_kind(before) == _find_kind(after) or _is_joined(before, after, positions):
+                continue
+            starts.add(after)
+            if last is not None and is_polymer(after) and _is_joined(last, after, positions):
+                raise PreparationError(
+                    f"{label_residue(before)} stands in the file between {label_residue(last)} and "
+                    f"{label_residue(after)}, which are bonded: move its lines to the end of the chain"
+                )
     _split(fixer, starts)
+
+
+def _find_kind(residue: app.topology.Residue) -> str:
+    if not is_polymer(residue):
+        return "other"
+    return "nucleic acid" if residue.name in _NUCLEOTIDES else "protein"
 
 
 def split_at_gaps(fixer: PDBFixer) -> tuple[str, ...]:
@@ -64,7 +84,21 @@ def split_at_gaps(fixer: PDBFixer) -> tuple[str, ...]:
             beside |= {before.index, after.index}
             sentences.append(gap)
     _split(fixer, starts)
+    sentences += _remove_phosphates(fixer, beside)
     return (*sentences, *cap_lone_residues(fixer, _find_lone_residues(fixer, beside)))
+
+
+def _remove_phosphates(fixer: PDBFixer, beside: Collection[int]) -> list[str]:
+    """Take the phosphate from a nucleotide after a gap: the force field has none at the beginning of a chain."""
+    firsts = [next(chain.residues()) for chain in fixer.topology.chains()]
+    cut = [residue for residue in firsts if residue.index in beside and residue.name in _NUCLEOTIDES]
+    gone = [atom for residue in cut for atom in residue.atoms() if atom.name in _PHOSPHATE]
+    if not gone:
+        return []
+    modeller = app.Modeller(fixer.topology, fixer.positions)
+    modeller.delete(gone)
+    fixer.topology, fixer.positions = modeller.topology, modeller.positions
+    return [f"{label_residue(residue)} is the first after a gap: its phosphate is left out" for residue in cut]
 
 
 def _find_lone_residues(fixer: PDBFixer, beside: Collection[int]) -> set[int]:
@@ -175,7 +209,7 @@ def _split(fixer: PDBFixer, starts: Collection[app.topology.Residue]) -> None:
 
 
 def _crosses(bond: app.topology.Bond, starts: Collection[app.topology.Residue]) -> bool:
-    """Whether a bond joins a residue that begins a chain to the one before it, as neighbours are joined."""
+    """Return whether a bond joins a residue that begins a chain to the one before it, as neighbours are joined."""
     first, second = sorted((bond.atom1, bond.atom2), key=lambda atom: atom.residue.index)
     return (
         (first.name, second.name) in _JOINTS

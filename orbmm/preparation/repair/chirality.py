@@ -1,4 +1,4 @@
-"""Which amino acids are left-handed; those that were built on the wrong side are built again."""
+"""Find amino acids that are not left-handed; those that were built on the wrong side are built again."""
 
 from __future__ import annotations
 
@@ -69,9 +69,10 @@ def correct_built_residues(
     if wrong:
         gone = [atom for residue in wrong for atom in _place_again(fixer, residue, given)]
         _build_again(fixer, gone, seed)
+    indices = {residue.index for residue in built}
     for residue in find_mirrored_residues(fixer.topology, fixer.positions):
-        label = label_residue(residue)
-        if label in map(label_residue, built):
+        if residue.index in indices:
+            label = label_residue(residue)
             lacking = ", ".join(atoms_added.get(label, ())) or "all atoms"
             raise PreparationError(
                 f"{label} lacks {lacking}, and building them gave a D-amino acid: add these atoms to the file"
@@ -90,9 +91,7 @@ def _place_again(
     places = {
         atom.name: np.array(fixer.positions[atom.index].value_in_unit(unit.nanometer)) for atom in residue.atoms()
     }
-    chain = list(residue.chain.residues())
-    movable = {"CB": True, "N": residue is chain[0], "C": residue is chain[-1]}
-    moved = next((name for name, free in movable.items() if free and tuple(places[name]) not in given), None)
+    moved = next((name for name in _PLACED_BY if tuple(places[name]) not in given), None)
     if moved is None:
         return []
     first, second, bond = _PLACED_BY[moved]
