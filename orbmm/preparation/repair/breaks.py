@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ from pdbfixer.pdbfixer import dnaResidues, rnaResidues
 
 from orbmm.errors import PreparationError
 from orbmm.preparation.repair.caps import cap_lone_residues
-from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_polymer, label_residue
+from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_polymer, key_residue, label_residue
 
 LONGEST_BOND_ANGSTROM = 2.0  # of a polymer: C-N is 1.33 Å, O3'-P 1.61 Å
 _LEAST_GAP_ANGSTROM = 2.5  # nearer, two atoms are neither bonded nor apart
@@ -37,6 +38,26 @@ def refuse_unknown_members(fixer: PDBFixer, gone: Collection[app.topology.Residu
                 f"{label_residue(unknown)} belongs to a chain, but is no residue that amber14 knows: rename it to the "
                 "residue it may be replaced by (MODRES record), or take it out of the file to end the chain there"
             )
+
+
+def refuse_scattered_residues(fixer: PDBFixer) -> None:
+    """Raise PreparationError where the atoms of one residue are in several places of the file."""
+    positions = _read_positions(fixer)
+    pieces: dict[tuple[str, str], list[app.topology.Residue]] = defaultdict(list)
+    for residue in filter(is_polymer, fixer.topology.residues()):
+        for other in pieces[residue.name, key_residue(residue)]:
+            shared = {atom.name for atom in residue.atoms()} & {atom.name for atom in other.atoms()}
+            if not shared and _measure_nearest(other, residue, positions) <= _FARTHEST_NEIGHBORS_ANGSTROM:
+                raise PreparationError(
+                    f"the atoms of {label_residue(residue)} are in two places of the file: move its lines to one place"
+                )
+        pieces[residue.name, key_residue(residue)].append(residue)
+
+
+def _measure_nearest(first: app.topology.Residue, second: app.topology.Residue, positions: np.ndarray) -> float:
+    """Return the least distance between atoms of two residues [Å]."""
+    ones, others = (positions[[atom.index for atom in residue.atoms()]] for residue in (first, second))
+    return float(np.linalg.norm(ones[:, None] - others[None], axis=2).min())
 
 
 def end_polymers(fixer: PDBFixer) -> None:
@@ -150,8 +171,7 @@ def measure_joint(
 def _find_gap(before: app.topology.Residue, after: app.topology.Residue, positions: np.ndarray) -> str | None:
     joint = measure_joint(before, after, positions)
     if joint is None:
-        first, second = (positions[[atom.index for atom in residue.atoms()]] for residue in (before, after))
-        distance = float(np.linalg.norm(first[:, None] - second[None], axis=2).min())
+        distance = _measure_nearest(before, after, positions)
         joint = ("nearest atoms", distance)
         if distance <= _FARTHEST_NEIGHBORS_ANGSTROM:
             return None

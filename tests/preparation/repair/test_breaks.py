@@ -185,3 +185,9 @@ def test_what_stands_between_two_bonded_residues_is_refused(build: BuildSolute) 
     water = format_lines([(101, "HOH", "O", np.array([0.0, 0.0, 9.0]))], record="HETATM", serial=900)
     with pytest.raises(PreparationError, match="HOH A:101 stands in the file between ALA A:4 and ALA A:5"):
         build([*lines[:20], *water, *lines[20:]])
+
+
+def test_a_residue_in_two_places_of_the_file_is_refused(build: BuildSolute) -> None:
+    lines = format_lines(EIGHT)
+    with pytest.raises(PreparationError, match="the atoms of ALA A:2 are in two places of the file"):
+        build([*lines[:9], *lines[10:], lines[9]])
