@@ -9,7 +9,7 @@ from openmm import OpenMMException
 
 from orbmm.errors import PreparationError, quote_reason
 
-LIBRARY_ERRORS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, OpenMMException)
+LIBRARY_ERRORS = (ValueError, LookupError, AttributeError, TypeError, ArithmeticError, AssertionError, OpenMMException)
 
 
 @contextmanager

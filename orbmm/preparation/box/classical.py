@@ -145,7 +145,14 @@ class _IterationCounter(MinimizationReporter):
 def _minimize(simulation: app.Simulation, settings: PreparationSettings, on_progress: OnProgress) -> None:
     _log.info("minimising %d atoms with amber14, threads = %d", simulation.topology.getNumAtoms(), settings.threads)
     reporter = _IterationCounter(settings.minimization_steps, on_progress)
-    simulation.minimizeEnergy(maxIterations=settings.minimization_steps, reporter=reporter)
+    try:
+        simulation.minimizeEnergy(maxIterations=settings.minimization_steps, reporter=reporter)
+    except OpenMMException as error:
+        reason = str(error).split(".")[0]
+        raise PreparationError(
+            f"the classical minimisation failed ({reason}): atoms lie on top of each other; correct them in the "
+            "structure file, or choose another seed if residues were built there"
+        ) from error
     on_progress("minimising", 1.0)
 
 

@@ -79,6 +79,17 @@ def read_table(site: AtomSite, name: str) -> Iterator[Row]:
             yield _name_values(names, row)
 
 
+def find_unreadable_row(site: AtomSite) -> str | None:
+    """Return the first atom whose coordinates are no numbers, and what the file gives; None where all are."""
+    for number, row in enumerate(site.read_rows(), start=1):
+        for name in ("Cartn_x", "Cartn_y", "Cartn_z"):
+            try:
+                float(row.get(name, ""))
+            except ValueError:
+                return f"row {number} of atom_site has {name} '{row.get(name, '')}' instead of a number"
+    return None
+
+
 def read_author_chain(row: Row) -> str:
     """Return the author's chain of an atom, the label where the author gave none."""
     return row.get("auth_asym_id") or row.get("label_asym_id", "")

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from openmm import Platform, app
 from openmm.app.element import get_by_symbol
-from openmm.app.internal.pdbx.reader import PdbxReader as pdbx
 from pdbfixer import PDBFixer
 
 from orbmm.errors import PreparationError, quote_reason
 from orbmm.plain_text import describe_value
 from orbmm.preparation.ions import find_charge, format_ion, name_ion
+from orbmm.preparation.library_errors import LIBRARY_ERRORS
 from orbmm.preparation.names import find_unwritable_name
-from orbmm.preparation.reading.atom_site import open_atom_site, read_author_chain
+from orbmm.preparation.reading.atom_site import find_unreadable_row, open_atom_site, read_author_chain
 from orbmm.preparation.reading.models import keep_first_model
 from orbmm.preparation.reading.pdb_lines import find_unreadable_number
 from orbmm.preparation.reading.residue_names import StatedForm, find_parent, read_force_field_names
@@ -60,7 +60,7 @@ def read_structure(file: StructureFile) -> Reading:
     try:
         with _catch_oddities() as oddities:
             fixer = _open_fixer(file)
-    except (ValueError, IndexError, KeyError, AttributeError, TypeError, ArithmeticError, pdbx.SyntaxError) as error:
+    except LIBRARY_ERRORS as error:
         raise PreparationError(f"{file.origin} cannot be read as a structure file{_explain(file, error)}") from error
     if fixer.topology.getNumAtoms() == 0:
         raise PreparationError(f"{file.origin} holds no atoms")
@@ -122,7 +122,7 @@ def _name_ions_by_charge(topology: app.Topology) -> Iterator[str]:
 
 def _explain(file: StructureFile, error: Exception) -> str:
     """Say where the fault is, or what OpenMM says of it; its other errors speak of its code."""
-    place = find_unreadable_number(file.text) if file.kind == "pdb" else None
+    place = find_unreadable_number(file.text) if file.kind == "pdb" else find_unreadable_row(open_atom_site(file))
     if place:
         return f": {place}; correct it"
     reason = quote_reason(" ".join(str(error).split())) if isinstance(error, ValueError) else ""

@@ -40,6 +40,7 @@ def _add_terminal_names(states: dict[str, tuple[str, str | None]]) -> dict[str, 
 
 
 NAMES = _add_terminal_names(_STATES)
+_FOREIGN_ATOMS = frozenset({"P", "OG"})  # of phosphohistidine and homoserine, not of histidine
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def find_parent(name: str) -> str:
 def read_force_field_names(file: StructureFile) -> tuple[StructureFile, Mapping[str, StatedForm]]:
     """Return the file with the names of its residues' parents, and the stated forms by residue ("A:64").
 
-    HIP is phosphohistidine in the Protein Data Bank: with a phosphorus atom it states nothing.
+    In the Protein Data Bank HIP is phosphohistidine and HSE homoserine, known by P and OG: these keep their names.
     """
     return _rename_in_pdb(file) if file.kind == "pdb" else _rename_in_cif(file)
 
@@ -66,35 +67,38 @@ def read_force_field_names(file: StructureFile) -> tuple[StructureFile, Mapping[
 def _rename_in_pdb(file: StructureFile) -> tuple[StructureFile, Mapping[str, StatedForm]]:
     lines = file.text.splitlines()
     found: dict[str, str] = {}
-    with_phosphorus = {read_key(line) for line in lines if is_atom(line) and line[12:16].strip() == "P"}
+    foreign = {read_key(line) for line in lines if is_atom(line) and line[12:16].strip() in _FOREIGN_ATOMS}
     for at, line in enumerate(lines):
-        name = line[17:21].strip()
-        if line.startswith(("ATOM", "HETATM", "ANISOU", "TER")) and find_parent(name) != name:
-            if is_atom(line):
-                found.setdefault(read_key(line), name)
-            lines[at] = f"{line[:17]}{find_parent(name):>3s} {line[21:]}"
-    if not found:
-        return file, {}
-    return dataclasses.replace(file, text="\n".join(lines) + "\n"), _list_forms(found, with_phosphorus)
+        if line.startswith(("ATOM", "HETATM", "ANISOU", "TER")):
+            key, name = read_key(line), line[17:21].strip()
+            parent = _find_parent_of_residue(name, key in foreign)
+            if parent != name:
+                found.setdefault(key, name)
+                lines[at] = f"{line[:17]}{parent:>3s} {line[21:]}"
+    return (dataclasses.replace(file, text="\n".join(lines) + "\n") if found else file), _list_forms(found)
 
 
 def _rename_in_cif(file: StructureFile) -> tuple[StructureFile, Mapping[str, StatedForm]]:
     site = open_atom_site(file)
     found: dict[str, str] = {}
-    with_phosphorus = set()
-    for index, row in enumerate(site.read_rows()):
-        name = row.get("label_comp_id", "")
-        if row.get("label_atom_id") == "P":
-            with_phosphorus.add(read_author_key(row))
-        if find_parent(name) != name:
-            found.setdefault(read_author_key(row), name)
-            site.set_value(index, "label_comp_id", find_parent(name))
-            site.set_value(index, "auth_comp_id", find_parent(name))
-    if not found:
-        return file, {}
-    return dataclasses.replace(file, text=site.format_text()), _list_forms(found, with_phosphorus)
+    rows = list(site.read_rows())
+    foreign = {read_author_key(row) for row in rows if row.get("label_atom_id") in _FOREIGN_ATOMS}
+    for index, row in enumerate(rows):
+        key, name = read_author_key(row), row.get("label_comp_id", "")
+        parent = _find_parent_of_residue(name, key in foreign)
+        if parent != name:
+            found.setdefault(key, name)
+            site.set_value(index, "label_comp_id", parent)
+            site.set_value(index, "auth_comp_id", parent)
+    return (dataclasses.replace(file, text=site.format_text()) if found else file), _list_forms(found)
 
 
-def _list_forms(found: Mapping[str, str], with_phosphorus: set[str]) -> Mapping[str, StatedForm]:
-    forms = {key: (name, NAMES[name][1]) for key, name in found.items() if key not in with_phosphorus}
+def _find_parent_of_residue(name: str, is_foreign: bool) -> str:
+    """Return the parent of a residue, itself where an atom shows that it is no histidine."""
+    parent = find_parent(name)
+    return name if parent == "HIS" and is_foreign else parent
+
+
+def _list_forms(found: Mapping[str, str]) -> Mapping[str, StatedForm]:
+    forms = {key: (name, NAMES[name][1]) for key, name in found.items()}
     return {key: StatedForm(name, form) for key, (name, form) in forms.items() if form is not None}

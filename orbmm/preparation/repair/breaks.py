@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from itertools import pairwise
 
 import numpy as np
 from openmm import app, unit
 from pdbfixer import PDBFixer
+from pdbfixer.pdbfixer import dnaResidues, rnaResidues
 
 from orbmm.errors import PreparationError
 from orbmm.preparation.repair.caps import cap_lone_residues
-from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_polymer, label_residue
+from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_polymer, key_residue, label_residue
 
 LONGEST_BOND_ANGSTROM = 2.0  # of a polymer: C-N is 1.33 Å, O3'-P 1.61 Å
 _LEAST_GAP_ANGSTROM = 2.5  # nearer, two atoms are neither bonded nor apart
 _FARTHEST_NEIGHBORS_ANGSTROM = 4.2  # nearest atoms of neighbours whose C or N is missing
+_NUCLEOTIDES = frozenset({*dnaResidues, *rnaResidues})
+_PHOSPHATE = frozenset({"P", "OP1", "OP2", "OP3"})
 _JOINTS = (("C", "N"), ("O3'", "P"))
 
 
@@ -36,15 +40,52 @@ def refuse_unknown_members(fixer: PDBFixer, gone: Collection[app.topology.Residu
             )
 
 
-def end_polymers(fixer: PDBFixer) -> None:
-    """Begin a new chain where a polymer turns into something else without a TER record, or the other way round."""
+def refuse_scattered_residues(fixer: PDBFixer) -> None:
+    """Raise PreparationError where the atoms of one residue are in several places of the file."""
     positions = _read_positions(fixer)
-    starts = {
-        after
-        for before, after in _iterate_neighbors(fixer.topology)
-        if is_polymer(before) != is_polymer(after) and not _is_joined(before, after, positions)
-    }
+    pieces: dict[tuple[str, str], list[app.topology.Residue]] = defaultdict(list)
+    for residue in filter(is_polymer, fixer.topology.residues()):
+        for other in pieces[residue.name, key_residue(residue)]:
+            shared = {atom.name for atom in residue.atoms()} & {atom.name for atom in other.atoms()}
+            if not shared and _measure_nearest(other, residue, positions) <= _FARTHEST_NEIGHBORS_ANGSTROM:
+                raise PreparationError(
+                    f"the atoms of {label_residue(residue)} are in two places of the file: move its lines to one place"
+                )
+        pieces[residue.name, key_residue(residue)].append(residue)
+
+
+def _measure_nearest(first: app.topology.Residue, second: app.topology.Residue, positions: np.ndarray) -> float:
+    """Return the least distance between atoms of two residues [Å]."""
+    ones, others = (positions[[atom.index for atom in residue.atoms()]] for residue in (first, second))
+    return float(np.linalg.norm(ones[:, None] - others[None], axis=2).min())
+
+
+def end_polymers(fixer: PDBFixer) -> None:
+    """Begin a new chain where a protein, a nucleic acid or something else turns into another without a TER record.
+
+    Raises PreparationError where something else stands in the file between two residues that are bonded.
+    """
+    positions = _read_positions(fixer)
+    starts = set()
+    for chain in fixer.topology.chains():
+        last = None
+        for before, after in pairwise(chain.residues()):
+            last = before if is_polymer(before) else last
+            if _find_kind(before) == _find_kind(after) or _is_joined(before, after, positions):
+                continue
+            starts.add(after)
+            if last is not None and is_polymer(after) and _is_joined(last, after, positions):
+                raise PreparationError(
+                    f"{label_residue(before)} stands in the file between {label_residue(last)} and "
+                    f"{label_residue(after)}, which are bonded: move its lines to the end of the chain"
+                )
     _split(fixer, starts)
+
+
+def _find_kind(residue: app.topology.Residue) -> str:
+    if not is_polymer(residue):
+        return "other"
+    return "nucleic acid" if residue.name in _NUCLEOTIDES else "protein"
 
 
 def split_at_gaps(fixer: PDBFixer) -> tuple[str, ...]:
@@ -64,7 +105,21 @@ def split_at_gaps(fixer: PDBFixer) -> tuple[str, ...]:
             beside |= {before.index, after.index}
             sentences.append(gap)
     _split(fixer, starts)
+    sentences += _remove_phosphates(fixer, beside)
     return (*sentences, *cap_lone_residues(fixer, _find_lone_residues(fixer, beside)))
+
+
+def _remove_phosphates(fixer: PDBFixer, beside: Collection[int]) -> list[str]:
+    """Take the phosphate from a nucleotide after a gap: the force field has none at the beginning of a chain."""
+    firsts = [next(chain.residues()) for chain in fixer.topology.chains()]
+    cut = [residue for residue in firsts if residue.index in beside and residue.name in _NUCLEOTIDES]
+    gone = [atom for residue in cut for atom in residue.atoms() if atom.name in _PHOSPHATE]
+    if not gone:
+        return []
+    modeller = app.Modeller(fixer.topology, fixer.positions)
+    modeller.delete(gone)
+    fixer.topology, fixer.positions = modeller.topology, modeller.positions
+    return [f"{label_residue(residue)} is the first after a gap: its phosphate is left out" for residue in cut]
 
 
 def _find_lone_residues(fixer: PDBFixer, beside: Collection[int]) -> set[int]:
@@ -116,8 +171,7 @@ def measure_joint(
 def _find_gap(before: app.topology.Residue, after: app.topology.Residue, positions: np.ndarray) -> str | None:
     joint = measure_joint(before, after, positions)
     if joint is None:
-        first, second = (positions[[atom.index for atom in residue.atoms()]] for residue in (before, after))
-        distance = float(np.linalg.norm(first[:, None] - second[None], axis=2).min())
+        distance = _measure_nearest(before, after, positions)
         joint = ("nearest atoms", distance)
         if distance <= _FARTHEST_NEIGHBORS_ANGSTROM:
             return None

@@ -17,6 +17,7 @@ _LEAST_VOLUME_CUBIC_ANGSTROM = 1.5  # of a built residue; a flatter one may turn
 # The atoms by which each neighbour of CA is placed, and its bond [Å]; angle and dihedral [degrees] never differ.
 _PLACED_BY = {"CB": ("C", "N", 1.530), "N": ("CB", "C", 1.458), "C": ("N", "CB", 1.525)}
 _ANGLE, _DIHEDRAL = 110.4, -122.0
+_HEIGHT_NM = 0.049  # of CA above the plane of these three
 _BACKBONE = frozenset({"N", "CA", "C", "O", "OXT"})
 
 
@@ -69,9 +70,10 @@ def correct_built_residues(
     if wrong:
         gone = [atom for residue in wrong for atom in _place_again(fixer, residue, given)]
         _build_again(fixer, gone, seed)
+    indices = {residue.index for residue in built}
     for residue in find_mirrored_residues(fixer.topology, fixer.positions):
-        label = label_residue(residue)
-        if label in map(label_residue, built):
+        if residue.index in indices:
+            label = label_residue(residue)
             lacking = ", ".join(atoms_added.get(label, ())) or "all atoms"
             raise PreparationError(
                 f"{label} lacks {lacking}, and building them gave a D-amino acid: add these atoms to the file"
@@ -90,19 +92,28 @@ def _place_again(
     places = {
         atom.name: np.array(fixer.positions[atom.index].value_in_unit(unit.nanometer)) for atom in residue.atoms()
     }
-    chain = list(residue.chain.residues())
-    movable = {"CB": True, "N": residue is chain[0], "C": residue is chain[-1]}
-    moved = next((name for name, free in movable.items() if free and tuple(places[name]) not in given), None)
-    if moved is None:
+    moved = next((name for name in (*_PLACED_BY, "CA") if tuple(places[name]) not in given), "")
+    if not moved:
         return []
-    first, second, bond = _PLACED_BY[moved]
-    before = [10.0 * places[name] for name in (first, second, "CA")]
-    place = place_atom(before, bond, np.radians(_ANGLE), np.radians(_DIHEDRAL)) / 10.0
+    place = _place_center(places) if moved == "CA" else _place_neighbor(places, moved)
     at = next(atom.index for atom in residue.atoms() if atom.name == moved)
     fixer.positions[at] = Vec3(*place) * unit.nanometer
     names = {atom.name for atom in residue.atoms()}
-    hanging = {"CB": names - _BACKBONE - {"CB"}, "N": frozenset(), "C": {"O", "OXT"}}[moved]
+    hanging = {"CB": names - _BACKBONE - {"CB"}, "N": frozenset(), "C": {"O", "OXT"}}.get(moved, ())
     return [atom for atom in residue.atoms() if atom.name in hanging and tuple(places[atom.name]) not in given]
+
+
+def _place_neighbor(places: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    first, second, bond = _PLACED_BY[name]
+    before = [10.0 * places[other] for other in (first, second, "CA")]
+    return place_atom(before, bond, np.radians(_ANGLE), np.radians(_DIHEDRAL)) / 10.0
+
+
+def _place_center(places: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return where CA belongs: above the middle of its three neighbours, on the side of an L-amino acid."""
+    nitrogen, carbonyl, beta = (places[name] for name in ("N", "C", "CB"))
+    normal = np.cross(carbonyl - nitrogen, beta - nitrogen)
+    return (nitrogen + carbonyl + beta) / 3.0 - _HEIGHT_NM * normal / np.linalg.norm(normal)
 
 
 def _build_again(fixer: PDBFixer, gone: list[app.topology.Atom], seed: int) -> None:

@@ -16,7 +16,13 @@ from orbmm.preparation.reading.read_structure import Reading, join_few, read_str
 from orbmm.preparation.reading.residue_names import StatedForm
 from orbmm.preparation.reading.source import StructureFile
 from orbmm.preparation.repair.bonds import keep_stated_bonds
-from orbmm.preparation.repair.breaks import check_polymer_bonds, end_polymers, refuse_unknown_members, split_at_gaps
+from orbmm.preparation.repair.breaks import (
+    check_polymer_bonds,
+    end_polymers,
+    refuse_scattered_residues,
+    refuse_unknown_members,
+    split_at_gaps,
+)
 from orbmm.preparation.repair.chirality import correct_built_residues, list_places
 from orbmm.preparation.repair.missing_residues import find_missing_residues, name_standard_residues
 from orbmm.preparation.repair.rings import bond_rings, close_rings
@@ -85,6 +91,7 @@ def _repair(reading: Reading, settings: PreparationSettings, seed: int) -> Repai
     gone = _remove_residues(fixer, settings)
     hydrogens = _remove_hydrogens(fixer)
     _rename_waters(fixer)
+    refuse_scattered_residues(fixer)
     end_polymers(fixer)
     added, of_sequence = find_missing_residues(fixer, settings)
     of_gaps = split_at_gaps(fixer)

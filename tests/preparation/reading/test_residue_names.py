@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from oracles.peptide_lines import build_peptide, format_cif, format_lines
 
+from orbmm.errors import PreparationError
 from orbmm.preparation.force_field import sum_charge
 from orbmm.preparation.solute import Solute
 
@@ -101,3 +102,11 @@ def test_a_modified_residue_does_not_hide_a_gap(header: list[str], name: str, bu
     solute = build([f"SEQRES   1 A    6  {' '.join(residues)}", *header, *format_lines(atoms)])
     assert solute.repairs.residues_added == ("ALA ALA before ALA A:6",)
     assert solute.modeller.topology.getNumChains() == 1 and solute.repairs.warnings == ()
+
+
+@pytest.mark.parametrize(("name", "atom"), [("HSE", "OG"), ("HIP", "P")], ids=["homoserine", "phosphohistidine"])
+def test_a_component_of_the_same_name_is_no_histidine(name: str, atom: str, build: BuildSolute) -> None:
+    atoms = build_peptide(["ALA", name, "ALA"])
+    atoms.insert(10, (2, name, atom, atoms[9][3] + [0.0, 1.5, 0.0]))
+    with pytest.raises(PreparationError, match=r"H\w+ A:2"):
+        build(format_lines(atoms))

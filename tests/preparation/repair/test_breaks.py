@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 from openmm import app, unit
 from oracles.peptide_lines import Atom, build_peptide, format_cif, format_lines
+from pdbfixer import PDBFixer
 
 from orbmm.errors import PreparationError
 from orbmm.preparation.force_field import sum_charge
-from orbmm.preparation.repair.breaks import check_polymer_bonds
+from orbmm.preparation.repair.breaks import check_polymer_bonds, split_at_gaps
 from orbmm.preparation.solute import Solute
 
 BuildSolute = Callable[..., Solute]
@@ -151,3 +153,41 @@ def test_a_bond_that_a_relaxation_tore_is_refused(build: BuildSolute) -> None:
     torn[[atom.index for atom in modeller.topology.atoms() if atom.residue.index > 3]] += 0.5
     with pytest.raises(PreparationError, match="after relaxation the bond C-N from ALA A:4 to ALA A:5 is"):
         check_polymer_bonds(modeller.topology, torn * unit.nanometer, "after relaxation")
+
+
+def build_strand(step: float, nucleotides: int = 4) -> list[Atom]:
+    """Nucleotides of which only the ends matter here: O3' of one and P of the next are `step` apart."""
+    names = {"P": 0.0, "OP1": 0.5, "OP2": 0.6, "O5'": 1.6, "C5'": 2.5, "C4'": 3.5, "C3'": 4.6, "O3'": 5.6}
+    length = 5.6 + step
+    side = {"OP1": 1.4, "OP2": -1.4, "C5'": 0.9, "C3'": 0.8}
+    return [
+        (number, "DA", name, np.array([length * number + along, side.get(name, 0.0), 0.0]))
+        for number in range(1, nucleotides + 1)
+        for name, along in names.items()
+        if (number, name[:2]) not in {(1, "P"), (1, "OP")}
+    ]
+
+
+@pytest.mark.parametrize(("step", "chains"), [(1.6, [4]), (9.0, [1, 1, 1, 1])])
+def test_a_nucleic_acid_ends_at_a_gap_between_o3_and_p(step: float, chains: list[int], build: BuildSolute) -> None:
+    fixer = PDBFixer(pdbfile=io.StringIO("\n".join([*format_lines(build_strand(step)), "END", ""])))
+    fixer.findMissingResidues()
+    sentences = split_at_gaps(fixer)
+    assert [len(list(chain.residues())) for chain in fixer.topology.chains()] == chains
+    assert [sentence.split(" between")[0] for sentence in sentences[:3]] == [f"a gap of {step:.2f} Å (O3'-P)"] * (
+        len(chains) - 1
+    )
+    assert sum(atom.name == "P" for atom in fixer.topology.atoms()) == (3 if len(chains) == 1 else 0)
+
+
+def test_what_stands_between_two_bonded_residues_is_refused(build: BuildSolute) -> None:
+    lines = format_lines(EIGHT)
+    water = format_lines([(101, "HOH", "O", np.array([0.0, 0.0, 9.0]))], record="HETATM", serial=900)
+    with pytest.raises(PreparationError, match="HOH A:101 stands in the file between ALA A:4 and ALA A:5"):
+        build([*lines[:20], *water, *lines[20:]])
+
+
+def test_a_residue_in_two_places_of_the_file_is_refused(build: BuildSolute) -> None:
+    lines = format_lines(EIGHT)
+    with pytest.raises(PreparationError, match="the atoms of ALA A:2 are in two places of the file"):
+        build([*lines[:9], *lines[10:], lines[9]])

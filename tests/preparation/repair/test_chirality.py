@@ -34,6 +34,9 @@ MISSING = {
     "nothing": (),
     "CB": tuple((number, "CB") for number in range(1, 7)),
     "N of the first": ((1, "N"),),
+    "CA": ((3, "CA"), (6, "CA")),
+    "N within the chain": ((4, "N"),),
+    "C within the chain": ((4, "C"), (4, "O")),
     "all but N of the last": tuple((6, name) for name in ("CA", "C", "O", "CB", "OXT")),
     "all but N and CA of the last": tuple((6, name) for name in ("C", "O", "CB", "OXT")),
 }
