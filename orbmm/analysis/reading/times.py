@@ -55,7 +55,11 @@ def find_interval(times: NDArray[np.float64]) -> float | None:
     """Return the time between two frames [ps] from times (F,) [ps]; None where they are not at equal intervals."""
     if len(times) < 2:
         return None
-    interval = float(times[-1] - times[0]) / (len(times) - 1)
+    steps = np.diff(times)
+    interval = float(np.median(steps))
+    if interval > 0.0 and np.abs(steps - interval).max() <= _PART * interval + 1e-4:
+        return interval
+    interval = float(times[-1] - times[0]) / (len(times) - 1)  # of late times no single step is known well
     even = times[0] + interval * np.arange(len(times))
     if interval <= 0.0 or np.abs(times - even).max() > _PART * interval + 1e-4 + _find_resolution(times):
         return None
