@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_FRAMES_AT_ONCE = 64  # which stay in a processor's cache
+
 
 def superpose(positions: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float64]:
     """Return positions (F, A, 3) superposed on a reference (A, 3) by turns and moves alone: least squares, equal
@@ -20,10 +22,28 @@ def superpose(positions: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.fl
 
 
 def compute_deviation(positions: NDArray[Any], reference: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the root-mean-square deviation (F,) of positions (F, A, 3) from a reference (A, 3) superposed on them."""
-    shift = superpose(positions, reference)
-    shift -= np.asarray(reference, dtype=np.float64)
-    return np.asarray(np.sqrt(np.einsum("fai,fai->f", shift, shift) / shift.shape[1]))
+    """Return the root-mean-square deviation (F,) of positions (F, A, 3) from a reference (A, 3) superposed on them.
+
+    From the singular values of the covariance (Kabsch, Acta Cryst. A 34, 827 (1978)), without turning any position.
+    """
+    blocks = range(0, len(positions), _FRAMES_AT_ONCE)
+    target = np.asarray(reference, dtype=np.float64) - np.mean(reference, axis=0, dtype=np.float64)
+    parts = [_compare(positions[first : first + _FRAMES_AT_ONCE], target) for first in blocks]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _compare(positions: NDArray[Any], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the deviation (F,) from a reference (A, 3) about its centre."""
+    frames, atoms = positions.shape[:2]
+    moved = np.subtract(positions, positions[:, :1], dtype=np.float64).reshape(frames, 3 * atoms)
+    weights = np.zeros((atoms, 3, 3, 3))
+    weights[:, [0, 1, 2], [0, 1, 2]] = target[:, None]
+    covariance = (moved @ weights.reshape(3 * atoms, 9)).reshape(frames, 3, 3)
+    center = moved.reshape(frames, atoms, 3).sum(axis=1) / atoms
+    square = np.einsum("fi,fi->f", moved, moved) - atoms * (center**2).sum(axis=1)
+    values = np.linalg.svd(covariance, compute_uv=False)
+    values[:, 2] *= np.where(np.linalg.det(covariance) < 0.0, -1.0, 1.0)  # a mirror is no turn
+    return np.sqrt(np.maximum(square + (target**2).sum() - 2.0 * values.sum(axis=1), 0.0) / atoms)
 
 
 def find_turn(

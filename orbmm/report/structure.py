@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
+from numpy.typing import NDArray
 
 from orbmm.analysis.result import Result
 from orbmm.analysis.structure.ramachandran import BIN_DEGREES
@@ -44,15 +45,24 @@ def draw_rmsf(result: Result) -> Figure:
     figure, (panel,) = make_panels()
     residue = result.values["residue"]
     marker: dict[str, Any] = {"marker": "o", "markersize": 3} if len(residue) < 60 else {}
-    panel.plot(residue, result.values["rmsf"], linewidth=1.2, label="simulation", **DARK, **marker)
-    if "crystal" in result.values:
-        panel.plot(residue, result.values["crystal"], linewidth=1.2, label="crystal's B-factors", **LIGHT)
+    ends = np.flatnonzero(_find_ends(result)) + 1
+    lines = {"rmsf": ("simulation", DARK | marker), "crystal": ("crystal's B-factors", LIGHT)}
+    for name, (words, look) in lines.items():
+        if name in result.values:
+            broken = np.insert(result.values[name].astype(float), ends, np.nan)  # a line for each chain
+            panel.plot(np.insert(residue.astype(float), ends, np.nan), broken, linewidth=1.2, label=words, **look)
     panel.set_ylim(0.0, 1.25 * panel.get_ylim()[1])
     panel.margins(x=0.02)
     panel.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     name_axes(panel, "residue", "RMS fluctuation / Å")
     add_legend(panel, columns=2)
     return figure
+
+
+def _find_ends(result: Result) -> NDArray[np.bool_]:
+    """Return which residues but the last (R - 1,) are the last ones of their chain."""
+    chains = result.values.get("chain", np.zeros(len(result.values["residue"])))
+    return np.asarray(chains[1:] != chains[:-1])
 
 
 def draw_secondary_structure(result: Result) -> Figure:

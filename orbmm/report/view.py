@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
 from orbmm.analysis.geometry.kinds import is_hydrogen, is_water
+from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.result import Result
 from orbmm.analysis.site.carbon_dioxide import find_carbon_dioxide
@@ -47,15 +48,22 @@ def build_views(start: md.Trajectory, results: Mapping[str, Result]) -> dict[str
     views = {}
     if len(whole):
         part = frame.atom_slice(whole)
-        views["Structure at the start"] = _describe(part, _list_colorings(part.topology, whole, results))
+        colorings = _list_colorings(frame.topology, whole, results)
+        views["Structure at the start"] = _describe(part, colorings, _name_atoms(frame.topology, whole))
     if len(site):
         part = frame.atom_slice(site)
-        colorings = _list_colorings(part.topology, site, results)[::-1]
-        views["Metal site at the start"] = _describe(part, colorings, name_ligands=True)
+        colorings = _list_colorings(frame.topology, site, results)[::-1]
+        names = _name_atoms(frame.topology, site)
+        views["Metal site at the start"] = _describe(part, colorings, names, name_ligands=True)
     return views
 
 
-def _describe(part: md.Trajectory, colorings: list[Coloring], name_ligands: bool = False) -> View:
+def _name_atoms(topology: md.Topology, atoms: NDArray[np.int64]) -> list[str]:
+    names = Names(topology)
+    return [names.name_atom(index) for index in atoms.tolist()]
+
+
+def _describe(part: md.Trajectory, colorings: list[Coloring], names: list[str], name_ligands: bool = False) -> View:
     positions = (part.xyz[0].astype(float) - part.xyz[0].astype(float).mean(axis=0)) * ANGSTROM_PER_NM
     metals = set(find_metals(part.topology))
     ligands = _list_ligand_bonds(part)
@@ -67,7 +75,7 @@ def _describe(part: md.Trajectory, colorings: list[Coloring], name_ligands: bool
         "bonds": sorted(list(pair) for pair in bonds),
         "colorings": [_mark_metals(coloring, metals) for coloring in colorings],
         "sizes": [3.0 if i in metals else 1.0 for i in range(part.n_atoms)],
-        "names": [str(atom) for atom in part.topology.atoms],
+        "names": names,
         "named": sorted(metals | ({i for pair in ligands for i in pair} if name_ligands else set())),
     }
 
@@ -106,13 +114,13 @@ def _list_ligand_bonds(part: md.Trajectory) -> list[tuple[int, int]]:
 
 
 def _list_colorings(topology: md.Topology, atoms: NDArray[np.int64], results: Mapping[str, Result]) -> list[Coloring]:
-    """Return the ways to colour a part; atoms: its atoms in the whole topology."""
+    """Return the ways to colour atoms of a topology."""
     colorings = []
     if "confidence" in results:
         colorings.append(_color_confidence(results["confidence"], atoms))
     if "rmsf" in results:
-        colorings.append(_color_rmsf(results["rmsf"], topology))
-    return [*colorings, _color_elements(topology)]
+        colorings.append(_color_rmsf(results["rmsf"], topology, atoms))
+    return [*colorings, _color_elements(topology, atoms)]
 
 
 def _color_confidence(result: Result, atoms: NDArray[np.int64]) -> Coloring:
@@ -123,19 +131,20 @@ def _color_confidence(result: Result, atoms: NDArray[np.int64]) -> Coloring:
     return {"name": "confidence", "colors": colors, "legend": legend, "scale": _SCALE}
 
 
-def _color_rmsf(result: Result, topology: md.Topology) -> Coloring:
+def _color_rmsf(result: Result, topology: md.Topology, atoms: NDArray[np.int64]) -> Coloring:
     largest = max(float(result.values["rmsf"].max()), 1e-6)
     shares = (result.values["rmsf"] / largest).tolist()
     share = dict(zip(result.values["name"].tolist(), shares, strict=True))
     palette = colormaps[COLOR_MAP]
-    names = [f"{atom.residue.name}{atom.residue.resSeq}" for atom in topology.atoms]
+    called = Names(topology)
+    names = [called.name_residue(topology.atom(index).residue) for index in atoms.tolist()]
     colors = [to_hex(palette(float(share[name]))) if name in share else _GREY for name in names]
     legend = f"RMS fluctuation of the residue, 0 to {largest:.2f} Å; grey: not measured"
     return {"name": "rmsf", "colors": colors, "legend": legend, "scale": _SCALE}
 
 
-def _color_elements(topology: md.Topology) -> Coloring:
-    colors = [_ELEMENT_COLORS.get(atom.element.symbol, _GREY) for atom in topology.atoms]
+def _color_elements(topology: md.Topology, atoms: NDArray[np.int64]) -> Coloring:
+    colors = [_ELEMENT_COLORS.get(topology.atom(index).element.symbol, _GREY) for index in atoms.tolist()]
     legend = "carbon grey, nitrogen blue, oxygen orange, sulfur yellow, hydrogen light, metal pink"
     return {"name": "element", "colors": colors, "legend": legend, "scale": []}
 

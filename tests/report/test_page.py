@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -266,3 +267,12 @@ def test_a_browser_runs_no_script_but_the_page_s_own(intruder: str, page: str, t
     opened = open_in_browser(spoiled, tmp_path)
     assert "data-ran" not in opened and 'data-drawn="' in opened
     assert "data-ran" in open_in_browser(lift_policy(spoiled), tmp_path)
+
+
+def test_notes_stand_below_the_verdict_as_text(run: Path) -> None:
+    recording = read_run_folder(run)
+    analysis = analyze_recording(recording)
+    noted = build_page(recording, replace(analysis, notes=("1 bond <b>left</b> out of [LIG] $x$",)))
+    assert "<p class='note'>Note: 1 bond &lt;b&gt;left&lt;/b&gt; out of [LIG] $x$.</p>" in noted
+    assert noted.index("class='verdict") < noted.index("Note: 1 bond") < noted.index("<h2>Observables")
+    assert "Note: " not in build_page(recording, analysis)

@@ -22,8 +22,8 @@ from orbmm.analysis.reading.opening import (
     refuse_unpickling_format,
     silence_c_readers,
 )
-from orbmm.analysis.reading.times import describe_times, hold_times
-from orbmm.analysis.reading.topology import MatchedTopology, match_topology
+from orbmm.analysis.reading.times import describe_frames, hold_times
+from orbmm.analysis.reading.topology import MatchedTopology, is_torn, match_topology
 from orbmm.errors import AnalysisError, UnsafeFile
 from orbmm.files import read_json
 from orbmm.run_files.confidence import ConfidenceFile, read_confidence
@@ -76,7 +76,7 @@ class Recording:
 
 
 def read_run_folder(folder: Path, growing: bool = False) -> Recording:
-    """Return A run as `orbmm run` leaves it.
+    """Return a run as `orbmm run` leaves it.
 
     growing: it still goes on; the frames there are now count, a torn last one does not.
     Raises AnalysisError for a folder or file that is missing, empty or damaged, SettingsError for its settings.
@@ -108,7 +108,7 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
         stopped=reason,
         checkpoints=run.checkpoints,
         whole=None if start is whole else whole,
-        notes=(*notes, *describe_times(frames)),
+        notes=(*notes, *describe_frames(frames)),
     )
 
 
@@ -120,9 +120,9 @@ def read_plain_trajectory(trajectory: Path, topology: Path, frame_ps: float | No
     """
     if frame_ps is not None and not (math.isfinite(frame_ps) and frame_ps > 0.0):
         raise AnalysisError(f"the time between two frames must be a positive number of ps, got {frame_ps}")
-    matched = _read_matched(topology)
+    matched = _read_matched(topology, trajectory)
     frames = _open_trajectory(trajectory, matched.start, frame_ps=frame_ps)
-    notes = (*matched.notes, *describe_times(frames))
+    notes = (*matched.notes, *describe_frames(frames))
     return Recording(frames, matched.start, None, None, {}, notes=notes)
 
 
@@ -140,12 +140,27 @@ def read_structure(path: Path) -> md.Trajectory:
         raise AnalysisError(f"{path}: cannot be read as a structure{reason}; give a PDB or mmCIF file") from error
 
 
-def _read_matched(path: Path) -> MatchedTopology:
-    """Return the structure of a file with its topology held against its positions. Raises AnalysisError."""
+def _read_matched(path: Path, trajectory: Path | None = None) -> MatchedTopology:
+    """Return the structure of a file with its topology held against its positions. Raises AnalysisError.
+
+    trajectory: whose box is taken for a structure without one whose molecules are cut by the box.
+    """
+    start = read_structure(path)
+    if trajectory is not None and is_torn(start):
+        start = _borrow_box(start, trajectory)
     try:
-        return match_topology(read_structure(path))
+        return match_topology(start)
     except AnalysisError as error:
         raise AnalysisError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def _borrow_box(start: md.Trajectory, trajectory: Path) -> md.Trajectory:
+    """Return the start with the box of the first frame, or as it is where that has none or cannot be read."""
+    try:
+        first = next(TrajectoryFile(trajectory, start.topology, periodic=False).read_chunks())[0]
+    except AnalysisError:
+        return start  # what is wrong with the frames is said when they are analysed
+    return md.Trajectory(start.xyz, start.topology, start.time, first.unitcell_lengths, first.unitcell_angles)
 
 
 def _open_trajectory(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from orbmm.analysis.reading.formats import read_file_times
 from orbmm.analysis.reading.frames import TrajectoryFile, read_times
 from orbmm.analysis.reading.opening import find_suffix
+from orbmm.analysis.reading.trr import walk_trr
 
 _PART = 0.01  # of an interval that a time may be off
 _NO_TIMES = (
@@ -26,7 +27,19 @@ def hold_times(frames: TrajectoryFile) -> bool:
     return read_file_times(frames.path) is not None
 
 
-def describe_times(frames: TrajectoryFile) -> tuple[str, ...]:
+def describe_frames(frames: TrajectoryFile) -> tuple[str, ...]:
+    """Return notes on frames that hold no positions, and on their times; empty where nothing is odd."""
+    if find_suffix(frames.path) != ".trr" or not frames.path.is_file():
+        return _describe_times(frames)
+    held = [frame.positions for frame in walk_trr(frames.path)]
+    missing = len(held) - sum(held)
+    if missing == 0:
+        return _describe_times(frames)
+    note = f"{missing} of {len(held)} frames hold no positions (velocities or forces alone) and are left out"
+    return (note, *_describe_times(frames))
+
+
+def _describe_times(frames: TrajectoryFile) -> tuple[str, ...]:
     """Return a note on frames that repeat a time or go back in it, or on times that are not known; empty without."""
     if not frames.timed:
         return (_NO_TIMES,)
@@ -42,7 +55,11 @@ def find_interval(times: NDArray[np.float64]) -> float | None:
     """Return the time between two frames [ps] from times (F,) [ps]; None where they are not at equal intervals."""
     if len(times) < 2:
         return None
-    interval = float(times[-1] - times[0]) / (len(times) - 1)
+    steps = np.diff(times)
+    interval = float(np.median(steps))
+    if interval > 0.0 and np.abs(steps - interval).max() <= _PART * interval + 1e-4:
+        return interval
+    interval = float(times[-1] - times[0]) / (len(times) - 1)  # of late times no single step is known well
     even = times[0] + interval * np.arange(len(times))
     if interval <= 0.0 or np.abs(times - even).max() > _PART * interval + 1e-4 + _find_resolution(times):
         return None

@@ -62,6 +62,11 @@ def match_topology(start: md.Trajectory) -> MatchedTopology:
     return MatchedTopology(md.Trajectory(start.xyz, rebuilt, start.time, *boxes), notes)
 
 
+def is_torn(start: md.Trajectory) -> bool:
+    """Tell whether bonds of the topology are far too long or short in a frame that has no box."""
+    return start.unitcell_lengths is None and bool(_Bonds(start, _name_elements(start.topology)).find_wrong())
+
+
 class _Bonds:
     """The bonds of a topology beside the distances at the start."""
 
@@ -125,12 +130,18 @@ def _find_box(start: md.Trajectory) -> NDArray[np.float64] | None:
 
 
 def _name_elements(topology: md.Topology) -> list[str]:
-    """Return the element of each atom: of an ion the one that its residue is named for, VS where it has none."""
+    """Return the element of each atom: of an ion the one that its residue is named for, VS where it has none.
+
+    Sodium among carbons is nitrogen.
+    """
     symbols = [atom.element.symbol if atom.element is not None else "VS" for atom in topology.atoms]
     for residue in topology.residues:
         symbol = find_ion_symbol(residue)
         if symbol is not None:
             symbols[residue.atom(0).index] = symbol
+        for atom in residue.atoms if residue.n_atoms > 1 else ():  # mdtraj takes NA of a haem for sodium
+            if symbols[atom.index] == "Na" and any(symbols[other.index] == "C" for other in residue.atoms):
+                symbols[atom.index] = "N"
     return symbols
 
 

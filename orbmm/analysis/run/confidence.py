@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.kinds import is_water, mark_waters
+from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
 from orbmm.run_files.confidence import ConfidenceFile
@@ -108,6 +109,7 @@ class _Tally:
         averaged = columns["time"] >= self.discard_ps
         error, last = self.atom_error / self.kept, self.atom_last / self.kept
         residues = [residue for residue in self.topology.residues if not is_water(residue)]
+        names = Names(self.topology)
         values: dict[str, Any] = {
             **columns,
             **{f"{name}_mean": column[averaged].mean() for name, column in columns.items() if name != "time"},
@@ -117,7 +119,9 @@ class _Tally:
             "atom_error": error,
             "atom_last_bin": last,
             "residue_error": (np.add.reduceat(error, self.starts) / self.sizes)[self.shown],
-            "residue_names": np.array([[str(residue)] for residue in residues], dtype=str).reshape(-1, 1),
+            "residue_names": np.array([[names.name_residue(residue)] for residue in residues], dtype=str).reshape(
+                -1, 1
+            ),
             "residue_numbers": np.array([residue.resSeq for residue in residues]),
             "stretch_start": self.begins,
             "bin_shares": self.shares / self.counts[:, None],
@@ -133,7 +137,8 @@ class _Tally:
 
     def _list_least_known(self, error: NDArray[np.float64], last: NDArray[np.float64]) -> NDArray[np.str_]:
         worst = np.argsort(-error, kind="stable")[:LEAST_KNOWN].tolist()
-        rows = [[str(self.topology.atom(atom)), f"{error[atom]:.3f}", f"{last[atom]:.3f}"] for atom in worst]
+        names = Names(self.topology)
+        rows = [[names.name_atom(atom), f"{error[atom]:.3f}", f"{last[atom]:.3f}"] for atom in worst]
         return np.array(rows, dtype=str)
 
 

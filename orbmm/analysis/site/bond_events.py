@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.kinds import NON_METALS
+from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -115,9 +116,9 @@ def _list_keys(topology: md.Topology, atoms: NDArray[np.int64]) -> NDArray[np.in
 
 def _collect(graph: _Graph, topology: md.Topology, atoms: NDArray[np.int64], persistence_ps: float) -> Result:
     time, formed, broken = (np.array(column) for column in zip(*graph.rows, strict=True))
-    words = []
+    words, names = [], Names(topology)
     for began, what, key, confirmed in graph.events:
-        pair = [str(topology.atom(int(atoms[row]))) for row in divmod(key, len(atoms))]
+        pair = [names.name_atom(int(atoms[row])) for row in divmod(key, len(atoms))]
         words.append([f"{began:g}", what, *pair, f"{confirmed:g}"])
     values = {
         "time": time,

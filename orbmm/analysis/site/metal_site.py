@@ -10,6 +10,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -128,8 +129,9 @@ def _measure_order(cosines: NDArray[np.float64], nearest: NDArray[np.int64]) -> 
 
 
 def _name_atoms(topology: md.Topology, donors: NDArray[np.int64], rows: list[int]) -> dict[int, str]:
-    """Return A name for each ligand, with its atom number where two have the same."""
-    names = {row: str(topology.atom(int(donors[row]))) for row in rows}
+    """Return a name for each ligand, with its atom number where two have the same."""
+    called = Names(topology)
+    names = {row: called.name_atom(int(donors[row])) for row in rows}
     plain = list(names.values())
     return {row: name if plain.count(name) == 1 else f"{name}#{donors[row]}" for row, name in names.items()}
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.kinds import HYDROGENS, find_water_oxygens, is_heavy
+from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -85,14 +86,17 @@ class _Tally:
     bound: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        atoms = list(self.topology.atoms)
+        atoms, self.names = list(self.topology.atoms), Names(self.topology)
         self.hydrogens = np.array(list(self.start), dtype=np.int64)
         self.owner = np.array(list(self.start.values()), dtype=np.int64)
         self.polar = np.array([atom.index for atom in atoms if atom.element.symbol in ("N", "O", "S")])
         self.water = find_water_oxygens(self.topology)
         self.oxygens = np.array([atom.index for atom in atoms if atom.element.symbol == "O"], dtype=np.int64)
         self.groups = [
-            (str(residue), [atom.index for atom in residue.atoms if atom.name in TITRATABLE[residue.name]])
+            (
+                self.names.name_residue(residue),
+                [atom.index for atom in residue.atoms if atom.name in TITRATABLE[residue.name]],
+            )
             for residue in self.topology.residues
             if residue.name in TITRATABLE
         ]
@@ -126,7 +130,7 @@ class _Tally:
                 self._hop(row, target, since)
 
     def _hop(self, row: int, target: int, since: float) -> None:
-        names = [str(self.topology.atom(int(index))) for index in (self.hydrogens[row], self.owner[row], target)]
+        names = [self.names.name_atom(int(index)) for index in (self.hydrogens[row], self.owner[row], target)]
         self.hops.append([f"{since:g}", *names])
         self.owner[row] = target
         del self.pending[row]
@@ -172,6 +176,8 @@ class _Tally:
         atom = self.topology.atom(oxygen)
         heavy = [each for each in atom.residue.atoms if is_heavy(each)]
         return [
-            str(atom),
-            _SPECIES.get(protons, f"{protons} protons") if len(heavy) == 1 else f"part of {atom.residue}",
+            self.names.name_atom(oxygen),
+            _SPECIES.get(protons, f"{protons} protons")
+            if len(heavy) == 1
+            else f"part of {self.names.name_residue(atom.residue)}",
         ]

@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
 from orbmm.analysis.geometry.kinds import find_water_oxygens
+from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -132,7 +133,8 @@ class _Tally:
         """Return all frames as one Result."""
         time, waters, longest, distance = (np.array(column) for column in zip(*self.rows, strict=True))
         there = waters >= 0
-        first, last = ([[str(self.topology.atom(i))] for i in wire] for wire in (self.wires[0], self.wires[-1]))
+        names = Names(self.topology)
+        first, last = ([[names.name_atom(i)] for i in wire] for wire in (self.wires[0], self.wires[-1]))
         values: dict[str, Any] = {
             "time": time,
             "waters": waters,

@@ -10,6 +10,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.structure.bonds import list_covalent_bonds
@@ -121,5 +122,6 @@ class _Tally:
 
 
 def _name_angles(topology: md.Topology, triples: NDArray[np.int64]) -> NDArray[np.str_]:
-    rows = [[" ".join(str(topology.atom(index)) for index in triple)] for triple in triples.tolist()]
+    names = Names(topology)
+    rows = [[" ".join(map(names.name_atom, triple))] for triple in triples.tolist()]
     return np.array(rows, dtype=str).reshape(-1, 1)

@@ -12,6 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from orbmm.analysis.geometry.kinds import HYDROGENS, NON_METALS
+from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, read_boxes, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -182,11 +183,12 @@ def _count_molecules(atoms: int, pairs: NDArray[np.int64], broken: NDArray[np.in
 
 
 def _name_bonds(topology: md.Topology, pairs: NDArray[np.int64]) -> list[str]:
-    return [f"{topology.atom(i)} {topology.atom(j)}" for i, j in pairs]
+    names = Names(topology)
+    return [" ".join(map(names.name_atom, pair)) for pair in pairs.tolist()]
 
 
 def _name_unbonded(topology: md.Topology, pairs: NDArray[np.int64]) -> str:
-    """Return A sentence on atoms of residues that have several atoms and no bonds: they are not watched."""
+    """Return a sentence on atoms of residues that have several atoms and no bonds: they are not watched."""
     bonded = np.zeros(topology.n_atoms, dtype=bool)
     bonded[pairs.ravel()] = True
     lone = [atom for atom in topology.atoms if not bonded[atom.index] and atom.residue.n_atoms > 1]

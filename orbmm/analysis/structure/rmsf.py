@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import Assembler, find_solute
 from orbmm.analysis.geometry.kinds import is_heavy
+from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
@@ -93,16 +94,19 @@ def _collect(
     frames: tuple[int, float],
 ) -> Result:
     owners = np.array([topology.atom(int(index)).residue.index for index in atoms])
-    numbers = np.unique(owners)
+    numbers, names = np.unique(owners), Names(topology)
     residues = [topology.residue(int(number)) for number in numbers]
     rmsf = np.array([math.sqrt(max(0.0, spread[owners == number].mean())) for number in numbers]) * ANGSTROM_PER_NM
     values = {
         "residue": np.array([residue.resSeq for residue in residues]),
-        "name": np.array([f"{residue.name}{residue.resSeq}" for residue in residues]),
+        "name": np.array([names.name_residue(residue) for residue in residues]),
         "rmsf": rmsf,
         "rmsf_mean": rmsf.mean(),
         "rmsf_largest": rmsf.max(),
     }
+    chains = [names.name_chain(residue) for residue in residues]
+    if len(set(chains)) > 1:
+        values["chain"] = np.array(chains)
     if b_factors is not None:
         factors = np.array([b_factors.get((residue.name, residue.resSeq), math.nan) for residue in residues])
         values["crystal"] = np.sqrt(3.0 * factors / (8.0 * math.pi**2))

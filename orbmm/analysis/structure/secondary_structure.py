@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import Assembler
 from orbmm.analysis.geometry.kinds import has_backbone, is_amino_acid
+from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 
@@ -46,7 +47,7 @@ def compute_secondary_structure(frames: Frames) -> Result:
         **{f"{name}_start": fractions[0, i] for i, name in enumerate(_CODES)},
         **{f"{name}_last": fractions[-1, i] for i, name in enumerate(_CODES)},
         "per_residue": per_residue / used,
-        "residue_names": np.array([[str(residue)] for residue in frames.topology.subset(atoms).residues]),
+        "residue_names": _name_residues(frames.topology),
     }
     units = dict.fromkeys(values, "") | {"time": "ps"}
     arrays = {name: np.asarray(value) for name, value in values.items()}
@@ -57,6 +58,11 @@ def _find_protein(topology: md.Topology) -> NDArray[np.int64]:
     """Return the atoms of the amino acids, modified ones and caps included; DSSP leaves out what has no backbone."""
     chosen = [atom.index for residue in topology.residues if is_amino_acid(residue) for atom in residue.atoms]
     return np.array(chosen, dtype=np.int64)
+
+
+def _name_residues(topology: md.Topology) -> NDArray[np.str_]:
+    names = Names(topology)
+    return np.array([[names.name_residue(residue)] for residue in topology.residues if is_amino_acid(residue)])
 
 
 def _count_complete(topology: md.Topology) -> int:

@@ -90,8 +90,13 @@ def test_velocities_alone_are_no_frame(tmp_path: Path) -> None:
     frames = read_whole(open_file(path))
     np.testing.assert_allclose(frames.xyz, MOVING.xyz[[0, 2, 3, 4]], atol=1e-6)
     np.testing.assert_allclose(frames.time, MOVING.time[[0, 2, 3, 4]], atol=1e-6)
+    start = tmp_path / "start.pdb"
+    MOVING[0].make_molecules_whole().save_pdb(str(start))
+    assert read_plain_trajectory(path, start).notes == (
+        "1 of 5 frames hold no positions (velocities or forces alone) and are left out",
+    )
     path.write_bytes(content)
-    assert read_whole(open_file(path)).n_frames == 5
+    assert read_whole(open_file(path)).n_frames == 5 and read_plain_trajectory(path, start).notes == ()
 
 
 def test_scaled_coordinates_of_lammps_are_fractions_of_the_box(tmp_path: Path) -> None:

@@ -123,6 +123,23 @@ def test_a_topology_that_is_right_is_handed_on_as_it_is() -> None:
         assert matched.start is frame and matched.notes == ()
 
 
+def test_molecules_cut_by_the_box_of_the_frames_stay_whole(tmp_path: Path) -> None:
+    """The structure file has no box: that of the frames says which bonds go through a face."""
+    cut = next(frame for frame in MOVING if np.ptp(frame.xyz[0, :22], axis=0).max() > 1.0)
+    pdb = make_pdb(md.Trajectory(cut.xyz, cut.topology), "AB")
+    recording = read_plain_trajectory(*write(tmp_path, MOVING, pdb))
+    assert recording.start.topology.n_bonds == MOVING.topology.n_bonds
+    bonds = compute_bonds(recording.frames, recording.start)
+    assert bonds.number("broken_ever") == bonds.number("collapsed_ever") == 0
+
+
+def test_sodium_among_carbons_is_nitrogen() -> None:
+    frame = make_ligand()
+    atoms = list(frame.topology.atoms)
+    atoms[2].name, atoms[2].element = "NA", md.element.sodium
+    assert [atom.element.symbol for atom in match_topology(frame).start.topology.atoms][:6] == list("CCNCCC")
+
+
 def test_positions_in_another_unit_are_refused() -> None:
     frame = make_box(10)
     with pytest.raises(AnalysisError, match="bonds of 41 that are far too long or far too short"):
