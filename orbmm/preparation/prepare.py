@@ -71,9 +71,7 @@ def prepare_system(
     refuse_unknown_elements(modeller.topology, known)
     charge = sum_charge(modeller.topology)
     refuse_impossible_multiplicity(modeller.topology, charge, multiplicity)
-    mirrored = list_mirrored_residues(modeller.topology, modeller.positions)
-    relaxation = relax_box(modeller, solute.metal_sites, preparation, system.seed, on_progress)
-    _check_relaxed(modeller, mirrored)
+    relaxation = _relax(solute, preparation, system.seed, on_progress)
     sites = measure_sites(solute.metal_sites, modeller.topology, modeller.positions)
     check_metal_sites(modeller.topology, modeller.positions, sites)
     elements = Counter(atom.element.symbol for atom in modeller.topology.atoms())
@@ -103,15 +101,32 @@ def prepare_system(
     return PreparedSystem(modeller.topology, modeller.positions, record)
 
 
-def _check_relaxed(modeller: app.Modeller, mirrored_before: tuple[str, ...]) -> None:
-    """Raise PreparationError where the relaxation left a bond torn or turned an amino acid into its mirror image."""
-    check_polymer_bonds(modeller.topology, modeller.positions, "after relaxation")
-    turned = set(list_mirrored_residues(modeller.topology, modeller.positions)) - set(mirrored_before)
+def _relax(solute: Solute, preparation: PreparationSettings, seed: int, on_progress: OnProgress) -> Relaxation:
+    """Relax the box; again with all amino acids held left-handed where residues that were built turned one over.
+
+    Raises PreparationError where a bond is torn or an amino acid is turned over nevertheless.
+    """
+    modeller = solute.modeller
+    positions, box = modeller.positions, modeller.topology.getPeriodicBoxVectors()
+    before = set(list_mirrored_residues(modeller.topology, positions))
+    relaxation = relax_box(modeller, solute.metal_sites, preparation, seed, on_progress)
+    if _list_turned(modeller, before):
+        _log.info("relaxing again, because an amino acid was turned over")
+        modeller.positions = positions
+        modeller.topology.setPeriodicBoxVectors(box)
+        relaxation = relax_box(modeller, solute.metal_sites, preparation, seed, on_progress, hold_chirality=True)
+    turned = _list_turned(modeller, before)
     if turned:
         raise PreparationError(
-            f"{', '.join(sorted(turned)[:5])} became a D-amino acid in the relaxation, from lack of room: "
+            f"{', '.join(turned[:5])} became a D-amino acid in the relaxation, from lack of room: "
             "correct the coordinates there, or choose another seed where residues beside it were built"
         )
+    check_polymer_bonds(modeller.topology, modeller.positions, "after relaxation")
+    return relaxation
+
+
+def _list_turned(modeller: app.Modeller, before: set[str]) -> list[str]:
+    return sorted(set(list_mirrored_residues(modeller.topology, modeller.positions)) - before)
 
 
 def _list_disulfides(topology: app.Topology) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from openmm import (
+    CustomTorsionForce,
     HarmonicBondForce,
     LangevinMiddleIntegrator,
     MinimizationReporter,
@@ -23,19 +24,23 @@ from openmm import (
     unit,
 )
 
-from orbmm.errors import PreparationError
+from orbmm.errors import PreparationError, quote_reason
 from orbmm.preparation.force_field import choose_ion_templates, load_force_field
 from orbmm.preparation.hydrogens.metal_sites import MetalSite
+from orbmm.preparation.repair.chirality import find_chiral_residues, find_mirrored_residues
 from orbmm.settings.preparation import PreparationSettings
 
 # amber14 holds metals by charge alone and pulls ligands 0.1-0.2 Å too near within 40 steps of minimisation, a hydroxide
 # farther. As stiff as the bond of a water: still slower than that, so that the same timestep does.
 METAL_BOND_KJ_PER_MOL_NM2 = 5.0e5
+_IMPROPER_KJ_PER_MOL = 1000.0  # per radian squared
+_IMPROPER_RADIANS = 0.59
 _TIMESTEP_PS = 0.001  # water is flexible
 _FRICTION_PER_PS = 5.0
 _LARGEST_CUTOFF_NM = 0.9
 _CUTOFF_BY_WIDTH = 0.42  # leaves the barostat room to shrink the box
 _STEPS_BETWEEN_REPORTS = 10
+_OVERLAP = "atoms overlap, so correct the file, or choose another seed where residues are built"
 
 _log = logging.getLogger(__name__)
 
@@ -68,15 +73,20 @@ def relax_box(
     settings: PreparationSettings,
     seed: int,
     on_progress: OnProgress = ignore_progress,
+    *,
+    hold_chirality: bool = False,
 ) -> Relaxation:
     """Minimise, then run the dynamics that settings ask for; positions and box of the modeller become those of its end.
 
+    hold_chirality: keep each amino acid on the side of L or D where it is
     Repeats bitwise on one thread, which settings have unless they say otherwise. Molecules end up whole, wrapped into
     the box.
 
     Raises PreparationError if the box is beyond repair.
     """
     system = _create_system(modeller.topology, sites)
+    if hold_chirality:
+        system.addForce(_hold_chirality(modeller))
     if settings.pressure_bar and settings.equilibration_ps:
         barostat = MonteCarloBarostat(settings.pressure_bar, settings.temperature_kelvin)
         barostat.setRandomNumberSeed(seed)
@@ -86,7 +96,7 @@ def relax_box(
     _minimize(simulation, settings, on_progress)
     minimized = _read_energy(simulation)
     if not math.isfinite(minimized):
-        raise PreparationError(f"the classical minimisation ended at {minimized} kJ/mol: atoms overlap")
+        raise PreparationError(f"the classical minimisation ended at {minimized} kJ/mol: {_OVERLAP}")
     _equilibrate(simulation, settings, seed, on_progress)
     state = simulation.context.getState(positions=True, enforcePeriodicBox=True)
     modeller.topology.setPeriodicBoxVectors(state.getPeriodicBoxVectors())
@@ -115,6 +125,22 @@ def _hold_metals(sites: Iterable[MetalSite]) -> HarmonicBondForce:
     for site in sites:
         for ligand in site.ligands:
             springs.addBond(site.atom, ligand.atom, ligand.distance_angstrom * 0.1, METAL_BOND_KJ_PER_MOL_NM2)
+    return springs
+
+
+def _hold_chirality(modeller: app.Modeller) -> CustomTorsionForce:
+    """Springs on the improper angle of CA, N, C and CB, 34 degrees in L-amino acids, and on that of HA, -34 degrees."""
+    springs = CustomTorsionForce("0.5 * k * (theta - theta0)^2")
+    springs.setUsesPeriodicBoundaryConditions(True)
+    springs.addGlobalParameter("k", _IMPROPER_KJ_PER_MOL)
+    springs.addPerTorsionParameter("theta0")
+    mirrored = set(find_mirrored_residues(modeller.topology, modeller.positions))
+    for residue in find_chiral_residues(modeller.topology):
+        atoms = {atom.name: atom.index for atom in residue.atoms()}
+        angle = -_IMPROPER_RADIANS if residue in mirrored else _IMPROPER_RADIANS
+        springs.addTorsion(*(atoms[name] for name in ("CA", "N", "C", "CB")), [angle])
+        if "HA" in atoms:
+            springs.addTorsion(*(atoms[name] for name in ("CA", "N", "C", "HA")), [-angle])
     return springs
 
 
@@ -148,11 +174,7 @@ def _minimize(simulation: app.Simulation, settings: PreparationSettings, on_prog
     try:
         simulation.minimizeEnergy(maxIterations=settings.minimization_steps, reporter=reporter)
     except OpenMMException as error:
-        reason = str(error).split(".")[0]
-        raise PreparationError(
-            f"the classical minimisation failed ({reason}): atoms lie on top of each other; correct them in the "
-            "structure file, or choose another seed if residues were built there"
-        ) from error
+        raise PreparationError(f"the classical minimisation failed{quote_reason(error)}: {_OVERLAP}") from error
     on_progress("minimising", 1.0)
 
 

@@ -16,6 +16,7 @@ from orbmm.preparation.hydrogens.metal_sites import (
     find_bound_waters,
     remove_protons,
 )
+from orbmm.preparation.hydrogens.misplaced import correct_hydrogens
 from orbmm.preparation.library_errors import LIBRARY_ERRORS
 from orbmm.preparation.randomness import seeded_random
 from orbmm.preparation.reading.residue_names import StatedForm
@@ -75,6 +76,7 @@ def protonate(
     refuse_unknown_residues(modeller.topology)
     with seeded_random(seed):
         _place(modeller, ph, dictated)
+    correct_hydrogens(modeller)
     remove_protons(modeller, {index for index, (form, _) in wishes.items() if form == "OH"})
     reasons = {index: reason for index, (_, reason) in dictated.items()}
     return tuple(

@@ -29,10 +29,11 @@ def list_mirrored_residues(topology: app.Topology, positions: unit.Quantity) -> 
 def find_mirrored_residues(topology: app.Topology, positions: unit.Quantity) -> list[app.topology.Residue]:
     """Return the residues whose CB is on the side of a D-amino acid."""
     places = np.array(positions.value_in_unit(unit.angstrom)).reshape(-1, 3)
-    return [residue for residue in _find_chiral(topology) if _measure_volume(residue, places) < 0.0]
+    return [residue for residue in find_chiral_residues(topology) if _measure_volume(residue, places) < 0.0]
 
 
-def _find_chiral(topology: app.Topology) -> Iterator[app.topology.Residue]:
+def find_chiral_residues(topology: app.Topology) -> Iterator[app.topology.Residue]:
+    """Yield the residues that have N, CA, C and CB."""
     for residue in topology.residues():
         if is_polymer(residue) and {atom.name for atom in residue.atoms()} >= set(_CENTER):
             yield residue
@@ -62,7 +63,7 @@ def correct_built_residues(
     Raises PreparationError where building gives a D-amino acid again.
     """
     places = np.array(fixer.positions.value_in_unit(unit.nanometer)).reshape(-1, 3)
-    chiral = list(_find_chiral(fixer.topology))
+    chiral = list(find_chiral_residues(fixer.topology))
     built = [residue for residue in chiral if any(tuple(places[i]) not in given for i in _find_center(residue))]
     wrong = [residue for residue in built if _measure_volume(residue, 10.0 * places) < _LEAST_VOLUME_CUBIC_ANGSTROM]
     in_file = [residue for residue in find_mirrored_residues(fixer.topology, fixer.positions) if residue not in built]

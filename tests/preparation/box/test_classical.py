@@ -32,7 +32,7 @@ SETTINGS = PreparationSettings(equilibration_ps=0.0, minimization_steps=20)
 
 
 def test_atoms_on_top_of_each_other_are_one_sentence() -> None:
-    with pytest.raises(PreparationError, match="the classical minimisation failed .*on top of each other"):
+    with pytest.raises(PreparationError, match="the classical minimisation failed.*: atoms overlap"):
         relax_box(make_waters(0.0), [], SETTINGS, seed=1)
 
 
