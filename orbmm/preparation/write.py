@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from string import ascii_letters
 
 from openmm import app
 
@@ -92,6 +93,7 @@ def format_structure(prepared: PreparedSystem, suffix: str) -> str:
     """The text of the structure file; without OpenMM's first line, which carries the date."""
     stream = io.StringIO()
     if suffix == ".cif":
+        _name_blank_chains(prepared.topology)
         app.PDBxFile.writeFile(prepared.topology, prepared.positions, stream, keepIds=True)
         return "".join(_separate_chains(prepared.topology, stream.getvalue().splitlines(keepends=True)))
     app.PDBFile.writeFile(prepared.topology, prepared.positions, stream, keepIds=True)
@@ -109,6 +111,14 @@ def _connect_rings(topology: app.Topology, lines: list[str]) -> list[str]:
     ]
     end = next((at for at, line in enumerate(lines) if line.startswith("END")), len(lines))
     return [*lines[:end], *records, *lines[end:]]
+
+
+def _name_blank_chains(topology: app.Topology) -> None:
+    """Name chains without a name after the first free letter: mmCIF has no blank values."""
+    names = {chain.id for chain in topology.chains()}
+    free = next(letter for letter in ascii_letters if letter not in names)
+    for chain in topology.chains():
+        chain.id = chain.id.strip() or free
 
 
 def _separate_chains(topology: app.Topology, lines: list[str]) -> Iterator[str]:

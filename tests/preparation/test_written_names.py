@@ -95,3 +95,12 @@ def test_the_ring_of_a_cyclic_peptide_is_in_the_file(build: BuildSolute) -> None
     solute.modeller.topology.addBond(ends["N"], last["C"])
     assert write_and_read(solute)[0].getNumBonds() == before + 1
     assert isinstance(solute.modeller.positions[0].value_in_unit(unit.nanometer), Vec3)
+
+
+def test_a_chain_without_a_name_is_named_in_an_mmcif(build: BuildSolute) -> None:
+    solute = build(format_lines(ALA, " "))
+    prepared = PreparedSystem(solute.modeller.topology, solute.modeller.positions, None)  # type: ignore[arg-type]
+    (Path(solute.origin).with_name("blank.cif")).write_text(format_structure(prepared, ".cif"))
+    read = app.PDBxFile(str(Path(solute.origin).with_name("blank.cif")))
+    assert [chain.id for chain in read.topology.chains()] == ["a"]
+    assert read.topology.getNumBonds() == solute.modeller.topology.getNumBonds()
