@@ -55,7 +55,7 @@ def analyze_recording(
     """Measure everything that the recording has, and judge it.
 
     discard_ps: start that averages leave out; None takes the settings' word, or else finds where the potential
-    energy has settled. What is shown along time always covers the whole run.
+    energy is equilibrated. What is shown along time always covers the whole run.
     crystal: PDB file to compare shape and fluctuation with. site: the binding site, as a selection of mdtraj.
     Raises AnalysisError for files that do not fit together.
     """

@@ -20,8 +20,6 @@ from orbmm.preparation.repair.repair import Repairs, repair_structure
 from orbmm.settings.preparation import PreparationSettings
 from orbmm.settings.system import SystemSettings
 
-BUILT_IN_SOURCES = ("alanine-dipeptide", "water")
-
 _log = logging.getLogger(__name__)
 
 

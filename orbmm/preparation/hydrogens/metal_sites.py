@@ -13,6 +13,7 @@ import numpy as np
 from openmm import app, unit
 
 from orbmm.errors import PreparationError
+from orbmm.periodic import take_nearest
 from orbmm.preparation.residues import is_metal, is_water, label_residue
 
 LIGAND_DISTANCE_ANGSTROM = 2.6
@@ -84,8 +85,7 @@ def measure_sites(
     cell = np.array(topology.getPeriodicBoxVectors().value_in_unit(unit.angstrom))
 
     def measure(site: MetalSite, ligand: Ligand) -> float:
-        vector = positions[ligand.atom] - positions[site.atom]
-        vector = vector - np.round(vector @ np.linalg.inv(cell)) @ cell
+        vector = take_nearest(positions[ligand.atom] - positions[site.atom], cell)
         return round(float(np.linalg.norm(vector)), 3)
 
     return tuple(

@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import chdtri
 
 from orbmm.forces.atom_confidence import AtomConfidence
+from orbmm.periodic import take_nearest
 from orbmm.simulation.start.selection import name_atoms
 from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
@@ -61,7 +62,7 @@ class BondWatch:
         """Return the lengths of the bonds (B,) [nm] between nearest images."""
         vectors = positions[self._pairs[:, 1]] - positions[self._pairs[:, 0]]
         if box is not None:
-            vectors = vectors - np.round(vectors @ np.linalg.inv(box)) @ box
+            vectors = take_nearest(vectors, box)
         return np.asarray(np.sqrt(np.einsum("ij,ij->i", vectors, vectors)))
 
     def _describe_fragments(self, broken: np.ndarray) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import openmm
 from openmm import unit
 
+from orbmm.periodic import take_nearest
 from orbmm.settings import RestraintSettings
 from orbmm.simulation.start.selection import find_atom, select_atoms
 from orbmm.simulation.start.structure import Structure
@@ -56,5 +57,5 @@ def _measure_distance(start: Structure, one: int, other: int) -> float:
     vectors = start.topology.getPeriodicBoxVectors()
     if vectors is not None:
         box = np.array(vectors.value_in_unit(unit.nanometer))
-        vector = vector - np.round(vector @ np.linalg.inv(box)) @ box
+        vector = take_nearest(vector, box)
     return float(np.linalg.norm(vector))
