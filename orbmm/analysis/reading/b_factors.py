@@ -10,6 +10,7 @@ import numpy as np
 from mdtraj.formats.pdb.pdbstructure import PdbStructure
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.kinds import find_parent
 from orbmm.analysis.reading.opening import READING_ERRORS, explain_failure
 from orbmm.errors import AnalysisError
 
@@ -41,9 +42,8 @@ def write_b_factors(frame: md.Trajectory, values: NDArray[np.float64], path: Pat
         raise AnalysisError(f"{path}: the structure cannot be written ({error}); give --output") from error
 
 
-def read_b_factors(path: Path) -> Mapping[tuple[str, int], float]:
-    """Return B-factor [Å^2] of the C-alpha atom of each residue, by residue name and number, the first chain that has
-    it.
+def read_b_factors(path: Path) -> Mapping[tuple[str, str, int], float]:
+    """Return B-factor [Å^2] of the C-alpha atom of each residue, by chain, name of the amino acid, and number.
 
     path: a PDB file. Raises AnalysisError for a file that is missing or has no C-alpha atoms with B-factors.
     """
@@ -52,11 +52,13 @@ def read_b_factors(path: Path) -> Mapping[tuple[str, int], float]:
     try:
         with path.open(encoding="utf-8") as file:
             structure = PdbStructure(file)
-        factors: dict[tuple[str, int], float] = {}
-        for residue in structure.iter_residues():
-            for atom in residue.iter_atoms():
-                if atom.get_name() == "CA" and residue.name != "CA":
-                    factors.setdefault((residue.name, residue.number), float(atom.temperature_factor))
+        factors: dict[tuple[str, str, int], float] = {}
+        for chain in structure.iter_chains():
+            for residue in chain.iter_residues():
+                for atom in residue.iter_atoms():
+                    if atom.get_name() == "CA" and residue.name != "CA":
+                        key = (chain.chain_id.strip(), find_parent(residue.name), residue.number)
+                        factors.setdefault(key, float(atom.temperature_factor))
     except READING_ERRORS as error:
         reason = explain_failure(error, path)
         raise AnalysisError(f"{path}: cannot be read as a crystal structure{reason}; give a PDB file") from error
