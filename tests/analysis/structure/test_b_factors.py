@@ -22,10 +22,12 @@ def make_dimer(letters: str = "AB", frames: int = 12, names: str = "ALA") -> md.
     for letter in letters:
         chain = topology.add_chain(letter)
         for residue in helix.topology.residues:
-            copy = topology.add_residue(names, chain, resSeq=residue.resSeq + 1)
+            copy = topology.add_residue("ALA", chain, resSeq=residue.resSeq + 1)
             for atom in residue.atoms:
                 topology.add_atom(atom.name, atom.element, copy)
     topology.create_standard_bonds()
+    for residue in topology.residues:
+        residue.name = names
     xyz = np.concatenate([helix.xyz[0] + [3.0 * number, 0.0, 0.0] for number in range(len(letters))])
     shaken = xyz + 0.01 * np.random.default_rng(0).normal(size=(frames, *xyz.shape))
     return md.Trajectory(shaken, topology, time=np.arange(frames))
