@@ -54,11 +54,12 @@ def find_lowest_multiplicity(topology: app.Topology, charge: int) -> int:
 
 
 def refuse_impossible_multiplicity(topology: app.Topology, charge: int | None, multiplicity: int | None) -> None:
-    """Raise ModelError where so many electrons cannot have that multiplicity; a model without charge input has neither.
+    """Raise ModelError where so many electrons cannot have that multiplicity (0: not known).
 
-    An even number of electrons leaves an even number unpaired, and 2S + 1 is one more than these.
+    A model without charge input has neither. An even number of electrons leaves an even number unpaired, and 2S + 1 is
+    one more than these.
     """
-    if charge is None or multiplicity is None:
+    if charge is None or not multiplicity:
         return
     electrons = _count_electrons(topology, charge)
     if multiplicity - 1 > electrons:
