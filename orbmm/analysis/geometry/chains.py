@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 import mdtraj as md
 
-from orbmm.analysis.geometry.kinds import find_parent
+from orbmm.kinds import find_parent
 
 Residues = AbstractSet[tuple[str, int]]
 """Names of amino acids and numbers: the residues of a chain."""

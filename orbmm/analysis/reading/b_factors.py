@@ -11,9 +11,9 @@ from mdtraj.formats.pdb.pdbstructure import Chain, PdbStructure
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.chains import name_chains
-from orbmm.analysis.geometry.kinds import find_parent
 from orbmm.analysis.reading.opening import READING_ERRORS, explain_failure
 from orbmm.errors import AnalysisError
+from orbmm.kinds import find_parent
 
 MOST_ATOMS_IN_PDB = 99_999
 _BELOW = 100.0  # of what fits the column

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.chains import list_residues, name_topology_chains, pair_chains
 from orbmm.analysis.geometry.images import Assembler
-from orbmm.analysis.geometry.kinds import find_parent, is_heavy
 from orbmm.analysis.reading.frames import Frames
 from orbmm.analysis.result import Result
 from orbmm.analysis.structure.rmsd import (
@@ -16,15 +15,16 @@ from orbmm.analysis.structure.rmsd import (
     collect_deviations,
     measure_deviations,
     name_groups,
-    require_solute,
+    require_large_molecules,
 )
 from orbmm.errors import AnalysisError
+from orbmm.kinds import find_parent, is_heavy
 
 AtomName = tuple[str, str, int, str]
 """Chain, residue, number, atom."""
 
 _METHOD = (
-    "Root-mean-square deviation of the solute from the crystal structure {name} "
+    "Root-mean-square deviation of the large molecules of the solute from the crystal structure {name} "
     "after optimal superposition on the same "
     "atoms (Kabsch 1976, in double precision), molecules made whole across the periodic box: {parts}, "
     "all with equal weight. "
@@ -43,7 +43,7 @@ def compute_crystal_rmsd(
     matched. name: what the structure is called. site: atoms of the binding site; absent, it is left out.
     Raises NothingToMeasure without a solute, AnalysisError when fewer than three atoms match.
     """
-    solute = require_solute(frames.topology)
+    solute = require_large_molecules(frames.topology)
     part = frames.topology.subset(solute)
     rows, partners = match_atoms(part, crystal.topology)
     if len(rows) < 3:

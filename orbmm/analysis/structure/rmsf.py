@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.chains import list_residues, name_topology_chains, pair_chains
-from orbmm.analysis.geometry.images import Assembler, find_solute
-from orbmm.analysis.geometry.kinds import find_parent, is_heavy
+from orbmm.analysis.geometry.images import Assembler, find_large_molecules
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
 from orbmm.geometry import superpose
+from orbmm.kinds import find_parent, is_heavy
 from orbmm.units import ANGSTROM_PER_NM
 
 BFactors = Mapping[tuple[str, str, int], float]
@@ -37,7 +37,7 @@ def compute_rmsf(frames: Frames, b_factors: BFactors | None = None, discard_ps: 
         their letters, or in order; one chain of the crystal stands for all copies. Residues without one get NaN.
     Raises NothingToMeasure without a solute or with fewer than two frames, AnalysisError when nothing is kept.
     """
-    solute = find_solute(frames.topology)
+    solute = find_large_molecules(frames.topology)
     if len(solute) == 0:
         raise NothingToMeasure("no fluctuation: there is no molecule but water")
     atoms = _choose_atoms(frames.topology, solute)
