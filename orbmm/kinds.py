@@ -119,7 +119,7 @@ def is_salt(residue: md.core.topology.Residue) -> bool:
 
 
 def find_solute(topology: md.Topology) -> NDArray[np.int64]:
-    """Return the atoms of the solute: neither water nor the ions of a salt. Metals and small molecules are part of it."""
+    """Return the atoms of the solute: neither water nor the ions of a salt; metals and small molecules belong to it."""
     inside = [residue for residue in topology.residues if not is_water(residue) and not is_salt(residue)]
     return np.array([atom.index for residue in inside for atom in residue.atoms], dtype=np.int64)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import mdtraj as md
 import pytest
 from openmm import app
@@ -36,7 +38,7 @@ def make_topology() -> app.Topology:
     def add(name: str, atoms: dict[str, str]) -> None:
         residue = topology.addResidue(name, topology.addChain())
         made = [topology.addAtom(atom, app.Element.getBySymbol(symbol), residue) for atom, symbol in atoms.items()]
-        for one, other in zip(made, made[1:], strict=False):
+        for one, other in pairwise(made):
             topology.addBond(one, other)
 
     add("GLY", {"N": "N", "CA": "C", "C": "C", "O": "O", "HA2": "H"})

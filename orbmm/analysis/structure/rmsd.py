@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import mdtraj as md
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from orbmm.analysis.geometry.images import Assembler, find_large_molecules
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
@@ -17,8 +17,9 @@ from orbmm.kinds import find_backbone, find_heavy
 from orbmm.units import ANGSTROM_PER_NM
 
 _METHOD = (
-    "Root-mean-square deviation of the large molecules of the solute from {reference} after optimal superposition on the "
-    "same atoms (Kabsch 1976, in double precision), molecules made whole across the periodic box, {parts}, all with equal weight."
+    "Root-mean-square deviation of the large molecules of the solute from {reference} after optimal superposition on "
+    "the same atoms (Kabsch 1976, in double precision), molecules made whole across the periodic box, {parts}, all "
+    "with equal weight."
 )
 _WORDS = {
     "backbone": "backbone atoms (N, CA, C, O)",
@@ -48,7 +49,7 @@ def compute_rmsd(
     references = {name: start.atom_slice(rows) for name, rows in groups.items()}
     times, columns = measure_deviations(frames, groups, references, assembler)
     name = "the first frame" if reference is None else "the reference structure"
-    return collect_deviations(("rmsd", _METHOD.format(reference=name, parts=name_groups(groups))), times, columns)
+    return collect_deviations("rmsd", _METHOD.format(reference=name, parts=name_groups(groups)), times, columns)
 
 
 def require_large_molecules(topology: md.Topology) -> NDArray[np.int64]:
@@ -98,15 +99,13 @@ def name_groups(groups: Groups) -> str:
 
 
 def collect_deviations(
-    told: tuple[str, str], time_ps: NDArray[np.float64], columns: Mapping[str, NDArray[np.float64]]
+    name: str, method: str, time_ps: NDArray[np.float64], deviations: Mapping[str, NDArray[np.float64]]
 ) -> Result:
-    """Return the Result of deviations (F,) [Å] along time; told: its name and its method."""
-    values: dict[str, NDArray[np.float64]] = {"time": time_ps, **columns}
-    for name, column in columns.items():
-        numbers = {"mean": column.mean(), "largest": column.max(), "last": column[-1]}
-        values |= {f"{name}_{what}": np.asarray(number) for what, number in numbers.items()}
-    units = {name: "ps" if name == "time" else "angstrom" for name in values}
-    return Result(told[0], told[1], "time", values, units, len(time_ps))
+    """Return the Result of deviations (F,) [Å] along time, each with its mean, largest and last number."""
+    values: dict[str, ArrayLike] = {"time": time_ps, **deviations}
+    for part, column in deviations.items():
+        values |= {f"{part}_mean": column.mean(), f"{part}_largest": column.max(), f"{part}_last": column[-1]}
+    return Result.of(name, method, "time", values, dict.fromkeys(values, "angstrom") | {"time": "ps"}, len(time_ps))
 
 
 def _cut_reference(frames: Frames, solute: NDArray[np.int64], reference: md.Trajectory | None) -> md.Trajectory:
