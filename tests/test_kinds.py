@@ -13,18 +13,7 @@ from orbmm.analysis.structure.bonds import NON_METALS as OF_ANALYSIS
 from orbmm.simulation.guard.watches import NON_METALS as OF_GUARD
 from orbmm.simulation.start.selection import select_atoms
 
-WATERS = (
-    "HOH",
-    "WAT",
-    "SOL",
-    "TIP3",
-    "TIP",
-    "T3P",
-    "SPC",
-    "OPC",
-    "DOD",
-    "XXX",
-)  # one O with two H is water by any name
+WATERS = ["HOH", "WAT", "SOL", "TIP3", "TIP", "T3P", "SPC", "OPC", "DOD", "XXX"]
 SALT = {"NA": "Na", "SOD": "Na", "NA+": "Na", "CL": "Cl", "CLA": "Cl", "K": "K", "POT": "K", "CS": "Cs", "IOD": "I"}
 SOLUTE = {"ZN": "Zn", "CA": "Ca", "CAL": "Ca", "MG": "Mg", "FE2": "Fe"}
 CARBON_DIOXIDE = {"C": "C", "O1": "O", "O2": "O"}

@@ -22,6 +22,7 @@ from orbmm.analysis.reading.opening import (
     refuse_unpickling_format,
     silence_c_readers,
 )
+from orbmm.analysis.reading.residue_numbers import correct_numbers
 from orbmm.analysis.reading.times import describe_frames, hold_times
 from orbmm.analysis.reading.topology import MatchedTopology, is_torn, match_topology
 from orbmm.errors import AnalysisError, UnsafeFile
@@ -134,7 +135,9 @@ def read_structure(path: Path) -> md.Trajectory:
     try:
         with warnings.catch_warnings(), lend_plain_path(path) as plain, silence_c_readers():
             warnings.simplefilter("ignore")  # about the placeholder box of a structure without one
-            return md.load(plain)[0]
+            structure = md.load(plain)[0]
+            correct_numbers(structure.topology, path)
+            return structure
     except _STRUCTURE_ERRORS as error:
         reason = explain_failure(error, path)
         raise AnalysisError(f"{path}: cannot be read as a structure{reason}; give a PDB or mmCIF file") from error
