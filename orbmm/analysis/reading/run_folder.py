@@ -11,6 +11,7 @@ from typing import Any
 
 import mdtraj as md
 from mdtraj.formats.pdbx.PdbxReader import SyntaxError as CifError
+from mdtraj.formats.psf import PSFError
 from scipy.spatial import cKDTree
 
 from orbmm.analysis.reading.formats import count_frames
@@ -34,7 +35,7 @@ from orbmm.settings import Settings, read_settings
 
 _LARGEST_RECORD_BYTES = 10_000_000
 # Of mdtraj's readers, which assert things of a file, and of a torn or squeezed one.
-_STRUCTURE_ERRORS = (*READING_ERRORS, AssertionError, ArithmeticError, EOFError, zlib.error, CifError)
+_STRUCTURE_ERRORS = (*READING_ERRORS, AssertionError, ArithmeticError, EOFError, zlib.error, CifError, PSFError)
 _SAME_PLACE_NM = 0.001  # a PDB file keeps 0.0001
 
 
