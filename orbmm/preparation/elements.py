@@ -64,7 +64,7 @@ def refuse_impossible_multiplicity(topology: app.Topology, charge: int | None, m
     electrons = _count_electrons(topology, charge)
     if multiplicity - 1 > electrons:
         raise ModelError(
-            f"[model] has charge {charge:+d} and multiplicity {multiplicity}, "
+            f"got charge {charge:+d} and multiplicity {multiplicity}, "
             f"but with that charge there are {electrons} "
             f"electrons, and {multiplicity - 1} cannot be unpaired: correct the one or the other"
         )
@@ -72,7 +72,7 @@ def refuse_impossible_multiplicity(topology: app.Topology, charge: int | None, m
     if multiplicity % 2 != lowest % 2:
         parity = "odd" if lowest == 1 else "even"
         raise ModelError(
-            f"[model] has charge {charge:+d} and multiplicity {multiplicity}, "
+            f"got charge {charge:+d} and multiplicity {multiplicity}, "
             f"but {electrons} electrons have an {parity} "
             f"multiplicity, at least {lowest}: correct the one or the other"
         )
