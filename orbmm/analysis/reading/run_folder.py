@@ -11,6 +11,7 @@ from typing import Any
 
 import mdtraj as md
 from mdtraj.formats.pdbx.PdbxReader import SyntaxError as CifError
+from mdtraj.formats.psf import PSFError
 from scipy.spatial import cKDTree
 
 from orbmm.analysis.reading.formats import count_frames
@@ -22,6 +23,7 @@ from orbmm.analysis.reading.opening import (
     refuse_unpickling_format,
     silence_c_readers,
 )
+from orbmm.analysis.reading.residue_numbers import correct_numbers
 from orbmm.analysis.reading.times import describe_frames, hold_times
 from orbmm.analysis.reading.topology import MatchedTopology, is_torn, match_topology
 from orbmm.errors import AnalysisError, UnsafeFile
@@ -33,7 +35,7 @@ from orbmm.settings import Settings, read_settings
 
 _LARGEST_RECORD_BYTES = 10_000_000
 # Of mdtraj's readers, which assert things of a file, and of a torn or squeezed one.
-_STRUCTURE_ERRORS = (*READING_ERRORS, AssertionError, ArithmeticError, EOFError, zlib.error, CifError)
+_STRUCTURE_ERRORS = (*READING_ERRORS, AssertionError, ArithmeticError, EOFError, zlib.error, CifError, PSFError)
 _SAME_PLACE_NM = 0.001  # a PDB file keeps 0.0001
 
 
@@ -134,7 +136,9 @@ def read_structure(path: Path) -> md.Trajectory:
     try:
         with warnings.catch_warnings(), lend_plain_path(path) as plain, silence_c_readers():
             warnings.simplefilter("ignore")  # about the placeholder box of a structure without one
-            return md.load(plain)[0]
+            structure = md.load(plain)[0]
+            correct_numbers(structure.topology, path)
+            return structure
     except _STRUCTURE_ERRORS as error:
         reason = explain_failure(error, path)
         raise AnalysisError(f"{path}: cannot be read as a structure{reason}; give a PDB or mmCIF file") from error
