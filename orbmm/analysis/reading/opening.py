@@ -7,6 +7,7 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from mdtraj.formats.registry import FormatRegistry
 
 from orbmm.errors import AnalysisError, quote_reason
+from orbmm.run_files.xtc import find_xtc_fault
 
 READING_ERRORS = (
     OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ImportError, ArithmeticError,
@@ -77,12 +79,31 @@ def _find_plain_folder(path: Path) -> str:
 
 @contextmanager
 def open_trajectory(path: Path, atoms: int | None = None) -> Iterator[Any]:
-    """Yield mdtraj's open file of a trajectory. atoms: for formats that do not hold their number."""
+    """Yield mdtraj's open file of a trajectory. atoms: for formats that do not hold their number.
+
+    Raises AnalysisError for an XTC file that its reader in C must not unpack.
+    """
+    if find_suffix(path) == ".xtc":
+        _refuse_damaged_xtc(path)
     told = {"n_atoms": atoms} if find_suffix(path) in _COUNTED and atoms is not None else {}
     with lend_plain_path(path) as plain, silence_c_readers():
         file = md.open(plain, **told)
     with file:
         yield file
+
+
+def _refuse_damaged_xtc(path: Path) -> None:
+    """Raise AnalysisError for an XTC file with which mdtraj's reader would write beyond its memory."""
+    status = path.stat()
+    fault = _find_xtc_fault(path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns))
+    if fault is not None:
+        raise AnalysisError(f"{path}: {fault}; take the file from a copy, or cut it before that frame")
+
+
+@lru_cache(maxsize=8)
+def _find_xtc_fault(path: Path, state: tuple[int, ...]) -> str | None:
+    """Return the fault of a file in a state; each observable opens the file again, which is checked once."""
+    return find_xtc_fault(path)
 
 
 def explain_failure(error: Exception, path: Path) -> str:
@@ -102,15 +123,23 @@ def explain_failure(error: Exception, path: Path) -> str:
 @contextmanager
 def silence_c_readers() -> Iterator[None]:
     """Send the process's standard output and error to nowhere while the block runs; NumPy's warnings are left out."""
-    kept = [os.dup(stream) for stream in (1, 2)]
+    kept = {stream: os.dup(stream) for stream in (1, 2) if _is_open(stream)}
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        for stream in (1, 2):
+        for stream in kept:
             os.dup2(nowhere, stream)
         with np.errstate(all="ignore"):  # a box of zeros, which is refused later
             yield
     finally:
-        for stream, copy in zip((1, 2), kept, strict=True):
+        for stream, copy in kept.items():
             os.dup2(copy, stream)
             os.close(copy)
         os.close(nowhere)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
