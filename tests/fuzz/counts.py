@@ -11,7 +11,10 @@ UNKNOWN = (".", "?")
 
 @dataclass(frozen=True)
 class Count:
-    """atoms: alternate locations of one atom count once. lines: each counts. distinct: what is given twice counts once."""
+    """How many atoms there are.
+
+    atoms: alternate locations of one count once. lines: each counts. distinct: what is given twice counts once.
+    """
 
     atoms: int
     lines: int
@@ -41,19 +44,19 @@ def count_pdb(content: bytes) -> Count | None:
 def count_cif(content: bytes) -> Count | None:
     """Rows of the first model in the first atom_site table; None for a text in which it cannot be found so simply."""
     text = content.decode("utf-8-sig", errors="replace")
-    before, *tables = re.split(r"^\s*loop_\s+(?=_atom_site\.)", text, flags=re.MULTILINE)
+    _, *tables = re.split(r"(?im)^\s*loop_\s+(?=_atom_site\.)", text)
     if len(tables) != 1:
         return None
     tokens = [token for token in TOKEN.findall(tables[0]) if not token.startswith("#")]
     names = []
-    while len(names) < len(tokens) and tokens[len(names)].startswith("_atom_site."):
-        names.append(tokens[len(names)].removeprefix("_atom_site."))
+    while len(names) < len(tokens) and tokens[len(names)].lower().startswith("_atom_site."):
+        names.append(tokens[len(names)].lower().removeprefix("_atom_site."))
     values = tokens[len(names) :]
     end = next((at for at, token in enumerate(values) if re.match(r"(?i)_|loop_|data_|save_", token)), len(values))
     if not names or end % len(names):
         return None
     rows = [dict(zip(names, values[at : at + len(names)], strict=True)) for at in range(0, end, len(names))]
-    models = [row.get("pdbx_PDB_model_num") for row in rows]
+    models = [row.get("pdbx_pdb_model_num") for row in rows]
     first = [row for row, model in zip(rows, models, strict=True) if model == models[0]]
     keys = [tuple(row.get(name) for name in _KEYS) for row in first]
     alternate = {key for key, row in zip(keys, first, strict=True) if row.get("label_alt_id", ".") not in UNKNOWN}
@@ -61,4 +64,4 @@ def count_cif(content: bytes) -> Count | None:
     return Count(plain + len(alternate), len(first), len(set(keys)))
 
 
-_KEYS = ("label_asym_id", "auth_asym_id", "label_seq_id", "auth_seq_id", "pdbx_PDB_ins_code", "label_atom_id")
+_KEYS = ("label_asym_id", "auth_asym_id", "label_seq_id", "auth_seq_id", "pdbx_pdb_ins_code", "label_atom_id")

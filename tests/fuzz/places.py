@@ -31,7 +31,7 @@ class Place:
         return f"{self.door}{self.suffix}"
 
     def ask(self, content: bytes) -> Outcome:
-        """The outcome for a file with this content; readers that are partly in C are asked in a process of their own."""
+        """The outcome for a file with this content; readers in C are asked in a process of their own."""
         if self.door == "read_trajectory":
             return CHILD.ask_content(self.door, content, f"file{self.suffix}")
         return ask_content(DOORS[self.door], content, f"file{self.suffix}")
@@ -75,7 +75,9 @@ def _make(suffix: str) -> tuple[bytes, ...]:
 
 
 STRUCTURE_DOORS = ("read_start_of_run", "read_source_of_box", "read_topology")
-TRAJECTORIES = (".xtc", ".trr", ".dcd", ".nc", ".ncrst", ".lammpstrj", ".xyz", ".gro", ".mdcrd", ".pdb", ".pdb.gz", ".cif")
+TRAJECTORIES = (
+    ".xtc", ".trr", ".dcd", ".nc", ".ncrst", ".lammpstrj", ".xyz", ".gro", ".mdcrd", ".pdb", ".pdb.gz", ".cif",
+)  # fmt: skip
 PLACES = (
     Place("read_settings_file", ".toml", list_settings),
     *(Place(door, ".pdb", list_pdb, count_pdb) for door in STRUCTURE_DOORS),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import os
 import struct
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -13,18 +16,25 @@ from typing import Any
 
 import mdtraj as md
 import numpy as np
+from mdtraj.formats.pdbx.PdbxReader import SyntaxError as CifError
+from mdtraj.formats.psf import PSFError
 from mdtraj.formats.registry import FormatRegistry
 
-from orbmm.errors import AnalysisError, quote_reason
+from orbmm.errors import AnalysisError, ConvertBareErrors, quote_reason
+from orbmm.preparation.reading.pdb_lines import find_damaged_atom
 from orbmm.run_files.xtc import find_xtc_fault
 
 READING_ERRORS = (
     OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ImportError, ArithmeticError,
-    AssertionError, EOFError, SyntaxError, struct.error,
+    AssertionError, EOFError, SyntaxError, MemoryError, struct.error, zlib.error, CifError, PSFError,
 )  # fmt: skip
-"""Exceptions that readers of mdtraj, and what they use, raise for files that they cannot read."""
+"""Exceptions that readers of mdtraj, and what they use, raise for files that they cannot read, within
+`ConvertBareErrors`.
+"""
 PYTABLES_SUFFIXES = (".h5", ".hdf5", ".lh5")
 _PACKED = (".gz", ".bz2")
+_PDB = (".pdb", ".ent", ".pdb.gz")
+_TEXT = (".gro", ".xyz", ".lammpstrj", ".mdcrd", ".crd", ".arc", ".rst7", ".inpcrd", ".restrt")
 _COUNTED = (".mdcrd", ".crd")  # hold no number of atoms
 _PLACES = (tempfile.gettempdir, lambda: "/dev/shm", lambda: "/tmp", lambda: "/var/tmp")  # for a link
 
@@ -51,6 +61,35 @@ def refuse_unknown_format(path: Path) -> None:
             f"{path}: '{find_suffix(path)}' is no suffix of a trajectory; give XTC, TRR, DCD, NetCDF, a LAMMPS dump "
             "(.lammpstrj) or a PDB file"
         )
+
+
+def refuse_damaged_text(path: Path, what: str) -> None:
+    """Raise AnalysisError for a file of text that ends within a line, or a PDB file with an atom that is not whole.
+
+    what: structure or trajectory. Readers take a number that is cut for a whole one, and skip lines that they do not
+    know.
+    """
+    try:
+        fault = _find_damage(path, find_suffix(path))
+    except READING_ERRORS as error:
+        reason = explain_failure(error, path)
+        raise AnalysisError(f"{path}: cannot be read as a {what}{reason}; is it whole?") from error
+    if fault is not None:
+        raise AnalysisError(f"{path}: cannot be read as a {what}, because it is damaged: {fault}")
+
+
+def _find_damage(path: Path, suffix: str) -> str | None:
+    if suffix in _PDB:
+        with (gzip.open if suffix.endswith(".gz") else open)(path, "rb") as packed:
+            content = packed.read()
+        if content.startswith(codecs.BOM_UTF8):
+            return "it begins with a byte-order mark, so that its first line is lost; save it as UTF-8 without one"
+        return find_damaged_atom(content.decode("utf-8", "replace"))
+    if suffix not in _TEXT or path.stat().st_size == 0:
+        return None
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return None if file.read() in (b"\n", b"\r") else "ends within a line"
 
 
 @contextmanager
@@ -86,10 +125,11 @@ def open_trajectory(path: Path, atoms: int | None = None) -> Iterator[Any]:
     if find_suffix(path) == ".xtc":
         _refuse_damaged_xtc(path)
     told = {"n_atoms": atoms} if find_suffix(path) in _COUNTED and atoms is not None else {}
-    with lend_plain_path(path) as plain, silence_c_readers():
-        file = md.open(plain, **told)
-    with file:
-        yield file
+    with ConvertBareErrors():
+        with lend_plain_path(path) as plain, silence_c_readers():
+            file = md.open(plain, **told)
+        with file:
+            yield file
 
 
 def _refuse_damaged_xtc(path: Path) -> None:
@@ -112,6 +152,8 @@ def explain_failure(error: Exception, path: Path) -> str:
         return " (it is no text, as its suffix says)"
     if isinstance(error, ImportError):
         return f" (its reader needs the package {error.name})" if error.name else ""
+    if isinstance(error, MemoryError):
+        return " (it asks for more memory than there is)"
     if isinstance(error, LookupError):
         return ""  # a key or a number
     words = (str(error).splitlines() or [""])[0]

@@ -11,16 +11,17 @@ import numpy as np
 from openmm import app, unit
 from openmm.app.internal.pdbx.reader import PdbxReader as pdbx  # where its two errors are defined
 
-from orbmm.errors import RunError, StructureError, quote_reason
+from orbmm.errors import ConvertBareErrors, RunError, StructureError, quote_reason
 from orbmm.forces.box import drop_placeholder_box, refuse_overfull_box
 from orbmm.plain_text import describe_value
+from orbmm.preparation.reading.pdb_lines import find_damaged_atom
 from orbmm.preparation.residues import find_unwritable_name
 from orbmm.run_files.state_xml import read_state
 from orbmm.settings.system import SystemSettings
 
 _READERS = {".pdb": app.PDBFile, ".ent": app.PDBFile, ".cif": app.PDBxFile, ".mmcif": app.PDBxFile}
 # Errors of OpenMM's readers for damaged files whose messages are about their code, not about the file.
-_MUTE_ERRORS = (KeyError, IndexError, TypeError, AttributeError, ArithmeticError, pdbx.PdbxError)
+_MUTE_ERRORS = (KeyError, IndexError, TypeError, AttributeError, ArithmeticError, AssertionError, pdbx.PdbxError)
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,11 @@ def _read_structure(path: Path) -> Structure:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise StructureError(f"{path}: the suffix must be one of {', '.join(_READERS)}")
+    _refuse_damaged_atom(path)
     refuse_impossible_box(path)
     try:
         with (
+            ConvertBareErrors(),
             path.open(encoding="utf-8-sig", errors="replace") as stream,  # old files hold names in other encodings
             warnings.catch_warnings(),
         ):
@@ -78,6 +81,14 @@ def _read_structure(path: Path) -> Structure:
     return Structure(structure.topology, positions)
 
 
+def _refuse_damaged_atom(path: Path) -> None:
+    """Raise StructureError for a PDB file with an atom that OpenMM would leave out or read in part."""
+    if _READERS[path.suffix.lower()] is app.PDBFile:
+        fault = find_damaged_atom(path.read_text(encoding="utf-8-sig", errors="replace"))
+        if fault is not None:
+            raise StructureError(f"{path}: {fault}; is the file whole?")
+
+
 def _refuse_lost_atoms(path: Path, atoms: int) -> None:
     """Raise StructureError where the first model lists more atoms than were read: two have one name and number."""
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -91,9 +102,10 @@ def _refuse_lost_atoms(path: Path, atoms: int) -> None:
 
 def _count_in_pdb(lines: list[str]) -> int:
     """Count the atoms of the first model; alternate locations of one atom count once."""
-    plain, alternate = 0, set()
+    plain, alternate, models = 0, set(), 0
     for line in lines:
-        if line.startswith("ENDMDL"):
+        models += line.startswith("MODEL")
+        if line.startswith("END") or models > 1:
             break
         if line.startswith(("ATOM  ", "HETATM")):
             if line[16:17].strip():
