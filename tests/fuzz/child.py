@@ -32,7 +32,7 @@ class Child:
         ready, _, _ = select.select([process.stdout], [], [], LONGEST_S + 5)
         line = process.stdout.readline() if ready else b""
         if not line:
-            self.stop()
+            self.stop(wait=bool(ready))
             raise AssertionError(f"the process ended with {process.returncode}" if ready else "no answer in time")
         answer = json.loads(line)
         if "fault" in answer:
@@ -46,10 +46,11 @@ class Child:
             path.write_bytes(content)
             return self.ask(door, path)
 
-    def stop(self) -> None:
-        """End the process if there is one."""
+    def stop(self, *, wait: bool = False) -> None:
+        """End the process if there is one, or wait for its own end."""
         if self._process is not None:
-            self._process.kill()
+            if not wait:
+                self._process.kill()
             self._process.communicate()
             self._process = None
 
@@ -63,6 +64,7 @@ class Child:
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": paths},
             )
+            self._process.stdout.readline()  # it has imported what it needs
         return self._process
 
 
@@ -79,6 +81,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    answers.write("ready\n")
+    answers.flush()
     for line in sys.stdin:
         answers.write(f"{json.dumps(answer(*json.loads(line)))}\n")
         answers.flush()

@@ -13,7 +13,8 @@ UNKNOWN = (".", "?")
 class Count:
     """How many atoms there are.
 
-    atoms: alternate locations of one count once. lines: each counts. distinct: what is given twice counts once.
+    atoms: alternate locations of one count once. distinct: what is given twice counts once.
+    lines: each counts, also one that follows the record END, which some readers take for the end of the file.
     """
 
     atoms: int
@@ -25,20 +26,24 @@ def count_pdb(content: bytes) -> Count | None:
     """Lines with atoms up to the end of the first model, whatever is wrong with them; None for UTF-16."""
     if b"\0" in content:
         return None
-    plain, alternate, seen, models = 0, [], set(), 0
+    plain, alternate, seen, models, ended, lines = 0, set(), set(), 0, False, 0
     for line in content.removeprefix(b"\xef\xbb\xbf").splitlines():
         models += line.startswith(b"MODEL")
-        if line[:3] == b"END" or (models > 1 and line.startswith(b"MODEL")):
+        if line[:6] == b"ENDMDL" or models > 1:
             break
+        ended = ended or line[:3] == b"END"
         if not line.lstrip().upper().startswith((b"ATOM ", b"HETATM")):
             continue
         name = line[12:16] + line[21:27]
+        lines += 1
+        if ended:
+            continue
         seen.add(name)
         if line[16:17].strip():
-            alternate.append(name)
+            alternate.add(name)
         else:
             plain += 1
-    return Count(plain + len(set(alternate)), plain + len(alternate), len(seen))
+    return Count(plain + len(alternate), lines, len(seen))
 
 
 def count_cif(content: bytes) -> Count | None:

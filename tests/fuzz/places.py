@@ -14,6 +14,7 @@ from fuzz.seeds import list_cif, list_crystals, list_pdb, list_settings, make_fi
 from hypothesis import HealthCheck, given, settings
 
 CHILD = Child()
+IN_CHILD = ("read_trajectory", "build_solute_of_box")
 BINARY = (".xtc", ".trr", ".dcd", ".nc", ".ncrst", ".pdb.gz")
 
 
@@ -32,7 +33,7 @@ class Place:
 
     def ask(self, content: bytes) -> Outcome:
         """The outcome for a file with this content; readers in C are asked in a process of their own."""
-        if self.door == "read_trajectory":
+        if self.door in IN_CHILD:
             return CHILD.ask_content(self.door, content, f"file{self.suffix}")
         return ask_content(DOORS[self.door], content, f"file{self.suffix}")
 

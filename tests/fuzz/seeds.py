@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -112,7 +113,8 @@ def _load(content: bytes, name: str) -> md.Trajectory:
 @cache
 def make_file(suffix: str) -> bytes:
     """The moving peptide in a format of mdtraj; a lone frame where it holds no more."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the package netCDF4, which is faster
         path = Path(folder) / f"moving{suffix}"
         if suffix == ".lammpstrj":
             path.write_text(_format_lammps(make_moving()))

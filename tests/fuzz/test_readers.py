@@ -8,7 +8,8 @@ import pytest
 from fuzz.places import PLACES, TRAJECTORIES, Place, check_count, search
 from fuzz.seeds import FRAMES
 
-EXAMPLES = 40
+pytestmark = pytest.mark.filterwarnings("ignore")  # readers of mdtraj leave files open where they stop
+EXAMPLES = 30
 LONG = int(os.environ.get("ORBMM_FUZZ_EXAMPLES", "3000"))
 NAMES = [place.name for place in PLACES]
 WITHOUT_POSITIONS = "read_topology.psf"

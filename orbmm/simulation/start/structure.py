@@ -73,7 +73,7 @@ def _read_structure(path: Path) -> Structure:
     name = find_unwritable_name(structure.topology)
     if name is not None:
         raise StructureError(f"{path}: the name {describe_value(name)} holds a control character; give another")
-    _refuse_lost_atoms(path, structure.topology.getNumAtoms())
+    _refuse_other_number(path, structure.topology.getNumAtoms())
     positions = _strip_unit(structure.getPositions(asNumpy=True), unit.nanometer)
     wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if len(wrong):
@@ -89,10 +89,14 @@ def _refuse_damaged_atom(path: Path) -> None:
             raise StructureError(f"{path}: {fault}; is the file whole?")
 
 
-def _refuse_lost_atoms(path: Path, atoms: int) -> None:
-    """Raise StructureError where the first model lists more atoms than were read: two have one name and number."""
+def _refuse_other_number(path: Path, atoms: int) -> None:
+    """Raise StructureError unless the atoms of the first model were read; two may have one name and number."""
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    listed = _count_in_pdb(lines) if _READERS[path.suffix.lower()] is app.PDBFile else _count_in_cif(lines, atoms)
+    pdb = _READERS[path.suffix.lower()] is app.PDBFile
+    first = list(_list_first_model(lines)) if pdb else []
+    if pdb and atoms > len(first):
+        raise StructureError(f"{path}: {atoms - len(first)} atoms come after its first model and before a MODEL record")
+    listed = _count_in_pdb(first) if pdb else _count_in_cif(lines, atoms)
     if atoms < listed:
         raise StructureError(
             f"{path}: only {atoms} of the {listed} atoms of its first model can be told apart, because residues or "
@@ -100,19 +104,21 @@ def _refuse_lost_atoms(path: Path, atoms: int) -> None:
         )
 
 
-def _count_in_pdb(lines: list[str]) -> int:
-    """Count the atoms of the first model; alternate locations of one atom count once."""
-    plain, alternate, models = 0, set(), 0
+def _list_first_model(lines: list[str]) -> Iterator[str]:
+    """Yield the atoms of the first model, up to ENDMDL or to the next MODEL."""
+    models = 0
     for line in lines:
         models += line.startswith("MODEL")
-        if line.startswith("END") or models > 1:
-            break
+        if line.startswith("ENDMDL") or models > 1:
+            return
         if line.startswith(("ATOM  ", "HETATM")):
-            if line[16:17].strip():
-                alternate.add(line[12:16] + line[21:27])
-            else:
-                plain += 1
-    return plain + len(alternate)
+            yield line
+
+
+def _count_in_pdb(atoms: list[str]) -> int:
+    """Count the atoms of a model; alternate locations of one atom count once."""
+    alternate = [line[12:16] + line[21:27] for line in atoms if line[16:17].strip()]
+    return len(atoms) - len(alternate) + len(set(alternate))
 
 
 def _count_in_cif(lines: list[str], atoms: int) -> int:
