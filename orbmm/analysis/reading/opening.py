@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import os
+import re
 import struct
 import tempfile
 import zlib
@@ -34,6 +35,8 @@ READING_ERRORS = (
 PYTABLES_SUFFIXES = (".h5", ".hdf5", ".lh5")
 _PACKED = (".gz", ".bz2")
 _PDB = (".pdb", ".ent", ".pdb.gz")
+_CIF = (".cif", ".mmcif", ".pdbx", ".cif.gz", ".mmcif.gz", ".pdbx.gz")
+_MODEL_NUMBER = re.compile(rb"(?i)\bpdbx_PDB_model_num\b")
 _TEXT = (".gro", ".xyz", ".lammpstrj", ".mdcrd", ".crd", ".arc", ".rst7", ".inpcrd", ".restrt")
 _COUNTED = (".mdcrd", ".crd")  # hold no number of atoms
 _PLACES = (tempfile.gettempdir, lambda: "/dev/shm", lambda: "/tmp", lambda: "/var/tmp")  # for a link
@@ -79,9 +82,13 @@ def refuse_damaged_text(path: Path, what: str) -> None:
 
 
 def _find_damage(path: Path, suffix: str) -> str | None:
-    if suffix in _PDB:
+    if suffix in (*_PDB, *_CIF):
         with (gzip.open if suffix.endswith(".gz") else open)(path, "rb") as packed:
             content = packed.read()
+        if suffix in _CIF:
+            name = _MODEL_NUMBER.search(content)
+            wrong = name is not None and name[0] != b"pdbx_PDB_model_num"
+            return "mdtraj reads the column pdbx_PDB_model_num in these capitals alone; write it so" if wrong else None
         if content.startswith(codecs.BOM_UTF8):
             return "it begins with a byte-order mark, so that its first line is lost; save it as UTF-8 without one"
         return find_damaged_atom(content.decode("utf-8", "replace"))

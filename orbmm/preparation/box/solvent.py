@@ -17,7 +17,7 @@ from orbmm.preparation.residues import is_water, label_residue
 from orbmm.settings.system import SystemSettings
 
 LEAST_PADDING_NM = 0.3
-MOST_ATOMS = 5_000_000  # a thousand times what a network takes on one GPU in a useful time
+MOST_ATOMS = 5_000_000  # a cube of water 37 nm wide
 _ATOMS_PER_NM3 = 100.0  # of water
 
 

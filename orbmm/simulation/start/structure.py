@@ -93,10 +93,9 @@ def _refuse_other_number(path: Path, atoms: int) -> None:
     """Raise StructureError unless the atoms of the first model were read; two may have one name and number."""
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     pdb = _READERS[path.suffix.lower()] is app.PDBFile
-    first = list(_list_first_model(lines)) if pdb else []
-    if pdb and atoms > len(first):
-        raise StructureError(f"{path}: {atoms - len(first)} atoms come after its first model and before a MODEL record")
-    listed = _count_in_pdb(first) if pdb else _count_in_cif(lines, atoms)
+    if pdb and (strays := _count_between_models(lines)):
+        raise StructureError(f"{path}: {strays} atoms follow an ENDMDL record without a MODEL record; add it")
+    listed = _count_in_pdb(lines) if pdb else _count_in_cif(lines, atoms)
     if atoms < listed:
         raise StructureError(
             f"{path}: only {atoms} of the {listed} atoms of its first model can be told apart, because residues or "
@@ -115,8 +114,19 @@ def _list_first_model(lines: list[str]) -> Iterator[str]:
             yield line
 
 
-def _count_in_pdb(atoms: list[str]) -> int:
-    """Count the atoms of a model; alternate locations of one atom count once."""
+def _count_between_models(lines: list[str]) -> int:
+    """Count atoms that no model holds; OpenMM adds them to the model before."""
+    strays, between = 0, False
+    for line in lines:
+        if line.startswith(("MODEL", "ENDMDL")):
+            between = line.startswith("ENDMDL")
+        strays += between and line.startswith(("ATOM  ", "HETATM"))
+    return strays
+
+
+def _count_in_pdb(lines: list[str]) -> int:
+    """Count the atoms of the first model; alternate locations of one atom count once."""
+    atoms = list(_list_first_model(lines))
     alternate = [line[12:16] + line[21:27] for line in atoms if line[16:17].strip()]
     return len(atoms) - len(alternate) + len(set(alternate))
 
