@@ -22,7 +22,7 @@ from mdtraj.formats.psf import PSFError
 from mdtraj.formats.registry import FormatRegistry
 
 from orbmm.errors import AnalysisError, ConvertBareErrors, quote_reason
-from orbmm.preparation.reading.pdb_lines import find_damaged_atom
+from orbmm.preparation.reading.damage import find_damage
 from orbmm.run_files.xtc import find_xtc_fault
 
 READING_ERRORS = (
@@ -88,10 +88,12 @@ def _find_damage(path: Path, suffix: str) -> str | None:
         if suffix in _CIF:
             name = _MODEL_NUMBER.search(content)
             wrong = name is not None and name[0] != b"pdbx_PDB_model_num"
-            return "mdtraj reads the column pdbx_PDB_model_num in these capitals alone; write it so" if wrong else None
+            if wrong:
+                return "mdtraj reads the column pdbx_PDB_model_num in these capitals alone; write it so"
+            return find_damage(content.decode("utf-8-sig", "replace"), "cif")
         if content.startswith(codecs.BOM_UTF8):
             return "it begins with a byte-order mark, so that its first line is lost; save it as UTF-8 without one"
-        return find_damaged_atom(content.decode("utf-8", "replace"))
+        return find_damage(content.decode("utf-8", "replace"), "pdb")
     if suffix not in _TEXT or path.stat().st_size == 0:
         return None
     with path.open("rb") as file:

@@ -98,7 +98,8 @@ def _refuse_vast_box(topology: app.Topology, positions_nm: np.ndarray, box_nm: n
             "solute; correct it, or choose a smaller padding_nm"
         )
     raise PreparationError(
-        f"the box would be {box_nm[0, 0]:.4g} nm wide and hold some {atoms:.2g} atoms, more than {MOST_ATOMS:,}: {reason}"
+        f"the box would be {box_nm[0, 0]:.4g} nm wide and hold some {atoms:.2g} atoms, more than {MOST_ATOMS:,}: "
+        f"{reason}"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 
 _COORDINATES = ((30, 38), (38, 46), (46, 54))
 _CELL = ((6, 15), (15, 24), (24, 33), (33, 40), (40, 47), (47, 54))
@@ -11,11 +10,6 @@ _CELL = ((6, 15), (15, 24), (24, 33), (33, 40), (40, 47), (47, 54))
 _NUMBERS = {
     "ATOM": _COORDINATES, "HETATM": _COORDINATES, "CRYST1": _CELL, "CONECT": ((6, 11),), "MODRES": ((18, 22),)
 }  # fmt: skip
-
-
-_RECORDS = ("ATOM  ", "HETATM")
-_SEEMS_ATOM = re.compile(r"\s*(?:ATOM|HETATM)(?![A-Z])", re.IGNORECASE)
-_LAST_COLUMN = _COORDINATES[-1][1]
 
 
 def is_atom(line: str) -> bool:
@@ -35,21 +29,6 @@ def find_unreadable_number(text: str) -> str | None:
         for begin, end in _NUMBERS.get(line[:6].strip(), ()):
             if not is_number(line[begin:end]):
                 return f"line {number}, columns {begin + 1}-{end} hold '{line[begin:end].strip()}' instead of a number"
-    return None
-
-
-def find_damaged_atom(text: str) -> str | None:
-    """Return what is wrong with the first atom that readers would leave out or read in part; None if there is none.
-
-    They skip lines that do not begin with ATOM or HETATM in columns 1-6, and take a cut coordinate for a whole one.
-    """
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not _SEEMS_ATOM.match(line):
-            continue
-        if line[:6] not in _RECORDS:
-            return f"line {number} begins with {line[:6]!r}, but an atom with 'ATOM  ' or 'HETATM' in columns 1-6"
-        if len(line) < _LAST_COLUMN:
-            return f"line {number} ends in column {len(line)}, before the coordinates of its atom end ({_LAST_COLUMN})"
     return None
 
 

@@ -19,7 +19,8 @@ from orbmm.plain_text import describe_value
 from orbmm.preparation.elements import find_charge, format_ion, name_ion
 from orbmm.preparation.library_calls import LIBRARY_ERRORS
 from orbmm.preparation.reading.atom_site import find_unreadable_row, open_atom_site, read_author_chain
-from orbmm.preparation.reading.pdb_lines import find_damaged_atom, find_unreadable_number
+from orbmm.preparation.reading.damage import find_damage
+from orbmm.preparation.reading.pdb_lines import find_unreadable_number
 from orbmm.preparation.reading.residue_names import StatedForm, find_parent, read_force_field_names
 from orbmm.preparation.reading.source import StructureFile
 from orbmm.preparation.reading.stated_bonds import StatedBond, read_stated_bonds
@@ -56,7 +57,7 @@ def read_structure(file: StructureFile) -> Reading:
 
     Raises PreparationError if the file cannot be read or holds no atoms.
     """
-    _refuse_damaged_atom(file)
+    _refuse_damage(file)
     file, models = keep_first_model(file)
     file, forms = read_force_field_names(file)
     try:
@@ -78,9 +79,9 @@ def read_structure(file: StructureFile) -> Reading:
     return Reading(fixer, models, forms, read_stated_bonds(file), warnings)
 
 
-def _refuse_damaged_atom(file: StructureFile) -> None:
-    """Raise PreparationError for a PDB file with an atom that OpenMM would leave out or read in part."""
-    fault = find_damaged_atom(file.text) if file.kind == "pdb" else None
+def _refuse_damage(file: StructureFile) -> None:
+    """Raise PreparationError for a file with an atom that OpenMM would leave out or read in part."""
+    fault = find_damage(file.text, file.kind)
     if fault is not None:
         raise PreparationError(f"{file.origin}: {fault}; is the file whole?")
 

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from openmm import app, unit
@@ -14,7 +15,7 @@ from openmm.app.internal.pdbx.reader import PdbxReader as pdbx  # where its two 
 from orbmm.errors import ConvertBareErrors, RunError, StructureError, quote_reason
 from orbmm.forces.box import drop_placeholder_box, refuse_overfull_box
 from orbmm.plain_text import describe_value
-from orbmm.preparation.reading.pdb_lines import find_damaged_atom
+from orbmm.preparation.reading.damage import find_damage
 from orbmm.preparation.residues import find_unwritable_name
 from orbmm.run_files.state_xml import read_state
 from orbmm.settings.system import SystemSettings
@@ -53,7 +54,7 @@ def _read_structure(path: Path) -> Structure:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise StructureError(f"{path}: the suffix must be one of {', '.join(_READERS)}")
-    _refuse_damaged_atom(path)
+    _refuse_damage(path)
     refuse_impossible_box(path)
     try:
         with (
@@ -81,12 +82,12 @@ def _read_structure(path: Path) -> Structure:
     return Structure(structure.topology, positions)
 
 
-def _refuse_damaged_atom(path: Path) -> None:
-    """Raise StructureError for a PDB file with an atom that OpenMM would leave out or read in part."""
-    if _READERS[path.suffix.lower()] is app.PDBFile:
-        fault = find_damaged_atom(path.read_text(encoding="utf-8-sig", errors="replace"))
-        if fault is not None:
-            raise StructureError(f"{path}: {fault}; is the file whole?")
+def _refuse_damage(path: Path) -> None:
+    """Raise StructureError for a file with an atom that OpenMM would leave out or read in part."""
+    kind: Literal["pdb", "cif"] = "pdb" if _READERS[path.suffix.lower()] is app.PDBFile else "cif"
+    fault = find_damage(path.read_text(encoding="utf-8-sig", errors="replace"), kind)
+    if fault is not None:
+        raise StructureError(f"{path}: {fault}; is the file whole?")
 
 
 def _refuse_other_number(path: Path, atoms: int) -> None:

@@ -23,7 +23,7 @@ def prepare(folder: Path, *lines: str, padding_nm: float = 1.0) -> None:
 
 
 def test_one_atom_far_from_all_others_is_named(tmp_path: Path) -> None:
-    words = r"would be 1001 nm wide and hold some 1e\+11 atoms, more than 5,000,000: atom \w+ of HOH B:9 is 999\.7 nm from"
+    words = r"1001 nm wide and hold some 1e\+11 atoms, more than 5,000,000: atom \w+ of HOH B:9 is 999\.7 nm from"
     with pytest.raises(PreparationError, match=words):
         prepare(tmp_path, FAR)
 

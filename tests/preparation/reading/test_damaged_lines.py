@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from oracles.peptide_lines import format_cif
 
 from orbmm.analysis.reading.run_folder import read_structure as read_topology
 from orbmm.errors import OrbmmError
-from orbmm.preparation.reading.pdb_lines import find_damaged_atom
+from orbmm.preparation.reading.damage import find_damage
 from orbmm.preparation.reading.read_structure import read_structure
 from orbmm.preparation.reading.source import read_source
 from orbmm.settings import SystemSettings
@@ -68,9 +69,9 @@ def test_a_sound_file_is_read_whole(tmp_path: Path, count: Callable[[Path], int]
 
 
 def test_the_fault_says_where_and_what() -> None:
-    damaged = find_damaged_atom("\n".join(DAMAGED["a coordinate that is cut"]))
+    damaged = find_damage("\n".join(DAMAGED["a coordinate that is cut"]), "pdb")
     assert damaged == "line 5 ends in column 52, before the coordinates of its atom end (54)"
-    assert find_damaged_atom("\n".join(LINES)) is None
+    assert find_damage("\n".join(LINES), "pdb") is None
 
 
 @DOORS
@@ -96,3 +97,16 @@ def test_models_that_lack_a_record_are_told_apart_or_refused(tmp_path: Path, mis
             count_in_start(path)
     else:
         assert count_in_start(path) == len(LINES)
+
+
+@DOORS
+def test_a_text_of_an_mmcif_file_that_does_not_end_is_refused(tmp_path: Path, count: Callable[[Path], int]) -> None:
+    content = format_cif(LINES, "A")
+    path = tmp_path / "glycine.cif"
+    path.write_text(content)
+    assert count(path) == len(LINES)
+    path.write_text(f"{content}_struct.title\n;two\nlines\n;\n")
+    assert count(path) == len(LINES)
+    path.write_text(content.replace("ATOM 3", ";ATOM 3"))
+    with pytest.raises(OrbmmError, match=r"glycine\.cif.*begins with ';' in line 23 does not end"):
+        count(path)
