@@ -13,6 +13,7 @@ from openmm import app, unit
 
 from orbmm.errors import ForceError, UnstableRun
 from orbmm.files import make_folder, write_file
+from orbmm.plain_text import guard_cell
 from orbmm.run_files.layout import REASON_NAME
 from orbmm.simulation.dynamics.dynamics import Dynamics
 from orbmm.simulation.dynamics.frame import Frame
@@ -78,4 +79,4 @@ def _list_rows(topology: app.Topology, forces: np.ndarray) -> Iterator[list[obje
     yield ["atom", "name", "residue", "x_kJ_mol_nm", "y_kJ_mol_nm", "z_kJ_mol_nm"]
     for atom, force in zip(topology.atoms(), forces, strict=True):
         residue = f"{atom.residue.name} {atom.residue.id}"
-        yield [atom.index, atom.name, residue, *(f"{component:.6g}" for component in force)]
+        yield [atom.index, guard_cell(atom.name), guard_cell(residue), *(f"{component:.6g}" for component in force)]
