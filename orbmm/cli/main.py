@@ -23,11 +23,13 @@ from orbmm.cli.report import report
 from orbmm.cli.resume import resume
 from orbmm.cli.run import run
 from orbmm.cli.screen import PlainFormatter, plain_warnings
+from orbmm.cli.streams import find_exit_code, protect_streams
 
 # In the order of a day's work. Command files import nothing heavy before they run, so that help appears at once.
+_LOOK_AROUND, _SIMULATE = "Look around", "Simulate"
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Look around": (models, doctor, benchmark, estimate),
-    "Simulate": (new, prepare, run, resume),
+    _LOOK_AROUND: (models, doctor, benchmark, estimate),
+    _SIMULATE: (new, prepare, run, resume),
     "Look at the result": (analyze, report),
 }
 
@@ -88,4 +90,17 @@ def _make_handlers() -> list[logging.Handler]:
 def main() -> None:
     """Run the command line; the entry point of the console script."""
     keep_freed_memory()
-    build_app()(prog_name="orbmm")
+    panel = _find_panel(sys.argv[1:])
+    output = protect_streams(tell_broken_pipe=panel == _SIMULATE)
+    try:
+        build_app()(prog_name="orbmm")
+    except SystemExit as end:
+        raise SystemExit(end.code or (find_exit_code(output) if panel == _LOOK_AROUND else 0)) from end
+
+
+def _find_panel(words: list[str]) -> str:
+    """Return the panel of the command that was called; without a command, only help or version are printed."""
+    name = next((word for word in words if not word.startswith("-")), "")
+    return next(
+        (panel for panel, commands in PANELS.items() if name in [one.__name__ for one in commands]), _LOOK_AROUND
+    )
