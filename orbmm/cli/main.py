@@ -14,7 +14,7 @@ from orbmm.cli.analyze import analyze
 from orbmm.cli.benchmark import benchmark
 from orbmm.cli.doctor import doctor
 from orbmm.cli.estimate import estimate
-from orbmm.cli.host_memory import keep_freed_memory
+from orbmm.cli.host_memory import keep_freed_memory, require_free_memory
 from orbmm.cli.models import models
 from orbmm.cli.new import new
 from orbmm.cli.one_line_errors import OneLineErrors
@@ -32,6 +32,8 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     _SIMULATE: (new, prepare, run, resume),
     "Look at the result": (analyze, report),
 }
+
+_LIGHT = ("models", "new")  # load no numerical library
 
 
 def build_app() -> typer.Typer:
@@ -68,6 +70,8 @@ def _start(
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
         raise typer.Exit
+    if ctx.invoked_subcommand not in _LIGHT:
+        require_free_memory()
     plain_warnings()
     logging.basicConfig(handlers=_make_handlers())
     logging.getLogger("orbmm").setLevel(logging.DEBUG if debug else logging.INFO)
