@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from orbmm.cli.follow import follow_progress, tell
-from orbmm.cli.host_memory import memory_within_reach
+from orbmm.cli.host_memory import memory_of_a_run_within_reach
 from orbmm.cli.run import conclude, describe_outcome
 
 
@@ -31,7 +31,7 @@ def resume(
     from orbmm.simulation.run import resume_run
 
     request = ResumeRequest(0.0 if extend is None else read_duration_ps(extend), force_new_settings, max_hours)
-    with follow_progress(quiet, log) as on_progress, memory_within_reach():
+    with follow_progress(quiet, log) as on_progress, memory_of_a_run_within_reach():
         outcome = resume_run(folder, on_progress, request=request)
         tell(describe_outcome(outcome), quiet and outcome.finished, log)
     conclude(outcome, analyze)

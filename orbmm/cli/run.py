@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orbmm.cli.follow import follow_progress, tell
-from orbmm.cli.host_memory import memory_within_reach
+from orbmm.cli.host_memory import memory_of_a_run_within_reach
 from orbmm.errors import SettingsError
 from orbmm.plain_text import quote_command
 
@@ -50,7 +50,7 @@ def run(
         },
     }
     settings = override_settings(settings, changes)
-    with follow_progress(quiet, log) as on_progress, memory_within_reach():
+    with follow_progress(quiet, log) as on_progress, memory_of_a_run_within_reach():
         outcome = start_run(settings, on_progress, max_hours=max_hours)
         tell(describe_outcome(outcome), quiet and outcome.finished, log)
     conclude(outcome, analyze)

@@ -25,7 +25,7 @@ from orbmm.simulation.folder_checks import check_index, check_paths, holds_entri
 from orbmm.simulation.force_source import ConfidenceSource, Forces, ForceSource, NetworkForces
 from orbmm.simulation.guard.rescue import retire_reasons
 from orbmm.simulation.interruption import Interruption
-from orbmm.simulation.progress import OnProgress, ignore_progress
+from orbmm.simulation.progress import OnProgress, ignore_progress, outlive_display
 from orbmm.simulation.schedule import plan_stages
 from orbmm.simulation.stages import Reached, Run, find_stage, run_stages
 from orbmm.simulation.start.structure import Structure, read_start
@@ -131,7 +131,7 @@ class _Machinery:
 
     def enter(self, folder: RunFolder, settings: Settings, on_progress: OnProgress) -> Run:
         """Return a run of this System in a folder."""
-        return Run(folder, settings, self.system, self.confidence, on_progress)
+        return Run(folder, settings, self.system, self.confidence, outlive_display(on_progress))
 
 
 def _build(
