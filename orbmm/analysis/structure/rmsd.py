@@ -13,7 +13,7 @@ from orbmm.analysis.geometry.kinds import find_backbone, find_heavy
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
-from orbmm.superposition import compute_deviation
+from orbmm.geometry import compute_deviation
 from orbmm.units import ANGSTROM_PER_NM
 
 _METHOD = (

@@ -15,7 +15,7 @@ from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
-from orbmm.superposition import superpose
+from orbmm.geometry import superpose
 from orbmm.units import ANGSTROM_PER_NM
 
 _METHOD = (
