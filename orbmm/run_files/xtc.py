@@ -26,3 +26,8 @@ def measure_frame(header: bytes) -> int | None:
         return None
     (packed,) = struct.unpack_from(">i", header, HEADER_BYTES - 4)
     return HEADER_BYTES + (packed + 3) // 4 * 4 if packed >= 0 else None
+
+
+def count_atoms(header: bytes) -> int | None:
+    """Return the number of atoms of the frame that starts with this header; None if it is no XTC header."""
+    return None if measure_frame(header) is None else int(struct.unpack_from(">i", header, 4)[0])
