@@ -46,7 +46,10 @@ class XtcWriter:
         self.path = path
         self.steps_between = timing.steps_between
         self._atoms = slice(None) if atoms is None else atoms
-        self._file = app.XTCFile(str(path), topology, timing.timestep_ps, 0, timing.steps_between, append=frames > 0)
+        try:
+            self._file = app.XTCFile(str(path), topology, timing.timestep_ps, 0, timing.steps_between, frames > 0)
+        except (RuntimeError, ValueError) as error:  # of a file whose frames OpenMM cannot count
+            raise RunError(f"{path} is damaged ({' '.join(str(error).split())}); restore it from a copy") from error
 
     def report(self, frame: Frame) -> None:
         """Append one frame and close the file, so that a kill can damage only the last frame."""
