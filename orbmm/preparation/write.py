@@ -10,6 +10,7 @@ from pathlib import Path
 from string import ascii_letters
 from typing import TYPE_CHECKING
 
+import numpy as np
 from openmm import app, unit
 
 from orbmm.errors import PreparationError
@@ -100,11 +101,11 @@ def fits_pdb(topology: app.Topology) -> bool:
 def format_structure(topology: app.Topology, positions: unit.Quantity, suffix: str) -> str:
     """Return the text of a structure file, without OpenMM's line that carries the date.
 
-    Chains of the topology without a name get one for mmCIF.
+    Chains without a name get one for mmCIF, in the file alone.
     """
     stream = io.StringIO()
     if suffix == ".cif":
-        _name_blank_chains(topology)
+        topology = _name_blank_chains(topology)
         app.PDBxFile.writeFile(topology, positions, stream, keepIds=True)
         lines = [line for line in stream.getvalue().splitlines(keepends=True) if not line.startswith("# Created")]
         return "".join(_separate_chains(topology, lines))
@@ -125,12 +126,17 @@ def _connect_rings(topology: app.Topology, lines: list[str]) -> list[str]:
     return [*lines[:end], *records, *lines[end:]]
 
 
-def _name_blank_chains(topology: app.Topology) -> None:
-    """Name chains without a name after the first free letter: mmCIF has no blank values."""
+def _name_blank_chains(topology: app.Topology) -> app.Topology:
+    """Return the topology with chains without a name named by the first free letter: mmCIF has no blank values."""
     names = {chain.id for chain in topology.chains()}
+    if all(name.strip() for name in names):
+        return topology
+    copy = app.Modeller(topology, np.zeros((topology.getNumAtoms(), 3)) * unit.nanometer)
+    copy.delete([])  # which makes another Topology
     free = next(letter for letter in ascii_letters if letter not in names)
-    for chain in topology.chains():
+    for chain in copy.topology.chains():
         chain.id = chain.id.strip() or free
+    return copy.topology
 
 
 def _separate_chains(topology: app.Topology, lines: list[str]) -> Iterator[str]:

@@ -40,8 +40,6 @@ def keep_atoms(topology: app.Topology, atoms: np.ndarray) -> app.Topology:
 def _write(path: Path, topology: app.Topology, positions: np.ndarray) -> None:
     """Write a topology beside this path, with the suffix of a format that all its names and numbers fit."""
     suffix = choose_suffix(topology)
-    if suffix == ".cif":  # a copy, because chains without a name get one
-        topology = keep_atoms(topology, np.arange(topology.getNumAtoms()))
     write_file(path.with_suffix(suffix), format_structure(topology, positions * unit.nanometer, suffix).encode())
     for other in TOPOLOGY_SUFFIXES:
         if other != suffix:  # of a version that wrote PDB files whatever the names

@@ -12,6 +12,7 @@ import pytest
 from openmm import app
 
 from orbmm.analysis.reading.run_folder import read_run_folder
+from orbmm.errors import UnstableRun
 from orbmm.settings import Settings, override_settings, read_settings, write_settings
 from orbmm.simulation.force_source import ForceSource
 from orbmm.simulation.progress import Progress
@@ -113,3 +114,14 @@ def test_a_restraint_of_such_a_residue_acts_and_the_run_resumes(
     assert outcome.finished and (outcome.folder / "topology.cif").read_bytes() == before
     topology = read_run_folder(outcome.folder).start.topology
     assert topology.select("chainid 0 and resSeq 10003 and name O").size == 1
+
+
+def test_the_last_frames_of_an_unstable_run_have_these_names(
+    shorter: Settings, water_box: Path, classical_forces: Forces, tmp_path: Path
+) -> None:
+    structure = _rename(water_box, tmp_path / "box.cif", "AB", 9995)
+    settings = override_settings(shorter, {"system": {"structure": structure}, "guard": {"force_limit_kj_mol_nm": 1.0}})
+    with pytest.raises(UnstableRun, match="HOH"):
+        start_run(settings, forces=classical_forces())
+    (fault,) = (tmp_path / "run" / "rescue").glob("*/fault-*.cif")
+    assert _list_names(mdtraj.load_topology(str(fault)))[0] == ("AB", 9995, "HOH", "O")
