@@ -95,9 +95,12 @@ def _relax(run: Run, planned: PlannedStage, state: State, interruption: Interrup
     dynamics = run.system.open(planned, planned.first_step)
     dynamics.place(state, velocity_seed=1)
     with dynamics.translate_errors():
-        minimise(dynamics.context, dynamics.thermometer, planned.stage.iterations, lambda: interruption.requested)
-    # An interrupted minimisation is not used; the resumed run repeats it.
-    return dynamics.read_state(), Reached(planned, planned.first_step, not interruption.requested)
+        relaxation = minimise(
+            dynamics.context, dynamics.thermometer, planned.stage.iterations, lambda: interruption.requested
+        )
+    # An interrupted minimisation is not used; the resumed run repeats it. One that has ended is used even if the run
+    # should end now: the next stage writes a checkpoint before it looks for that.
+    return dynamics.read_state(), Reached(planned, planned.first_step, relaxation.finished)
 
 
 def _move(
