@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orbmm.errors import RunError
-from orbmm.files import is_partial
+from orbmm.files import NO_ROOM, is_partial
 from orbmm.plain_text import quote_command
 from orbmm.run_files.layout import LOCK_NAME, RunFolder
 from orbmm.simulation.folder.lock import lock_folder
@@ -26,6 +26,8 @@ def claim_folder(path: Path, use_lock: bool = True) -> Iterator[RunFolder]:
         path.mkdir(parents=True, exist_ok=True)
         _require_free(path)
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
         raise RunError(f"run folder {path} cannot be made ({error.strerror}); choose another --output") from error
     with lock_folder(path, use_lock):
         _require_free(path)  # another process may have used it before the lock

@@ -105,7 +105,7 @@ def _copy_inputs(folder: RunFolder, settings: Settings) -> tuple[Settings, list[
                 shutil.copyfile(source, partial)
         except OSError as error:
             if error.errno in NO_ROOM:
-                raise
+                raise OSError(error.errno, error.strerror, str(copy)) from error  # the library names the source
             raise RunError(f"{table}.{key} {source} cannot be copied to {copy} ({error.strerror})") from error
         copies.append(copy)
         settings = override_settings(settings, {table: {key: copy}})

@@ -53,7 +53,9 @@ class XtcWriter:
 
     def report(self, frame: Frame) -> None:
         """Append one frame and close the file, so that a kill can damage only the last frame."""
-        end = require_regular(self.path) if os.path.lexists(self.path) else 0
+        if not os.path.lexists(self.path):
+            open_regular(self.path, "ab").close()  # whose error has a reason, unlike that of the writer
+        end = require_regular(self.path)
         try:
             self._file.writeModel(frame.positions[self._atoms], periodicBoxVectors=_list_vectors(frame.box))
         except (RuntimeError, ValueError) as error:
