@@ -31,6 +31,9 @@ _FLAGS: dict[Mode, int] = {
     "xb": os.O_WRONLY | os.O_CREAT | os.O_EXCL,
 }
 _PARTIAL = ".partial"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the errors of a disk, a quota or a limit of size that is used up."""
+
 DEEPEST_JSON = 64
 _TOO_DEEP = "it is nested too deeply"
 

@@ -50,6 +50,11 @@ def measure_frame(header: bytes) -> int | None:
     return HEADER_BYTES + (packed + 3) // 4 * 4 if packed >= 0 else None
 
 
+def count_atoms(header: bytes) -> int | None:
+    """Return the number of atoms of the frame that starts with this header; None if it is no XTC header."""
+    return None if measure_frame(header) is None else int(struct.unpack_from(">i", header, 4)[0])
+
+
 def find_xtc_fault(path: Path) -> str | None:
     """Return why a reader in C must not open an XTC file, as "frame 3 has 5 atoms, but ..."; None if it may.
 

@@ -182,6 +182,10 @@ def _open_trajectory(
 def _require(path: Path) -> Path:
     if not path.is_file():
         raise AnalysisError(f"{path}: missing; is {path.parent} a run folder, and did the run start?")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise AnalysisError(f"{path}: cannot be read ({error.strerror}); change its permissions") from error
     return path
 
 

@@ -14,6 +14,7 @@ from openmm import app, unit
 from orbmm.errors import ForceError, UnstableRun
 from orbmm.files import make_folder, write_file
 from orbmm.plain_text import guard_cell
+from orbmm.preparation.write import choose_suffix, format_structure
 from orbmm.run_files.layout import REASON_NAME
 from orbmm.simulation.dynamics.dynamics import Dynamics
 from orbmm.simulation.dynamics.frame import Frame
@@ -64,11 +65,11 @@ def retire_reasons(rescue: Path) -> None:
 
 
 def _write_frame(folder: Path, kind: str, topology: app.Topology, frame: Frame) -> None:
-    """Write a PDB file, if the coordinates fit into one, and a table of the forces, if they are known."""
+    """Write a PDB or mmCIF file, if the coordinates fit into one, and a table of the forces, if they are known."""
     if np.abs(frame.positions).max() < _LARGEST_NM:
-        text = io.StringIO()
-        app.PDBFile.writeFile(topology, frame.positions * unit.nanometer, text, keepIds=True)
-        write_file(folder / f"{kind}-{frame.step:012d}.pdb", text.getvalue().encode())
+        suffix = choose_suffix(topology)
+        text = format_structure(topology, frame.positions * unit.nanometer, suffix)
+        write_file(folder / f"{kind}-{frame.step:012d}{suffix}", text.encode())
     if frame.forces is not None:
         table = io.StringIO()
         csv.writer(table, lineterminator="\n").writerows(_list_rows(topology, frame.forces))
