@@ -1,9 +1,11 @@
-"""Read the structures to measure from a TOML file, and build their atoms."""
+"""Read the structures to measure from a TOML file, build their atoms, and write the job of a measuring process."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from openmm import app, unit
 
 from orbmm.errors import SettingsError, UnsafeFile, name_nearest
 from orbmm.files import read_file
+from orbmm.model.inference.execution import Execution
 
 ATOMS_PER_WATER = 3
 WATER_GRAMS_PER_MOL, WATER_GRAMS_PER_CM3 = 18.015, 0.997
@@ -147,3 +150,41 @@ def _list_atoms(topology: app.Topology, positions: unit.Quantity) -> Atoms:
         np.array(positions.value_in_unit(unit.angstrom), dtype=np.float64),
         None if vectors is None else np.array(vectors.value_in_unit(unit.angstrom)),
     )
+
+
+PROFILED_STEPS = 10  # at most, after those that are timed: about as many as lie between two searches of neighbours
+
+
+@dataclass(frozen=True)
+class Job:
+    """The request to measure one structure with one model, in one process.
+
+    atoms: file of `Atoms.save`; weights: a weights file, "" for that of the catalogue, "random" for random numbers
+    force: a force kind of OpenMM, or "" to measure without OpenMM; evaluations, steps: the numbers of timed calls,
+        0 evaluations to compute forces only; execution: how the network is computed
+    """
+
+    atoms: str
+    model: str
+    weights: str
+    precision: str
+    device: str
+    threads: int
+    evaluations: int
+    steps: int
+    force: str
+    execution: Execution = field(default_factory=Execution)
+
+    def write(self, path: Path) -> None:
+        """Write the request for the process that reads it."""
+        path.write_text(json.dumps(dataclasses.asdict(self)), encoding="utf-8")
+
+
+def read_job(path: Path) -> Job:
+    """Read the request that Job.write wrote."""
+    entries = json.loads(path.read_text(encoding="utf-8"))
+    return Job(**{**entries, "execution": Execution(**entries["execution"])})
+
+
+Answer = dict[str, Any]
+"""Measured numbers by name, or {"skipped": reason}."""

@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from orbmm.benchmark.cases import Case, build_atoms
-from orbmm.benchmark.job import Job
+from orbmm.benchmark.cases import Case, Job, build_atoms
 from orbmm.benchmark.machine import BYTES_PER_MB
 from orbmm.benchmark.measure import FS_PER_NS, SECONDS_PER_DAY
 from orbmm.benchmark.run import Row, measure_apart

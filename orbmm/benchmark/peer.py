@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from orbmm.benchmark.cases import Case, build_atoms
-from orbmm.benchmark.job import Answer, Job
+from orbmm.benchmark.cases import Answer, Case, Job, build_atoms
 from orbmm.benchmark.run import Plan, Row, compare_forces, list_ways, measure_apart, run_apart
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record

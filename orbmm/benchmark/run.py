@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from orbmm.benchmark.cases import Case, build_atoms
-from orbmm.benchmark.job import PROFILED_STEPS, Answer, Job
+from orbmm.benchmark.cases import PROFILED_STEPS, Answer, Case, Job, build_atoms
 from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.store import state_of_weights
 from orbmm.errors import SettingsError

@@ -17,7 +17,7 @@ import openmm
 from openmm import app, unit
 
 from orbmm.checkpoints.catalog import find_record
-from orbmm.forces.atom_confidence import AtomConfidence
+from orbmm.forces.confidence import AtomConfidence
 from orbmm.settings import ModelSettings, RunSettings, Settings, SystemSettings
 from orbmm.simulation.force_source import ForceIdentity
 from orbmm.simulation.progress import Progress

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Literal
 
 from orbmm.checkpoints.catalog import CheckpointRecord, list_models
+from orbmm.checkpoints.download import check_weights
 from orbmm.checkpoints.envelope import looks_like_weights
-from orbmm.checkpoints.inspection import check_weights
 from orbmm.download.checksum import note_checksum, read_checksum
 from orbmm.errors import CheckpointError
 from orbmm.files import hash_file, replace_file

@@ -65,7 +65,7 @@ def _show_details(record: CheckpointRecord) -> Table:
 
 def _collect_facts(record: CheckpointRecord) -> Iterator[tuple[str, str]]:
     """Yield the details of a model, the most often needed first."""
-    from orbmm.checkpoints.elements import describe_elements
+    from orbmm.checkpoints.catalog import describe_elements
 
     yield "name", record.name
     if record.aliases:

@@ -1,8 +1,9 @@
-"""Compute the confidence of a network during a simulation: expected force errors at given positions."""
+"""Compute the confidence of a network in its forces, at given positions of a simulation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,7 +11,6 @@ from openmm import app
 from torch import Tensor
 
 from orbmm.errors import ForceError, OutOfMemory
-from orbmm.forces.atom_confidence import NO_BIN, AtomConfidence, judge_atoms
 from orbmm.forces.attach import describe_force, has_usable_box
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator_cache import find_evaluator
@@ -18,6 +18,36 @@ from orbmm.forces.resolve import ResolvedModel
 from orbmm.model.potential import Potential
 from orbmm.settings.model import ModelSettings
 from orbmm.units import ANGSTROM_PER_NM
+
+NO_BIN = 255
+"""The bin of an atom that the network does not act on."""
+
+
+@dataclass(frozen=True)
+class AtomConfidence:
+    """The confidence of each atom.
+
+    bins: (N,), most probable bin of the force error; errors: (N,), expected force error [eV/Å]
+    Atoms that the network does not act on have bin 255 and error NaN.
+    """
+
+    bins: np.ndarray
+    errors: np.ndarray
+
+    @property
+    def mean_error(self) -> float:
+        """Return the mean expected error of the atoms that the network acts on [eV/Å]."""
+        return float(np.nanmean(self.errors))
+
+
+def judge_atoms(probabilities: np.ndarray, bin_edges: np.ndarray) -> AtomConfidence:
+    """Return the most probable bin, and the expected error as the mean of the bin centres.
+
+    probabilities: (N, B); bin_edges: (B + 1,) [eV/Å]
+    Errors beyond the last edge were excluded from training, so the last bin does not mean "or larger".
+    """
+    centres = 0.5 * (bin_edges[1:] + bin_edges[:-1])
+    return AtomConfidence(np.argmax(probabilities, axis=1).astype(np.uint8), probabilities @ centres)
 
 
 class ConfidenceMeter:

@@ -1,9 +1,15 @@
-"""The OpenMM force classes that can carry a network: which of them can run here, and which one is used."""
+"""The OpenMM force classes that can carry a network: which can run here, which one is used; how openmm-torch loads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+
+import openmm
 
 from orbmm.errors import ForceError, name_nearest
 from orbmm.forces.versions import Versions, find_torch_force_crash, is_at_least, read_versions
@@ -25,8 +31,6 @@ def list_force_kinds() -> tuple[ForceKind, ...]:
 
     `orbmm doctor` prints them; `versions.find_bad_pairs` returns the pairs of versions to warn about.
     """
-    from orbmm.forces.torch_plugin import load_torch_plugin
-
     return judge_force_kinds(read_versions(), load_torch_plugin)
 
 
@@ -76,3 +80,48 @@ def _judge_python_force(versions: Versions) -> ForceKind:
     if not is_at_least(versions.openmm, 8, 5):
         return ForceKind(name, False, f"PythonForce needs OpenMM 8.5 or newer, found {versions.openmm}")
     return ForceKind(name, True, f"OpenMM {versions.openmm} has it; coordinates pass through NumPy")
+
+
+_FAILED_LIBRARY = re.compile(r"Error loading library (?P<path>.+?OpenMMTorch(?P<platform>[A-Z]\w*)\.\w+): ")
+"""OpenMM's report of a plugin of openmm-torch that did not load."""
+
+
+@cache
+def load_torch_plugin() -> str | None:
+    """Load openmm-torch and its kernels; return one line with the reason for a failure, or None.
+
+    OpenMM loads all plugins when it is imported. If torch was not imported before, the plugins of openmm-torch did not
+    find the libraries of torch, and a Context lacks their kernels. They are loaded again here, for the present
+    platforms.
+    """
+    import torch  # noqa: F401  (openmm-torch finds the CUDA libraries only once torch has loaded them)
+
+    try:
+        with _without_simtk_warning():
+            import openmmtorch  # noqa: F401
+    except (ImportError, OSError) as error:
+        return str(error).splitlines()[0]
+    platforms = {openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())}
+    for failure in openmm.Platform.getPluginLoadFailures():
+        found = _FAILED_LIBRARY.match(failure)
+        if found and found["platform"] in platforms:
+            try:
+                openmm.Platform.loadPluginLibrary(found["path"])
+            except openmm.OpenMMException as error:
+                return str(error).splitlines()[0]
+    return None
+
+
+@contextmanager
+def _without_simtk_warning() -> Iterator[None]:
+    """Suppress the one line that openmm-torch 1.5 logs about its use of an old name of OpenMM."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return "simtk" not in record.getMessage()
+
+    root = logging.getLogger()
+    root.addFilter(is_other)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_other)

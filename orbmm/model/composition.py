@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orbmm.checkpoints.catalog import CheckpointRecord
-from orbmm.checkpoints.elements import describe_elements
+from orbmm.checkpoints.catalog import CheckpointRecord, describe_elements
 from orbmm.errors import ModelError, StructureError
 
 LARGEST_ATOMIC_NUMBER = 118

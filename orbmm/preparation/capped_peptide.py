@@ -10,7 +10,7 @@ from pdbfixer import PDBFixer
 from pdbfixer.pdbfixer import proteinResidues
 
 from orbmm.errors import PreparationError, name_nearest
-from orbmm.preparation.randomness import seeded_random
+from orbmm.preparation.library_calls import seeded_random
 
 # The backbone atom by atom: residue, name, bond to the atom before [Å], angle [degrees], dihedral [degrees].
 # Lengths and angles: Engh and Huber, Acta Cryst. A47, 392 (1991); phi = -80 and psi = 80 is the C7eq basin.

@@ -9,7 +9,7 @@ from functools import cache
 from openmm import NonbondedForce, app, unit
 
 from orbmm.errors import PreparationError
-from orbmm.preparation.ions import find_charge, format_ion, is_ion, name_ion
+from orbmm.preparation.elements import find_charge, format_ion, is_ion, name_ion
 from orbmm.preparation.residues import is_polymer, is_water, label_residue
 
 # A TIP3P-FB water that gave up a proton, whose charge stays with the oxygen. It serves only to relax a box in which a

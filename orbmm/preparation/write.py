@@ -16,7 +16,7 @@ from orbmm.outputs import OutputFolder
 from orbmm.preparation.prepare import PreparedSystem
 from orbmm.settings.paths import is_source_file
 from orbmm.settings.settings import Settings
-from orbmm.settings.write import format_settings
+from orbmm.settings.toml import format_settings
 
 SETTINGS_FILE = "system.toml"
 RECORD_FILE = "preparation.json"

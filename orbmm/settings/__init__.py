@@ -5,13 +5,12 @@ from __future__ import annotations
 from orbmm.settings.model import ModelSettings
 from orbmm.settings.plan import Stage
 from orbmm.settings.preparation import PreparationSettings
-from orbmm.settings.read import make_settings, override_settings, read_settings
 from orbmm.settings.run import RunSettings
 from orbmm.settings.settings import AnalysisSettings, GuardSettings, Settings
 from orbmm.settings.stage import RestraintSettings, StageSettings
 from orbmm.settings.system import SystemSettings
 from orbmm.settings.time_step import read_duration_ps
-from orbmm.settings.write import format_settings, write_settings
+from orbmm.settings.toml import format_settings, make_settings, override_settings, read_settings, write_settings
 
 __all__ = [
     "AnalysisSettings",

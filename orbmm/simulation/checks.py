@@ -11,8 +11,7 @@ from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.errors import RunError
 from orbmm.settings import Settings
 from orbmm.simulation.start.selection import select_atoms
-from orbmm.simulation.system.masses import shift_mass_to_hydrogens
-from orbmm.simulation.system.restraints import make_restraint
+from orbmm.simulation.system.restraints import make_restraint, shift_mass_to_hydrogens
 from orbmm.simulation.system.stage_system import StageSystem
 
 

@@ -10,7 +10,7 @@ import openmm
 from openmm import app
 
 from orbmm.checkpoints.catalog import CheckpointRecord
-from orbmm.forces.atom_confidence import AtomConfidence
+from orbmm.forces.confidence import AtomConfidence
 from orbmm.settings import ModelSettings
 
 if TYPE_CHECKING:

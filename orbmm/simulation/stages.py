@@ -21,11 +21,10 @@ from orbmm.simulation.loop import Loop
 from orbmm.simulation.progress import OnProgress
 from orbmm.simulation.reporters.files import RunFiles
 from orbmm.simulation.reporters.rmsd import RmsdMeter
-from orbmm.simulation.reporters.topology import write_topologies
+from orbmm.simulation.reporters.trajectory import write_topologies
 from orbmm.simulation.schedule import PlannedStage, plan_stages
 from orbmm.simulation.start.selection import select_atoms
-from orbmm.simulation.system.barostat import set_bath
-from orbmm.simulation.system.integrators import derive_seed
+from orbmm.simulation.system.integrators import derive_seed, set_bath
 from orbmm.simulation.system.stage_system import StageSystem
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.files import replace_file
-from orbmm.model.assemble import make_network
+from orbmm.model.load import make_network
 from orbmm.model.network.heads import REFERENCE_ELEMENTS
 from orbmm.model.network.orb import DirectOrb, Orb
 from orbmm.training.batches import LabelledGraph, join_graphs, prepare_frame

@@ -17,8 +17,7 @@ from pathlib import Path
 import torch
 from results_file import describe_run, write_results
 
-from orbmm.benchmark.cases import build_water
-from orbmm.benchmark.job import Job
+from orbmm.benchmark.cases import Job, build_water
 from orbmm.benchmark.machine import read_peak_memory_mb
 from orbmm.benchmark.measure import find_weights
 from orbmm.model.inference.execution import Execution

@@ -18,8 +18,7 @@ from pathlib import Path
 
 from results_file import describe_run, write_results
 
-from orbmm.benchmark.cases import Atoms, Case, build_atoms
-from orbmm.benchmark.job import Job
+from orbmm.benchmark.cases import Atoms, Case, Job, build_atoms
 from orbmm.benchmark.measure import find_weights
 from orbmm.benchmark.run import Row, compare_forces, measure_apart
 from orbmm.errors import SettingsError

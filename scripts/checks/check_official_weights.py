@@ -37,7 +37,7 @@ import orbmm
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record, list_models
 from orbmm.checkpoints.state_dict import audit_state_dict, read_state_dict
 from orbmm.checkpoints.store import locate_weights
-from orbmm.model.assemble import make_network
+from orbmm.model.load import make_network
 from orbmm.settings.paths import CACHE_VARIABLE
 from orbmm.units import KJ_PER_MOL_PER_EV
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from orbmm.benchmark.cases import build_water
+from orbmm.benchmark.cases import Job, build_water
 from orbmm.benchmark.estimate import (
     CALIBRATION_ATOMS,
     MEMORY_MARGIN,
@@ -27,7 +27,6 @@ from orbmm.benchmark.estimate import (
     predict,
     read_measured,
 )
-from orbmm.benchmark.job import Job
 from orbmm.checkpoints.catalog import find_record
 from orbmm.cli.estimate import conclude, describe_compiling
 from orbmm.cli.main import build_app

@@ -20,8 +20,7 @@ from oracles.orb_models_reference import require_orb_models
 from torch.profiler import record_function
 from typer.testing import CliRunner
 
-from orbmm.benchmark.cases import Case, build_water
-from orbmm.benchmark.job import Job
+from orbmm.benchmark.cases import Case, Job, build_water
 from orbmm.benchmark.machine import describe_machine
 from orbmm.benchmark.measure import answer_job, measure, measure_stages, measure_step_stages, time_steps
 from orbmm.benchmark.peer import check_peer, run_against_peer

@@ -6,8 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from orbmm.checkpoints.catalog import list_models
-from orbmm.checkpoints.elements import describe_elements
+from orbmm.checkpoints.catalog import describe_elements, list_models
 from orbmm.cli.models import models
 from orbmm.errors import ModelError
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from orbmm.checkpoints.catalog import list_models
-from orbmm.checkpoints.inspection import check_weights, largest_weights
+from orbmm.checkpoints.download import check_weights, largest_weights
 from orbmm.checkpoints.shapes import list_optional_shapes, list_required_shapes
 from orbmm.checkpoints.store import locate_weights
-from orbmm.model.assemble import OPTIONAL_HEADS, make_network
+from orbmm.model.load import OPTIONAL_HEADS, make_network
 
 
 @pytest.mark.parametrize("record", list_models(), ids=lambda record: record.name)

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from orbmm.checkpoints.catalog import find_record
 from orbmm.forces.evaluator_cache import forget_evaluators
-from orbmm.model.assemble import make_network
+from orbmm.model.load import make_network
 
 KINDS = ("TorchForce", "PythonForce")
 WATER_NM = np.array([[0.0, 0.0, 0.0], [0.0957, 0.0, 0.0], [-0.024, 0.0927, 0.0]])

@@ -32,7 +32,7 @@ for path in paths:
     except OpenMMException as error:
         answers[path.stem]["read_before_import"] = str(error)
 
-import orbmm.forces.operator  # noqa: F401
+import orbmm.forces.torch_force  # noqa: F401
 from orbmm.forces.evaluator_cache import forget_evaluators
 
 for path in paths:

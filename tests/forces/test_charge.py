@@ -16,8 +16,7 @@ from orbmm.checkpoints.architecture import Architecture
 from orbmm.errors import ModelError
 from orbmm.forces.attach import attach_force, create_system
 from orbmm.forces.evaluator_cache import forget_evaluators
-from orbmm.model.assemble import make_network
-from orbmm.model.load import load_model
+from orbmm.model.load import load_model, make_network
 from orbmm.settings.model import ModelSettings
 
 KJ_PER_MOL_PER_EV = 96.48533212331  # CODATA 2018

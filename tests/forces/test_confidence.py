@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from orbmm.forces.atom_confidence import NO_BIN, judge_atoms
 from orbmm.forces.attach import create_system
-from orbmm.forces.confidence import open_confidence
+from orbmm.forces.confidence import NO_BIN, judge_atoms, open_confidence
 from orbmm.forces.evaluator_cache import count_networks, forget_evaluators
 from orbmm.model.load import load_model
 from orbmm.settings.model import ModelSettings

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-import orbmm.forces.operator
+import orbmm.forces.torch_force
 from orbmm.errors import StructureError
 from orbmm.forces.attach import describe_force
 from orbmm.settings.model import ModelSettings
@@ -26,9 +26,9 @@ def arguments(random_weights, make_water):
 
 def test_a_second_registration_does_no_harm(arguments):
     energy, forces = torch.ops.orbmm.energy_and_forces(*arguments)
-    importlib.reload(orbmm.forces.operator)
-    sys.modules.pop("orbmm.forces.operator")
-    importlib.import_module("orbmm.forces.operator")
+    importlib.reload(orbmm.forces.torch_force)
+    sys.modules.pop("orbmm.forces.torch_force")
+    importlib.import_module("orbmm.forces.torch_force")
     again, same = torch.ops.orbmm.energy_and_forces(*arguments)
     assert torch.equal(energy, again) and torch.equal(forces, same)
 

@@ -16,9 +16,8 @@ from oracles.structures import MAKERS
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import CheckpointError, DeviceError, ModelError, OrbmmError, StructureError
-from orbmm.model.assemble import assemble_network, make_network
 from orbmm.model.composition import compose
-from orbmm.model.load import load_model
+from orbmm.model.load import assemble_network, load_model, make_network
 from orbmm.model.potential import Potential
 
 NARROW = Architecture(latent_dim=16, mlp_hidden_dim=16, head_hidden_dim=16, layers=1)

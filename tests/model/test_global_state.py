@@ -12,8 +12,7 @@ from oracles.random_weights import randomize_state_dict
 from oracles.structures import MAKERS
 
 from orbmm.checkpoints.catalog import find_record
-from orbmm.model.assemble import make_network
-from orbmm.model.load import load_model
+from orbmm.model.load import load_model, make_network
 from orbmm.settings.model import PRECISIONS
 
 

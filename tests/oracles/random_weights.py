@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
-from orbmm.model.assemble import assemble_network, make_network
 from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.memory import MemoryUse
+from orbmm.model.load import assemble_network, make_network
 from orbmm.model.potential import Potential
 from orbmm.model.precision import find_precision
 

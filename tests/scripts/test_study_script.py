@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from orbmm.checkpoints.catalog import find_record
 from orbmm.files import hash_file
-from orbmm.model.assemble import make_network
+from orbmm.model.load import make_network
 from orbmm.settings import read_settings
 
 pytestmark = pytest.mark.slow

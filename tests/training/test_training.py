@@ -11,8 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
-from orbmm.model.assemble import make_network
-from orbmm.model.load import load_model
+from orbmm.model.load import load_model, make_network
 from orbmm.model.network.orb import Prediction
 from orbmm.training import loop
 from orbmm.training.batches import join_graphs, prepare_frame, random_rotation

@@ -15,7 +15,7 @@ from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
-from orbmm.superposition import superpose
+from orbmm.geometry import superpose
 from orbmm.units import ANGSTROM_PER_NM
 
 _METHOD = (
@@ -120,5 +120,4 @@ def _collect(
     method = _METHOD.format(
         frames=frames[0], start=frames[1], atoms=len(atoms), crystal=_CRYSTAL if b_factors is not None else ""
     )
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("rmsf", method, "residue", arrays, units, frames[0])
+    return Result.of("rmsf", method, "residue", values, units, frames[0])

@@ -24,8 +24,8 @@ from orbmm.model.inference.memory import Keep
 from orbmm.model.inference.perceptron_pass import Activations, PerceptronPass
 from orbmm.model.inference.workspace import FreshMemory, Workspace
 from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.basis import evaluate_envelope
 from orbmm.model.network.network import EDGE_ENVELOPE_POWER, InteractionLayer, OrbNetwork
-from orbmm.model.network.radial import evaluate_envelope
 from orbmm.model.precision import Precision
 
 

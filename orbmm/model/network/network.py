@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from orbmm.checkpoints.architecture import Architecture
-from orbmm.model.network.angular import count_harmonics, evaluate_harmonics
 from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.basis import BesselBasis, count_harmonics, evaluate_envelope, evaluate_harmonics
 from orbmm.model.network.perceptron import NormalizedPerceptron
-from orbmm.model.network.radial import BesselBasis, evaluate_envelope
 
 EDGE_ENVELOPE_POWER = 4
 ELEMENT_SLOTS = 119  # rows of the embedding table: atomic numbers 0 ... 118, the first unused

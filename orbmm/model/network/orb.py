@@ -13,10 +13,9 @@ from orbmm.checkpoints.architecture import Architecture, Oddities
 from orbmm.errors import ModelError
 from orbmm.model.compile_cache import PRIVATE_OPTIONS, use_private_cache
 from orbmm.model.network.atom_graph import AtomGraph
-from orbmm.model.network.derivative import differentiate
 from orbmm.model.network.heads import ConfidenceHead, EnergyHead, ForceHead, StressHead
 from orbmm.model.network.network import OrbNetwork
-from orbmm.model.network.repulsion import PairRepulsion
+from orbmm.model.network.repulsion import PairRepulsion, differentiate
 
 OUTPUTS = frozenset({"energy", "forces", "stress", "confidence"})
 

@@ -12,7 +12,7 @@ from openmm import Vec3, app, unit
 
 from orbmm.errors import PreparationError
 from orbmm.preparation.force_field import choose_ion_templates, load_force_field
-from orbmm.preparation.randomness import seeded_random
+from orbmm.preparation.library_calls import seeded_random
 from orbmm.preparation.residues import is_water
 from orbmm.settings.system import SystemSettings
 

@@ -13,7 +13,7 @@ import numpy as np
 from openmm import app, unit
 
 from orbmm.errors import PreparationError
-from orbmm.periodic import take_nearest
+from orbmm.geometry import take_nearest
 from orbmm.preparation.residues import is_metal, is_water, label_residue
 
 LIGAND_DISTANCE_ANGSTROM = 2.6

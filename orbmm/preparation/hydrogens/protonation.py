@@ -17,8 +17,7 @@ from orbmm.preparation.hydrogens.metal_sites import (
     remove_protons,
 )
 from orbmm.preparation.hydrogens.misplaced import correct_hydrogens
-from orbmm.preparation.library_errors import LIBRARY_ERRORS
-from orbmm.preparation.randomness import seeded_random
+from orbmm.preparation.library_calls import LIBRARY_ERRORS, seeded_random
 from orbmm.preparation.reading.residue_names import StatedForm
 from orbmm.preparation.residues import find_residue, is_water, key_residue, label_residue
 

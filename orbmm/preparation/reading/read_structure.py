@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,16 +15,14 @@ from pdbfixer import PDBFixer
 
 from orbmm.errors import PreparationError, quote_reason
 from orbmm.plain_text import describe_value
-from orbmm.preparation.ions import find_charge, format_ion, name_ion
-from orbmm.preparation.library_errors import LIBRARY_ERRORS
-from orbmm.preparation.names import find_unwritable_name
+from orbmm.preparation.elements import find_charge, format_ion, name_ion
+from orbmm.preparation.library_calls import LIBRARY_ERRORS
 from orbmm.preparation.reading.atom_site import find_unreadable_row, open_atom_site, read_author_chain
-from orbmm.preparation.reading.models import keep_first_model
 from orbmm.preparation.reading.pdb_lines import find_unreadable_number
 from orbmm.preparation.reading.residue_names import StatedForm, find_parent, read_force_field_names
 from orbmm.preparation.reading.source import StructureFile
 from orbmm.preparation.reading.stated_bonds import StatedBond, read_stated_bonds
-from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_metal, is_water, label_residue
+from orbmm.preparation.residues import UNIDENTIFIED_NAMES, find_unwritable_name, is_metal, is_water, label_residue
 
 # What OpenMM says with the PDB line of the atom after it, and what we say of the atom's residue.
 _ODDITIES = {
@@ -187,3 +186,35 @@ def _lacks_element(line: str) -> bool:
     except KeyError:
         return True
     return False
+
+
+def keep_first_model(file: StructureFile) -> tuple[StructureFile, int]:
+    """Return the file with its first model alone, and how many models it has."""
+    if file.kind == "cif":
+        return _keep_first_in_cif(file)
+    lines = file.text.splitlines()
+    models = sum(line.startswith("MODEL ") for line in lines)
+    if models == 0:
+        return file, 1
+    return dataclasses.replace(file, text="\n".join(_drop_later_models(lines)) + "\n"), models
+
+
+def _drop_later_models(lines: list[str]) -> Iterator[str]:
+    """Yield the first model and the records around all of them: connections come after the last."""
+    models, inside = 0, False
+    for line in lines:
+        if line.startswith("MODEL "):
+            models, inside = models + 1, True
+        elif line.startswith("ENDMDL"):
+            inside = False
+        elif not inside or models < 2:
+            yield line
+
+
+def _keep_first_in_cif(file: StructureFile) -> tuple[StructureFile, int]:
+    site = open_atom_site(file)
+    numbers = list(dict.fromkeys(row.get("pdbx_PDB_model_num", "") for row in site.read_rows()))
+    if len(numbers) < 2:
+        return file, 1
+    site.keep(lambda row: row.get("pdbx_PDB_model_num", "") == numbers[0])
+    return dataclasses.replace(file, text=site.format_text()), len(numbers)

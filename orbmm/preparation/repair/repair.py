@@ -10,12 +10,11 @@ from openmm import app
 from pdbfixer import PDBFixer
 
 from orbmm.errors import PreparationError
-from orbmm.preparation.library_errors import explain_errors
-from orbmm.preparation.randomness import seeded_random
+from orbmm.preparation.library_calls import explain_errors, seeded_random
 from orbmm.preparation.reading.read_structure import Reading, join_few, read_structure
 from orbmm.preparation.reading.residue_names import StatedForm
 from orbmm.preparation.reading.source import StructureFile
-from orbmm.preparation.repair.bonds import keep_stated_bonds
+from orbmm.preparation.repair.bonds import bond_rings, close_rings, keep_stated_bonds
 from orbmm.preparation.repair.breaks import (
     check_polymer_bonds,
     end_polymers,
@@ -25,7 +24,6 @@ from orbmm.preparation.repair.breaks import (
 )
 from orbmm.preparation.repair.chirality import correct_built_residues, list_places
 from orbmm.preparation.repair.missing_residues import find_missing_residues, name_standard_residues
-from orbmm.preparation.repair.rings import bond_rings, close_rings
 from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_metal, is_polymer, is_water, label_residue
 from orbmm.settings.preparation import PreparationSettings
 

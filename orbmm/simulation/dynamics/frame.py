@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from openmm import unit
 
-from orbmm.forces.atom_confidence import AtomConfidence
+from orbmm.forces.confidence import AtomConfidence
 from orbmm.simulation.start.structure import Structure
 
 

@@ -10,8 +10,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.special import chdtri
 
-from orbmm.forces.atom_confidence import AtomConfidence
-from orbmm.periodic import take_nearest
+from orbmm.forces.confidence import AtomConfidence
+from orbmm.geometry import take_nearest
 from orbmm.simulation.start.selection import name_atoms
 from orbmm.units import KJ_PER_MOL_PER_KELVIN
 

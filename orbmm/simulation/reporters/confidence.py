@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from orbmm.files import open_regular, require_regular
-from orbmm.forces.atom_confidence import AtomConfidence
+from orbmm.forces.confidence import AtomConfidence
 from orbmm.run_files.confidence import make_record, record_type
 from orbmm.simulation.dynamics.frame import Frame
 

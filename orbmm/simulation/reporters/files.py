@@ -19,7 +19,7 @@ from orbmm.settings.time_step import count_steps
 from orbmm.simulation.folder.checkpoint import Checkpoint
 from orbmm.simulation.reporters import confidence, table, trajectory
 from orbmm.simulation.reporters.reporter import CountEntries, Reporter, cut_back
-from orbmm.simulation.reporters.topology import keep_atoms
+from orbmm.simulation.reporters.trajectory import keep_atoms
 from orbmm.simulation.schedule import PlannedStage
 from orbmm.simulation.start.selection import select_atoms
 from orbmm.simulation.start.structure import Structure

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.superposition import compute_deviation, find_turn
+from orbmm.geometry import compute_deviation, find_turn
 
 
 class RmsdMeter:

@@ -1,7 +1,8 @@
-"""Write the trajectory as XTC or DCD: unwrapped coordinates; frame 0 is the start of production."""
+"""Write the topology, and the trajectory as XTC or DCD: unwrapped coordinates; frame 0 is the start of production."""
 
 from __future__ import annotations
 
+import copy
 import errno
 import io
 import os
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from openmm import Vec3, app
+from openmm import Vec3, app, unit
 
 from orbmm.errors import RunError
-from orbmm.files import open_regular, require_regular
+from orbmm.files import open_regular, require_regular, write_file
+from orbmm.run_files.layout import RunFolder
 from orbmm.run_files.xtc import HEADER_BYTES, measure_frame
-from orbmm.simulation.dynamics.frame import Frame
+from orbmm.simulation.dynamics.frame import Frame, State
+from orbmm.simulation.start.selection import select_atoms
 
 _DCD_FRAMES = slice(8, 12)  # bytes of the header that count the frames
 
@@ -128,3 +131,28 @@ def count_frames(path: Path, atoms: int) -> int:
     if frame is None:
         return 2 if size >= HEADER_BYTES else 0
     return 2 if size > frame else int(size == frame)
+
+
+def write_topologies(folder: RunFolder, topology: app.Topology, frame_atoms: str, state: State) -> None:
+    """Write the topology files that are needed to read the trajectory, with the current box."""
+    topology = copy.copy(topology)
+    if state.box is not None:
+        topology.setPeriodicBoxVectors(state.box * unit.nanometer)
+    _write(folder.topology, topology, state.positions)
+    if frame_atoms != "all":
+        atoms = select_atoms(topology, frame_atoms)
+        _write(folder.frame_topology, keep_atoms(topology, atoms), state.positions[atoms])
+
+
+def keep_atoms(topology: app.Topology, atoms: np.ndarray) -> app.Topology:
+    """Return the topology of only some atoms (A,), in their order."""
+    modeller = app.Modeller(topology, np.zeros((topology.getNumAtoms(), 3)) * unit.nanometer)
+    kept = set(atoms.tolist())
+    modeller.delete([atom for atom in topology.atoms() if atom.index not in kept])
+    return modeller.topology
+
+
+def _write(path: Path, topology: app.Topology, positions: np.ndarray) -> None:
+    text = io.StringIO()
+    app.PDBFile.writeFile(topology, positions * unit.nanometer, text, keepIds=True)
+    write_file(path, text.getvalue().encode())

@@ -1,12 +1,13 @@
-"""The integrator of a stage, and the seeds of all random choices, which are derived from one seed in the settings."""
+"""The integrator and the barostat of a stage, and their seeds, derived from one seed in the settings."""
 
 from __future__ import annotations
 
 import hashlib
 
 import openmm
-from openmm import unit
+from openmm import app, unit
 
+from orbmm.errors import RunError
 from orbmm.settings import Stage
 
 
@@ -33,3 +34,36 @@ def derive_seed(seed: int, purpose: str, step: int = 0) -> int:
     """
     digest = hashlib.sha256(f"{seed} {purpose} {step}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % _LARGEST + 1
+
+
+_STEPS_BETWEEN_MOVES = 25
+
+
+def make_barostat(stage: Stage, seed: int) -> openmm.MonteCarloBarostat:
+    """Return the barostat of a stage, with its pressure and temperature."""
+    barostat = openmm.MonteCarloBarostat(
+        stage.pressure_bar * unit.bar, stage.temperature_kelvin * unit.kelvin, _STEPS_BETWEEN_MOVES
+    )
+    barostat.setRandomNumberSeed(seed)
+    return barostat
+
+
+def check_molecules(context: openmm.Context, topology: app.Topology) -> None:
+    """Raise RunError if OpenMM would not keep the molecules of the topology whole when it scales the box.
+
+    OpenMM finds molecules by the bonds in the forces of a System. So orbmm.forces adds bonds of zero strength.
+    """
+    molecule = {atom: number for number, atoms in enumerate(context.getMolecules()) for atom in atoms}
+    for one, other in topology.bonds():
+        if molecule[one.index] != molecule[other.index]:
+            raise RunError(
+                f"atoms {one.index} and {other.index} are bonded, but not in the forces of the System, so a barostat "
+                "would scale the bond between them: add a HarmonicBondForce of zero strength between them"
+            )
+
+
+def set_bath(context: openmm.Context, stage: Stage) -> None:
+    """Set the pressure and temperature of a barostat to those of its stage; a checkpoint may have changed them."""
+    if stage.pressure_bar is not None:
+        context.setParameter(openmm.MonteCarloBarostat.Pressure(), stage.pressure_bar)
+        context.setParameter(openmm.MonteCarloBarostat.Temperature(), stage.temperature_kelvin)

@@ -1,14 +1,15 @@
-"""Restraint forces of a stage. They have no Context parameters."""
+"""Restraint forces of a stage, which have no Context parameters, and heavier hydrogens."""
 
 from __future__ import annotations
 
 import numpy as np
 import openmm
-from openmm import unit
+from openmm import app, unit
 
-from orbmm.periodic import take_nearest
+from orbmm.errors import RunError
+from orbmm.geometry import take_nearest
 from orbmm.settings import RestraintSettings
-from orbmm.simulation.start.selection import find_atom, select_atoms
+from orbmm.simulation.start.selection import find_atom, name_atoms, select_atoms
 from orbmm.simulation.start.structure import Structure
 
 
@@ -59,3 +60,26 @@ def _measure_distance(start: Structure, one: int, other: int) -> float:
         box = np.array(vectors.value_in_unit(unit.nanometer))
         vector = take_nearest(vector, box)
     return float(np.linalg.norm(vector))
+
+
+def shift_mass_to_hydrogens(topology: app.Topology, masses: np.ndarray, hydrogen_mass: float) -> np.ndarray:
+    """Return masses (N,) [g/mol] with the same sum, in which each hydrogen has the given mass.
+
+    Raises RunError for a hydrogen that has no bond to a heavier atom in the topology.
+    """
+    shifted = masses.copy()
+    light = np.array([atom.element is app.element.hydrogen for atom in topology.atoms()])
+    bonded = np.zeros(len(masses), dtype=bool)
+    for one, other in topology.bonds():
+        for hydrogen, heavy in ((one.index, other.index), (other.index, one.index)):
+            if light[hydrogen] and not light[heavy] and not bonded[hydrogen]:
+                shifted[heavy] -= hydrogen_mass - masses[hydrogen]
+                shifted[hydrogen] = hydrogen_mass
+                bonded[hydrogen] = True
+    free = np.flatnonzero(light & ~bonded)
+    if free.size:
+        raise RunError(
+            f"{name_atoms(topology, free)} cannot be made heavier: no bond of the structure joins "
+            f"{'it' if free.size == 1 else 'them'} to a heavier atom; remove hydrogen_mass_amu"
+        )
+    return shifted

@@ -15,11 +15,9 @@ from orbmm.simulation.dynamics.dynamics import Dynamics
 from orbmm.simulation.dynamics.thermometer import make_thermometer
 from orbmm.simulation.schedule import PlannedStage
 from orbmm.simulation.start.structure import Structure
-from orbmm.simulation.system.barostat import check_molecules, make_barostat
-from orbmm.simulation.system.integrators import derive_seed, make_integrator
-from orbmm.simulation.system.masses import shift_mass_to_hydrogens
+from orbmm.simulation.system.integrators import check_molecules, derive_seed, make_barostat, make_integrator
 from orbmm.simulation.system.platform import create_context
-from orbmm.simulation.system.restraints import make_restraint
+from orbmm.simulation.system.restraints import make_restraint, shift_mass_to_hydrogens
 
 _LOG = logging.getLogger(__name__)
 

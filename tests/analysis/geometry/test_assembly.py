@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from orbmm.analysis import compute_rmsd
 from orbmm.analysis.geometry.assembly import place_molecules
 from orbmm.analysis.geometry.images import find_molecules, find_solute, label_molecules, make_molecules_whole
-from orbmm.superposition import compute_deviation
+from orbmm.geometry import compute_deviation
 
 LONG = np.diag([1.5, 1.6, 14.0])
 BOXES = {"cube": np.eye(3) * 4.0, "dodecahedron": 2.5 * DODECAHEDRON, "skewed": 2.5 * SKEWED, "long": LONG}

@@ -14,7 +14,7 @@ from orbmm.analysis import compute_equipartition, judge
 from orbmm.analysis.result import NothingToMeasure
 from orbmm.analysis.verdict import Outcome
 from orbmm.errors import AnalysisError
-from orbmm.simulation.system.masses import shift_mass_to_hydrogens
+from orbmm.simulation.system.restraints import shift_mass_to_hydrogens
 
 BOX = make_box(60)
 MASSES = np.array([atom.element.mass for atom in BOX.topology.atoms])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.special import sph_harm_y
 
-from orbmm.model.network.angular import count_harmonics, evaluate_harmonics
+from orbmm.model.network.basis import count_harmonics, evaluate_harmonics
 
 HIGHEST_DEGREE = 3
 

@@ -13,7 +13,7 @@ import pytest
 from openmm import app
 
 from orbmm.errors import RunError, UnstableRun
-from orbmm.forces.atom_confidence import AtomConfidence
+from orbmm.forces.confidence import AtomConfidence
 from orbmm.run_files.confidence import read_first_mean
 from orbmm.settings import Settings, StageSettings, override_settings
 from orbmm.simulation.force_source import ForceSource

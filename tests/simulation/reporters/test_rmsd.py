@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from orbmm.geometry import compute_deviation
 from orbmm.simulation.reporters.rmsd import RmsdMeter
-from orbmm.superposition import compute_deviation
 
 BOX = np.array([[3.2, 0.0, 0.0], [0.4, 3.0, 0.0], [-0.3, 0.5, 3.4]])
 RNG = np.random.default_rng(6)

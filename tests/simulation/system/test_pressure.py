@@ -21,7 +21,7 @@ from orbmm.settings import ModelSettings, Settings, Stage, StageSettings, overri
 from orbmm.simulation.force_source import ForceIdentity, ForceSource, NetworkForces
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.run import resume_run, start_run
-from orbmm.simulation.system.barostat import check_molecules, make_barostat
+from orbmm.simulation.system.integrators import check_molecules, make_barostat
 
 Forces = Callable[..., ForceSource]
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and Warp warn of on loading is not ours

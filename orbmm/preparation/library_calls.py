@@ -1,7 +1,8 @@
-"""Errors of OpenMM and PDBFixer, said in one sentence."""
+"""Calls of OpenMM and PDBFixer: their errors in one sentence, their random numbers from a seed."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,3 +23,14 @@ def explain_errors(what: str) -> Iterator[None]:
         raise PreparationError(
             f"{what}{reason}: look for residues that are incomplete or numbered twice, or take them out of the file"
         ) from error
+
+
+@contextmanager
+def seeded_random(seed: int) -> Iterator[None]:
+    """Within the block `random` draws from this seed; afterwards it goes on where it was."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from orbmm.superposition import compute_deviation, superpose
+from orbmm.geometry import compute_deviation, superpose
 
 RNG = np.random.default_rng(8)
 

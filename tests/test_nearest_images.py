@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from orbmm.periodic import take_nearest
+from orbmm.geometry import take_nearest
 
 BOXES = {
     "cube": 2.0 * np.eye(3),

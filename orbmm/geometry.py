@@ -1,7 +1,4 @@
-"""Superpose positions on a reference, in double precision.
-
-Source: Kabsch, Acta Cryst. A 32, 922 (1976), by the singular value decomposition of the covariance.
-"""
+"""Geometry that several rooms share: nearest images in a box, and superposition; in any unit of length."""
 
 from __future__ import annotations
 
@@ -9,6 +6,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+def take_nearest(vectors: NDArray[Any], box: NDArray[Any]) -> NDArray[np.float64]:
+    """Return vectors (..., 3) between nearest images. box: (3, 3), rows are vectors, in the unit of the vectors
+
+    Exact for vectors shorter than half the smallest width of the box.
+    """
+    return np.asarray(vectors - np.round(vectors @ np.linalg.inv(box)) @ box)
+
 
 _FRAMES_AT_ONCE = 64  # which stay in a processor's cache
 
