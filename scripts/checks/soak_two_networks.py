@@ -50,12 +50,12 @@ NETWORKS = ("orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb")  # in fo
 ITERATIONS = 3
 TOLERANCE = 10.0  # kJ/mol/nm, as OpenMM's default
 STEPS, TIMESTEP_PS = 10, 0.0005
-WATERS, SPACING_NM, SHAKE_NM, SPEED_NM_PER_PS = 8, 0.31, 0.005, 0.5
+WATERS, SPACING_NM, SHAKE_NM, SPEED_NM_PER_PS = 4, 0.31, 0.005, 0.5
 WATER_NM = np.array([[0.0, 0.0, 0.0], [0.0957, 0.0, 0.0], [-0.024, 0.0927, 0.0]])
 STARTS = 2
 WAYS = ("fresh", "kept", "reloaded", "threads", "evicting")
 WORKS = ("minimisation", "run")
-ROWS_PER_LINE = 50  # repetitions between two lines of the log
+ROWS_PER_LINE = 20  # repetitions between two lines of the log
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,8 @@ class Soak:
 
 
 def keep_busy() -> None:
-    """Multiply matrices and take and free memory, until the process is ended."""
+    """Multiply matrices and take and free memory, until the process is ended; the soak itself goes first."""
+    os.nice(5)
     while True:
         matrix = np.ones((1_000, 1_000))
         (matrix @ matrix).sum()
