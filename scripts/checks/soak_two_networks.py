@@ -52,7 +52,6 @@ TOLERANCE = 10.0  # kJ/mol/nm, as OpenMM's default
 STEPS, TIMESTEP_PS = 10, 0.0005
 WATERS, SPACING_NM, SHAKE_NM, SPEED_NM_PER_PS = 4, 0.31, 0.005, 0.5
 WATER_NM = np.array([[0.0, 0.0, 0.0], [0.0957, 0.0, 0.0], [-0.024, 0.0927, 0.0]])
-STARTS = 2
 WAYS = ("fresh", "kept", "reloaded", "threads", "evicting")
 WORKS = ("minimisation", "run")
 ROWS_PER_LINE = 20  # repetitions between two lines of the log
@@ -68,7 +67,7 @@ class Box:
 
 
 def make_waters() -> Box:
-    """Return a cube of a few waters, shaken differently for each start."""
+    """Return a cube of a few waters."""
     topology = app.Topology()
     chain = topology.addChain()
     for _ in range(WATERS):
@@ -80,19 +79,20 @@ def make_waters() -> Box:
             topology.addBond(oxygen, hydrogen)
     topology.setPeriodicBoxVectors(np.eye(3) * 2 * SPACING_NM * unit.nanometer)
     sites = [np.array([i % 2, i // 2 % 2, i // 4]) * SPACING_NM for i in range(WATERS)]
-    return _shake(topology, np.concatenate([site + WATER_NM for site in sites]))
+    return _make_starts(topology, np.concatenate([site + WATER_NM for site in sites]))
 
 
 def read_box(path: Path) -> Box:
-    """Return the box of a PDB file, shaken differently for each start."""
+    """Return the box of a PDB file."""
     file = app.PDBFile(str(path))
-    return _shake(file.topology, file.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
+    return _make_starts(file.topology, file.getPositions(asNumpy=True).value_in_unit(unit.nanometer))
 
 
-def _shake(topology: app.Topology, positions: np.ndarray) -> Box:
+def _make_starts(topology: app.Topology, positions: np.ndarray) -> Box:
+    """Return the positions and their mirror image as starts, shaken: close pairs of one are not close in the other."""
     chance = np.random.default_rng(1)
-    starts = [positions + chance.normal(0.0, SHAKE_NM, positions.shape) for _ in range(STARTS)]
-    return Box(topology, starts, [chance.normal(0.0, SPEED_NM_PER_PS, positions.shape) for _ in range(STARTS)])
+    starts = [sign * positions + chance.normal(0.0, SHAKE_NM, positions.shape) for sign in (1.0, -1.0)]
+    return Box(topology, starts, [chance.normal(0.0, SPEED_NM_PER_PS, positions.shape) for _ in starts])
 
 
 def build_system(box: Box, force: str) -> openmm.System:
@@ -209,7 +209,7 @@ class Soak:
     def _repeat_one(self, work: str, way: str, number: int) -> None:
         if way == "reloaded" or (way == "evicting" and number % 4 == 0):
             forget_evaluators()
-        start = number % STARTS
+        start = number % len(self.box.positions)
         end = repeat_once(self._choose_context(way), work, self.box, start)
         self.witness.compare_end(f"{work} from start {start}", end, way)
 
@@ -234,8 +234,8 @@ def keep_busy() -> None:
 @contextmanager
 def under_load(processes: int) -> Iterator[None]:
     """Keep this many processes busy in a `with` block."""
-    fork = multiprocessing.get_context("spawn")
-    busy = [fork.Process(target=keep_busy, daemon=True) for _ in range(processes)]
+    spawn = multiprocessing.get_context("spawn")
+    busy = [spawn.Process(target=keep_busy, daemon=True) for _ in range(processes)]
     for each in busy:
         each.start()
     try:
@@ -257,14 +257,14 @@ def coarse_products() -> Iterator[None]:
         torch.set_float32_matmul_precision(before)
 
 
-def soak(soak: Soak, wanted: dict[str, int], tell: Callable[[Soak], None] = lambda _: None) -> list[str]:
+def run_soak(soak: Soak, wanted: dict[str, int], tell: Callable[[Soak], None] = lambda _: None) -> list[str]:
     """Repeat each work in each way until it was done as often as wanted, and return all differences.
 
     wanted: repetitions of each work, over all ways; tell: called now and then
     """
     with soak.witness.watch(), coarse_products():
         for work, total in wanted.items():
-            for start in range(STARTS):  # undisturbed
+            for start in range(len(soak.box.positions)):  # undisturbed
                 end = repeat_once(make_context(soak.system, soak.platform), work, soak.box, start)
                 soak.witness.compare_end(f"{work} from start {start}", end, "alone")
             for way in WAYS:
@@ -276,9 +276,11 @@ def soak(soak: Soak, wanted: dict[str, int], tell: Callable[[Soak], None] = lamb
 
 
 def read_log(path: Path, soak: Soak) -> None:
-    """Go on from the last line of a log: its counts, its ends and its differences."""
+    """Go on from the last line of a log: its counts, its ends and its differences. Refuse one of another soak."""
     if path.is_file() and (lines := path.read_text(encoding="utf-8").splitlines()):
         last = json.loads(lines[-1])
+        if last["starts"] != describe(soak)["starts"]:
+            raise SystemExit(f"{path} is the log of a soak from other starts: choose a new file")
         soak.done, soak.witness.ends = last["done"], last["ends"]
         soak.witness.differences, soak.witness.evaluations = last["differences"], last["evaluations"]
 
@@ -287,6 +289,7 @@ def describe(soak: Soak) -> dict[str, Any]:
     """Return what was done and seen so far."""
     seen = soak.witness
     return {
+        "starts": _hash(*soak.box.positions, *soak.box.velocities),
         "done": soak.done,
         "evaluations": seen.evaluations,
         "different_coordinates": len(seen.answers),
@@ -319,7 +322,7 @@ def main() -> int:
 
     began = time.monotonic()
     with under_load(arguments.load):
-        differences = soak(own, {"minimisation": arguments.minimisations, "run": arguments.runs}, tell)
+        differences = run_soak(own, {"minimisation": arguments.minimisations, "run": arguments.runs}, tell)
     report = {
         "command": " ".join(["python", *sys.argv]),
         "versions": {name: str(value) for name, value in vars(read_versions()).items()},
