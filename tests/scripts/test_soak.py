@@ -51,7 +51,14 @@ def kind(request: pytest.FixtureRequest, require_force_kind: Callable[[str], str
 
 
 def test_two_networks_on_one_system_give_the_same_ends_in_every_way(script: ModuleType, kind: str) -> None:
-    assert soak_shortly(script, kind, {"minimisation": 10}) == []
+    assert soak_shortly(script, kind, {"run": 10}) == []
+
+
+def test_minimisations_in_two_threads_give_the_same_ends(
+    script: ModuleType, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "WAYS", ("threads",))
+    assert soak_shortly(script, kind, {"minimisation": 2}) == []
 
 
 def test_an_answer_for_other_coordinates_is_seen(
