@@ -55,7 +55,7 @@ def require_solute(topology: md.Topology) -> NDArray[np.int64]:
     """Return the atoms of the solute. Raises NothingToMeasure without any."""
     solute = find_solute(topology)
     if len(solute) == 0:
-        raise NothingToMeasure("no RMSD: there is no molecule but water")
+        raise NothingToMeasure("there is no molecule but water")
     return solute
 
 
