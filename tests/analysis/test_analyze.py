@@ -101,7 +101,7 @@ def test_a_trajectory_alone_says_what_it_lacks(run_folder: Path, analyze_and_dra
     trajectory, topology = run_folder / "trajectory.xtc", run_folder / "topology.pdb"
     answer = analyze_and_draw("--trajectory", trajectory, "--topology", topology, "--output", tmp_path / "a")
     assert answer.exit_code == 0, answer.output
-    assert "temperature: not in a trajectory" in answer.output
+    assert "Temperature: not in a trajectory" in answer.output
     assert "stable: no broken bonds, no angle bent for good, backbone RMSD" in answer.output
     drawn = {path.stem for path in (tmp_path / "a").glob("*.png")}
     assert drawn == set(OBSERVABLES) - {"temperature", "energy"}
