@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.result import Result
-from orbmm.report.figures import DRAWINGS
 
 _MOST, _LEAST_KNOWN = 10, 5
 
@@ -46,8 +45,6 @@ def list_findings(results: Mapping[str, Result]) -> list[str]:
 
 def explain_no_figure(result: Result) -> str | None:
     """Return why a page shows a result without a figure: nothing happens in it, or it is one moment; None otherwise."""
-    if result.name not in DRAWINGS:
-        return "numbers only"
     says = _UNCHANGED[result.name](result) if result.name in _UNCHANGED else None
     if says is None and result.axis == "time" and len(result.values["time"]) < 2 and result.name != "ramachandran":
         return "a single moment: nothing to draw along time"

@@ -20,7 +20,7 @@ from orbmm.errors import AnalysisError, OutputError
 from orbmm.files import read_file, write_file
 from orbmm.outputs import check_writable, refuse_special
 from orbmm.plain_text import escape_controls
-from orbmm.report.figures import draw_figure, format_figure
+from orbmm.report.figures import DRAWINGS, draw_figure, format_figure
 from orbmm.report.findings import explain_no_figure, list_findings
 from orbmm.report.view import View, build_views
 
@@ -125,7 +125,7 @@ def build_page(recording: Recording, analysis: Analysis, settings_text: str = ""
     settings_text: settings.toml as resolved, empty if unknown
     """
     name = recording.settings.system.name if recording.settings else recording.frames.path.name
-    bare = {result.name: says for result in analysis.results.values() if (says := explain_no_figure(result))}
+    bare = {result.name: says for result in analysis.results.values() if (says := _explain_no_figure(result))}
     shown = [result for result in analysis.results.values() if result.name not in bare]
     parts = [
         f"<h1>{escape(name)}</h1>",
@@ -202,6 +202,10 @@ def _write_policy() -> str:
         "base-uri 'none'; form-action 'none'"
     )
     return f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+
+
+def _explain_no_figure(result: Result) -> str | None:
+    return explain_no_figure(result) if result.name in DRAWINGS else "numbers only"
 
 
 def _write_result(result: Result) -> str:

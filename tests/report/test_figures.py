@@ -298,7 +298,6 @@ def test_what_does_not_change_is_said_instead_of_drawn(results: dict[str, Result
 def test_a_result_without_a_figure_ends_no_analysis(results: dict[str, Result], tmp_path: Path) -> None:
     both = {"own": replace(results["rmsd"], name="own"), "rmsd": results["rmsd"]}
     assert [path.name for path in write_figures(both, tmp_path)] == ["rmsd.png"]
-    assert explain_no_figure(both["own"]) == "numbers only"
 
 
 def test_an_unknown_error_is_in_no_figure(results: dict[str, Result]) -> None:

@@ -92,6 +92,15 @@ def test_the_page_says_what_the_analysis_says(page: str, run: Path) -> None:
         assert f"<td>{TITLES[name]}</td><td>{reason}</td>" in page
 
 
+def test_a_result_without_a_figure_is_on_the_page_with_its_numbers(run: Path) -> None:
+    recording = read_run_folder(run)
+    analysis = analyze_recording(recording)
+    own = replace(analysis.results["rmsd"], name="of_mine")
+    shown = build_page(recording, replace(analysis, results={"of_mine": own}))
+    assert "<h3>of mine</h3><p>numbers only</p>" in shown and "backbone, largest" in shown
+    assert "<figure>" not in shown
+
+
 def test_the_site_has_a_view_of_its_own(site_page: str) -> None:
     assert site_page.count("<canvas") == 2 and "Metal site at the start" in site_page
     assert "ligands of the metal: HIS2-ND1, HIS3-NE2, HIS4-ND1, HOH5-O" in site_page
