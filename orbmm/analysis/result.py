@@ -23,32 +23,41 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-TITLES: Mapping[str, str] = {
-    "rmsd": "RMSD from the start",
-    "crystal_rmsd": "RMSD from the crystal structure",
-    "bonds": "Bond lengths",
-    "angles": "Bond angles",
-    "temperature": "Temperature",
-    "energy": "Potential and total energy",
-    "equipartition": "Temperature of each element",
-    "confidence": "Confidence of the model",
-    "radius_of_gyration": "Radius of gyration",
-    "rmsf": "Fluctuation of each residue (RMSF)",
-    "secondary_structure": "Secondary structure",
-    "native_contacts": "Native contacts",
-    "ramachandran": "Ramachandran plot",
-    "metal_site": "Metal site",
-    "carbon_dioxide": "Carbon dioxide",
-    "protonation": "Protonation",
-    "water_wire": "Water wire",
-    "bond_events": "Bonds formed and broken",
-    "rdf_oo": "Radial distribution of water, O–O",
-    "rdf_oh": "Radial distribution of water, O–H",
-    "hydrogen_bonds": "Hydrogen bonds",
-    "density": "Density",
-    "diffusion": "Diffusion of water",
+HEADINGS: Mapping[str, Mapping[str, str]] = {
+    "Structure": {
+        "rmsd": "RMSD from the start",
+        "crystal_rmsd": "RMSD from the crystal structure",
+        "bonds": "Bond lengths",
+        "angles": "Bond angles",
+        "radius_of_gyration": "Radius of gyration",
+        "rmsf": "Fluctuation of each residue (RMSF)",
+        "secondary_structure": "Secondary structure",
+        "native_contacts": "Native contacts",
+        "ramachandran": "Ramachandran plot",
+    },
+    "Metal site and chemistry": {
+        "metal_site": "Metal site",
+        "carbon_dioxide": "Carbon dioxide",
+        "protonation": "Protonation",
+        "water_wire": "Water wire",
+        "bond_events": "Bonds formed and broken",
+        "hydrogen_bonds": "Hydrogen bonds",
+    },
+    "Energy, temperature and confidence": {
+        "temperature": "Temperature",
+        "energy": "Potential and total energy",
+        "equipartition": "Temperature of each element",
+        "confidence": "Confidence of the model",
+    },
+    "Water": {
+        "rdf_oo": "Radial distribution of water, O–O",
+        "rdf_oh": "Radial distribution of water, O–H",
+        "density": "Density",
+        "diffusion": "Diffusion of water",
+    },
 }
-"""The headings of the observables, by name."""
+"""The headings of the observables, by subject and name."""
+TITLES: Mapping[str, str] = {name: title for titles in HEADINGS.values() for name, title in titles.items()}
 _UNITS = {"nm3": "nm³", "g/cm3": "g/cm³", "1e-9 m2/s": "10⁻⁹ m²/s"}
 _QUANTITIES = {
     "xh_length": "X–H bond length",

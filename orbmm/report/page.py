@@ -14,7 +14,7 @@ from typing import Any
 
 from orbmm.analysis.analyze import Analysis
 from orbmm.analysis.reading.run_folder import Recording
-from orbmm.analysis.result import Result, find_title
+from orbmm.analysis.result import HEADINGS, TITLES, Result, find_title
 from orbmm.analysis.verdict import Outcome
 from orbmm.errors import AnalysisError, OutputError
 from orbmm.files import read_file, write_file
@@ -51,7 +51,11 @@ body { margin: 1rem auto; padding: 0 .9rem; } h1 { font-size: 1.6rem; } h2 { fon
 .checks td:nth-child(n+3) { grid-column: 1 / 3; }
 .checks td:nth-child(4)::before { content: "limit: "; } .checks td:nth-child(4) { color: #444; }
 }
-@media print { button, select, .handling { display: none; } body { max-width: none; margin: 0; font-size: 10pt; } }
+@media print {
+button, label, .handling, details:not([open]) { display: none; } h2, h3 { break-after: avoid; }
+html { font-size: 12px; } body { max-width: none; margin: 0; padding: 0; font-size: 1rem; }
+.grid { grid-template-columns: 1fr 1fr; } .packed { columns: 2; } .packed section { padding-bottom: .6rem; }
+}
 """
 _START = (
     "<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'>"
@@ -62,18 +66,6 @@ _UNSIGNED = re.compile(
     re.escape(f"{_START}<title>").encode() + rb"[^<]*</title><style>\nbody { font: 16px/1\.45 sans-serif;"
 )
 _RECORD_NAMES = {"versions": "version of", "inputs": "sha256 of"}
-_GROUPS: Mapping[str, frozenset[str]] = {
-    "Structure": frozenset(
-        {"rmsd", "crystal_rmsd", "bonds", "angles", "radius_of_gyration", "rmsf", "secondary_structure"}
-        | {"native_contacts", "ramachandran"}
-    ),
-    "Metal site and chemistry": frozenset(
-        {"metal_site", "carbon_dioxide", "protonation", "water_wire", "bond_events", "hydrogen_bonds"}
-    ),
-    "Energy, temperature and confidence": frozenset({"temperature", "energy", "equipartition", "confidence"}),
-    "Water": frozenset({"rdf_oo", "rdf_oh", "density", "diffusion"}),
-}
-GROUPED = frozenset().union(*_GROUPS.values())
 _LARGEST_PAGE = 1 << 31  # bytes
 _ERRORS = "window.onerror = (message) => { document.documentElement.dataset.error = message; };"
 
@@ -131,8 +123,8 @@ def build_page(recording: Recording, analysis: Analysis, settings_text: str = ""
         f"<h1>{escape(name)}</h1>",
         _write_verdict(analysis),
         write_views(build_views(recording.all_atoms, analysis.results), _write_findings(analysis)),
-        *(_write_group(heading, names, shown) for heading, names in _GROUPS.items()),
-        _write_group("Other observables", {result.name for result in shown} - GROUPED, shown),
+        *(_write_group(heading, names, shown) for heading, names in HEADINGS.items()),
+        _write_group("Other observables", {result.name for result in shown} - set(TITLES), shown),
         _write_bare(analysis, bare),
         _write_missing(analysis.missing),
         _write_record(recording, settings_text),
@@ -180,7 +172,7 @@ def write_views(views: Mapping[str, View], beside: str = "") -> str:
             f"tabindex='0' role='img' aria-label='{escape(title)}, drawn as sticks'></canvas>"
             f"<p class='note'><button id='nearer{number}' aria-label='zoom in'>+</button> "
             f"<button id='farther{number}' aria-label='zoom out'>−</button> "
-            f"<label>Colour by <select id='choice{number}'></select></label>: "
+            f"<label>Colour by <select id='choice{number}'></select>:</label> "
             f"<span class='bar' id='bar{number}'></span> <span id='legend{number}'></span>. "
             "<span class='handling'>Drag sideways to turn<span class='keys'>, or use the arrow keys; "
             "Ctrl and the wheel zoom</span>.</span></p>"

@@ -40,7 +40,6 @@ from orbmm.errors import AnalysisError
 from orbmm.report import draw_figure, style, write_figures
 from orbmm.report.figures import DRAWINGS
 from orbmm.report.findings import explain_no_figure
-from orbmm.report.page import GROUPED
 from orbmm.report.run import find_expected_range
 
 BOTTOM = {
@@ -134,9 +133,9 @@ def plan_all(folder: Path) -> set[str]:
     return set(plan_measures(read_run_folder(run), 0.0, folder / "crystal.pdb"))
 
 
-def test_every_observable_has_a_figure_a_heading_a_group_and_a_public_function(tmp_path: Path) -> None:
+def test_every_observable_has_a_figure_a_heading_and_a_public_function(tmp_path: Path) -> None:
     planned = plan_all(tmp_path / "run")
-    assert planned == set(DRAWINGS) == set(TITLES) == GROUPED
+    assert planned == set(DRAWINGS) == set(TITLES)
     assert {f"compute_{name}" for name in planned} <= set(orbmm.analysis.__all__)
 
 
