@@ -25,7 +25,8 @@ from orbmm.report.findings import explain_no_figure, list_findings
 from orbmm.report.view import View, build_views
 
 _STYLE = """
-body { font: 16px/1.45 sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
+body { font: 16px/1.45 sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
+body { color: #222; background: #fff; }
 h1, h2, h3 { line-height: 1.2; overflow-wrap: anywhere; } h2 { margin: 2rem 0 .6rem; } h3 { margin: 0 0 .3rem; }
 table { border-collapse: collapse; font-size: .9rem; } td, th { padding: .2rem 1rem .2rem 0; text-align: left; }
 td, th { vertical-align: top; overflow-wrap: break-word; } tr { border-bottom: 1px solid #ddd; }

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this mac
 WIDTH = 375
 LEAST_LETTERS = 11  # pixels
 MEASURE = """
+document.querySelectorAll('details').forEach((part) => { part.open = true; });
 const view = document.getElementById('view0'), found = { wide: document.documentElement.scrollWidth };
 const cells = [...document.querySelectorAll('.checks td')];
 found.cells = Math.max(...cells.map((cell) => cell.getBoundingClientRect().right));
