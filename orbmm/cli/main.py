@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -22,7 +21,7 @@ from orbmm.cli.prepare import prepare
 from orbmm.cli.report import report
 from orbmm.cli.resume import resume
 from orbmm.cli.run import run
-from orbmm.cli.screen import PlainFormatter, plain_warnings
+from orbmm.cli.screen import PlainFormatter, ScreenHandler, plain_warnings
 from orbmm.cli.streams import find_exit_code, protect_streams
 
 # In the order of a day's work. Command files import nothing heavy before they run, so that help appears at once.
@@ -82,9 +81,9 @@ def _make_handlers() -> list[logging.Handler]:
 
     So an error on stderr is exactly one line.
     """
-    news = logging.StreamHandler(sys.stdout)
+    news = ScreenHandler("stdout")
     news.addFilter(lambda record: record.levelno < logging.WARNING)
-    warnings = logging.StreamHandler(sys.stderr)
+    warnings = ScreenHandler("stderr")
     warnings.setLevel(logging.WARNING)
     for handler in (news, warnings):
         handler.setFormatter(PlainFormatter("%(message)s"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 from typer.core import TyperGroup
 
+from orbmm.cli.screen import wrap_words
 from orbmm.errors import OrbmmError, OutOfMemory, SettingsError, name_nearest, quote_reason
 from orbmm.plain_text import make_line
 
@@ -48,7 +50,7 @@ class OneLineErrors(TyperGroup):
         except OrbmmError as error:
             if ctx.params["debug"]:
                 raise
-            typer.echo(f"error: {make_line(str(error))}", err=True)
+            typer.echo(wrap_words(f"error: {make_line(str(error))}", sys.stderr), err=True)
             raise typer.Exit(error.exit_code) from error
         except (MemoryError, ImportError) as error:
             if ctx.params["debug"] or not _is_out_of_memory(error):
@@ -75,7 +77,7 @@ def _explain_usage(ctx: Context) -> Iterator[None]:
     except UsageError as error:
         command = error.ctx.command_path if error.ctx else _name_command(ctx)
         message = " ".join(error.format_message().split()).rstrip(".")
-        typer.echo(f"error: {make_line(message)}; see {command} --help", err=True)
+        typer.echo(wrap_words(f"error: {make_line(message)}; see {command} --help", sys.stderr), err=True)
         raise typer.Exit(2) from error
 
 
