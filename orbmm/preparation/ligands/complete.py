@@ -1,0 +1,83 @@
+"""Complete a molecule: hydrogens with places, and a name of at most four characters for every atom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from rdkit import Chem
+from rdkit.Chem.rdDistGeom import EmbedMolecule
+from rdkit.Chem.rdForceFieldHelpers import (
+    MMFFGetMoleculeForceField,
+    MMFFGetMoleculeProperties,
+    UFFGetMoleculeForceField,
+    UFFHasAllMoleculeParams,
+)
+
+from orbmm.errors import PreparationError
+from orbmm.preparation.ligands.match import NAME
+
+# ETKDG version 3: Wang, Witek, Landrum and Riniker, J. Chem. Inf. Model. 60, 2044 (2020).
+CONFORMERS = {"useExpTorsionAnglePrefs": True, "useBasicKnowledge": True, "useMacrocycleTorsions": True, "ETversion": 2}
+
+_LONGEST_NAME = 4  # columns of a PDB file
+_MOST_ITERATIONS = 500
+
+
+def add_hydrogens(placed: Chem.Mol) -> Chem.Mol:
+    """Return the molecule with all hydrogens; atoms that have places keep them."""
+    given = placed.GetNumAtoms()
+    molecule = Chem.AddHs(placed, addCoords=True)
+    if molecule.GetNumAtoms() > given:
+        relax_molecule(molecule, fixed=range(given))
+    return molecule
+
+
+def build_molecule(template: Chem.Mol, label: str, seed: int) -> Chem.Mol:
+    """Return a template without places with those that RDKit gives it; the same seed gives the same places."""
+    molecule = Chem.Mol(template)
+    if EmbedMolecule(molecule, randomSeed=seed, **CONFORMERS) != 0:
+        raise PreparationError(f"RDKit finds no places for the atoms of {label}: give a file with its coordinates")
+    relax_molecule(molecule)
+    return molecule
+
+
+def relax_molecule(molecule: Chem.Mol, fixed: range = range(0)) -> None:
+    """Minimise the energy of a molecule in vacuum with MMFF94, or UFF where that lacks parameters. fixed: atoms."""
+    properties = MMFFGetMoleculeProperties(molecule)
+    if properties is not None:
+        field = MMFFGetMoleculeForceField(molecule, properties)
+    elif UFFHasAllMoleculeParams(molecule):
+        field = UFFGetMoleculeForceField(molecule)
+    else:
+        return  # as RDKit placed it
+    field.Initialize()
+    for index in fixed:
+        field.AddFixedPoint(index)
+    field.Minimize(maxIts=_MOST_ITERATIONS)
+
+
+def name_atoms(molecule: Chem.Mol) -> None:
+    """Give each atom without a name one that no other has: element and a number. Names of a MOL2 file are kept."""
+    given = [_read_name(atom) for atom in molecule.GetAtoms()]
+    counts = Counter(given)
+    kept = {name for name in given if name and counts[name] == 1 and len(name) <= _LONGEST_NAME}
+    free = {symbol: _list_free_names(symbol, kept) for symbol in {atom.GetSymbol() for atom in molecule.GetAtoms()}}
+    for atom, name in zip(molecule.GetAtoms(), given, strict=True):
+        atom.SetProp(NAME, name if name in kept else next(free[atom.GetSymbol()]))
+
+
+def _read_name(atom: Chem.Atom) -> str:
+    for key in (NAME, "_TriposAtomName"):
+        if atom.HasProp(key):
+            return str(atom.GetProp(key)).strip()
+    return ""
+
+
+def _list_free_names(symbol: str, taken: set[str]) -> Iterator[str]:
+    number = 0
+    while True:
+        number += 1
+        name = f"{symbol.upper()}{number}"
+        if name not in taken:
+            yield name
