@@ -11,13 +11,14 @@ from rdkit import Chem
 
 from orbmm.errors import PreparationError
 from orbmm.preparation.force_field import RigidMolecule
-from orbmm.preparation.hydrogens.metal_sites import find_metal_sites
+from orbmm.preparation.hydrogens.metal_sites import MetalSite, find_metal_sites
 from orbmm.preparation.ligands.complete import add_hydrogens, build_molecule, name_atoms
 from orbmm.preparation.ligands.match import NAME, PlacedAtoms, match_template
 from orbmm.preparation.ligands.parameters import PARAMETERS, format_parameters
 from orbmm.preparation.ligands.pose import Surroundings, place_at_metal
 from orbmm.preparation.ligands.record import AddedLigands, KeptLigand
-from orbmm.preparation.ligands.room import find_displaced_waters, find_nearest, refuse_overlap
+from orbmm.preparation.ligands.room import find_displaced_waters, find_nearest, list_heavy, refuse_overlap
+from orbmm.preparation.ligands.stereo import read_stereo, warn_of_open_stereo
 from orbmm.preparation.ligands.template import has_coordinates, read_template
 from orbmm.preparation.repair.ligands import is_named
 from orbmm.preparation.residues import is_metal, is_water, key_residue, label_residue
@@ -89,7 +90,7 @@ def _place(modeller: app.Modeller, template: Chem.Mol, entry: LigandSettings, se
     label = _name_residue(modeller.topology, entry)
     molecule, hydrogens = Chem.Mol(template), sum(atom.GetAtomicNum() == 1 for atom in template.GetAtoms())
     name_atoms(molecule)
-    open_centres = tuple(_warn_of_open_centres(molecule, label))
+    open_centres = tuple(warn_of_open_stereo(molecule, label))
     if entry.place_at is not None:
         return _place_at_metal(modeller, molecule, label, entry.place_at, seed, open_centres)
     if has_coordinates(molecule):
@@ -107,31 +108,46 @@ def _place(modeller: app.Modeller, template: Chem.Mol, entry: LigandSettings, se
 def _place_at_metal(
     modeller: app.Modeller, molecule: Chem.Mol, label: str, metal: str, seed: int, warnings: tuple[str, ...]
 ) -> _Placed:
-    topology = modeller.topology
-    positions = np.array(modeller.positions.value_in_unit(unit.angstrom)).reshape(-1, 3)
-    site = next(
-        (site for site in find_metal_sites(topology, modeller.positions) if site.metal.endswith(f" {metal}")), None
-    )
-    if site is None:
-        metals = ", ".join(label_residue(residue) for residue in topology.residues() if is_metal(residue)) or "none"
-        raise PreparationError(f"place_at names '{metal}', which is no metal of the structure; its metals: {metals}")
-    atoms = list(topology.atoms())
-    bound = [atoms[ligand.atom] for ligand in site.ligands]
-    waters = tuple(label_residue(atom.residue) for atom in bound if is_water(atom.residue))
-    donors = [atom.index for atom in bound if not is_water(atom.residue)]
-    others = [
-        atom.index
-        for atom in atoms
-        if not (is_water(atom.residue) or is_metal(atom.residue)) and atom.element.atomic_number > 1
-    ]
-    numbers = np.array([atoms[index].element.atomic_number for index in others])
-    surroundings = Surroundings(site.metal, positions[site.atom], positions[donors], positions[others], numbers)
+    site = _find_site(modeller, metal)
+    bound = [atom for atom in _list_bound(modeller.topology, site) if is_water(atom.residue)]
+    surroundings = _look_around(modeller, site)
     placed, binding = place_at_metal(molecule, surroundings, label, seed)
-    length = np.linalg.norm(placed.GetConformer().GetPositions()[binding] - positions[site.atom])
-    coordinates = f"modelled, {placed.GetAtomWithIdx(binding).GetProp(NAME)} {length:.2f} Å from {site.metal}"
-    told = f"the pose of {label} is modelled: it fits, but no experiment shows it"
-    hydrogens = sum(atom.GetAtomicNum() == 1 for atom in placed.GetAtoms())
-    return _Placed(placed, label, coordinates, hydrogens, (*warnings, told), waters)
+    length = np.linalg.norm(placed.GetConformer().GetPositions()[binding] - surroundings.metal)
+    return _Placed(
+        placed,
+        label,
+        f"modelled, {placed.GetAtomWithIdx(binding).GetProp(NAME)} {length:.2f} Å from {site.metal}",
+        sum(atom.GetAtomicNum() == 1 for atom in placed.GetAtoms()),
+        (*warnings, f"the pose of {label} is modelled: it fits, but no experiment shows it"),
+        tuple(label_residue(atom.residue) for atom in bound),
+    )
+
+
+def _find_site(modeller: app.Modeller, metal: str) -> MetalSite:
+    sites = find_metal_sites(modeller.topology, modeller.positions)
+    for site in sites:
+        if site.metal.endswith(f" {metal}"):
+            return site
+    metals = ", ".join(site.metal for site in sites) or "none"
+    raise PreparationError(f"place_at names '{metal}', which is no metal of the structure; its metals: {metals}")
+
+
+def _list_bound(topology: app.Topology, site: MetalSite) -> list[app.topology.Atom]:
+    atoms = list(topology.atoms())
+    return [atoms[ligand.atom] for ligand in site.ligands]
+
+
+def _look_around(modeller: app.Modeller, site: MetalSite) -> Surroundings:
+    positions = np.array(modeller.positions.value_in_unit(unit.angstrom)).reshape(-1, 3)
+    donors = [atom.index for atom in _list_bound(modeller.topology, site) if not is_water(atom.residue)]
+    others = [atom for atom in list_heavy(modeller.topology) if not (is_water(atom.residue) or is_metal(atom.residue))]
+    return Surroundings(
+        site.metal,
+        positions[site.atom],
+        positions[donors],
+        positions[[atom.index for atom in others]],
+        np.array([atom.element.atomic_number for atom in others]),
+    )
 
 
 def _name_residue(topology: app.Topology, entry: LigandSettings) -> str:
@@ -146,19 +162,6 @@ def _name_residue(topology: app.Topology, entry: LigandSettings) -> str:
     chain = entry.place_at.split(":")[0] if entry.place_at is not None else chains[0] if chains else "A"
     numbers = [residue.id for residue in topology.residues() if residue.chain.id == chain]
     return f"{name} {chain}:{max((int(number) for number in numbers if number.isdigit()), default=0) + 1}"
-
-
-def _warn_of_open_centres(molecule: Chem.Mol, label: str) -> Iterator[str]:
-    """Yield a sentence where the template leaves stereochemistry open, which RDKit then chooses."""
-    heavy = Chem.RemoveHs(molecule)
-    unspecified = [
-        info for info in Chem.FindPotentialStereo(heavy) if info.specified == Chem.StereoSpecified.Unspecified
-    ]
-    if unspecified:
-        yield (
-            f"the template of {label} leaves {len(unspecified)} stereocentres or double bonds open: RDKit chose, see "
-            "state in the record; write them into the SMILES"
-        )
 
 
 def _add(modeller: app.Modeller, placed: _Placed) -> KeptLigand:
@@ -201,7 +204,7 @@ def _describe_state(molecule: Chem.Mol) -> str:
     bare = Chem.Mol(molecule)
     for atom in bare.GetAtoms():
         atom.SetAtomMapNum(0)
-    Chem.AssignStereochemistryFrom3D(bare)
+    read_stereo(bare)
     return str(Chem.MolToSmiles(Chem.RemoveHs(bare)))
 
 

@@ -18,7 +18,7 @@ from orbmm.errors import PreparationError
 from orbmm.preparation.ligands.match import NAME
 
 # ETKDG version 3: Wang, Witek, Landrum and Riniker, J. Chem. Inf. Model. 60, 2044 (2020).
-CONFORMERS = {"useExpTorsionAnglePrefs": True, "useBasicKnowledge": True, "useMacrocycleTorsions": True, "ETversion": 2}
+ETKDG_VERSION = 2  # of its torsions, which version 3 shares
 
 _LONGEST_NAME = 4  # columns of a PDB file
 _MOST_ITERATIONS = 500
@@ -36,7 +36,7 @@ def add_hydrogens(placed: Chem.Mol) -> Chem.Mol:
 def build_molecule(template: Chem.Mol, label: str, seed: int) -> Chem.Mol:
     """Return a template without places with those that RDKit gives it; the same seed gives the same places."""
     molecule = Chem.Mol(template)
-    if EmbedMolecule(molecule, randomSeed=seed, **CONFORMERS) != 0:
+    if EmbedMolecule(molecule, randomSeed=seed, useMacrocycleTorsions=True, ETversion=ETKDG_VERSION) != 0:
         raise PreparationError(f"RDKit finds no places for the atoms of {label}: give a file with its coordinates")
     relax_molecule(molecule)
     return molecule

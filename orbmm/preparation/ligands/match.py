@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from rdkit import Chem
-from rdkit.Chem import rdCIPLabeler
 from rdkit.Chem.rdForceFieldHelpers import GetUFFBondStretchParams
 
 from orbmm.errors import PreparationError
+from orbmm.preparation.ligands.stereo import forget_resonance, label_stereo, read_stereo
 
 NAME = "name"  # property of an atom: its name in the structure file
 
@@ -42,6 +42,7 @@ def match_template(template: Chem.Mol, found: PlacedAtoms) -> Chem.Mol:
     several assignments fit that differ in more than symmetry.
     """
     heavy = Chem.RemoveAllHs(template)
+    forget_resonance(heavy)
     _compare_atoms(heavy, found)
     skeleton = _draw_skeleton([atom.GetAtomicNum() for atom in heavy.GetAtoms()], _list_bonds(heavy))
     target = _draw_skeleton(found.numbers, _find_bonds(found))
@@ -117,7 +118,7 @@ def _keep_stereo(heavy: Chem.Mol, found: PlacedAtoms, matches: Iterable[Sequence
     Matches are of one kind if they put as many hydrogens on each atom of the residue: then only bonds and charges
     change places, as in the two drawings of a carboxylate.
     """
-    wanted = _label_stereo(heavy)
+    wanted = label_stereo(heavy)
     fitting: dict[tuple[int, ...], Sequence[int]] = {}
     hydrogens = np.array([atom.GetTotalNumHs() for atom in heavy.GetAtoms()])
     failure: dict[str, tuple[str, str]] = {}
@@ -126,7 +127,7 @@ def _keep_stereo(heavy: Chem.Mol, found: PlacedAtoms, matches: Iterable[Sequence
         if kind in fitting:
             continue
         placed = _take_places(heavy, found, match)
-        having = _label_stereo(placed) if wanted else {}
+        having = label_stereo(placed) if wanted else {}
         wrong = {key: (label, having.get(key, "none")) for key, label in wanted.items() if having.get(key) != label}
         if not wrong:
             fitting[kind] = match
@@ -141,19 +142,6 @@ def _keep_stereo(heavy: Chem.Mol, found: PlacedAtoms, matches: Iterable[Sequence
     return list(fitting.values())
 
 
-def _label_stereo(molecule: Chem.Mol) -> dict[tuple[int, ...], str]:
-    """Return the label (R, S, E, Z, ...) of each centre and double bond that is specified, by its atoms."""
-    rdCIPLabeler.AssignCIPLabels(molecule)
-    labels: dict[tuple[int, ...], str] = {}
-    for atom in molecule.GetAtoms():
-        if atom.HasProp("_CIPCode"):
-            labels[(atom.GetIdx(),)] = atom.GetProp("_CIPCode")
-    for bond in molecule.GetBonds():
-        if bond.HasProp("_CIPCode"):
-            labels[tuple(sorted((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())))] = bond.GetProp("_CIPCode")
-    return labels
-
-
 def _name_centre(placed: Chem.Mol, centre: tuple[int, ...]) -> str:
     return "=".join(placed.GetAtomWithIdx(index).GetProp(NAME) for index in centre)
 
@@ -163,9 +151,10 @@ def _choose_match(heavy: Chem.Mol, found: PlacedAtoms, fitting: list[Sequence[in
 
     Raises PreparationError where hydrogens could sit on other atoms and the lengths do not tell.
     """
-    ranked = sorted(fitting, key=lambda match: _measure_misfit(heavy, found, match))
+    lengths = _list_lengths(heavy) if len(fitting) > 1 else {}
+    ranked = sorted(fitting, key=lambda match: _measure_misfit(lengths, found, match))
     if len(ranked) > 1:
-        best, next_best = (_measure_misfit(heavy, found, match) for match in ranked[:2])
+        best, next_best = (_measure_misfit(lengths, found, match) for match in ranked[:2])
         if next_best - best < _LEAST_DIFFERENCE_ANGSTROM2:
             hydrogens = [atom.GetTotalNumHs() for atom in heavy.GetAtoms()]
             first, second = (np.array(hydrogens)[np.argsort(match)] for match in ranked[:2])
@@ -177,15 +166,30 @@ def _choose_match(heavy: Chem.Mol, found: PlacedAtoms, fitting: list[Sequence[in
     return ranked[0]
 
 
-def _measure_misfit(heavy: Chem.Mol, found: PlacedAtoms, match: Sequence[int]) -> float:
-    """Return the sum of squared differences of bond lengths from those of UFF [Å^2]."""
-    places = found.positions[list(match)]
-    misfit = 0.0
+def _list_lengths(heavy: Chem.Mol) -> dict[tuple[int, int], float]:
+    """Return the length of each bond in UFF [Å], the same for bonds that resonance makes equal."""
+    skeleton = _draw_skeleton([atom.GetAtomicNum() for atom in heavy.GetAtoms()], _list_bonds(heavy))
+    for atom, drawn in zip(heavy.GetAtoms(), skeleton.GetAtoms(), strict=True):
+        drawn.SetIsotope(1 + atom.GetTotalNumHs())  # tells a hydroxyl from the oxygens of a carboxylate
+    ranks = list(Chem.CanonicalRankAtoms(skeleton, breakTies=False))
+    alike: dict[tuple[int, ...], list[tuple[int, int]]] = defaultdict(list)
     for first, second in _list_bonds(heavy):
-        stretch = GetUFFBondStretchParams(heavy, first, second)
-        if stretch is not None:
-            misfit += float(np.linalg.norm(places[first] - places[second]) - stretch[1]) ** 2
-    return misfit
+        if GetUFFBondStretchParams(heavy, first, second) is not None:
+            alike[tuple(sorted((ranks[first], ranks[second])))].append((first, second))
+    lengths = {}
+    for bonds in alike.values():
+        mean = float(np.mean([GetUFFBondStretchParams(heavy, *bond)[1] for bond in bonds]))
+        lengths.update(dict.fromkeys(bonds, mean))
+    return lengths
+
+
+def _measure_misfit(lengths: Mapping[tuple[int, int], float], found: PlacedAtoms, match: Sequence[int]) -> float:
+    """Return the sum of squared differences of the residue's bond lengths from these [Å^2]."""
+    places = found.positions[list(match)]
+    return sum(
+        float(np.linalg.norm(places[first] - places[second]) - length) ** 2
+        for (first, second), length in lengths.items()
+    )
 
 
 def _take_places(heavy: Chem.Mol, found: PlacedAtoms, match: Sequence[int]) -> Chem.Mol:
@@ -200,5 +204,5 @@ def _take_places(heavy: Chem.Mol, found: PlacedAtoms, match: Sequence[int]) -> C
     placed.AddConformer(conformer)
     for atom, at in zip(placed.GetAtoms(), match, strict=True):
         atom.SetProp(NAME, found.names[at])
-    Chem.AssignStereochemistryFrom3D(placed)
+    read_stereo(placed)
     return placed

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 from orbmm.errors import PreparationError
-from orbmm.preparation.ligands.complete import CONFORMERS
+from orbmm.preparation.ligands.complete import ETKDG_VERSION
 
 # Usual distances of zinc in proteins; other metals of the same coordination differ by 0.1 Å.
 # Source: Harding, Acta Cryst. D62, 678 (2006).
@@ -129,7 +129,15 @@ def _bond_substitute(template: Chem.Mol, binding: int) -> _Bond:
 
 def _build_conformers(bond: _Bond, label: str, seed: int) -> list[np.ndarray]:
     molecule = Chem.Mol(bond.molecule)
-    if not len(EmbedMultipleConfs(molecule, _CONFORMERS, randomSeed=seed, pruneRmsThresh=_SAME_RMS, **CONFORMERS)):
+    found = EmbedMultipleConfs(
+        molecule,
+        _CONFORMERS,
+        randomSeed=seed,
+        pruneRmsThresh=_SAME_RMS,
+        useMacrocycleTorsions=True,
+        ETversion=ETKDG_VERSION,
+    )
+    if not len(found):
         raise PreparationError(f"RDKit finds no places for the atoms of {label}: give a file with its coordinates")
     if MMFFHasAllMoleculeParams(molecule):
         MMFFOptimizeMoleculeConfs(molecule)

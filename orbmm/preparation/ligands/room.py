@@ -20,7 +20,7 @@ _LEAST_WATER_OF_OTHERS_ANGSTROM = 2.9
 
 def refuse_overlap(modeller: app.Modeller, molecule: Chem.Mol, label: str) -> None:
     """Raise PreparationError that names two heavy atoms which are as near as a bond; water and metals do not count."""
-    others = [atom for atom in _list_heavy(modeller.topology) if not (is_water(atom.residue) or is_metal(atom.residue))]
+    others = [atom for atom in list_heavy(modeller.topology) if not (is_water(atom.residue) or is_metal(atom.residue))]
     own = _list_own(molecule)
     if not others:
         return
@@ -39,7 +39,7 @@ def find_displaced_waters(
     modeller: app.Modeller, molecule: Chem.Mol, leaving: Sequence[str]
 ) -> list[app.topology.Residue]:
     """Return the waters that are too near to the molecule. leaving: those that go in any case, by name."""
-    waters = [atom for atom in _list_heavy(modeller.topology) if is_water(atom.residue)]
+    waters = [atom for atom in list_heavy(modeller.topology) if is_water(atom.residue)]
     if not waters:
         return []
     least = [
@@ -54,11 +54,12 @@ def find_displaced_waters(
 
 def find_nearest(modeller: app.Modeller, molecule: Chem.Mol) -> float | None:
     """Return the least distance of two heavy atoms [Å]; None where the molecule is alone."""
-    others = _list_heavy(modeller.topology)
+    others = list_heavy(modeller.topology)
     return float(cdist(_read_own_places(molecule), _read_places(modeller, others)).min()) if others else None
 
 
-def _list_heavy(topology: app.Topology) -> list[app.topology.Atom]:
+def list_heavy(topology: app.Topology) -> list[app.topology.Atom]:
+    """Return the atoms heavier than hydrogen."""
     return [atom for atom in topology.atoms() if atom.element is not None and atom.element.atomic_number > 1]
 
 

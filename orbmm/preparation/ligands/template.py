@@ -88,6 +88,8 @@ def _refuse_unfit(molecule: Chem.Mol, entry: LigandSettings, origin: str) -> Non
         raise PreparationError(
             f"{origin} holds {', '.join(metals)}: a ligand with a metal in it cannot be prepared yet, only beside one"
         )
+    if molecule.GetNumHeavyAtoms() == 1 and Chem.AddHs(molecule).GetNumAtoms() == 1:
+        raise PreparationError(f"{origin} is a single ion: name its residue in keep_heterogens instead")
     parts = len(Chem.GetMolFrags(molecule))
     if parts > 1:
         raise PreparationError(
