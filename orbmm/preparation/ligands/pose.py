@@ -9,6 +9,7 @@ from rdkit import Chem
 from rdkit.Chem.rdDistGeom import EmbedMultipleConfs
 from rdkit.Chem.rdForceFieldHelpers import MMFFHasAllMoleculeParams, MMFFOptimizeMoleculeConfs
 from scipy.optimize import minimize
+from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from orbmm.errors import PreparationError
@@ -18,12 +19,13 @@ from orbmm.preparation.ligands.complete import ETKDG_VERSION
 # Source: Harding, Acta Cryst. D62, 678 (2006).
 _BOND_ANGSTROM = {7: 2.0, 8: 2.0, 16: 2.3}
 _DONORS = 3  # besides the ligand, in a tetrahedron
+_LEAST_DISTANCE_ANGSTROM = 2.4  # between heavy atoms of the pose and of the surroundings
 _REACH_ANGSTROM = 5.0  # of the surroundings that are looked at, beyond the length of the ligand
 _CONFORMERS = 20
 _SAME_RMS = 0.3  # of two conformers [Å], of which one is enough
 _TURNS = 36
 _NEXT_TURNS = 12
-_REFINED = 40
+_REFINED = 24
 _SPRING_PER_ANGSTROM2 = 60.0
 _MOST_OF_A_PAIR = 20.0
 # Pairs of N and O form hydrogen bonds: their distance [Å] and depth, in units of those of other pairs.
@@ -64,6 +66,8 @@ def place_at_metal(template: Chem.Mol, surroundings: Surroundings, label: str, s
     refined = [_refine(pose, bond, pocket, corner) for _, pose in starts]
     places = min(refined, key=lambda result: result[0])[1]
     places = places + _find_shift(places[bond.binding], surroundings.metal, bond.length)
+    heavy = [atom.GetIdx() for atom in template.GetAtoms() if atom.GetAtomicNum() > 1]
+    _refuse_clash(places[heavy], surroundings, label)
     placed = Chem.Mol(template)
     conformer = Chem.Conformer(placed.GetNumAtoms())
     conformer.SetPositions(np.ascontiguousarray(places[: placed.GetNumAtoms()]))
@@ -175,7 +179,8 @@ def _turn(shape: np.ndarray, bond: _Bond, metal: np.ndarray, corner: np.ndarray)
     centred[bond.substitute] = inward
     axis = inward / np.linalg.norm(inward)
     angles = np.linspace(0.0, 2 * np.pi, _TURNS, endpoint=False)
-    return np.array([Rotation.from_rotvec(angle * axis).apply(centred) + corner for angle in angles])
+    rotations = Rotation.from_rotvec(angles[:, None] * axis).as_matrix()  # (_TURNS, 3, 3)
+    return centred @ rotations.transpose(0, 2, 1) + corner
 
 
 def _refine(pose: np.ndarray, bond: _Bond, pocket: _Pocket, corner: np.ndarray) -> tuple[float, np.ndarray]:
@@ -198,6 +203,15 @@ def _find_shift(binding: np.ndarray, metal: np.ndarray, length: float) -> np.nda
     """Return the small shift after which the bond to the metal has its length again."""
     bond = binding - metal
     return bond * (length / np.linalg.norm(bond) - 1.0)
+
+
+def _refuse_clash(places: np.ndarray, surroundings: Surroundings, label: str) -> None:
+    nearest = cdist(places, surroundings.positions).min()
+    if nearest < _LEAST_DISTANCE_ANGSTROM:
+        raise PreparationError(
+            f"{label} finds no room at {surroundings.label}: in its best pose two heavy atoms are {nearest:.2f} Å "
+            "apart; give a file with its coordinates"
+        )
 
 
 class _Pocket:
