@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
     from orbmm.checkpoints.catalog import list_models
     from orbmm.errors import OrbmmError
@@ -14,6 +12,8 @@ if TYPE_CHECKING:
     from orbmm.simulation.openmm_reporters.confidence import ConfidenceReporter
     from orbmm.simulation.openmm_reporters.guard import StabilityGuard
     from orbmm.simulation.openmm_reporters.rmsd import RmsdReporter
+
+    __version__: str
 
 _HOMES = {
     "list_models": "orbmm.checkpoints.catalog",
@@ -36,7 +36,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Load a public name from its home on first use (PEP 562)."""
+    """Load a public name from its home on first use (PEP 562); the version is that of the installed package."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("orbmm")
     if name not in _HOMES:
         raise AttributeError(f"module 'orbmm' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

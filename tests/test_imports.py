@@ -47,5 +47,5 @@ def test_a_name_that_does_not_exist_is_an_attribute_error() -> None:
         orbmm.no_such_name  # noqa: B018
 
 
-def test_the_installed_version_is_the_one_in_the_source() -> None:
+def test_the_version_is_that_of_the_installed_package() -> None:
     assert version("orbmm") == orbmm.__version__

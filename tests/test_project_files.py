@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-
-import orbmm
 
 PATH = re.compile(r"`((?:orbmm|tests|docs|scripts|\.ci)(?:/[\w.*]+)+/?)")
 
@@ -34,10 +35,28 @@ def test_every_test_that_contributors_are_told_of_exists(repository: Path) -> No
     assert len(named) >= 2 and [name for name in named if f"def {name}(" not in tests] == []
 
 
-def test_the_citation_and_the_changelog_are_of_this_version(repository: Path) -> None:
+def test_the_citation_and_the_changelog_are_of_one_version(repository: Path) -> None:
     citation = (repository / "CITATION.cff").read_text(encoding="utf-8")
-    assert re.search(r"^version: (.*)$", citation, re.MULTILINE)[1] == orbmm.__version__
-    assert f"## {orbmm.__version__}" in (repository / "CHANGELOG.md").read_text(encoding="utf-8")
+    changes = (repository / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\S+)", changes, re.MULTILINE)[1]
+    assert re.search(r"^version: (.*)$", citation, re.MULTILINE)[1] == newest
+
+
+def ask_version(folder: Path) -> str:
+    """The version that a build of this folder would have."""
+    command = [sys.executable, "-m", "hatchling", "version"]
+    return subprocess.run(command, cwd=folder, text=True, capture_output=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize(("tag", "right"), [("v0.3.0", r"0\.3\.0"), (None, r"0\.1(\.0)?\.dev1")])
+def test_a_tag_is_the_version_of_a_build(tag: str | None, right: str, tmp_path: Path, repository: Path) -> None:
+    pytest.importorskip("hatch_vcs", reason="reads the version from tags")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(repository / name, tmp_path)
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"], *([["tag", tag]] if tag else [])):
+        subprocess.run([*git, *command], cwd=tmp_path, check=True)
+    assert re.fullmatch(right, ask_version(tmp_path))
 
 
 def test_every_marker_is_explained_to_contributors(repository: Path) -> None:

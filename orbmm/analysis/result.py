@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from orbmm.errors import AnalysisError, MissingDependency
 from orbmm.outputs import OutputFolder
@@ -61,6 +61,20 @@ class Result:
     def __post_init__(self) -> None:
         if self.axis not in self.values or set(self.values) != set(self.units):
             raise AnalysisError(f"result {self.name}: every value needs a unit, and the axis '{self.axis}' a value")
+
+    @classmethod
+    def of(
+        cls, name: str, method: str, axis: str, values: Mapping[str, ArrayLike], units: Mapping[str, str], frames: int
+    ) -> Result:
+        """Return a Result of values that NumPy can make arrays of; a value that units leave out has none.
+
+        Raises AnalysisError for a unit of a value that is not there.
+        """
+        absent = sorted(set(units) - set(values))
+        if absent:
+            raise AnalysisError(f"result {name}: units for {', '.join(absent)}, which are not among its values")
+        arrays = {key: np.asarray(value) for key, value in values.items()}
+        return cls(name, method, axis, arrays, dict.fromkeys(values, "") | dict(units), frames)
 
     def number(self, name: str) -> float:
         """Return one of the numbers, as a float."""

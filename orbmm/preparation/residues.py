@@ -6,6 +6,7 @@ from openmm import app
 from pdbfixer.pdbfixer import dnaResidues, proteinResidues, rnaResidues
 
 from orbmm.errors import PreparationError, name_nearest
+from orbmm.plain_text import is_control
 
 WATER_NAMES = frozenset({"HOH", "DOD", "WAT", "H2O"})
 UNIDENTIFIED_NAMES = frozenset({"UNX", "UNL", "UNK"})  # atom or ion, ligand, residue: density of unknown origin
@@ -60,3 +61,22 @@ def is_metal(residue: app.topology.Residue) -> bool:
 def is_polymer(residue: app.topology.Residue) -> bool:
     """Return True for a residue of a protein or nucleic acid chain."""
     return residue.name in POLYMER_NAMES
+
+
+def find_unwritable_name(topology: app.Topology) -> str | None:
+    """Return the first name or number in a topology with a control character; None where there is none.
+
+    A line end in it, which mmCIF can hold, would end a line of each PDB file that is written.
+    """
+    for residue in topology.residues():
+        names = (
+            residue.chain.id,
+            residue.name,
+            residue.id,
+            residue.insertionCode,
+            *(atom.name for atom in residue.atoms()),
+        )
+        for name in names:
+            if any(is_control(character) for character in name):
+                return name
+    return None

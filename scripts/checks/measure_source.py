@@ -35,14 +35,17 @@ def measure(package: Path) -> dict[str, Any]:
     """Return the numbers of a package: files, functions, folders, and the closure of each way that it has."""
     sources = {path: path.read_text(encoding="utf-8") for path in sorted(package.rglob("*.py"))}
     lengths = {path: text.count("\n") for path, text in sources.items()}
+    coded = [path for path, text in sources.items() if has_code(text)]
     functions = [length for text in sources.values() for length in list_function_lengths(text)]
     folders = Counter(path.parent for path in sources if path.name != "__init__.py")
     largest = folders.most_common(1)[0][0]
     return {
         "files": len(sources),
+        "files_with_code": len(coded),
         "lines": sum(lengths.values()),
         "lines_a_file": summarize(list(lengths.values())),
         "files_under_60_lines": sum(length < SHORT for length in lengths.values()),
+        "files_with_code_under_60_lines": sum(lengths[path] < SHORT for path in coded),
         "functions": len(functions),
         "lines_a_function": summarize(functions),
         "files_a_folder": summarize(list(folders.values())) | {"largest": largest.relative_to(package).as_posix()},
@@ -52,6 +55,12 @@ def measure(package: Path) -> dict[str, Any]:
             if (found := find_closure(package, f"{package.name}.{way}"))
         },
     }  # fmt: skip
+
+
+def has_code(source: str) -> bool:
+    """Return False for a file that holds its docstring alone, such as the __init__.py of most folders."""
+    body = ast.parse(source).body
+    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
 
 
 def summarize(values: Sequence[int]) -> dict[str, float]:
@@ -226,7 +235,14 @@ def format_table(report: dict[str, Any]) -> str:
     lines = ["| of the package | |", "|---|---|"]
     lines += [
         f"| {name.replace('_', ' ')} | {package[name]:,} |"
-        for name in ("files", "lines", "functions", "files_under_60_lines")
+        for name in (
+            "files",
+            "files_with_code",
+            "lines",
+            "functions",
+            "files_under_60_lines",
+            "files_with_code_under_60_lines",
+        )
     ]
     for name in ("lines_a_file", "lines_a_function", "files_a_folder"):
         numbers = " / ".join(f"{package[name][key]:g}" for key in ("median", "p90", "max"))

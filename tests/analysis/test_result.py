@@ -34,6 +34,17 @@ def make_result() -> Result:
     return Result("heights", "Measured with a ruler.", "time", values, units, 3)
 
 
+def test_values_that_units_leave_out_have_none() -> None:
+    result = Result.of("heights", "Measured.", "time", {"time": [0.0, 1.0], "count": 3}, {"time": "ps"}, 2)
+    assert result.units == {"time": "ps", "count": ""} and result.number("count") == 3.0
+    assert result.columns["time"].tolist() == [0.0, 1.0]
+
+
+def test_a_unit_of_no_value_is_refused() -> None:
+    with pytest.raises(AnalysisError, match="units for hieght, which are not among its values"):
+        Result.of("heights", "Measured.", "time", {"time": [0.0]}, {"time": "ps", "hieght": "angstrom"}, 1)
+
+
 def test_a_result_comes_back_as_it_was(tmp_path: Path) -> None:
     make_result().write(tmp_path)
     back = read_result(tmp_path / "heights.npz")

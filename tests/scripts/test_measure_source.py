@@ -43,6 +43,7 @@ def package(tmp_path: Path) -> Path:
 def test_a_small_package_is_counted_as_by_hand(script: ModuleType, package: Path) -> None:
     found = script.measure(package)
     assert (found["files"], found["lines"], found["functions"]) == (6, 19, 3)
+    assert (found["files_with_code"], found["files_with_code_under_60_lines"]) == (4, 4)
     assert found["lines_a_function"] == {
         "median": 3.0,
         "p90": 3,
@@ -50,6 +51,11 @@ def test_a_small_package_is_counted_as_by_hand(script: ModuleType, package: Path
     }  # the docstring's three further lines left out
     assert found["lines_a_file"] == {"median": 3.0, "p90": 7, "max": 7}
     assert found["files_a_folder"]["max"] == 2
+
+
+def test_a_file_of_its_docstring_alone_has_no_code(script: ModuleType) -> None:
+    assert not script.has_code('"""Rooms."""\n')
+    assert script.has_code('"""Rooms."""\n\nfrom os import path\n')
 
 
 def test_a_closure_follows_imports_inside_functions_but_none_for_type_checking(

@@ -129,11 +129,10 @@ class _Tally:
             "edges": self.edges,
             "least_known": self._list_least_known(error, last),
         }
-        arrays = {name: np.asarray(value) for name, value in values.items()}
         units = {name: _find_unit(name) for name in values}
         low, high = self.edges[[0, -1]]
         method = _METHOD.format(bins=len(self.edges) - 1, low=low, high=high, start=self.discard_ps)
-        return Result("confidence", method, "time", arrays, units, self.kept)
+        return Result.of("confidence", method, "time", values, units, self.kept)
 
     def _list_least_known(self, error: NDArray[np.float64], last: NDArray[np.float64]) -> NDArray[np.str_]:
         worst = np.argsort(-error, kind="stable")[:LEAST_KNOWN].tolist()

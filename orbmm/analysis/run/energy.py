@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ def compute_energy(energies: EnergyTable, atoms: int, discard_ps: float = 0.0) -
     kept = energies.start_at(discard_ps)
     per_atom = EV_PER_KJ_PER_MOL * _MEV_PER_EV / atoms
     potential = average_blocks(kept.potential)
-    values = {
+    values: dict[str, Any] = {
         "time": energies.time_ps,
         "potential": energies.potential,
         "kinetic": energies.kinetic,
@@ -49,8 +50,7 @@ def compute_energy(energies: EnergyTable, atoms: int, discard_ps: float = 0.0) -
             f"{name}_fluctuation": "meV/atom",
         }
     method = _METHOD.format(start=max(discard_ps, float(energies.time_ps[0])), atoms=atoms)
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("energy", method, "time", arrays, units, len(kept.time_ps))
+    return Result.of("energy", method, "time", values, units, len(kept.time_ps))
 
 
 def fit_drift(time_ps: NDArray[np.float64], series: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -93,11 +93,10 @@ def _collect(
         "chance_smallest": chance.min(),
         "snapshots": len(times),
     }
-    units = dict.fromkeys(values, "") | dict.fromkeys(("temperature", "fluctuation", "kelvin"), "K")
+    units = dict.fromkeys(("temperature", "fluctuation", "kelvin"), "K")
     told = ", ".join(f"{time:.6g}" for time in times)
     method = _METHOD.format(snapshots=len(times), times=told)
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("equipartition", method, "element", arrays, units, len(times))
+    return Result.of("equipartition", method, "element", values, units, len(times))
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,7 @@ def compute_temperature(energies: EnergyTable, atoms: int, discard_ps: float = 0
         start=max(discard_ps, float(energies.time_ps[0])),
         converged="" if values["converged"] else "; the run is too short to be sure of that error",
     )
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("temperature", method, "time", arrays, units, len(kept.time_ps))
+    return Result.of("temperature", method, "time", values, units, len(kept.time_ps))
 
 
 def _spans_relaxation(kept: EnergyTable, bath: Bath | None) -> bool:

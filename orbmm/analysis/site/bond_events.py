@@ -131,5 +131,4 @@ def _collect(graph: _Graph, topology: md.Topology, atoms: NDArray[np.int64], per
         "events": np.array(words, dtype=str).reshape(-1, 5),
     }
     method = _METHOD.format(forms=FORMS, breaks=BREAKS, persistence=persistence_ps)
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("bond_events", method, "time", arrays, dict.fromkeys(values, "") | {"time": "ps"}, len(time))
+    return Result.of("bond_events", method, "time", values, {"time": "ps"}, len(time))

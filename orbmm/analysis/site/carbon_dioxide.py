@@ -93,10 +93,9 @@ def _collect(columns: dict[str, NDArray[np.float64]], molecules: int, method: st
         "nearest_oxygen_smallest": columns["nearest_oxygen"].min(),
         "state": np.array([states]),
     }
-    units = dict.fromkeys(values, "") | {"time": "ps", "angle": "degrees", "angle_mean": "degrees"}
+    units = {"time": "ps", "angle": "degrees", "angle_mean": "degrees"}
     units |= {"nearest_oxygen": "angstrom", "nearest_oxygen_smallest": "angstrom"}
     if "to_metal" in values:
         values |= {"to_metal_start": columns["to_metal"][0], "to_metal_smallest": columns["to_metal"].min()}
         units |= dict.fromkeys(("to_metal", "to_metal_start", "to_metal_smallest"), "angstrom")
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("carbon_dioxide", method, "time", arrays, units, len(oxygens))
+    return Result.of("carbon_dioxide", method, "time", values, units, len(oxygens))

@@ -156,8 +156,7 @@ def _collect(shell: _Shell, geometry: _Geometry, names: dict[int, str], method: 
     }
     units = {name: "angstrom" if name.startswith("distance_") else "" for name in values}
     units |= {"time": "ps", "angles": "degrees"}
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("metal_site", method, "time", arrays, units, len(shell.times))
+    return Result.of("metal_site", method, "time", values, units, len(shell.times))
 
 
 def _make_rows(rows: list[list[str]], width: int) -> NDArray[Any]:

@@ -166,8 +166,7 @@ class _Tally:
             ends = [self._name_bound(self.bound[i], int(held[i])) for i in (0, -1)]
             values |= {"metal_protons": held, "metal_oxygen": np.array(ends)}
         method = _METHOD.format(protons=len(self.start), persistence=self.persistence_ps, groups=len(self.groups))
-        arrays = {name: np.asarray(value) for name, value in values.items()}
-        return Result("protonation", method, "time", arrays, dict.fromkeys(values, "") | {"time": "ps"}, len(time))
+        return Result.of("protonation", method, "time", values, {"time": "ps"}, len(time))
 
     def _name_bound(self, oxygen: int, protons: int) -> list[str]:
         """Return the oxygen on the metal and what it is; one of a larger residue is named by that."""

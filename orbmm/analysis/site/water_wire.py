@@ -146,6 +146,5 @@ class _Tally:
             "wire_start": np.array(first, dtype=str).reshape(-1, 1),
             "wire_end": np.array(last, dtype=str).reshape(-1, 1),
         }
-        units = dict.fromkeys(values, "") | {"time": "ps", "longest_step": "angstrom", "distance": "angstrom"}
-        arrays = {name: np.asarray(value) for name, value in values.items()}
-        return Result("water_wire", method, "time", arrays, units, len(time))
+        units = {"time": "ps", "longest_step": "angstrom", "distance": "angstrom"}
+        return Result.of("water_wire", method, "time", values, units, len(time))

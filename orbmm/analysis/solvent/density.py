@@ -37,7 +37,6 @@ def compute_density(frames: Frames, topology: md.Topology | None = None) -> Resu
         "mass": mass,
     }
     units = {"time": "ps", "density": "g/cm3", "density_mean": "g/cm3", "volume": "nm3", "volume_mean": "nm3"}
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result(
-        "density", _METHOD.format(atoms=topology.n_atoms), "time", arrays, units | {"mass": "Da"}, len(volume)
+    return Result.of(
+        "density", _METHOD.format(atoms=topology.n_atoms), "time", values, units | {"mass": "Da"}, len(volume)
     )

@@ -122,8 +122,7 @@ def _collect(tally: _Tally, waters: int, interval_ps: float, edge_nm: float, kel
         "waters": waters,
     }
     speed = dict.fromkeys(("coefficient", "coefficient_error", "finite_size_term", "corrected"), "1e-9 m2/s")
-    units = {"lag": "ps", "displacement": "angstrom2", "fit_start": "ps", "converged": "", "waters": ""} | speed
+    units = {"lag": "ps", "displacement": "angstrom2", "fit_start": "ps"} | speed
     short = "" if long_enough else " The longest lag is below 2 ps: too short for diffusion, the number means little."
     method = _METHOD.format(waters=waters, start=lag[fitted][0], end=lag[-1], short=short)
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("diffusion", method, "lag", arrays, units, tally.frame + 1)
+    return Result.of("diffusion", method, "lag", values, units, tally.frame + 1)

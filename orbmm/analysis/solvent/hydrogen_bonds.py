@@ -47,8 +47,7 @@ def compute_hydrogen_bonds(frames: Frames) -> Result:
     if molecules > 1:
         values["per_water"] = 2.0 * counts[:, 0].mean() / molecules  # each bond belongs to two waters
     method = _METHOD.format(donors=len(donors), acceptors=len(acceptors))
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("hydrogen_bonds", method, "time", arrays, dict.fromkeys(values, "") | {"time": "ps"}, len(counts))
+    return Result.of("hydrogen_bonds", method, "time", values, {"time": "ps"}, len(counts))
 
 
 def list_donors(topology: md.Topology) -> NDArray[np.int64]:

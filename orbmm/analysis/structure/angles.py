@@ -116,9 +116,8 @@ class _Tally:
         }
         degrees = ("change", "largest_change", "change_mean", "change_largest", "lasting_change", "bent_degrees",
                    "start_angle", "mean_change")  # fmt: skip
-        units = dict.fromkeys(values, "") | dict.fromkeys(degrees, "degrees") | {"time": "ps"}
-        arrays = {name: np.asarray(value) for name, value in values.items()}
-        return Result("angles", method, "time", arrays, units, self.frames)
+        units = dict.fromkeys(degrees, "degrees") | {"time": "ps"}
+        return Result.of("angles", method, "time", values, units, self.frames)
 
 
 def _name_angles(topology: md.Topology, triples: NDArray[np.int64]) -> NDArray[np.str_]:

@@ -141,8 +141,7 @@ class _Tally:
             "longest_ratio": self.longest,
         }
         units = {name: _find_unit(name) for name in values}
-        arrays = {name: np.asarray(value) for name, value in values.items()}
-        return Result("bonds", method, "time", arrays, units, len(columns["time"]))
+        return Result.of("bonds", method, "time", values, units, len(columns["time"]))
 
     def _summarise(self, columns: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
         """Return the columns with the numbers that follow from them."""

@@ -62,7 +62,7 @@ def compute_crystal_rmsd(
     first = f" (first without: {part.atom(int(missing[0]))})" if len(missing) else ""
     told = {"name": name, "parts": name_groups(groups), "matched": len(rows), "first": first}
     method = _METHOD.format(heavy=len(everything["heavy_atoms"]), **told)
-    return collect_deviations(("crystal_rmsd", method), times, columns)
+    return collect_deviations("crystal_rmsd", method, times, columns)
 
 
 def match_atoms(topology: md.Topology, crystal: md.Topology) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -53,8 +53,7 @@ def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = No
     method = _METHOD.format(
         contacts=len(pairs), reference="the first frame" if reference is None else "the start structure"
     )
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("native_contacts", method, "time", arrays, dict.fromkeys(values, "") | {"time": "ps"}, len(kept))
+    return Result.of("native_contacts", method, "time", values, {"time": "ps"}, len(kept))
 
 
 def _list_contacts(start: md.Trajectory) -> NDArray[np.int64]:

@@ -41,8 +41,7 @@ def compute_radius_of_gyration(frames: Frames) -> Result:
         "radius_largest": radius.max(),
     }
     units = dict.fromkeys(values, "angstrom") | {"time": "ps"}
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("radius_of_gyration", _METHOD.format(atoms=len(solute)), "time", arrays, units, len(radius))
+    return Result.of("radius_of_gyration", _METHOD.format(atoms=len(solute)), "time", values, units, len(radius))
 
 
 def _measure_radii(chunk: md.Trajectory, masses: NDArray[np.float64]) -> NDArray[np.float64]:

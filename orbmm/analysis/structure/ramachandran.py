@@ -49,8 +49,7 @@ def compute_ramachandran(frames: Frames) -> Result:
         "histogram": histogram,
     }
     method = _METHOD.format(residues=residues, bin=BIN_DEGREES)
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("ramachandran", method, "time", arrays, dict.fromkeys(values, "") | {"time": "ps"}, len(fractions))
+    return Result.of("ramachandran", method, "time", values, {"time": "ps"}, len(fractions))
 
 
 def _measure_torsions(chunk: md.Trajectory) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

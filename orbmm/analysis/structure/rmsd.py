@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import mdtraj as md
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from orbmm.analysis.geometry.images import Assembler, find_solute
 from orbmm.analysis.geometry.kinds import find_backbone, find_heavy
@@ -48,7 +48,7 @@ def compute_rmsd(
     references = {name: start.atom_slice(rows) for name, rows in groups.items()}
     times, columns = measure_deviations(frames, groups, references, assembler)
     name = "the first frame" if reference is None else "the reference structure"
-    return collect_deviations(("rmsd", _METHOD.format(reference=name, parts=name_groups(groups))), times, columns)
+    return collect_deviations("rmsd", _METHOD.format(reference=name, parts=name_groups(groups)), times, columns)
 
 
 def require_solute(topology: md.Topology) -> NDArray[np.int64]:
@@ -98,15 +98,13 @@ def name_groups(groups: Groups) -> str:
 
 
 def collect_deviations(
-    told: tuple[str, str], time_ps: NDArray[np.float64], columns: Mapping[str, NDArray[np.float64]]
+    name: str, method: str, time_ps: NDArray[np.float64], deviations: Mapping[str, NDArray[np.float64]]
 ) -> Result:
-    """Return the Result of deviations (F,) [Å] along time; told: its name and its method."""
-    values: dict[str, NDArray[np.float64]] = {"time": time_ps, **columns}
-    for name, column in columns.items():
-        numbers = {"mean": column.mean(), "largest": column.max(), "last": column[-1]}
-        values |= {f"{name}_{what}": np.asarray(number) for what, number in numbers.items()}
-    units = {name: "ps" if name == "time" else "angstrom" for name in values}
-    return Result(told[0], told[1], "time", values, units, len(time_ps))
+    """Return the Result of deviations (F,) [Å] along time, each with its mean, largest and last number."""
+    values: dict[str, ArrayLike] = {"time": time_ps, **deviations}
+    for part, column in deviations.items():
+        values |= {f"{part}_mean": column.mean(), f"{part}_largest": column.max(), f"{part}_last": column[-1]}
+    return Result.of(name, method, "time", values, dict.fromkeys(values, "angstrom") | {"time": "ps"}, len(time_ps))
 
 
 def _cut_reference(frames: Frames, solute: NDArray[np.int64], reference: md.Trajectory | None) -> md.Trajectory:

@@ -120,5 +120,4 @@ def _collect(
     method = _METHOD.format(
         frames=frames[0], start=frames[1], atoms=len(atoms), crystal=_CRYSTAL if b_factors is not None else ""
     )
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("rmsf", method, "residue", arrays, units, frames[0])
+    return Result.of("rmsf", method, "residue", values, units, frames[0])

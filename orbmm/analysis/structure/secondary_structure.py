@@ -49,9 +49,8 @@ def compute_secondary_structure(frames: Frames) -> Result:
         "per_residue": per_residue / used,
         "residue_names": _name_residues(frames.topology),
     }
-    units = dict.fromkeys(values, "") | {"time": "ps"}
-    arrays = {name: np.asarray(value) for name, value in values.items()}
-    return Result("secondary_structure", _METHOD.format(residues=complete), "time", arrays, units, used)
+    units = {"time": "ps"}
+    return Result.of("secondary_structure", _METHOD.format(residues=complete), "time", values, units, used)
 
 
 def _find_protein(topology: md.Topology) -> NDArray[np.int64]:

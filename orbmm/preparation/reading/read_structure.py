@@ -17,13 +17,12 @@ from orbmm.errors import PreparationError, quote_reason
 from orbmm.plain_text import describe_value
 from orbmm.preparation.elements import find_charge, format_ion, name_ion
 from orbmm.preparation.library_calls import LIBRARY_ERRORS
-from orbmm.preparation.names import find_unwritable_name
 from orbmm.preparation.reading.atom_site import find_unreadable_row, open_atom_site, read_author_chain
 from orbmm.preparation.reading.pdb_lines import find_unreadable_number
 from orbmm.preparation.reading.residue_names import StatedForm, find_parent, read_force_field_names
 from orbmm.preparation.reading.source import StructureFile
 from orbmm.preparation.reading.stated_bonds import StatedBond, read_stated_bonds
-from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_metal, is_water, label_residue
+from orbmm.preparation.residues import UNIDENTIFIED_NAMES, find_unwritable_name, is_metal, is_water, label_residue
 
 # What OpenMM says with the PDB line of the atom after it, and what we say of the atom's residue.
 _ODDITIES = {

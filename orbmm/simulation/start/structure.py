@@ -14,7 +14,7 @@ from openmm.app.internal.pdbx.reader import PdbxReader as pdbx  # where its two 
 from orbmm.errors import RunError, StructureError, quote_reason
 from orbmm.forces.box import drop_placeholder_box, refuse_overfull_box
 from orbmm.plain_text import describe_value
-from orbmm.preparation.names import find_unwritable_name
+from orbmm.preparation.residues import find_unwritable_name
 from orbmm.run_files.state_xml import read_state
 from orbmm.settings.system import SystemSettings
 
