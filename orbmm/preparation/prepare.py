@@ -11,7 +11,7 @@ from functools import partial
 from openmm import app, unit
 
 from orbmm.errors import PreparationError
-from orbmm.preparation.box.classical import OnProgress, Relaxation, ignore_progress, relax_box
+from orbmm.preparation.box.classical import Held, OnProgress, Relaxation, ignore_progress, relax_box
 from orbmm.preparation.box.solvent import Solvation, add_solvent
 from orbmm.preparation.elements import (
     KnownElements,
@@ -112,7 +112,8 @@ def _relax(solute: Solute, preparation: PreparationSettings, seed: int, on_progr
     modeller = solute.modeller
     positions, box = modeller.positions, modeller.topology.getPeriodicBoxVectors()
     before = set(list_mirrored_residues(modeller.topology, positions))
-    relax = partial(relax_box, modeller, solute.metal_sites, preparation, seed, on_progress, molecules=solute.molecules)
+    held = Held(solute.metal_sites, solute.molecules)
+    relax = partial(relax_box, modeller, held, preparation, seed, on_progress)
     relaxation = relax()
     if _list_turned(modeller, before):
         _log.info("relaxing again, because an amino acid was turned over")

@@ -98,11 +98,8 @@ def _build_from_file(system: SystemSettings, preparation: PreparationSettings, k
     added = _add_ligands(modeller, repaired.ligands, preparation, system.seed)
     refuse_unknown_elements(modeller.topology, known)
     _log.info("placing hydrogens at pH %g", system.ph)
+    protonation = protonate(modeller, system.ph, preparation.variants, repaired.forms, system.seed, added.molecules)
     sites = find_metal_sites(modeller.topology, modeller.positions)
-    protonation = protonate(
-        modeller, system.ph, preparation.variants, repaired.forms, sites, system.seed, added.molecules
-    )
-    sites = find_metal_sites(modeller.topology, modeller.positions)  # hydrogens moved the indices
     check_metal_sites(modeller.topology, modeller.positions, sites)
     return Solute(
         modeller,

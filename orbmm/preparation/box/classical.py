@@ -69,26 +69,32 @@ class Relaxation:
     density_g_per_cm3: float
 
 
+@dataclass(frozen=True)
+class Held:
+    """Parts of a box that keep their geometry: the distances at metals, and ligands, which do not move at all."""
+
+    sites: tuple[MetalSite, ...] = ()
+    molecules: Molecules = ()
+
+
 def relax_box(
     modeller: app.Modeller,
-    sites: Iterable[MetalSite],
+    held: Held,
     settings: PreparationSettings,
     seed: int,
     on_progress: OnProgress = ignore_progress,
     *,
     hold_chirality: bool = False,
-    molecules: Molecules = (),
 ) -> Relaxation:
     """Minimise, then run the dynamics that settings ask for; positions and box of the modeller become those of its end.
 
     hold_chirality: keep each amino acid on the side of L or D where it is
-    molecules: ligands, which keep their places in the protein while all else moves
     Repeats bitwise on one thread, which settings have unless they say otherwise. Molecules end up whole, wrapped into
     the box.
 
     Raises PreparationError if the box is beyond repair.
     """
-    system = _create_system(modeller, sites, molecules)
+    system = _create_system(modeller, held)
     if hold_chirality:
         system.addForce(_hold_chirality(modeller))
     if settings.pressure_bar and settings.equilibration_ps:
@@ -108,19 +114,19 @@ def relax_box(
     return Relaxation(start, minimized, settings.equilibration_ps, _compute_density(modeller.topology, state))
 
 
-def _create_system(modeller: app.Modeller, sites: Iterable[MetalSite], molecules: Molecules) -> System:
+def _create_system(modeller: app.Modeller, held: Held) -> System:
     topology = modeller.topology
     width = min(topology.getPeriodicBoxVectors()[axis][axis].value_in_unit(unit.nanometer) for axis in range(3))
-    system = load_force_field(molecules).createSystem(
+    system = load_force_field(held.molecules).createSystem(
         topology,
         nonbondedMethod=app.PME,
         nonbondedCutoff=min(_LARGEST_CUTOFF_NM, _CUTOFF_BY_WIDTH * width),
         constraints=None,
         rigidWater=False,
-        residueTemplates=choose_templates(topology, molecules),
+        residueTemplates=choose_templates(topology, held.molecules),
     )
-    system.addForce(_hold_metals(sites))
-    system.addForce(_join_molecules(modeller, molecules))
+    system.addForce(_hold_metals(held.sites))
+    system.addForce(_join_molecules(modeller, held.molecules))
     return system
 
 

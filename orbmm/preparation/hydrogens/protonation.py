@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from openmm import Platform, app
@@ -11,9 +11,9 @@ from openmm import Platform, app
 from orbmm.errors import PreparationError, name_nearest, quote_reason
 from orbmm.preparation.force_field import Molecules, choose_templates, load_force_field, refuse_unknown_residues
 from orbmm.preparation.hydrogens.metal_sites import (
-    MetalSite,
     choose_binding_variants,
     find_bound_waters,
+    find_metal_sites,
     remove_protons,
 )
 from orbmm.preparation.hydrogens.misplaced import correct_hydrogens
@@ -57,7 +57,6 @@ def protonate(
     ph: float,
     wanted: Mapping[str, str],
     stated: Mapping[str, StatedForm],
-    sites: Iterable[MetalSite],
     seed: int,
     molecules: Molecules = (),
 ) -> tuple[Protonation, ...]:
@@ -68,7 +67,7 @@ def protonate(
     molecules: ligands, which have their hydrogens already
     Raises PreparationError: unknown residue or form, or a residue that the force field does not know.
     """
-    sites = tuple(sites)
+    sites = find_metal_sites(modeller.topology, modeller.positions)
     bound = find_bound_waters(modeller.topology, sites)
     wishes = _read_wishes(modeller.topology, wanted)
     _refuse_free_hydroxides(modeller.topology, wishes, bound)

@@ -29,7 +29,7 @@ _FAR_ANGSTROM = 6.0  # from everything else: probably another frame
 
 @dataclass(frozen=True)
 class _Placed:
-    """A molecule with places and the name of its residue; coordinates: where they come from."""
+    """A molecule with coordinates and the name of its residue. coordinates: where they come from"""
 
     molecule: Chem.Mol
     label: str

@@ -1,4 +1,4 @@
-"""Complete a molecule: hydrogens with places, and a name of at most four characters for every atom."""
+"""Complete a molecule: hydrogens, coordinates, and a name of at most four characters for every atom."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_ITERATIONS = 500
 
 
 def add_hydrogens(placed: Chem.Mol) -> Chem.Mol:
-    """Return the molecule with all hydrogens; atoms that have places keep them."""
+    """Return the molecule with all hydrogens; atoms with coordinates keep them."""
     given = placed.GetNumAtoms()
     molecule = Chem.AddHs(placed, addCoords=True)
     if molecule.GetNumAtoms() > given:
@@ -34,10 +34,10 @@ def add_hydrogens(placed: Chem.Mol) -> Chem.Mol:
 
 
 def build_molecule(template: Chem.Mol, label: str, seed: int) -> Chem.Mol:
-    """Return a template without places with those that RDKit gives it; the same seed gives the same places."""
+    """Return a template with coordinates that RDKit builds; the same seed gives the same ones."""
     molecule = Chem.Mol(template)
     if EmbedMolecule(molecule, randomSeed=seed, useMacrocycleTorsions=True, ETversion=ETKDG_VERSION) != 0:
-        raise PreparationError(f"RDKit finds no places for the atoms of {label}: give a file with its coordinates")
+        raise PreparationError(f"RDKit finds no coordinates for {label}: give a file with them")
     relax_molecule(molecule)
     return molecule
 

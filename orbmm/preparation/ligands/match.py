@@ -1,6 +1,6 @@
 """Find the atoms of a template in a residue of the structure, so that the residue's coordinates are kept.
 
-A structure file gives elements and places, but neither bond orders nor hydrogens. These are the template's.
+A structure file gives elements and coordinates, but neither bond orders nor hydrogens. These are the template's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PlacedAtoms:
 
 
 def match_template(template: Chem.Mol, found: PlacedAtoms) -> Chem.Mol:
-    """Return the template with the names and places of the residue's heavy atoms, and without hydrogens.
+    """Return the template with the names and coordinates of the residue's heavy atoms, and without hydrogens.
 
     Raises PreparationError where atoms are missing or too many, bonds do not fit, the stereochemistry differs, or
     several assignments fit that differ in more than symmetry.
@@ -54,7 +54,7 @@ def match_template(template: Chem.Mol, found: PlacedAtoms) -> Chem.Mol:
     if len(matches) == _MOST_MATCHES:
         raise PreparationError(f"{found.label} has too many symmetries to find its atoms in its template")
     fitting = _keep_stereo(heavy, found, matches)
-    return _take_places(heavy, found, _choose_match(heavy, found, fitting))
+    return _take_coordinates(heavy, found, _choose_match(heavy, found, fitting))
 
 
 def _compare_atoms(heavy: Chem.Mol, found: PlacedAtoms) -> None:
@@ -116,7 +116,7 @@ def _keep_stereo(heavy: Chem.Mol, found: PlacedAtoms, matches: Iterable[Sequence
     """Return, of each kind of match, the first in which the coordinates have the stereochemistry of the template.
 
     Matches are of one kind if they put as many hydrogens on each atom of the residue: then only bonds and charges
-    change places, as in the two drawings of a carboxylate.
+    are exchanged, as in the two drawings of a carboxylate.
     """
     wanted = label_stereo(heavy)
     fitting: dict[tuple[int, ...], Sequence[int]] = {}
@@ -126,7 +126,7 @@ def _keep_stereo(heavy: Chem.Mol, found: PlacedAtoms, matches: Iterable[Sequence
         kind = tuple(hydrogens[np.argsort(match)].tolist())
         if kind in fitting:
             continue
-        placed = _take_places(heavy, found, match)
+        placed = _take_coordinates(heavy, found, match)
         having = label_stereo(placed) if wanted else {}
         wrong = {key: (label, having.get(key, "none")) for key, label in wanted.items() if having.get(key) != label}
         if not wrong:
@@ -192,8 +192,8 @@ def _measure_misfit(lengths: Mapping[tuple[int, int], float], found: PlacedAtoms
     )
 
 
-def _take_places(heavy: Chem.Mol, found: PlacedAtoms, match: Sequence[int]) -> Chem.Mol:
-    """Return the template at the places of the matched atoms, with their names and the stereochemistry of the places.
+def _take_coordinates(heavy: Chem.Mol, found: PlacedAtoms, match: Sequence[int]) -> Chem.Mol:
+    """Return the template with names and coordinates of the matched atoms, and with the stereochemistry of these.
 
     match: for each atom of the template the index of the residue's atom
     """

@@ -34,7 +34,7 @@ _POLAR_DISTANCE_ANGSTROM, _POLAR_DEPTH = 2.9, 5.0
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a ligand finds at a metal.
+    """The surroundings of a metal that a ligand must fit.
 
     label: of the metal, such as "ZN A:262"; metal: (3,); donors: (N, 3), the atoms that bind it and stay
     positions: (M, 3) heavy atoms that do not move; numbers: (M,) their atomic numbers; all lengths in Å
@@ -48,7 +48,7 @@ class Surroundings:
 
 
 def place_at_metal(template: Chem.Mol, surroundings: Surroundings, label: str, seed: int) -> tuple[Chem.Mol, int]:
-    """Return the template with places, and the index of the atom that binds the metal.
+    """Return the template with coordinates, and the index of the atom that binds the metal.
 
     A methyl group stands for the metal while RDKit builds conformers, so that the angles at the binding atom and its
     hydrogens are those of an atom with one more bond. Each conformer is turned about that bond and about the next one.
@@ -142,7 +142,7 @@ def _build_conformers(bond: _Bond, label: str, seed: int) -> list[np.ndarray]:
         ETversion=ETKDG_VERSION,
     )
     if not len(found):
-        raise PreparationError(f"RDKit finds no places for the atoms of {label}: give a file with its coordinates")
+        raise PreparationError(f"RDKit finds no coordinates for {label}: give a file with them")
     if MMFFHasAllMoleculeParams(molecule):
         MMFFOptimizeMoleculeConfs(molecule)
     return [conformer.GetPositions() for conformer in molecule.GetConformers()]

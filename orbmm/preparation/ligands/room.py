@@ -25,7 +25,7 @@ def refuse_overlap(modeller: app.Modeller, molecule: Chem.Mol, label: str) -> No
     if not others:
         return
     radii = np.add.outer(*(_read_radii([_number(atom) for atom in some]) for some in (own, others)))
-    distances = cdist(_read_own_places(molecule), _read_places(modeller, others))
+    distances = cdist(_read_own_positions(molecule), _read_positions(modeller, others))
     first, second = np.unravel_index((distances / radii).argmin(), distances.shape)
     if distances[first, second] < _BOND_FACTOR * radii[first, second]:
         raise PreparationError(
@@ -45,7 +45,7 @@ def find_displaced_waters(
     least = [
         _LEAST_WATER_ANGSTROM.get(atom.GetAtomicNum(), _LEAST_WATER_OF_OTHERS_ANGSTROM) for atom in _list_own(molecule)
     ]
-    distances = cdist(_read_own_places(molecule), _read_places(modeller, waters))
+    distances = cdist(_read_own_positions(molecule), _read_positions(modeller, waters))
     near = (distances < np.array(least)[:, None]).any(axis=0)
     return [
         atom.residue for atom, gone in zip(waters, near, strict=True) if gone or label_residue(atom.residue) in leaving
@@ -55,7 +55,7 @@ def find_displaced_waters(
 def find_nearest(modeller: app.Modeller, molecule: Chem.Mol) -> float | None:
     """Return the least distance of two heavy atoms [Å]; None where the molecule is alone."""
     others = list_heavy(modeller.topology)
-    return float(cdist(_read_own_places(molecule), _read_places(modeller, others)).min()) if others else None
+    return float(cdist(_read_own_positions(molecule), _read_positions(modeller, others)).min()) if others else None
 
 
 def list_heavy(topology: app.Topology) -> list[app.topology.Atom]:
@@ -75,10 +75,10 @@ def _read_radii(numbers: list[int]) -> np.ndarray:
     return np.array([Chem.GetPeriodicTable().GetRcovalent(number) for number in numbers])
 
 
-def _read_places(modeller: app.Modeller, atoms: list[app.topology.Atom]) -> np.ndarray:
+def _read_positions(modeller: app.Modeller, atoms: list[app.topology.Atom]) -> np.ndarray:
     positions = np.array(modeller.positions.value_in_unit(unit.angstrom)).reshape(-1, 3)
     return positions[[atom.index for atom in atoms]]
 
 
-def _read_own_places(molecule: Chem.Mol) -> np.ndarray:
+def _read_own_positions(molecule: Chem.Mol) -> np.ndarray:
     return molecule.GetConformer().GetPositions()[[atom.GetIdx() for atom in _list_own(molecule)]]

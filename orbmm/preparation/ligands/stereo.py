@@ -1,4 +1,4 @@
-"""Stereochemistry of a ligand: read from places, compared by labels, and without what resonance makes meaningless."""
+"""Stereochemistry of a ligand: read from coordinates, compared by labels, and without what is only resonance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rdkit.Chem import rdCIPLabeler
 
 
 def read_stereo(molecule: Chem.Mol) -> None:
-    """Set the stereochemistry of a molecule to that of its places."""
+    """Set the stereochemistry of a molecule to that of its coordinates."""
     Chem.AssignStereochemistryFrom3D(molecule)
     forget_resonance(molecule)
 

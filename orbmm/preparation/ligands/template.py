@@ -32,7 +32,7 @@ def read_template(entry: LigandSettings) -> Chem.Mol:
 
 
 def has_coordinates(molecule: Chem.Mol) -> bool:
-    """Return True if the atoms have places in three dimensions; a drawing in a plane has none."""
+    """Return True if the atoms have coordinates in three dimensions; a drawing in a plane has none."""
     if molecule.GetNumConformers() == 0 or not molecule.GetConformer().Is3D():
         return False
     return molecule.GetNumAtoms() == 1 or bool(np.ptp(molecule.GetConformer().GetPositions(), axis=0).max() > 0)
