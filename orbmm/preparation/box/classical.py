@@ -71,7 +71,7 @@ class Relaxation:
 
 @dataclass(frozen=True)
 class Held:
-    """Parts of a box that keep their geometry: the distances at metals, and ligands, which do not move at all."""
+    """Parts of a box that keep their geometry: distances at metals; ligands, which do not move, nor a metal at them."""
 
     sites: tuple[MetalSite, ...] = ()
     molecules: Molecules = ()
@@ -125,9 +125,17 @@ def _create_system(modeller: app.Modeller, held: Held) -> System:
         rigidWater=False,
         residueTemplates=choose_templates(topology, held.molecules),
     )
+    for index in _find_metals_of_molecules(held):
+        system.setParticleMass(index, 0.0)
     system.addForce(_hold_metals(held.sites))
     system.addForce(_join_molecules(modeller, held.molecules))
     return system
+
+
+def _find_metals_of_molecules(held: Held) -> list[int]:
+    """Return the metals that a ligand binds: held by distance alone, one could move around its atom to a hydrogen."""
+    names = {molecule.residue for molecule in held.molecules}
+    return [site.atom for site in held.sites if any(ligand.residue in names for ligand in site.ligands)]
 
 
 def _hold_metals(sites: Iterable[MetalSite]) -> HarmonicBondForce:

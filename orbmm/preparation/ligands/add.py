@@ -12,12 +12,12 @@ from rdkit import Chem
 from orbmm.errors import PreparationError
 from orbmm.preparation.force_field import RigidMolecule
 from orbmm.preparation.hydrogens.metal_sites import MetalSite, find_metal_sites
-from orbmm.preparation.ligands.complete import add_hydrogens, build_molecule, name_atoms
+from orbmm.preparation.ligands.complete import add_hydrogens, build_molecule, name_atoms, turn_from_metals
 from orbmm.preparation.ligands.match import NAME, PlacedAtoms, match_template
 from orbmm.preparation.ligands.parameters import PARAMETERS, format_parameters
 from orbmm.preparation.ligands.pose import Surroundings, place_at_metal
 from orbmm.preparation.ligands.record import AddedLigands, KeptLigand
-from orbmm.preparation.ligands.room import find_displaced_waters, find_nearest, list_heavy, refuse_overlap
+from orbmm.preparation.ligands.room import find_displaced_waters, find_nearest, list_heavy, read_metals, refuse_overlap
 from orbmm.preparation.ligands.stereo import read_stereo, warn_of_open_stereo
 from orbmm.preparation.ligands.template import has_coordinates, read_template
 from orbmm.preparation.repair.ligands import is_named
@@ -173,6 +173,7 @@ def _add(modeller: app.Modeller, placed: _Placed) -> KeptLigand:
     if waters:
         modeller.delete(waters)
     warnings = (*placed.warnings, *_warn_of_distance(modeller, placed), *_warn_of_radicals(placed))
+    turn_from_metals(molecule, read_metals(modeller))
     topology, positions = _build_topology(molecule, placed.label)
     modeller.add(topology, positions)
     return KeptLigand(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
 from rdkit import Chem
 from rdkit.Chem.rdDistGeom import EmbedMolecule
 from rdkit.Chem.rdForceFieldHelpers import (
@@ -13,8 +14,11 @@ from rdkit.Chem.rdForceFieldHelpers import (
     UFFGetMoleculeForceField,
     UFFHasAllMoleculeParams,
 )
+from scipy.spatial.distance import cdist
+from scipy.spatial.transform import Rotation
 
 from orbmm.errors import PreparationError
+from orbmm.preparation.hydrogens.metal_sites import LEAST_HYDROGEN_DISTANCE_ANGSTROM
 from orbmm.preparation.ligands.match import NAME
 
 # ETKDG version 3: Wang, Witek, Landrum and Riniker, J. Chem. Inf. Model. 60, 2044 (2020).
@@ -22,6 +26,7 @@ ETKDG_VERSION = 2  # of its torsions, which version 3 shares
 
 _LONGEST_NAME = 4  # columns of a PDB file
 _MOST_ITERATIONS = 500
+_TURNS = 72
 
 
 def add_hydrogens(placed: Chem.Mol) -> Chem.Mol:
@@ -55,6 +60,35 @@ def relax_molecule(molecule: Chem.Mol, fixed: range = range(0)) -> None:
     for index in fixed:
         field.AddFixedPoint(index)
     field.Minimize(maxIts=_MOST_ITERATIONS)
+
+
+def turn_from_metals(molecule: Chem.Mol, metals: np.ndarray) -> None:
+    """Turn hydrogens that are too near to a metal about the bond of their atom, to where they are farthest from it.
+
+    RDKit does not know the metal and points them anywhere, also at it. metals: (M, 3) [Å]
+    """
+    conformer = molecule.GetConformer()
+    for atom in molecule.GetAtoms():
+        neighbours = atom.GetNeighbors()
+        hydrogens = [other.GetIdx() for other in neighbours if other.GetAtomicNum() == 1]
+        heavy = [other.GetIdx() for other in neighbours if other.GetAtomicNum() > 1]
+        positions = conformer.GetPositions()
+        if (
+            len(heavy) != 1
+            or not hydrogens
+            or _measure(positions[hydrogens], metals) > LEAST_HYDROGEN_DISTANCE_ANGSTROM
+        ):
+            continue
+        origin = positions[atom.GetIdx()]
+        axis = (origin - positions[heavy[0]]) / np.linalg.norm(origin - positions[heavy[0]])
+        turns = [Rotation.from_rotvec(angle * axis) for angle in np.linspace(0.0, 2 * np.pi, _TURNS, endpoint=False)]
+        turned = [turn.apply(positions[hydrogens] - origin) + origin for turn in turns]
+        positions[hydrogens] = max(turned, key=lambda some: _measure(some, metals))
+        conformer.SetPositions(np.ascontiguousarray(positions))
+
+
+def _measure(positions: np.ndarray, metals: np.ndarray) -> float:
+    return float(cdist(positions, metals).min()) if len(metals) else np.inf
 
 
 def name_atoms(molecule: Chem.Mol) -> None:

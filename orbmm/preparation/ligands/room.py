@@ -58,6 +58,11 @@ def find_nearest(modeller: app.Modeller, molecule: Chem.Mol) -> float | None:
     return float(cdist(_read_own_positions(molecule), _read_positions(modeller, others)).min()) if others else None
 
 
+def read_metals(modeller: app.Modeller) -> np.ndarray:
+    """Return the positions of all metals (M, 3) [Å]."""
+    return _read_positions(modeller, [atom for atom in list_heavy(modeller.topology) if is_metal(atom.residue)])
+
+
 def list_heavy(topology: app.Topology) -> list[app.topology.Atom]:
     """Return the atoms heavier than hydrogen."""
     return [atom for atom in topology.atoms() if atom.element is not None and atom.element.atomic_number > 1]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from rdkit import Chem
 
-from orbmm.preparation.ligands.complete import build_molecule, name_atoms
+from orbmm.preparation.ligands.complete import build_molecule, name_atoms, turn_from_metals
 from orbmm.preparation.ligands.match import NAME
 
 
@@ -38,3 +39,20 @@ def test_the_same_seed_builds_the_same_molecule_bitwise() -> None:
     template = Chem.AddHs(Chem.MolFromSmiles("NC(=O)c1cccnc1"))
     first, again, other = (build_molecule(template, "NCA", seed).GetConformer().GetPositions() for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_a_hydrogen_that_points_at_a_metal_is_turned_away() -> None:
+    """Its twin without the metal is left as it is."""
+    molecule = build_molecule(Chem.AddHs(Chem.MolFromSmiles("CS(=O)(=O)[NH-]")), "MSA", 1)
+    before = molecule.GetConformer().GetPositions()
+    nitrogen, hydrogen = 4, molecule.GetNumAtoms() - 1
+    outward = before[hydrogen] - before[nitrogen]
+    metal = before[nitrogen] + 2.0 * outward / np.linalg.norm(outward)
+    turn_from_metals(molecule, np.empty((0, 3)))
+    assert np.array_equal(molecule.GetConformer().GetPositions(), before)
+    turn_from_metals(molecule, metal[None])
+    after = molecule.GetConformer().GetPositions()
+    assert np.linalg.norm(before[hydrogen] - metal) < 1.1 and np.linalg.norm(after[hydrogen] - metal) > 2.5
+    assert np.linalg.norm(after[hydrogen] - after[nitrogen]) == pytest.approx(np.linalg.norm(outward))
+    moved = np.flatnonzero(np.abs(after - before).max(axis=1) > 1e-9)
+    assert moved.tolist() == [hydrogen]

@@ -10,6 +10,8 @@ from oracles.ligand_lines import draw_molecule, take_heavy_atoms
 from orbmm.preparation.box import classical
 from orbmm.preparation.capped_peptide import build_capped_peptide
 from orbmm.preparation.force_field import RigidMolecule
+from orbmm.preparation.hydrogens.metal_sites import Ligand as BindingAtom
+from orbmm.preparation.hydrogens.metal_sites import MetalSite
 from orbmm.preparation.prepare import PreparedSystem, prepare_system
 from orbmm.settings import LigandSettings, PreparationSettings, SystemSettings
 
@@ -72,3 +74,13 @@ def test_a_barostat_moves_a_ligand_with_the_protein_beside_it() -> None:
     assert (len(inside), len(across), len(joined)) == (6, 1, 7)
     strengths = [joints.getBondParameters(index)[3]._value for index in range(joints.getNumBonds())]
     assert set(strengths) == {0.0}
+
+
+def test_a_metal_that_a_ligand_binds_does_not_move() -> None:
+    """Its twin, a metal that only the protein binds, does."""
+    bound, other = (
+        MetalSite(index, "ZN A:99", (BindingAtom(9, residue, "N1", 2.0),))
+        for index, residue in ((3, "MSA A:1"), (4, "HIS A:1"))
+    )
+    held = classical.Held((bound, other), (RigidMolecule("MSA A:1", ""),))
+    assert classical._find_metals_of_molecules(held) == [3]
