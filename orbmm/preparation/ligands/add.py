@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from string import ascii_letters
 
 import numpy as np
 from openmm import app, unit
@@ -19,7 +20,7 @@ from orbmm.preparation.ligands.pose import Surroundings, place_at_metal
 from orbmm.preparation.ligands.record import AddedLigands, KeptLigand
 from orbmm.preparation.ligands.room import find_displaced_waters, find_nearest, list_heavy, read_metals, refuse_overlap
 from orbmm.preparation.ligands.stereo import read_stereo, warn_of_open_stereo
-from orbmm.preparation.ligands.template import has_coordinates, read_template
+from orbmm.preparation.ligands.template import HYDROGENS_ADDED, has_coordinates, read_template
 from orbmm.preparation.repair.ligands import is_named
 from orbmm.preparation.residues import is_metal, is_water, key_residue, label_residue
 from orbmm.settings.preparation import LigandSettings
@@ -88,13 +89,13 @@ def _take_from_structure(
 def _place(modeller: app.Modeller, template: Chem.Mol, entry: LigandSettings, seed: int) -> _Placed:
     """Place a molecule that the structure lacks: at a metal, as its file says, or alone in the box."""
     label = _name_residue(modeller.topology, entry)
-    molecule, hydrogens = Chem.Mol(template), sum(atom.GetAtomicNum() == 1 for atom in template.GetAtoms())
+    molecule, hydrogens = Chem.Mol(template), template.GetIntProp(HYDROGENS_ADDED)
     name_atoms(molecule)
     open_centres = tuple(warn_of_open_stereo(molecule, label))
     if entry.place_at is not None:
         return _place_at_metal(modeller, molecule, label, entry.place_at, seed, open_centres)
     if has_coordinates(molecule):
-        return _Placed(molecule, label, f"of {entry.file}", 0)
+        return _Placed(molecule, label, f"of {entry.file}", hydrogens)
     if modeller.topology.getNumAtoms():
         having = sorted({residue.name for residue in modeller.topology.residues() if is_metal(residue)})
         metals = f" (metals: {', '.join(having)})" if having else ""
@@ -117,7 +118,7 @@ def _place_at_metal(
         placed,
         label,
         f"modelled, {placed.GetAtomWithIdx(binding).GetProp(NAME)} {length:.2f} Å from {site.metal}",
-        sum(atom.GetAtomicNum() == 1 for atom in placed.GetAtoms()),
+        placed.GetIntProp(HYDROGENS_ADDED),
         (*warnings, f"the pose of {label} is modelled: it fits, but no experiment shows it"),
         tuple(label_residue(atom.residue) for atom in bound),
     )
@@ -192,13 +193,14 @@ def _add(modeller: app.Modeller, placed: _Placed) -> KeptLigand:
 def _warn_of_distance(modeller: app.Modeller, placed: _Placed) -> Iterator[str]:
     nearest = find_nearest(modeller, placed.molecule)
     if nearest is not None and nearest > _FAR_ANGSTROM:
-        yield (f"{placed.label} is {nearest:.1f} Å from the nearest atom of the structure: are both in the same frame?")
+        yield f"{placed.label} is {nearest:.1f} Å from the nearest atom of the structure: are both in the same frame?"
 
 
 def _warn_of_radicals(placed: _Placed) -> Iterator[str]:
     unpaired = sum(atom.GetNumRadicalElectrons() for atom in placed.molecule.GetAtoms())
     if unpaired:
-        yield f"{placed.label} has {unpaired} unpaired electrons in its template: look whether hydrogens are missing"
+        count = f"{unpaired} unpaired electron{'s' if unpaired > 1 else ''}"
+        yield f"{placed.label} has {count} in its template: look whether hydrogens are missing"
 
 
 def _describe_state(molecule: Chem.Mol) -> str:
@@ -212,7 +214,7 @@ def _describe_state(molecule: Chem.Mol) -> str:
 def _build_topology(molecule: Chem.Mol, label: str) -> tuple[app.Topology, unit.Quantity]:
     name, _, key = label.partition(" ")
     chain, _, number = key.partition(":")
-    insertion = number[len(number.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")) :]
+    insertion = number[len(number.rstrip(ascii_letters)) :]
     topology = app.Topology()
     residue = topology.addResidue(name, topology.addChain(chain), number.removesuffix(insertion), insertion or " ")
     atoms = []

@@ -46,8 +46,11 @@ def warn_of_open_stereo(template: Chem.Mol, label: str) -> Iterator[str]:
         and not (info.type == Chem.StereoType.Atom_Tetrahedral and info.centeredOn in meaningless)
     ]
     if unspecified:
-        count = f"{len(unspecified)} stereocentre{'s' if len(unspecified) > 1 else ''} or double bonds"
-        yield f"the template of {label} leaves {count} open: RDKit chose, see its state; write them into the SMILES"
+        several = "s" if len(unspecified) > 1 else ""
+        yield (
+            f"the template of {label} leaves {len(unspecified)} stereocentre{several} or double bond{several} open: "
+            "RDKit chose, see its state; write the one that is meant into the SMILES"
+        )
 
 
 def _list_resonance_centres(molecule: Chem.Mol) -> set[int]:

@@ -9,8 +9,11 @@ from rdkit import Chem, rdBase
 
 from orbmm.errors import PreparationError
 from orbmm.files import read_file
+from orbmm.preparation.ligands.complete import add_hydrogens
 from orbmm.preparation.residues import NONMETALS
 from orbmm.settings.preparation import LigandSettings
+
+HYDROGENS_ADDED = "hydrogens added"  # property of a template: how many its SMILES or file leaves out
 
 _LARGEST_BYTES = 1_000_000  # of a file with one small molecule
 
@@ -28,7 +31,9 @@ def read_template(entry: LigandSettings) -> Chem.Mol:
     placed = has_coordinates(molecule)
     if not placed:
         molecule.RemoveAllConformers()
-    return Chem.AddHs(molecule, addCoords=placed)
+    template = add_hydrogens(molecule) if placed else Chem.AddHs(molecule)
+    template.SetIntProp(HYDROGENS_ADDED, template.GetNumAtoms() - molecule.GetNumAtoms())
+    return template
 
 
 def has_coordinates(molecule: Chem.Mol) -> bool:

@@ -178,7 +178,7 @@ def test_two_molecules_are_not_built_in_one_place(keep: Keep) -> None:
 def test_an_open_stereocentre_that_rdkit_chooses_is_a_warning(keep: Keep) -> None:
     (open_centre,) = keep("water", LigandSettings(residue="LAC", smiles="CC(O)C(=O)[O-]")).ligands
     (closed,) = keep("water", LigandSettings(residue="LAC", smiles="C[C@H](O)C(=O)[O-]")).ligands
-    assert "leaves 1 stereocentre or double bonds open" in open_centre.warnings[0] and closed.warnings == ()
+    assert "leaves 1 stereocentre or double bond open" in open_centre.warnings[0] and closed.warnings == ()
 
 
 def test_an_unpaired_electron_is_a_warning(keep: Keep) -> None:

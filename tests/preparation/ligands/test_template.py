@@ -11,7 +11,7 @@ from rdkit import Chem
 from rdkit.Chem.rdDepictor import Compute2DCoords
 
 from orbmm.errors import PreparationError
-from orbmm.preparation.ligands.template import has_coordinates, read_template
+from orbmm.preparation.ligands.template import HYDROGENS_ADDED, has_coordinates, read_template
 from orbmm.settings import LigandSettings
 
 ACETATE_MOL2 = """\
@@ -71,6 +71,7 @@ def test_hydrogens_that_a_file_lacks_are_placed(tmp_path: Path) -> None:
         for bond in template.GetBonds()
     ]
     assert min(lengths) > 0.9
+    assert template.GetIntProp(HYDROGENS_ADDED) == 4
 
 
 def test_a_drawing_in_a_plane_has_no_coordinates(tmp_path: Path) -> None:
