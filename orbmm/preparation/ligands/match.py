@@ -63,15 +63,29 @@ def _compare_atoms(heavy: Chem.Mol, found: PlacedAtoms) -> None:
     having = Counter(Chem.GetPeriodicTable().GetElementSymbol(int(number)) for number in found.numbers)
     missing, beyond = wanted - having, having - wanted
     if missing and not beyond:
+        named = _name_missing(heavy, found) or _count(missing)
         raise PreparationError(
-            f"{found.label} lacks {_count(missing)} of the heavy atoms of its template (it has {', '.join(found.names)}"
-            "): add them to the structure, or take the ligand's coordinates from a file"
+            f"{found.label} lacks heavy atoms of its template, {named}: add them to the structure, or take the ligand's "
+            "coordinates from a file"
         )
     if missing or beyond:
         raise PreparationError(
             f"{found.label} has the heavy atoms {_count(having)}, its template {_count(wanted)}: give the template of "
             "that molecule"
         )
+
+
+def _name_missing(heavy: Chem.Mol, found: PlacedAtoms) -> str:
+    """Return each missing atom with a neighbour that is there, such as "O at C7"; "" where the rest does not fit."""
+    skeleton = _draw_skeleton([atom.GetAtomicNum() for atom in heavy.GetAtoms()], _list_bonds(heavy))
+    match = skeleton.GetSubstructMatch(_draw_skeleton(found.numbers, _find_bonds(found)))
+    names = dict(zip(match, found.names, strict=False))
+    missing = []
+    for atom in heavy.GetAtoms() if match else ():
+        if atom.GetIdx() not in names:
+            near = [names[other.GetIdx()] for other in atom.GetNeighbors() if other.GetIdx() in names]
+            missing.append(f"{atom.GetSymbol()} at {near[0]}" if near else atom.GetSymbol())
+    return ", ".join(missing)
 
 
 def _count(elements: Mapping[str, int]) -> str:
