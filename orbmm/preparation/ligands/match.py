@@ -65,7 +65,7 @@ def _compare_atoms(heavy: Chem.Mol, found: PlacedAtoms) -> None:
     if missing and not beyond:
         named = _name_missing(heavy, found) or _count(missing)
         raise PreparationError(
-            f"{found.label} lacks heavy atoms of its template, {named}: add them to the structure, or take the ligand's "
+            f"{found.label} lacks heavy atoms of its template, {named}: add them to the structure, or take its "
             "coordinates from a file"
         )
     if missing or beyond:
