@@ -13,7 +13,7 @@ from openmm import Context, Platform, VerletIntegrator, app, unit
 
 from orbmm.errors import ModelError, PreparationError
 from orbmm.preparation import write
-from orbmm.preparation.box.classical import relax_box
+from orbmm.preparation.box.classical import Held, relax_box
 from orbmm.preparation.box.solvent import add_solvent
 from orbmm.preparation.elements import KnownElements
 from orbmm.preparation.force_field import load_force_field
@@ -77,7 +77,7 @@ def test_the_first_forces_of_a_new_box_would_tear_it_and_those_of_a_relaxed_one_
     modeller = build_solute(system, minimization, None).modeller
     add_solvent(modeller, system)
     assert find_largest_force(modeller) > 10_000
-    relax_box(modeller, (), minimization, seed=1)
+    relax_box(modeller, Held(), minimization, seed=1)
     assert find_largest_force(modeller) < 3_000
 
 
@@ -172,7 +172,7 @@ def test_metal_distances_stay_only_because_they_are_held(held: bool, write_pepti
     system = SystemSettings(name="x", source=str(write_peptide("HIS", zinc_at="NE2")), padding_nm=0.5)
     solute = build_solute(system, SHORT, None)
     add_solvent(solute.modeller, system)
-    relax_box(solute.modeller, solute.metal_sites if held else (), SHORT, seed=1)
+    relax_box(solute.modeller, Held(solute.metal_sites if held else ()), SHORT, seed=1)
     (site,) = measure_sites(solute.metal_sites, solute.modeller.topology, solute.modeller.positions)
     change = abs(site.ligands[0].distance_angstrom - solute.metal_sites[0].ligands[0].distance_angstrom)
     assert (change < 0.06) == held

@@ -11,7 +11,7 @@ import numpy as np
 from openmm import Vec3, app, unit
 
 from orbmm.errors import PreparationError
-from orbmm.preparation.force_field import choose_ion_templates, load_force_field
+from orbmm.preparation.force_field import Molecules, choose_templates, load_force_field
 from orbmm.preparation.library_calls import seeded_random
 from orbmm.preparation.residues import is_water, label_residue
 from orbmm.settings.system import SystemSettings
@@ -44,7 +44,7 @@ class Solvation:
     ions_added: Mapping[str, int]
 
 
-def add_solvent(modeller: app.Modeller, settings: SystemSettings) -> Solvation:
+def add_solvent(modeller: app.Modeller, settings: SystemSettings, molecules: Molecules = ()) -> Solvation:
     """Fill a box around the solute with water, and with ions where settings ask for them.
 
     The padding is the least distance between two images of the solute.
@@ -58,12 +58,12 @@ def add_solvent(modeller: app.Modeller, settings: SystemSettings) -> Solvation:
     try:
         with seeded_random(settings.seed):
             modeller.addSolvent(
-                load_force_field(),
+                load_force_field(molecules),
                 model="tip3p",
                 boxVectors=tuple(Vec3(*row) * unit.nanometer for row in box),
                 ionicStrength=settings.salt_molar * unit.molar,
                 neutralize=settings.neutralize,
-                residueTemplates=choose_ion_templates(modeller.topology),
+                residueTemplates=choose_templates(modeller.topology, molecules),
             )
     except (IndexError, ValueError) as error:
         raise PreparationError(f"no room for the ions ({error}): choose a larger padding or less salt") from error
