@@ -114,7 +114,7 @@ def _check_operands(name: str, held: list[StandInTensor], tensors: list[Tensor])
     device = held[0].device
     if name in NUMPY:
         raise TypeError(f"can't convert {device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor first")
-    strangers = {str(each.device) for each in tensors if each.device != device and (each.ndim or each.is_cuda)}
+    strangers = {str(each.device) for each in tensors if each.device != device and (each.is_cuda or each.ndim)}
     if strangers and name != "copy_":
         raise RuntimeError(f"{name}: expected all tensors to be on the same device, {device} and {sorted(strangers)}")
 

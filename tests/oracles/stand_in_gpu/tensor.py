@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -43,3 +44,18 @@ def place(values: Any, index: int, kept: tuple[Tensor, ...] = ()) -> Any:
     if isinstance(values, tuple | list):
         return type(values)([place(value, index, kept) for value in values])
     return values
+
+
+def carry_out_on_cpu(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function of a library that does not go through torch, so that it takes and gives stand-in tensors."""
+
+    def run(first: StandInTensor, *args: Any, **kwargs: Any) -> Any:
+        with torch._C.DisableTorchFunction():
+            plain = {name: _uncover(value) for name, value in kwargs.items()}
+            return place(function(_uncover(first), *(_uncover(value) for value in args), **plain), first.index)
+
+    return run
+
+
+def _uncover(value: Any) -> Any:
+    return value.as_subclass(Tensor) if isinstance(value, StandInTensor) else value
