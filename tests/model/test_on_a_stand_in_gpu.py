@@ -36,7 +36,13 @@ EXACT = Tolerance(energy=0.0, forces=0.0, stress=0.0, confidence=0.0)
 # products in a row (70 with the backward pass) have independent errors: 8 x 2^-11, and three times that for the draw.
 FLOAT16 = Tolerance(energy=24 * 2**-11, forces=24 * 2**-11, stress=24 * 2**-11, confidence=24 * 2**-11)
 # bfloat16 is rounded alike on both, but an oneDNN or TF32 of the CPU may add in another order.
-LIMITS = {"float64": EXACT, "float32-high": FLOAT32, "float32-highest": FLOAT32, "float16": FLOAT16, "bfloat16": FLOAT16}
+LIMITS = {
+    "float64": EXACT,
+    "float32-high": FLOAT32,
+    "float32-highest": FLOAT32,
+    "float16": FLOAT16,
+    "bfloat16": FLOAT16,
+}
 OUTPUTS = frozenset({"energy", "forces", "confidence"})
 SCALES = (1.0, 1.004, 0.97, 1.0)  # of the coordinates; the last is a repetition after others
 
@@ -65,7 +71,10 @@ def predict_on_cpu(name: str, precision: str, shape: str) -> NumpyPrediction:
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", MODELS)
 def test_each_precision_gives_the_numbers_of_the_cpu(name: str, precision: str, operators: Operators) -> None:
-    found, expected = predict(load(name, "cuda", precision), "water_cube"), predict_on_cpu(name, precision, "water_cube")
+    found, expected = (
+        predict(load(name, "cuda", precision), "water_cube"),
+        predict_on_cpu(name, precision, "water_cube"),
+    )
     assert list_disagreements(found, expected, LIMITS[precision]) == {}
     assert operators.launched["embedding_bag"] + operators.launched["_embedding_bag_forward_only"] > 10
 
@@ -121,7 +130,10 @@ def list_worst(found: list[Prediction], expected: list[Prediction]) -> dict[str,
     """The largest difference of each output at any step, relative to its largest number."""
     worst = {}
     for output in sorted(OUTPUTS):
-        pairs = [(getattr(one, output).cpu(), getattr(other, output).cpu()) for one, other in zip(found, expected, strict=True)]
+        pairs = [
+            (getattr(one, output).cpu(), getattr(other, output).cpu())
+            for one, other in zip(found, expected, strict=True)
+        ]
         worst[output] = max(float((one - other).abs().max() / other.abs().max()) for one, other in pairs)
     return worst
 
@@ -148,7 +160,10 @@ def test_a_recording_gives_the_numbers_of_the_cpu_at_other_coordinates(
 
 def test_float16_overflow_is_refused_after_a_replay(operators: Operators) -> None:
     potential = load(DIRECT, "cuda", "float16", cuda_graphs=True)
-    assert max(list_worst(record_steps(potential, "water_cube"), record_steps(load(DIRECT, "cpu"), "water_cube")).values()) < 0.05
+    assert (
+        max(list_worst(record_steps(potential, "water_cube"), record_steps(load(DIRECT, "cpu"), "water_cube")).values())
+        < 0.05
+    )
     potential.network.heads["forces"].normalizer.bn.running_var.fill_(torch.inf)
     with pytest.raises(ModelError, match="NaN or infinity in float16"):
         record_steps(potential, "water_cube", (1.0,))

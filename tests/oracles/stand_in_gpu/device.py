@@ -5,10 +5,12 @@
         potential.predict(...)
     operators.waits, operators.launched, operators.moved
 
-Where a tensor is, is followed at the level of Python's calls into torch. Below, torch and its autograd work with tensors
-of the CPU, so this needs no CUDA build. Refused as by CUDA: operands on two devices, NumPy's view of a tensor, and host
-waits inside a capture. Stricter than CUDA: indices must be on the device of what they index. Not imitated: the rounding,
-the order of sums, the asynchrony and the speed of a real GPU, and kernels that bypass torch (Triton, Warp).
+The device of each tensor is tracked at the level of Python's calls into torch. Below that, torch and its autograd work
+with tensors of the CPU, so this needs no CUDA build.
+Refused, as by CUDA: operands on two devices, NumPy's view of a tensor, and host waits inside a capture. Stricter than
+CUDA: indices must be on the device of what they index.
+Not imitated: the rounding, the order of sums, the asynchrony and the speed of a real GPU, and kernels that bypass torch
+(Triton, Warp).
 """
 
 from __future__ import annotations
@@ -19,12 +21,11 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
-
 from oracles.stand_in_gpu.operators import Operators, list_tensors
 from oracles.stand_in_gpu.runtime import Runtime
 from oracles.stand_in_gpu.tensor import StandInTensor, place
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 FREE_BYTES = 2**36  # 64 GB
 HOST = torch.device("cpu")
@@ -113,7 +114,9 @@ def _check_operands(name: str, held: list[StandInTensor], tensors: list[Tensor])
     """Raise TypeError or RuntimeError, with the words of CUDA, for what CUDA refuses."""
     device = held[0].device
     if name in NUMPY:
-        raise TypeError(f"can't convert {device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor first")
+        raise TypeError(
+            f"can't convert {device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor first"
+        )
     strangers = {str(each.device) for each in tensors if each.device != device and (each.is_cuda or each.ndim)}
     if strangers and name != "copy_":
         raise RuntimeError(f"{name}: expected all tensors to be on the same device, {device} and {sorted(strangers)}")
@@ -129,4 +132,6 @@ def _on_cpu(values: Any) -> Any:
         return {key: HOST if key == "device" and value is not None else _on_cpu(value) for key, value in values.items()}
     if type(values) in (tuple, list):
         return type(values)([_on_cpu(value) for value in values])
-    return HOST if isinstance(values, torch.device) or (isinstance(values, str) and values.startswith("cuda")) else values
+    return (
+        HOST if isinstance(values, torch.device) or (isinstance(values, str) and values.startswith("cuda")) else values
+    )

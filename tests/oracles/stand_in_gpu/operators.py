@@ -26,7 +26,15 @@ WAITING = {
     "_linalg_check_errors",
 }
 INDEXING = {"index", "index_put", "index_put_", "_index_put_impl_"}
-NOTHING_LAUNCHED = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "_unsafe_view", "lift_fresh"}
+NOTHING_LAUNCHED = {
+    "empty",
+    "empty_like",
+    "empty_strided",
+    "new_empty",
+    "new_empty_strided",
+    "_unsafe_view",
+    "lift_fresh",
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,9 @@ class Operators(TorchDispatchMode):
             self.wait(name)
         result = func(*args, **kwargs)
         if not _is_view(func):
-            self._count(Call(func, args, kwargs, _list_fresh(args, kwargs, result), name not in NOTHING_LAUNCHED), result)
+            self._count(
+                Call(func, args, kwargs, _list_fresh(args, kwargs, result), name not in NOTHING_LAUNCHED), result
+            )
         return result
 
     def _count(self, call: Call, result: Any) -> None:

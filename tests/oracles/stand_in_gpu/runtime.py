@@ -7,10 +7,9 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
-
 from oracles.stand_in_gpu.operators import Call, Operators
 from oracles.stand_in_gpu.tensor import StandInTensor
+from torch import Tensor
 
 
 class Queue:
