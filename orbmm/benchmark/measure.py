@@ -56,7 +56,7 @@ def find_weights(job: Job, folder: Path) -> Path | None:
     """Return the weights file of a job; random weights are written to the folder."""
     if job.weights != "random":
         return Path(job.weights) if job.weights else None
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         tensors = make_network(find_record(job.model)).state_dict()
     path = folder / "random.safetensors"
@@ -209,11 +209,6 @@ def answer_job(path: Path, folder: Path) -> Answer:
         return {"skipped": f"not enough memory: {str(error).splitlines()[0][-120:]}"}
 
 
-if __name__ == "__main__":
-    _folder = Path(sys.argv[2])
-    (_folder / "answer.json").write_text(json.dumps(answer_job(Path(sys.argv[1]), _folder)), encoding="utf-8")
-
-
 PREFIX = "orbmm: "
 """Prefix of the names that the parts have in torch.profiler.record_function."""
 
@@ -262,3 +257,8 @@ def _time_parts(work: Callable[[], object], device: torch.device) -> tuple[dict[
         microseconds = event.device_time_total if device.type == "cuda" else event.cpu_time_total
         spent[name] = spent.get(name, 0.0) + microseconds / 1e6
     return spent, whole
+
+
+if __name__ == "__main__":
+    _folder = Path(sys.argv[2])
+    (_folder / "answer.json").write_text(json.dumps(answer_job(Path(sys.argv[1]), _folder)), encoding="utf-8")

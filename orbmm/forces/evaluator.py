@@ -62,7 +62,7 @@ class Evaluator:
     def _predict(self, positions: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return energy () [eV] and forces (A, 3) [eV/Å] in float64 at positions (A, 3) [Å]."""
         try:
-            with record_function("orbmm: graph"):
+            with torch.cuda.device_of(positions), record_function("orbmm: graph"):
                 edges = self._neighbors.find_edges(positions, cell)
                 graph = self.potential.make_graph(self._composition, positions, cell, edges)
             return _read_finite(self.potential.run(graph))
