@@ -144,9 +144,9 @@ class Result:
         if self.axis not in self.values or set(self.values) != set(self.units):
             raise AnalysisError(f"result {self.name}: every value needs a unit, and the axis '{self.axis}' a value")
 
-    @classmethod
+    @staticmethod
     def of(
-        cls, name: str, method: str, axis: str, values: Mapping[str, ArrayLike], units: Mapping[str, str], frames: int
+        name: str, method: str, axis: str, values: Mapping[str, ArrayLike], units: Mapping[str, str], frames: int
     ) -> Result:
         """Return a Result of values that NumPy can make arrays of; a value that units leave out has none.
 
@@ -156,7 +156,7 @@ class Result:
         if absent:
             raise AnalysisError(f"result {name}: units for {', '.join(absent)}, which are not among its values")
         arrays = {key: np.asarray(value) for key, value in values.items()}
-        return cls(name, method, axis, arrays, dict.fromkeys(values, "") | dict(units), frames)
+        return Result(name, method, axis, arrays, dict.fromkeys(values, "") | dict(units), frames)
 
     def number(self, name: str) -> float:
         """Return one of the numbers, as a float."""
