@@ -67,7 +67,7 @@ class Evaluator:
     def _predict(self, positions: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return energy () [eV] and forces (A, 3) [eV/Å] in float64 at positions (A, 3) [Å]."""
         try:
-            with record_function("orbmm: graph"):
+            with torch.cuda.device_of(positions), record_function("orbmm: graph"):
                 edges = self._neighbors.find_edges(positions, cell)
                 if not self._has_counted:
                     self._warn_of_limit()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from orbmm.errors import GraphError
-from orbmm.graph.cell import PeriodicCell, check_cell, number_images, wrap
+from orbmm.graph.cell import PeriodicCell, check_cell, wrap
 from orbmm.graph.edges import (
     FARTHEST_ANGSTROM,
     SEARCH_MARGIN_ANGSTROM,
@@ -150,10 +150,9 @@ def _count_cells(kept: _KeptPairs, wrapped: Tensor) -> Tensor | None:
 def _renumber(kept: _KeptPairs, cells: Tensor) -> NumberedPairs:
     """Return the kept pairs with the shifts that lead to the same images now.
 
-    The index of an image is linear in its shift, so one integer per atom is added instead of a shift per pair.
+    One integer per atom is added to the index of the image, instead of a shift per pair.
     """
-    origin = number_images(cells.new_zeros(1, 3), kept.table.counts)  # (1,)
-    steps = number_images(cells, kept.table.counts) - origin  # (N,)
+    steps = kept.table.count_steps(cells)  # (N,)
     pairs = kept.pairs
     images = pairs.images + steps.index_select(0, pairs.receivers)  # (E,)
     images -= steps.index_select(0, pairs.senders)

@@ -46,7 +46,7 @@ def compute_protonation(frames: Frames, persistence_ps: float = 0.05) -> Result:
     first = next(read_chunks(frames))[0]
     tally = _Tally(topology, _assign_owners(first), persistence_ps)
     if len(tally.hydrogens) == 0:
-        raise NothingToMeasure("no protonation: no hydrogen lies on nitrogen, oxygen or sulfur")
+        raise NothingToMeasure("no hydrogen lies on nitrogen, oxygen or sulfur")
     for chunk in read_chunks(frames):
         for time, positions, box in iterate_frames(chunk):
             tally.add(time, positions, box)

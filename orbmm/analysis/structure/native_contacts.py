@@ -16,7 +16,7 @@ NATIVE_NM = 0.45
 _APART = 4  # residues along the chain
 _STEEPNESS_PER_NM, _TOLERANCE = 50.0, 1.8
 _METHOD = (
-    "Fraction of the {contacts} contacts of {reference} (heavy atoms nearer than 4.5 angstrom, of residues at least "
+    "Fraction of the {contacts} contacts of {reference} (heavy atoms nearer than 4.5 Å, of residues at least "
     "four apart) that is kept, each counted as 1 / (1 + exp(50 / nm (r - 1.8 r0))) (Best, Hummer and Eaton 2013)."
 )
 
@@ -29,13 +29,13 @@ def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = No
     """
     solute = find_large_molecules(frames.topology)
     if len(solute) == 0:
-        raise NothingToMeasure("no native contacts: there is no molecule but water")
+        raise NothingToMeasure("there is no molecule but water")
     first = next(read_chunks(frames, solute))[0] if reference is None else reference[0].atom_slice(solute)
     assembler = Assembler()
     start = assembler.make_whole(first)
     pairs = _list_contacts(start)
     if len(pairs) == 0:
-        raise NothingToMeasure("no native contacts: no residues four or more apart touch in the reference")
+        raise NothingToMeasure("no residues four or more apart touch in the reference")
     native = md.compute_distances(start, pairs, periodic=False)[0].astype(float)
     times, parts = [], []
     for chunk in read_chunks(frames, solute):

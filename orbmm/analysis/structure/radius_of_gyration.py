@@ -25,7 +25,7 @@ def compute_radius_of_gyration(frames: Frames) -> Result:
     """
     solute = find_large_molecules(frames.topology)
     if len(solute) == 0:
-        raise NothingToMeasure("no radius of gyration: there is no molecule but water")
+        raise NothingToMeasure("there is no molecule but water")
     masses = np.array([frames.topology.atom(int(index)).element.mass for index in solute])
     times, radii, assembler = [], [], Assembler()
     for chunk in read_chunks(frames, solute):

@@ -14,7 +14,7 @@ BIN_DEGREES = 10.0
 REGIONS = ("alpha", "beta", "left")
 _BINS = int(360.0 / BIN_DEGREES)
 _METHOD = (
-    "Torsions phi and psi (mdtraj) of the {residues} residues that have both, in bins of {bin:g} degrees. Regions: "
+    "Torsions phi and psi (mdtraj) of each residue that has both ({residues}), in bins of {bin:g} degrees. Regions: "
     "alpha with phi from -160 to -20 and psi from -120 to 50 degrees, beta with phi below -20 or above 160 and any "
     "other psi, left-handed with phi from 20 to 120 and psi from -60 to 100; elsewhere none of the three."
 )
@@ -39,7 +39,7 @@ def compute_ramachandran(frames: Frames) -> Result:
         histogram += np.histogram2d(phi.ravel(), psi.ravel(), bins=(edges, edges))[0]
         times.append(read_times(chunk))
     if residues == 0:
-        raise NothingToMeasure("no Ramachandran plot: no residue has both torsions phi and psi")
+        raise NothingToMeasure("no residue has both torsions phi and psi")
     fractions = np.concatenate(rows)
     values = {
         "time": np.concatenate(times),

@@ -56,7 +56,7 @@ def require_large_molecules(topology: md.Topology) -> NDArray[np.int64]:
     """Return the atoms of the large molecules. Raises NothingToMeasure without any."""
     solute = find_large_molecules(topology)
     if len(solute) == 0:
-        raise NothingToMeasure("no RMSD: there is no molecule but water")
+        raise NothingToMeasure("there is no molecule but water")
     return solute
 
 

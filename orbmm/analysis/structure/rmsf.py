@@ -39,13 +39,13 @@ def compute_rmsf(frames: Frames, b_factors: BFactors | None = None, discard_ps: 
     """
     solute = find_large_molecules(frames.topology)
     if len(solute) == 0:
-        raise NothingToMeasure("no fluctuation: there is no molecule but water")
+        raise NothingToMeasure("there is no molecule but water")
     atoms = _choose_atoms(frames.topology, solute)
     if len(atoms) < 3:
-        raise NothingToMeasure("no fluctuation: fewer than three atoms to lay frames over each other")
+        raise NothingToMeasure("fewer than three atoms to lay frames over each other")
     spread, used = _accumulate(_Kept(frames, solute, np.searchsorted(solute, atoms), discard_ps))
     if used < 2:
-        raise NothingToMeasure("no fluctuation: it takes at least two frames")
+        raise NothingToMeasure("it takes at least two frames")
     return _collect(frames.topology, atoms, spread, b_factors, (used, discard_ps))
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from openmm import Platform, app
 
 from orbmm.errors import PreparationError, name_nearest, quote_reason
-from orbmm.preparation.force_field import choose_ion_templates, load_force_field, refuse_unknown_residues
+from orbmm.preparation.force_field import Molecules, choose_templates, load_force_field, refuse_unknown_residues
 from orbmm.preparation.hydrogens.metal_sites import (
-    MetalSite,
     choose_binding_variants,
     find_bound_waters,
+    find_metal_sites,
     remove_protons,
 )
 from orbmm.preparation.hydrogens.misplaced import correct_hydrogens
@@ -57,24 +57,25 @@ def protonate(
     ph: float,
     wanted: Mapping[str, str],
     stated: Mapping[str, StatedForm],
-    sites: Iterable[MetalSite],
     seed: int,
+    molecules: Molecules = (),
 ) -> tuple[Protonation, ...]:
     """Add all hydrogens to the modeller: what is asked for overrules metals, they the names in the file, and these pH.
 
     wanted: form by residue, {"A:64": "HIP"}
     stated: what the names of residues in the file say, by residue
+    molecules: ligands, which have their hydrogens already
     Raises PreparationError: unknown residue or form, or a residue that the force field does not know.
     """
-    sites = tuple(sites)
+    sites = find_metal_sites(modeller.topology, modeller.positions)
     bound = find_bound_waters(modeller.topology, sites)
     wishes = _read_wishes(modeller.topology, wanted)
     _refuse_free_hydroxides(modeller.topology, wishes, bound)
     named = _read_names(modeller.topology, stated)
     dictated = named | choose_binding_variants(modeller.topology, sites) | bound | wishes
-    refuse_unknown_residues(modeller.topology)
+    refuse_unknown_residues(modeller.topology, molecules)
     with seeded_random(seed):
-        _place(modeller, ph, dictated)
+        _place(modeller, ph, dictated, molecules)
     correct_hydrogens(modeller)
     remove_protons(modeller, {index for index, (form, _) in wishes.items() if form == "OH"})
     reasons = {index: reason for index, (_, reason) in dictated.items()}
@@ -112,7 +113,7 @@ def _describe(residue: app.topology.Residue, reason: str, stated: Mapping[str, S
     return Protonation(label_residue(residue), form, reason)
 
 
-def _place(modeller: app.Modeller, ph: float, dictated: Mapping[int, tuple[str, str]]) -> None:
+def _place(modeller: app.Modeller, ph: float, dictated: Mapping[int, tuple[str, str]], molecules: Molecules) -> None:
     """Hydrogens in the forms that are dictated by residue index; waters get both of theirs."""
     variants: list = [
         None if is_water(residue) else dictated.get(residue.index, (None, ""))[0]
@@ -122,10 +123,10 @@ def _place(modeller: app.Modeller, ph: float, dictated: Mapping[int, tuple[str, 
     for residue in _find_ring_starts(modeller.topology):
         variants[residue.index] = _list_hydrogens_of_middle(residue, variants[residue.index], ph)
     platform = Platform.getPlatform("Reference")  # repeats bitwise
-    templates = choose_ion_templates(modeller.topology)
+    templates = choose_templates(modeller.topology, molecules)
     try:
         modeller.addHydrogens(
-            load_force_field(), pH=ph, variants=variants, platform=platform, residueTemplates=templates
+            load_force_field(molecules), pH=ph, variants=variants, platform=platform, residueTemplates=templates
         )
     except LIBRARY_ERRORS as error:
         raise PreparationError(_explain_refusal(modeller.topology, error)) from error
