@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from orbmm.errors import AnalysisError, MissingDependency
 from orbmm.outputs import OutputFolder
+from orbmm.plain_text import guard_cell
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -252,6 +253,7 @@ class Result:
     def write(self, folder: Path) -> None:
         """Write NAME.csv (the columns, for people) and NAME.npz (everything exactly, for `read_result`).
 
+        Texts in NAME.csv that a spreadsheet would run as formulas begin with '.
         Raises OutputError where one of them was not written by orbmm.
         """
         OutputFolder(folder).write(self.format())
@@ -261,7 +263,7 @@ class Result:
         table, archive = io.StringIO(newline=""), io.BytesIO()
         writer = csv.writer(table)
         writer.writerow([f"{name} [{self.units[name]}]" if self.units[name] else name for name in self.columns])
-        writer.writerows(zip(*(column.tolist() for column in self.columns.values()), strict=True))
+        writer.writerows(zip(*(map(guard_cell, column.tolist()) for column in self.columns.values()), strict=True))
         about = {"method": self.method, "axis": self.axis, "units": dict(self.units), "frames": self.frames}
         arrays: dict[str, Any] = {"about": json.dumps(about), **self.values}
         np.savez_compressed(archive, **arrays)

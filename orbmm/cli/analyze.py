@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orbmm.cli.host_memory import memory_within_reach
 from orbmm.cli.screen import open_console, say
 from orbmm.errors import AnalysisError
 
@@ -67,10 +68,11 @@ def analyze(
         _write(analysis, folder, inputs)
         return analysis
 
-    if run is not None and follow:
-        analysis = _follow(follow_run(run, every_s, discard_ps or 0.0), folder, measure)
-    else:
-        analysis = measure(open_recording(run, trajectory, topology, frame_ps))
+    with memory_within_reach():
+        if run is not None and follow:
+            analysis = _follow(follow_run(run, every_s, discard_ps or 0.0), folder, measure)
+        else:
+            analysis = measure(open_recording(run, trajectory, topology, frame_ps))
     _tell(analysis, folder)
     if not analysis.verdict.stable:
         raise typer.Exit(3)

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orbmm.cli.screen import PlainFormatter, open_console, say
-from orbmm.errors import OrbmmError, RunError
+from orbmm.cli.streams import LOG_DATE, open_log
+from orbmm.errors import OrbmmError
 from orbmm.plain_text import make_line
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def follow_progress(quiet: bool, log: Path | None = None) -> Iterator[Callable[[
     """Yield a function that draws progress: a bar on a terminal, lines at intervals elsewhere, nothing if quiet.
 
     log: a file for all messages and progress, and for an error; the screen then shows nothing
-    Raises RunError for a log file that cannot be written.
+    Raises RunError for a file that is no log, or cannot be written.
     """
     from orbmm.simulation.progress import ignore_progress
 
@@ -59,22 +60,19 @@ def tell(sentence: str, quiet: bool, log: Path | None) -> None:
 @contextmanager
 def _log_to(path: Path) -> Iterator[None]:
     """Append the log messages of the package to a file, each line with its time."""
-    try:
-        handler = logging.FileHandler(path, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"log file {path} cannot be written ({error.strerror})") from error
-    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    _LOG.addHandler(handler)
-    _LOG.propagate = False
-    try:
-        yield
-    except OrbmmError as error:
-        _LOG.error("error: %s", make_line(str(error)))
-        raise
-    finally:
-        _LOG.propagate = True
-        _LOG.removeHandler(handler)
-        handler.close()
+    with open_log(path) as stream:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", LOG_DATE))
+        _LOG.addHandler(handler)
+        _LOG.propagate = False
+        try:
+            yield
+        except OrbmmError as error:
+            _LOG.error("error: %s", make_line(str(error)))
+            raise
+        finally:
+            _LOG.propagate = True
+            _LOG.removeHandler(handler)
 
 
 @contextmanager

@@ -64,6 +64,16 @@ def test_the_table_has_the_columns_with_their_units(tmp_path: Path) -> None:
     assert float(rows[2][1]) == np.pi and len(rows) == 3
 
 
+def test_a_name_that_a_spreadsheet_would_run_is_text_in_the_table(tmp_path: Path) -> None:
+    names = np.array(["=1+1", "CA", "@A1", "+X", "-Y"])
+    values = {"residue": names, "height": np.array([-1.0, 2.0, 3.0, 4.0, 5.0])}
+    Result("heights", "", "residue", values, {"residue": "", "height": "angstrom"}, 1).write(tmp_path)
+    cells = [line.split(",") for line in (tmp_path / "heights.csv").read_text().splitlines()[1:]]
+    assert [cell[0] for cell in cells] == ["'=1+1", "CA", "'@A1", "'+X", "'-Y"]
+    assert [float(cell[1]) for cell in cells] == values["height"].tolist()
+    assert read_result(tmp_path / "heights.npz").values["residue"].tolist() == names.tolist()
+
+
 def test_the_summary_is_plain_json() -> None:
     summary = json.loads(json.dumps(make_result().summarise(), allow_nan=False))
     assert summary["numbers"]["mean"] == {"value": 2.0, "unit": "angstrom"}

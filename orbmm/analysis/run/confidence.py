@@ -9,10 +9,10 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import is_water, mark_waters
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
+from orbmm.kinds import is_water, mark_waters
 from orbmm.run_files.confidence import ConfidenceFile
 
 LEAST_KNOWN = 10

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, betaincc
 
-from orbmm.analysis.geometry.kinds import is_hydrogen
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError, StructureError
+from orbmm.kinds import is_hydrogen
 from orbmm.run_files.checkpoints import PRODUCTION, STATE_FILE, list_checkpoints
 from orbmm.run_files.state_xml import read_state
 from orbmm.units import KJ_PER_MOL_PER_KELVIN

@@ -9,11 +9,11 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import NON_METALS
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.kinds import NON_METALS
 
 FORMS, BREAKS = 0.5, 0.6  # times the sum of van der Waals radii
 _UP, _DOWN, _FORGOTTEN = 0.6, 0.4, 0.01

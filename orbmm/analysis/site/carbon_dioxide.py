@@ -6,11 +6,11 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import find_heavy
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.site.metal_site import find_metals
+from orbmm.kinds import find_heavy
 from orbmm.units import ANGSTROM_PER_NM
 
 _BOND_NM, _TOUCH_NM = 0.15, 0.16

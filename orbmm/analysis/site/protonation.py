@@ -8,12 +8,12 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import HYDROGENS, find_water_oxygens, is_heavy
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.site.metal_site import REACH_NM, find_metals
+from orbmm.kinds import HYDROGENS, find_water_oxygens, is_heavy
 
 TITRATABLE = {
     **dict.fromkeys(("ASP", "ASH", "ASPH", "ASPP"), ("OD1", "OD2")),

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
-from orbmm.analysis.geometry.kinds import find_water_oxygens
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
@@ -19,6 +18,7 @@ from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.site.metal_site import REACH_NM, find_metals
 from orbmm.analysis.site.protonation import TITRATABLE
 from orbmm.errors import AnalysisError
+from orbmm.kinds import find_water_oxygens
 from orbmm.units import ANGSTROM_PER_NM
 
 STEP_NM = 0.35

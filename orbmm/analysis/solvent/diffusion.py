@@ -12,11 +12,11 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import find_water_oxygens
 from orbmm.analysis.geometry.pairs import shorten
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.reading.times import find_interval
 from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.kinds import find_water_oxygens
 
 _ORIGINS = 64
 _FIT_FROM, _SHORTEST_PS = 0.2, 2.0

@@ -6,10 +6,10 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import is_hydrogen, mark_waters
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.kinds import is_hydrogen, mark_waters
 
 _REACH_NM, _LEAST_COSINE = 0.25, 0.5
 _KINDS = ("water_water", "solute_water", "solute_solute")

@@ -9,11 +9,11 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import find_water_oxygens, find_waters, is_hydrogen
 from orbmm.analysis.geometry.pairs import find_pairs, find_widths
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
+from orbmm.kinds import find_water_oxygens, find_waters, is_hydrogen
 from orbmm.units import ANGSTROM_PER_NM
 
 LARGEST_CUTOFF_NM = 1.0

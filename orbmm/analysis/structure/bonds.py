@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from orbmm.analysis.geometry.kinds import HYDROGENS, NON_METALS
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, read_boxes, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.kinds import HYDROGENS, NON_METALS
 from orbmm.settings.settings import BROKEN_BOND_FACTOR
 from orbmm.units import ANGSTROM_PER_NM
 

@@ -6,11 +6,11 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import Assembler, find_solute
-from orbmm.analysis.geometry.kinds import find_heavy
+from orbmm.analysis.geometry.images import Assembler, find_large_molecules
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.kinds import find_heavy
 
 NATIVE_NM = 0.45
 _APART = 4  # residues along the chain
@@ -27,7 +27,7 @@ def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = No
     frames: a trajectory, in memory or on disk. reference: one frame of the same atoms; absent, the first frame.
     Raises NothingToMeasure when the reference has no contacts between residues at least four apart.
     """
-    solute = find_solute(frames.topology)
+    solute = find_large_molecules(frames.topology)
     if len(solute) == 0:
         raise NothingToMeasure("there is no molecule but water")
     first = next(read_chunks(frames, solute))[0] if reference is None else reference[0].atom_slice(solute)

@@ -6,7 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import Assembler, find_solute
+from orbmm.analysis.geometry.images import Assembler, find_large_molecules
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 
@@ -27,7 +27,7 @@ def compute_ramachandran(frames: Frames) -> Result:
     frames: a trajectory, in memory or on disk. `histogram` is (36, 36), rows phi and columns psi from -180 degrees on.
     Raises NothingToMeasure without a residue that has both torsions.
     """
-    solute, assembler = find_solute(frames.topology), Assembler()
+    solute, assembler = find_large_molecules(frames.topology), Assembler()
     times, rows, histogram, residues = [], [], np.zeros((_BINS, _BINS)), 0
     for chunk in read_chunks(frames, solute) if len(solute) else ():
         phi, psi = _measure_torsions(assembler.make_whole(chunk))  # (F, R) each

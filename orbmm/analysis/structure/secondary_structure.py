@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import Assembler
-from orbmm.analysis.geometry.kinds import has_backbone, is_amino_acid
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.kinds import has_backbone, is_amino_acid
 
 _FEWEST_RESIDUES = 4
 _CODES = {"helix": "H", "strand": "E", "coil": "C"}
