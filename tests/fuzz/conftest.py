@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from fuzz.places import CHILD
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _end_child() -> Iterator[None]:
+    yield
+    CHILD.stop()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

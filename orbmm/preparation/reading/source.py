@@ -75,5 +75,5 @@ def _decode(content: bytes, path: Path) -> str:
     except UnicodeDecodeError as error:
         if b"ATOM" not in content.upper():
             raise PreparationError(f"the structure file {path} cannot be read: it is no text with atoms") from error
-        text = content.decode("latin-1")
+        text = content.removeprefix(codecs.BOM_UTF8).decode("latin-1")
     return text.replace("\r\n", "\n").replace("\r", "\n")

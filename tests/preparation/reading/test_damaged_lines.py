@@ -86,6 +86,13 @@ def test_a_mark_that_hides_the_first_line_is_refused_by_the_analysis(tmp_path: P
         count_in_topology(write(tmp_path, ["\ufeff" + LINES[0], *LINES[1:]]))
 
 
+@pytest.mark.parametrize("count", [count_in_start, count_in_source])
+def test_a_mark_before_text_that_is_no_utf8_hides_nothing(tmp_path: Path, count: Callable[[Path], int]) -> None:
+    path = tmp_path / "glycine.pdb"
+    path.write_bytes(b"\xef\xbb\xbf" + "\n".join([*LINES, "REMARK \xff", ""]).encode("latin-1"))
+    assert count(path) == len(LINES)
+
+
 @pytest.mark.parametrize("missing", ["MODEL        1", "MODEL        2", "ENDMDL"])
 def test_models_that_lack_a_record_are_told_apart_or_refused(tmp_path: Path, missing: str) -> None:
     lines = ["MODEL        1", *LINES, "ENDMDL", "MODEL        2", *LINES, "ENDMDL", "END"]
