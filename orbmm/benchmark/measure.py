@@ -19,11 +19,12 @@ from safetensors.torch import save_file
 from torch.profiler import ProfilerActivity, profile
 
 from orbmm.benchmark.cases import PROFILED_STEPS, Answer, Atoms, Job, load_atoms, read_job
-from orbmm.benchmark.machine import limit_memory, read_peak_memory_mb
+from orbmm.benchmark.machine import read_peak_memory_mb
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import OrbmmError
 from orbmm.forces.attach import create_system
 from orbmm.graph.edges import find_edges
+from orbmm.model.inference.free_memory import limit_to_free_memory
 from orbmm.model.load import load_model, make_network
 from orbmm.model.potential import Potential
 from orbmm.model.precision import find_device
@@ -56,7 +57,7 @@ def find_weights(job: Job, folder: Path) -> Path | None:
     """Return the weights file of a job; random weights are written to the folder."""
     if job.weights != "random":
         return Path(job.weights) if job.weights else None
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         tensors = make_network(find_record(job.model)).state_dict()
     path = folder / "random.safetensors"
@@ -197,7 +198,7 @@ def answer_job(path: Path, folder: Path) -> Answer:
     job = read_job(path)
     try:
         if find_device(job.device).type != "cuda":  # whose driver reserves far more addresses than it takes memory
-            limit_memory()
+            limit_to_free_memory()
         return measure(job, folder)
     except (OrbmmError, openmm.OpenMMException) as error:
         return {"skipped": str(error)}
@@ -207,11 +208,6 @@ def answer_job(path: Path, folder: Path) -> Answer:
         if "allocate" not in str(error) and "out of memory" not in str(error):
             raise
         return {"skipped": f"not enough memory: {str(error).splitlines()[0][-120:]}"}
-
-
-if __name__ == "__main__":
-    _folder = Path(sys.argv[2])
-    (_folder / "answer.json").write_text(json.dumps(answer_job(Path(sys.argv[1]), _folder)), encoding="utf-8")
 
 
 PREFIX = "orbmm: "
@@ -262,3 +258,8 @@ def _time_parts(work: Callable[[], object], device: torch.device) -> tuple[dict[
         microseconds = event.device_time_total if device.type == "cuda" else event.cpu_time_total
         spent[name] = spent.get(name, 0.0) + microseconds / 1e6
     return spent, whole
+
+
+if __name__ == "__main__":
+    _folder = Path(sys.argv[2])
+    (_folder / "answer.json").write_text(json.dumps(answer_job(Path(sys.argv[1]), _folder)), encoding="utf-8")

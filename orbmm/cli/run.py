@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orbmm.cli.follow import follow_progress, tell
-from orbmm.cli.host_memory import memory_within_reach
+from orbmm.cli.host_memory import memory_of_a_run_within_reach
 from orbmm.errors import SettingsError
 from orbmm.plain_text import quote_command
 
 if TYPE_CHECKING:
     from orbmm.settings import Settings
     from orbmm.simulation.run import Outcome
+
+LOCK_HELP = "Lock the run folder; --no-lock for a file system that has no locks."
 
 
 def run(
@@ -30,6 +32,7 @@ def run(
     ] = None,
     force: Annotated[str | None, typer.Option(help="auto, TorchForce or PythonForce.")] = None,
     max_hours: Annotated[float | None, typer.Option(help="Save and end after this wall-clock time.")] = None,
+    use_lock: Annotated[bool, typer.Option("--lock/--no-lock", help=LOCK_HELP)] = True,
     analyze: Annotated[bool, typer.Option(help="Analyse the run when it is complete.")] = True,
     show: Annotated[str | None, typer.Option(metavar="rmsd", help="Show the RMSD from the start, too.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Warnings and errors only.")] = False,
@@ -50,8 +53,8 @@ def run(
         },
     }
     settings = override_settings(settings, changes)
-    with follow_progress(quiet, log) as on_progress, memory_within_reach():
-        outcome = start_run(settings, on_progress, max_hours=max_hours)
+    with follow_progress(quiet, log) as on_progress, memory_of_a_run_within_reach():
+        outcome = start_run(settings, on_progress, max_hours=max_hours, use_lock=use_lock)
         tell(describe_outcome(outcome), quiet and outcome.finished, log)
     conclude(outcome, analyze)
 

@@ -83,11 +83,3 @@ def list_images(counts: tuple[int, int, int], device: torch.device) -> Tensor:
     """Return all image offsets up to the counts: (I, 3), whole numbers in float64, in lexicographic order."""
     axes = [torch.arange(-count, count + 1, dtype=torch.float64, device=device) for count in counts]
     return torch.cartesian_prod(*axes)  # (I, 3)
-
-
-def number_images(shifts: Tensor, counts: tuple[int, int, int]) -> Tensor:
-    """Return the index of each shift in the list of images: (E,) int64. shifts: (E, 3) float64, within the counts."""
-    _, second, third = (2 * count + 1 for count in counts)
-    strides = torch.tensor((second * third, third, 1), dtype=torch.float64, device=shifts.device)  # (3,)
-    zero = (counts[0] * second + counts[1]) * third + counts[2]
-    return (shifts @ strides).long() + zero

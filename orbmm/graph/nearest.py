@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from orbmm.errors import StructureError
-from orbmm.graph.cell import PeriodicCell, count_images, list_images, number_images
+from orbmm.graph.cell import PeriodicCell, count_images, list_images
 from orbmm.graph.search.protocol import Candidates
 
 DISTANCE_GRID_ANGSTROM = 1e-6
@@ -29,14 +29,22 @@ SPREAD = 1.5
 class ImageTable:
     """The images of a cell within reach of a pair, numbered in lexicographic order of their shifts.
 
-    counts: cells to either side, per axis
     shifts: (I, 3), whole numbers in float64
     offsets: (I, 3) [Å], the displacement of the receiver by each shift
+    strides: (3,) float64, the steps of the index for one cell along each axis
     """
 
-    counts: tuple[int, int, int]
     shifts: Tensor
     offsets: Tensor
+    strides: Tensor
+
+    def number(self, shifts: Tensor) -> Tensor:
+        """Return the index of each shift in the table: (E,) int64. shifts: (E, 3) float64, within the counts."""
+        return self.count_steps(shifts) + len(self.shifts) // 2  # the zero shift is in the middle
+
+    def count_steps(self, shifts: Tensor) -> Tensor:
+        """Return by how much shifts (E, 3) float64 change an index: (E,) int64; the index is linear in the shift."""
+        return (shifts @ self.strides).long()
 
 
 @dataclass(frozen=True)
@@ -59,16 +67,18 @@ def tabulate_images(cell: PeriodicCell | None, radius: float, device: torch.devi
     """List every image through which two atoms can be nearer than the radius [Å]; the zero shift without a cell."""
     counts = (0, 0, 0) if cell is None else count_images(cell, radius, SPREAD)
     shifts = list_images(counts, device)  # (I, 3)
+    _, second, third = (2 * count + 1 for count in counts)
+    strides = torch.tensor((second * third, third, 1), dtype=torch.float64, device=device)  # (3,)
     if cell is None:
-        return ImageTable(counts, shifts, torch.zeros_like(shifts))
+        return ImageTable(shifts, torch.zeros_like(shifts), strides)
     # Not a matrix product: its rounding may depend on the size of the table.
-    first, second, third = (shifts[:, axis, None] * cell.rows[axis] for axis in range(3))  # (I, 3) each
-    return ImageTable(counts, shifts, first + second + third)
+    along = [shifts[:, axis, None] * cell.rows[axis] for axis in range(3)]  # (I, 3) each
+    return ImageTable(shifts, along[0] + along[1] + along[2], strides)
 
 
 def number_pairs(candidates: Candidates, table: ImageTable) -> NumberedPairs:
     """Return the candidates with their shifts as indices in the table."""
-    return NumberedPairs(candidates.senders, candidates.receivers, number_images(candidates.shifts, table.counts))
+    return NumberedPairs(candidates.senders, candidates.receivers, table.number(candidates.shifts))
 
 
 def select_nearest(
@@ -96,6 +106,25 @@ def select_nearest(
     first, second = _sort(first, second, (atoms << step_bits).bit_length(), (atoms << image_bits).bit_length())
     ordered = NumberedPairs(first >> step_bits, second >> image_bits, second & ((1 << image_bits) - 1))
     return ordered if max_neighbors is None else _cap(ordered, max_neighbors)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The edges that a limit of neighbours leaves out.
+
+    edges: their number; total: of all edges within the cutoff; atoms: senders with more neighbours than the limit
+    """
+
+    edges: int
+    total: int
+    atoms: int
+
+
+def count_left_out(pairs: NumberedPairs, max_neighbors: int) -> LeftOut:
+    """Count what a limit leaves out of the pairs within the cutoff, sorted by sender."""
+    neighbors = torch.bincount(pairs.senders)  # (N,)
+    surplus = neighbors[neighbors > max_neighbors] - max_neighbors  # (atoms,)
+    return LeftOut(int(surplus.sum()), len(pairs), len(surplus))
 
 
 def measure_pairs(pairs: NumberedPairs, positions: Tensor, table: ImageTable) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from orbmm.errors import GraphError
-from orbmm.graph.cell import PeriodicCell, check_cell, number_images, wrap
+from orbmm.graph.cell import PeriodicCell, check_cell, wrap
 from orbmm.graph.edges import (
     FARTHEST_ANGSTROM,
     SEARCH_MARGIN_ANGSTROM,
@@ -25,7 +25,9 @@ from orbmm.graph.edges import (
 from orbmm.graph.nearest import (
     OVERLAP_ANGSTROM,
     ImageTable,
+    LeftOut,
     NumberedPairs,
+    count_left_out,
     measure_pairs,
     number_pairs,
     select_nearest,
@@ -81,6 +83,15 @@ class VerletList:
             if self._is_near(kept, given, wrapped, cells):
                 return self._select(kept, wrapped, images, cells)
         return self._search(check_positions(positions), cell)
+
+    def count_left_out(self) -> LeftOut | None:
+        """Count the edges that the limit of neighbours left out of the last search; None where it left out none."""
+        kept = self._kept
+        if kept is None or self._max_neighbors is None:
+            return None
+        every = select_nearest(kept.pairs, kept.wrapped, kept.table, self._cutoff, None)
+        left_out = count_left_out(every, self._max_neighbors)
+        return left_out if left_out.edges else None
 
     def _is_near(self, kept: _KeptPairs, given: Tensor, wrapped: Tensor, cells: Tensor | None) -> bool:
         """Return True if no atom has moved more than half the skin; needs one transfer to the host."""
@@ -139,10 +150,9 @@ def _count_cells(kept: _KeptPairs, wrapped: Tensor) -> Tensor | None:
 def _renumber(kept: _KeptPairs, cells: Tensor) -> NumberedPairs:
     """Return the kept pairs with the shifts that lead to the same images now.
 
-    The index of an image is linear in its shift, so one integer per atom is added instead of a shift per pair.
+    One integer per atom is added to the index of the image, instead of a shift per pair.
     """
-    origin = number_images(cells.new_zeros(1, 3), kept.table.counts)  # (1,)
-    steps = number_images(cells, kept.table.counts) - origin  # (N,)
+    steps = kept.table.count_steps(cells)  # (N,)
     pairs = kept.pairs
     images = pairs.images + steps.index_select(0, pairs.receivers)  # (E,)
     images -= steps.index_select(0, pairs.senders)

@@ -17,7 +17,7 @@ from orbmm.errors import DeviceError, ModelError, name_nearest
 class Precision:
     """The float type of a prediction, and the rounding of the operands of its large matrix products.
 
-    dtype: of geometry, node and edge features, normalisation, sums and heads
+    dtype: of geometry, node and edge features, normalisation and sums; heads are always in float64
     allows_tf32: a GPU with TF32 may round the operands to its 10 bits
     operands: the type to which the operands of the perceptrons' products are rounded, None for no rounding; products
         are accumulated in float32
@@ -87,7 +87,18 @@ class _MatrixPrecision:
 
 
 def _set_matrix_precision(wanted: str) -> Callable[[], None]:
-    """Set the matrix precision, and return what restores it, whichever of torch's two interfaces had set it."""
+    """Set the matrix precision and sums in float32, and return a function that restores both."""
+    restore_products, restore_sums = _set_products(wanted), _set_sums()
+
+    def restore() -> None:
+        restore_products()
+        restore_sums()
+
+    return restore
+
+
+def _set_products(wanted: str) -> Callable[[], None]:
+    """Set the precision of products, and return what restores it, whichever of torch's two interfaces had set it."""
     cuda, cpu = torch.backends.cuda.matmul, torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = cuda.fp32_precision, cpu.fp32_precision
     try:
@@ -102,6 +113,28 @@ def _set_matrix_precision(wanted: str) -> Callable[[], None]:
         if name is not None:
             torch.set_float32_matmul_precision(name)
         cuda.fp32_precision, cpu.fp32_precision = before
+
+    return restore
+
+
+# Switches of torch that let a GPU add products of half precision in half precision; the first two are on by default.
+_HALF_SUMS = (
+    "allow_fp16_reduced_precision_reduction",
+    "allow_bf16_reduced_precision_reduction",
+    "allow_fp16_accumulation",
+)
+
+
+def _set_sums() -> Callable[[], None]:
+    """Let a GPU add products of half precision in float32 alone, and return what restores the switches."""
+    matmul = torch.backends.cuda.matmul
+    before = {name: getattr(matmul, name) for name in _HALF_SUMS if getattr(matmul, name)}
+    for name in before:
+        setattr(matmul, name, False)
+
+    def restore() -> None:
+        for name, value in before.items():
+            setattr(matmul, name, value)
 
     return restore
 
@@ -122,8 +155,8 @@ _PRECISIONS = {
 
 def find_precision(name: str) -> Precision:
     """Return the precision of this name. Raises ModelError, which names the nearest one, for an unknown name."""
-    if name not in _PRECISIONS:
-        raise ModelError(f"unknown precision '{name}': {name_nearest(name, _PRECISIONS)}")
+    if not isinstance(name, str) or name not in _PRECISIONS:
+        raise ModelError(f"unknown precision '{name}': {name_nearest(str(name), _PRECISIONS)}")
     return _PRECISIONS[name]
 
 

@@ -59,9 +59,10 @@ def search_ball_cover(positions: Tensor, cell: PeriodicCell | None, radius: floa
 
 def _query(cuml_neighbors: Any, points: Tensor, queries: Tensor, neighbors: int) -> tuple[Tensor, Tensor]:
     """Return distances and indices of the nearest points of each query: (N, k), (N, k)."""
-    nearest = cuml_neighbors.NearestNeighbors(n_neighbors=neighbors, algorithm="rbc", metric="euclidean")
-    nearest.fit(points)
-    distances, found = nearest.kneighbors(queries)
+    with torch.cuda.device_of(points):  # cuML works on the current device of torch
+        nearest = cuml_neighbors.NearestNeighbors(n_neighbors=neighbors, algorithm="rbc", metric="euclidean")
+        nearest.fit(points)
+        distances, found = nearest.kneighbors(queries)
     return torch.as_tensor(distances, device=points.device), torch.as_tensor(found, device=points.device).long()
 
 

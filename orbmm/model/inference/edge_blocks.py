@@ -94,7 +94,8 @@ def _group(ends: Tensor, block: Tensor, atoms: int, edges_per_block: int) -> Ite
     edges = len(ends)
     if edges == 0:
         return
-    keys, order = _sort_stably(block * atoms + ends, (int(block[-1]) + 1) * atoms)  # (E,), (E,)
+    blocks = -(-edges // edges_per_block)
+    keys, order = _sort_stably(block * atoms + ends, blocks * atoms)  # (E,), (E,)
     changed = torch.ones(edges, dtype=torch.bool, device=ends.device)
     changed[1:] = keys[1:] != keys[:-1]
     starts = changed.nonzero().squeeze(1)  # (A of all blocks,)
@@ -104,7 +105,7 @@ def _group(ends: Tensor, block: Tensor, atoms: int, edges_per_block: int) -> Ite
     for index, (begin, end) in enumerate(pairwise(cuts)):
         first = index * edges_per_block
         last = min(first + edges_per_block, edges)
-        limits = torch.cat([starts[begin:end], starts.new_tensor([last])]) - first
+        limits = torch.cat([starts[begin:end], starts.new_full((1,), last)]) - first
         yield Grouping(order[first:last] - first, limits, owners[begin:end])
 
 

@@ -46,7 +46,7 @@ ENVELOPE_POWER = 6
 @cache
 def read_covalent_radii() -> tuple[float, ...]:
     """Return covalent radii [Å] by atomic number, from Cordero et al., Dalton Trans. 2832 (2008); see the table."""
-    table = tomllib.loads(files("orbmm.model.network").joinpath("covalent_radii.toml").read_text())
+    table = tomllib.loads(files("orbmm.model.network").joinpath("covalent_radii.toml").read_text(encoding="utf-8"))
     return tuple(table["radii_angstrom"])
 
 
@@ -98,8 +98,8 @@ class PairRepulsion(nn.Module):
         return self.sum_or_mean(graph, edges), gradient
 
     def sum_or_mean(self, graph: AtomGraph, edge_energies: Tensor) -> Tensor:
-        """Sum or average edge energies (E,) to the energy of each system (B,), as zbl_aggregation says."""
-        atoms = graph.sum_senders(edge_energies)  # (N,)
+        """Sum or average edge energies (E,) to the energy of each system (B,), in float64, as zbl_aggregation says."""
+        atoms = graph.sum_senders(edge_energies).to(torch.float64)  # (N,)
         return graph.sum_atoms(atoms) if self.aggregation == "sum" else graph.mean_atoms(atoms)
 
     def edge_energies(self, graph: AtomGraph, vectors: Tensor) -> Tensor:
@@ -108,7 +108,8 @@ class PairRepulsion(nn.Module):
         lengths = torch.linalg.vector_norm(vectors, dim=-1)  # (E,)
         charges_s, charges_r = senders.to(lengths.dtype), receivers.to(lengths.dtype)
         screening = SCREENING_LENGTH / (charges_s**CHARGE_EXPONENT + charges_r**CHARGE_EXPONENT)
-        decay = torch.exp(-self.exponents * (lengths / screening)[:, None]) @ self.weights  # (E,)
+        # A sum, not a matrix product: that could be in TF32.
+        decay = (torch.exp(-self.exponents * (lengths / screening)[:, None]) * self.weights).sum(dim=1)  # (E,)
         coulomb = COULOMB_CONSTANT * charges_s * charges_r / lengths
         return 0.5 * coulomb * decay * evaluate_envelope(lengths / self._sum_radii(graph), ENVELOPE_POWER)
 

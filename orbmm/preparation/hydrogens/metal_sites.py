@@ -24,7 +24,7 @@ _BINDING_VARIANTS = {
     ("HIS", "ND1"): "HIE",
     ("HIS", "NE2"): "HID",
     ("LYS", "NZ"): "LYN",
-    ("CYS", "SG"): "CYX",
+    ("CYS", "SG"): "CYM",
     ("ASP", "OD1"): "ASP",
     ("ASP", "OD2"): "ASP",
     ("GLU", "OE1"): "GLU",

@@ -23,7 +23,7 @@ from orbmm.preparation.residues import find_residue, is_water, key_residue, labe
 
 VARIANTS = {
     "ASP": ("ASP", "ASH"),
-    "CYS": ("CYS", "CYX"),
+    "CYS": ("CYS", "CYM", "CYX"),
     "GLU": ("GLU", "GLH"),
     "HIS": ("HID", "HIE", "HIP"),
     "LYS": ("LYS", "LYN"),
@@ -32,7 +32,7 @@ VARIANTS = {
 # The hydrogens that tell the forms apart, and the form that has exactly these.
 _FORMS = {
     "ASP": ({"HD2"}, {"HD2": "ASH", "": "ASP"}),
-    "CYS": ({"HG"}, {"HG": "CYS", "": "CYX"}),
+    "CYS": ({"HG"}, {"HG": "CYS", "": "CYM"}),  # CYX where another residue is bonded to SG
     "GLU": ({"HE2"}, {"HE2": "GLH", "": "GLU"}),
     "HIS": ({"HD1", "HE2"}, {"HD1": "HID", "HE2": "HIE", "HD1 HE2": "HIP", "": "HIN"}),
     "LYS": ({"HZ3"}, {"HZ3": "LYS", "": "LYN"}),
@@ -99,9 +99,8 @@ def _read_names(topology: app.Topology, stated: Mapping[str, StatedForm]) -> dic
         statement = stated.get(key_residue(residue))
         if statement is None or residue.index in bonded or statement.form == "CYX":
             continue
-        form = "CYX" if statement.form == "CYM" else statement.form
-        if form in VARIANTS.get(residue.name, ()):
-            named[residue.index] = (form, f"named {statement.name} in the file")
+        if statement.form in VARIANTS.get(residue.name, ()):
+            named[residue.index] = (statement.form, f"named {statement.name} in the file")
     return named
 
 
@@ -120,6 +119,7 @@ def _place(modeller: app.Modeller, ph: float, dictated: Mapping[int, tuple[str, 
         None if is_water(residue) else dictated.get(residue.index, (None, ""))[0]
         for residue in modeller.topology.residues()
     ]
+    variants = ["CYX" if form == "CYM" else form for form in variants]  # OpenMM knows one form without HG
     for residue in _find_ring_starts(modeller.topology):
         variants[residue.index] = _list_hydrogens_of_middle(residue, variants[residue.index], ph)
     platform = Platform.getPlatform("Reference")  # repeats bitwise
@@ -148,19 +148,23 @@ def _list_hydrogens_of_middle(residue: app.topology.Residue, form: str | None, p
     app.Modeller._loadStandardHydrogenDefinitions()
     if form is None and residue.name == "HIS":
         form = "HIP" if ph <= 6.5 else "HID"  # as OpenMM chooses
-    bridged = any(
-        atom.name == "SG" and bond.atom1.residue is not bond.atom2.residue
-        for bond in residue.bonds()
-        for atom in bond
-        if atom.residue is residue
-    )
-    form = "CYX" if bridged else form
+    form = "CYX" if _is_bridged(residue) else form
     return [
         (hydrogen.name, hydrogen.parent)
         for hydrogen in app.Modeller._residueHydrogens[residue.name].hydrogens
         if hydrogen.terminal is None
         and (hydrogen.variants is None or form in hydrogen.variants or (form is None and ph <= hydrogen.maxph))
     ]
+
+
+def _is_bridged(residue: app.topology.Residue) -> bool:
+    """Tell whether the sulfur of a cysteine is bonded to another residue."""
+    return any(
+        atom.name == "SG" and bond.atom1.residue is not bond.atom2.residue
+        for bond in residue.bonds()
+        for atom in bond
+        if atom.residue is residue
+    )
 
 
 def _explain_refusal(topology: app.Topology, error: Exception) -> str:
@@ -213,9 +217,10 @@ def _refuse_free_hydroxides(
 
 
 def _read_form(residue: app.topology.Residue) -> str:
-    """The form that the hydrogens of a residue make."""
+    """The form that the hydrogens of a residue make, and of a cysteine its bonds."""
     telling, forms = _FORMS[residue.name]
-    return forms[" ".join(sorted(telling & {atom.name for atom in residue.atoms()}))]
+    form = forms[" ".join(sorted(telling & {atom.name for atom in residue.atoms()}))]
+    return "CYX" if form == "CYM" and _is_bridged(residue) else form
 
 
 def _by_rule(residue: app.topology.Residue, ph: float) -> str:

@@ -1,0 +1,13 @@
+"""TF32 on a CPU, as scripts/benchmarks/tf32.py emulates it: operands of float32 products keep 10 bits."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+_SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmarks" / "tf32.py"
+_SPEC = importlib.util.spec_from_file_location("tf32_script", _SCRIPT)
+_MODULE = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_MODULE)
+
+TensorFloat32, cut, heads_in_tf32 = _MODULE.TensorFloat32, _MODULE.cut, _MODULE.heads_in_tf32
