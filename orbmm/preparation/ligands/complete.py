@@ -14,6 +14,7 @@ from rdkit.Chem.rdForceFieldHelpers import (
     UFFGetMoleculeForceField,
     UFFHasAllMoleculeParams,
 )
+from rdkit.ForceField.rdForceField import ForceField  # older versions need this import before they return one
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
@@ -49,17 +50,20 @@ def build_molecule(template: Chem.Mol, label: str, seed: int) -> Chem.Mol:
 
 def relax_molecule(molecule: Chem.Mol, fixed: range = range(0)) -> None:
     """Minimise the energy of a molecule in vacuum with MMFF94, or UFF where that lacks parameters. fixed: atoms."""
-    properties = MMFFGetMoleculeProperties(molecule)
-    if properties is not None:
-        field = MMFFGetMoleculeForceField(molecule, properties)
-    elif UFFHasAllMoleculeParams(molecule):
-        field = UFFGetMoleculeForceField(molecule)
-    else:
+    field = _find_force_field(molecule)
+    if field is None:
         return  # as RDKit placed it
     field.Initialize()
     for index in fixed:
         field.AddFixedPoint(index)
     field.Minimize(maxIts=_MOST_ITERATIONS)
+
+
+def _find_force_field(molecule: Chem.Mol) -> ForceField | None:
+    properties = MMFFGetMoleculeProperties(molecule)
+    if properties is not None:
+        return MMFFGetMoleculeForceField(molecule, properties)
+    return UFFGetMoleculeForceField(molecule) if UFFHasAllMoleculeParams(molecule) else None
 
 
 def turn_from_metals(molecule: Chem.Mol, metals: np.ndarray) -> None:
