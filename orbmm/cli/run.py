@@ -10,13 +10,14 @@ import typer
 from orbmm.cli.follow import follow_progress, tell
 from orbmm.cli.host_memory import memory_of_a_run_within_reach
 from orbmm.errors import SettingsError
-from orbmm.plain_text import quote_command
+from orbmm.plain_text import describe_value, quote_command
 
 if TYPE_CHECKING:
     from orbmm.settings import Settings
     from orbmm.simulation.run import Outcome
 
 LOCK_HELP = "Lock the run folder; --no-lock for a file system that has no locks."
+_MOST_STEPS = 10**15
 
 
 def run(
@@ -86,8 +87,8 @@ def _choose_length(settings: Settings, length_ps: float | None, steps: int | Non
         return length_ps
     if length_ps is not None:
         raise SettingsError("give --length-ps or --steps, not both")
-    if steps < 1:
-        raise SettingsError(f"--steps is {steps}, but must be at least 1")
+    if not 1 <= steps <= _MOST_STEPS:
+        raise SettingsError(f"--steps is {describe_value(steps)}, but must be at least 1 and at most {_MOST_STEPS}")
     return steps * settings.production.timestep_fs / 1000.0
 
 
