@@ -7,12 +7,13 @@ the CPU. A real GPU does not; that it rounds no worse is for a test with a GPU.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
-import numpy as np
 import pytest
 import torch
 from oracles.agreement import FLOAT32, FLOAT64, Tolerance, list_disagreements
+from oracles.random_weights import make_random_potential
 from oracles.stand_in_gpu.device import stand_in_gpu
 from oracles.stand_in_gpu.operators import Operators
 from oracles.structures import MAKERS
@@ -20,7 +21,7 @@ from oracles.structures import MAKERS
 from orbmm.errors import DeviceError, ModelError
 from orbmm.model.inference import engine as engine_module
 from orbmm.model.inference.execution import Execution
-from orbmm.model.inference.memory import GPU_SHARE_PER_BLOCK, MOST_EDGES_PER_BLOCK
+from orbmm.model.inference.memory import GPU_SHARE_PER_BLOCK, MOST_EDGES_PER_BLOCK, MemoryUse
 from orbmm.model.inference.network_pass import NetworkPass
 from orbmm.model.inference.replay import climb_ladder
 from orbmm.model.load import load_model
@@ -85,6 +86,19 @@ def test_any_box_or_none_gives_the_numbers_of_the_cpu(name: str, shape: str, ope
     found, expected = predict(load(name, "cuda:1"), shape), predict_on_cpu(name, "float64", shape)
     assert list_disagreements(found, expected, EXACT) == {}
     assert (found.stress is None) == (shape == "molecule" or name == DIRECT)
+
+
+@pytest.mark.parametrize("name", ["orb-v3-direct-20-omat", "orb-v3-conservative-omol"])
+def test_a_cap_a_stress_and_a_charge_give_the_numbers_of_the_cpu(name: str, operators: Operators) -> None:
+    potential, structure = make_random_potential(name), MAKERS["two_atom_cell"]()
+    state = (1, 2) if potential.record.takes_charge else ()
+    arguments = (structure.atomic_numbers, structure.positions, structure.cell, *state)
+    expected = potential.predict(*arguments)
+    network, gpu = potential.network.to("cuda:0"), torch.device("cuda:0")
+    engine = engine_module.Engine(network, potential.precision, MemoryUse(), gpu)
+    found = replace(potential, network=network, device=gpu, engine=engine).predict(*arguments)
+    assert list_disagreements(found, expected, FLOAT64) == {}
+    assert found.stress is not None and found.confidence is not None
 
 
 @pytest.mark.parametrize("memory", ["fast", "lean"])
@@ -154,7 +168,8 @@ def test_a_recording_gives_the_numbers_of_the_cpu_at_other_coordinates(
     found, expected = record_steps(potential, shape), record_steps(load(name, "cpu"), shape)
     assert max(list_worst(found, expected).values()) < FLOAT64.forces  # padding changes the rounding
     assert operators.launched["replay"] == len(SCALES)
-    assert len(potential.engine._recordings) < len(SCALES)
+    sizes = [key[0] for key in potential.engine._recordings]
+    assert sizes == [climb_ladder(size) for size in sizes] and len(sizes) < len(SCALES)
     assert torch.equal(found[0].forces, found[-1].forces) and found[0].forces is not found[-1].forces
 
 
@@ -211,10 +226,3 @@ def test_a_buffer_left_on_the_host_would_be_seen(operators: Operators) -> None:
     potential.network.repulsion.radii = potential.network.repulsion.radii.cpu()
     with pytest.raises(RuntimeError, match="expected all tensors to be on the same device, cuda:0"):
         predict(potential, "water_cube")
-
-
-def test_sizes_of_recordings_are_of_the_ladder(operators: Operators) -> None:
-    potential = load(DIRECT, "cuda", cuda_graphs=True)
-    record_steps(potential, "water_cube", (1.0, 0.9))
-    sizes = [key[0] for key in potential.engine._recordings]
-    assert sizes == [climb_ladder(size) for size in sizes] and np.all(np.diff(sizes) > 0)
