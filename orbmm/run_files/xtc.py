@@ -105,6 +105,8 @@ def _list_packed(file: BinaryIO, size: int) -> Iterator[_PackedFrame]:
             atoms = _check_atoms(header, number, atoms)
         frame = _check_packing(header, number, offset) if len(header) == HEADER_BYTES and atoms > _FEW_ATOMS else None
         end = offset + (measure_frame(header) or size + 1)  # without a whole header, beyond the end of the file
+        if number == 1 and not header.startswith(struct.pack(">i", _MAGIC)):
+            raise _Damaged("it does not begin as an XTC file does")
         if end > size and number == 1:
             raise _Damaged("its first frame is not whole")
         if end > size:

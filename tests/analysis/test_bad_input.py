@@ -36,7 +36,7 @@ WRONG: dict[str, tuple[Callable[[Files], object], str]] = {
     "no topology": (lambda files: files["topology"].unlink(), "start.pdb: no such structure file; give a PDB"),
     "no trajectory": (lambda files: files["trajectory"].unlink(), "moving.xtc: no such trajectory"),
     "empty": (lambda files: files["trajectory"].write_bytes(b""), "no such trajectory, or an empty file"),
-    "not a trajectory": (lambda files: files["trajectory"].write_text("words\n"), "cannot be read as a trajectory"),
+    "not a trajectory": (lambda files: files["trajectory"].write_text("words\n"), "does not begin as an XTC file does"),
     "torn": (lambda files: cut_file(files["trajectory"], 50), "torn after frame 7; keep the 7 whole frames"),
     "other atoms": (
         lambda files: make_box(10).save_pdb(str(files["topology"])),

@@ -189,7 +189,7 @@ def test_an_element_that_the_model_does_not_know_is_refused_by_name(write_peptid
 
 BAD_TEXTS = {
     "prose": ("This is not a structure.\n", "holds no atoms|cannot be read"),
-    "torn line": ("ATOM      1  N   SER A   7       0.000   0.0", "cannot be read"),
+    "torn line": ("ATOM      1  N   SER A   7       0.000   0.0", "is the file whole"),
     "unknown residue": (
         "HETATM    1  C1  XYZ A   1       0.000   0.000   0.000  1.00  0.00           C\nEND\n",
         "nothing of the structure is protein",

@@ -188,10 +188,14 @@ with XTCTrajectoryFile(sys.argv[1]) as file:
 """
 
 
-def test_the_reader_in_c_does_not_survive_what_is_refused(tmp_path: Path) -> None:
+def test_the_reader_in_c_hangs_or_dies_on_what_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "crafted.xtc"
     content = bytearray(_write_frames(path, _make_frames("molecules", 1, 60)))
     struct.pack_into(">i", content, HEADER_BYTES - 4, 50_000_000)
     path.write_bytes(content + bytes(50_000_000))
     assert find_xtc_fault(path) is not None
-    assert subprocess.run([sys.executable, "-c", READ, path], check=False, capture_output=True).returncode < 0
+    try:
+        reader = subprocess.run([sys.executable, "-c", READ, path], check=False, capture_output=True, timeout=5)
+    except subprocess.TimeoutExpired:
+        return  # it never ends: where memory lies decides between the two
+    assert reader.returncode < 0

@@ -47,7 +47,7 @@ BAD = {
     "unknown format": (SYSTEM + '[run]\ntrajectory = "pdb"\n', "trajectory is 'pdb'"),
     "unknown box": (SYSTEM + 'box = "cubic"\n', "did you mean 'cube'?"),
     "impossible ph": (SYSTEM + "ph = 15\n", "ph is 15.0, but must be at most 14"),
-    "multiplicity 0": (SYSTEM + "[model]\nmultiplicity = 0\n", "multiplicity is 0, but must be at least 1"),
+    "multiplicity -1": (SYSTEM + "[model]\nmultiplicity = -1\n", "multiplicity is -1, but must be at least 0"),
     "split step": (SYSTEM + "[run]\nframe_every_fs = 0.7\n", "must be a whole number of time steps of 0.5 fs"),
     "length below a step": (SYSTEM + "[run]\nlength_ps = 1e-9\n", "must be a whole number of time steps"),
     "no TOML": ("[system\n", "not a TOML file"),
