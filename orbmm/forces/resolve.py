@@ -13,7 +13,7 @@ import torch
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.checkpoints.store import WeightsFile, locate_weights
 from orbmm.forces.kinds import ForceKind, choose_force_kind, list_force_kinds
-from orbmm.model.compiled import find_compiler, has_python_headers
+from orbmm.model.compiled import find_compiler, has_python_headers, has_temporary_room
 from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import check_execution
@@ -89,9 +89,10 @@ def resolve_compile(
         model, record, device, atoms, steps
     ):  # torch's compiler: tested on Linux only
         return False
-    if find_compiler() is None or not has_python_headers():
+    if find_compiler() is None or not has_python_headers() or not has_temporary_room():
         _LOG.info(
-            "with a C++ compiler (g++ will do) and Python's headers %s would take up to twice as many steps a second",
+            "with a C++ compiler (g++ will do), Python's headers and room in the temporary folder %s would take up to "
+            "twice as many steps a second",
             model.name,
         )
         return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sysconfig
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from orbmm.model.potential import Potential
 from orbmm.model.precision import Precision
 
 COMPILERS = ("c++", "g++", "clang++")
+ROOM_BYTES = 50_000_000  # ample for the assembly and object files of one network
 
 
 def compile_network(potential: Potential) -> Potential:
@@ -51,11 +53,29 @@ def check_compilable(device: torch.device, precision: Precision) -> None:
             "compile = true needs Python's headers (Python.h), and this Python came without them: install "
             "python3-dev or its like, or leave compile out"
         )
+    if not has_temporary_room():
+        raise ModelError(
+            f"compile = true needs {ROOM_BYTES / 1e6:.0f} MB in the temporary folder {find_temporary_folder()}: make "
+            "room there, set TMPDIR to another folder, or leave compile out"
+        )
 
 
 def has_python_headers() -> bool:
     """Return True if the headers of this Python are installed, which the C++ code of torch includes."""
     return Path(sysconfig.get_path("include"), "Python.h").is_file()
+
+
+def has_temporary_room() -> bool:
+    """Return True if the temporary folder has room for what a C++ compiler writes there."""
+    try:
+        return shutil.disk_usage(find_temporary_folder()).free >= ROOM_BYTES
+    except OSError:  # there is no such folder
+        return False
+
+
+def find_temporary_folder() -> str:
+    """Return the folder that a compiler writes to: $TMPDIR also if it is full, which Python then passes over."""
+    return os.environ.get("TMPDIR") or tempfile.gettempdir()
 
 
 def find_compiler() -> str | None:

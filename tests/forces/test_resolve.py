@@ -21,6 +21,7 @@ def linux_with_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resolve.sys, "platform", "linux")
     monkeypatch.setattr(resolve, "find_compiler", lambda: "g++")
     monkeypatch.setattr(resolve, "has_python_headers", lambda: True)
+    monkeypatch.setattr(resolve, "has_temporary_room", lambda: True)
 
 
 def decide(atoms: int = FEW, steps: int = MANY, **model: Any) -> bool:
@@ -57,7 +58,7 @@ def test_what_was_asked_for_is_done_however_short() -> None:
     assert decide(steps=1, compile=True)
 
 
-@pytest.mark.parametrize("missing", ["find_compiler", "has_python_headers"])
+@pytest.mark.parametrize("missing", ["find_compiler", "has_python_headers", "has_temporary_room"])
 def test_without_a_compiler_it_runs_plain_and_says_what_it_misses(
     missing: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
