@@ -34,8 +34,8 @@ from orbmm.settings.model import PRECISIONS
 DIRECT, CONSERVATIVE = MODELS = ("orb-mini-direct-inf-xtb", "orb-mini-conservative-inf-xtb")
 BLOCK = 300  # edges: several blocks in each structure
 EXACT = Tolerance(energy=0.0, forces=0.0, stress=0.0, confidence=0.0)
-# In float16 a GPU stores what products and sums give, and a CPU rounds only what enters products: half as many roundings,
-# with independent errors. So the error is some sqrt(2) times that of the CPU, and twice that for the draw.
+# In float16 a GPU stores what products and sums give, and a CPU rounds only what enters products: half as many
+# roundings, with independent errors. So the error is some sqrt(2) times that of the CPU, and twice that for the draw.
 FLOAT16_EXCESS = 2 * 2**0.5
 OUTPUTS = frozenset({"energy", "forces", "confidence"})
 SCALES = (1.0, 1.004, 0.97, 1.0)  # of the coordinates; the last is a repetition after others
