@@ -116,3 +116,15 @@ def quote_reason(said: object) -> str:
     """Return another library's error message as ' (message)', or '' if it is empty or longer than LONGEST_REASON."""
     reason = (str(said).splitlines() or [""])[0].strip()
     return f" ({reason})" if 0 < len(reason) <= LONGEST_REASON else ""
+
+
+class ConvertBareErrors:
+    """Raise ValueError in place of a bare Exception, which readers of other libraries raise for some files."""
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        """End the block. Errors that have a class of their own pass."""
+        if kind is Exception:
+            raise ValueError(str(error)) from error

@@ -31,6 +31,9 @@ _FLAGS: dict[Mode, int] = {
     "xb": os.O_WRONLY | os.O_CREAT | os.O_EXCL,
 }
 _PARTIAL = ".partial"
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the errors of a disk, a quota or a limit of size that is used up."""
+
 DEEPEST_JSON = 64
 _TOO_DEEP = "it is nested too deeply"
 
@@ -67,7 +70,9 @@ def read_file(path: Path, largest: int) -> bytes:
     """
     with _open_followed(path) as stream:
         size = os.fstat(stream.fileno()).st_size
-        content = stream.read(largest + 1) if size <= largest else b""
+        content = b""  # a read takes the memory for all that it may bring
+        while len(content) <= largest and (piece := stream.read(min(size, largest) + 1)):
+            content += piece
     if max(size, len(content)) > largest:  # it may grow while it is read
         raise UnsafeFile(path, f"holds more than {largest:,} bytes, which no such file needs")
     return content

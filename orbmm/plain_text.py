@@ -14,6 +14,7 @@ LONGEST_LINE = 700
 _CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"  # format characters that Persian, Indian scripts and emoji are spelled with
 _LONGEST_INTEGER = 256  # bits
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 2
@@ -44,6 +45,11 @@ def make_line(text: str) -> str:
         half = (LONGEST_LINE - 5) // 2
         text = f"{text[:half]} ... {text[-half:]}"
     return escape_controls(text)
+
+
+def guard_cell(cell: object) -> object:
+    """Return a cell of a table as it is, but a text with ' before it where a spreadsheet would run it as a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
 
 
 def describe_value(value: object) -> str:

@@ -118,14 +118,12 @@ def plan_measures(
         "diffusion": partial(compute_diffusion, frames, cut_ps, _find_kelvin(recording)),
     }
     if not frames.timed:
-        measures |= {name: partial(_leave_out, name) for name in NEED_TIMES}
+        measures |= dict.fromkeys(NEED_TIMES, _leave_out)
     return measures
 
 
-def _leave_out(name: str) -> Result:
-    raise NothingToMeasure(
-        f"no {name.replace('_', ' ')}: it needs times, which the file does not hold; give --frame-ps"
-    )
+def _leave_out() -> Result:
+    raise NothingToMeasure("it needs times, which the file does not hold; give --frame-ps")
 
 
 def _plan_crystal(frames: Frames, crystal: Path | None, site: NDArray[np.int64]) -> Measures:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orbmm.analysis.result import Result
+from orbmm.analysis.result import Result, write_error
 
 _ERRORS_ALLOWED = 2
 
@@ -23,7 +23,8 @@ class Limits:
     rmsd_angstrom: largest deviation of the backbone, or of the heavy atoms where there is no backbone.
     bent_share: frames of the last quarter in which some angle between bonds is bent (see `angles`); more is a lasting
     change.
-    drift_mev_per_atom_ps: of the potential energy; two standard errors are allowed on top.
+    drift_mev_per_atom_ps: of the potential energy; two standard errors are allowed on top. A drift that is not below
+    the limit by two standard errors either is undecided.
     doubtful_share: atoms of which the model expects a force error in the upper half of its scale (see `confidence`).
     equipartition_chance: least chance of the temperatures of the elements, were all as hot as the bath.
     """
@@ -102,12 +103,11 @@ def _check_temperature(result: Result, limits: Limits) -> list[Check]:
         return []
     mean, error, bath = (result.number(name) for name in ("mean", "mean_error", "bath"))
     converged = bool(result.number("converged"))
-    margin = (
-        _ERRORS_ALLOWED * error if converged else 2 * _ERRORS_ALLOWED * max(error, result.number("fluctuation") / 2)
-    )
+    least = result.number("fluctuation") / 2
+    unsure = max(error, least) if math.isfinite(error) else least  # of fewer than four rows no error is known
+    margin = _ERRORS_ALLOWED * error if converged else 2 * _ERRORS_ALLOWED * unsure
     limit = f"{bath:g} ± {limits.temperature_kelvin:g} K, and {margin:.1f} K on top for the error"
-    digits = 1 if error < 0.95 else 0
-    says = f"temperature {mean:.{digits}f} ± {error:.{digits}f} K"
+    says = f"temperature {write_error(mean, error, 1 if error < 0.95 else 0)} K"
     if abs(mean - bath) > limits.temperature_kelvin + margin:
         says += f" ({'hotter' if mean > bath else 'colder'} than {bath:g} K)"
         return [Check("temperature", says, limit, Outcome.FAILED)]
@@ -124,7 +124,7 @@ def _check_equipartition(result: Result, limits: Limits) -> list[Check]:
     if chances[worst] < least:
         says = f"{name} at {result.values['temperature'][worst]:.0f} K, {result.number('kelvin'):.0f} K expected"
     outcome = _outcome(bool(chances[worst] >= least))
-    return [Check("equipartition", says, f"chance of each element's at least {least:g}", outcome)]
+    return [Check("equipartition", says, f"chance of each element's temperature at least {least:g}", outcome)]
 
 
 def _check_bonds(result: Result, limits: Limits) -> list[Check]:
@@ -161,24 +161,28 @@ def _check_rmsd(result: Result, limits: Limits) -> list[Check]:
     words = {"backbone": "backbone", "heavy_atoms": "heavy-atom"}[group]
     says = f"{words} RMSD {last:.2f} Å (largest {largest:.2f})"
     limit = f"largest at most {limits.rmsd_angstrom:g} Å"
-    return [Check("rmsd", says, limit, _outcome(largest <= limits.rmsd_angstrom))]
+    return [Check("RMSD", says, limit, _outcome(largest <= limits.rmsd_angstrom))]
 
 
 def _check_drift(result: Result, limits: Limits) -> list[Check]:
     drift, error = result.number("potential_drift"), result.number("potential_drift_error")
-    limit = f"at most {limits.drift_mev_per_atom_ps:g} meV/atom/ps, and two standard errors on top"
+    most, margin = limits.drift_mev_per_atom_ps, _ERRORS_ALLOWED * error
+    limit = f"at most {most:g} meV/atom/ps, and two standard errors on top"
     if not math.isfinite(error):
         return [Check("drift", "too few rows for a drift", limit, Outcome.UNDECIDED)]
-    drifts = abs(drift) > limits.drift_mev_per_atom_ps + _ERRORS_ALLOWED * error
-    says = f"potential energy drifting by {drift:.2g} ± {error:.1g} meV/atom/ps" if drifts else "no drift"
-    return [Check("drift", says, limit, Outcome.CAUTION if drifts else Outcome.PASSED)]
+    measured = f"{write_error(drift, error)} meV/atom/ps"
+    if abs(drift) > most + margin:
+        return [Check("drift", f"potential energy drifting by {measured}", limit, Outcome.CAUTION)]
+    if abs(drift) + margin > most:
+        return [Check("drift", f"drift {measured} (run too short to be sure)", limit, Outcome.UNDECIDED)]
+    return [Check("drift", f"no drift ({measured})", limit, Outcome.PASSED)]
 
 
 def _check_confidence(result: Result, limits: Limits) -> list[Check]:
     share, above = result.number("doubtful_share"), result.number("doubtful_above")
     limit = f"expected force error above {above:g} eV/Å for at most {limits.doubtful_share:.1%} of the atoms"
     if share > limits.doubtful_share:
-        says = f"unknown territory for {share:.2g} of the atoms (first {result.values['least_known'][0][0]})"
+        says = f"unknown territory for {100.0 * share:.2g} % of the atoms (first {result.values['least_known'][0][0]})"
         return [Check("confidence", says, limit, Outcome.CAUTION)]
     return [Check("confidence", "no unknown territory", limit, Outcome.PASSED)]
 

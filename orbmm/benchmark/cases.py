@@ -16,8 +16,10 @@ from openmm import app, unit
 from orbmm.errors import SettingsError, UnsafeFile, name_nearest
 from orbmm.files import read_file
 from orbmm.model.inference.execution import Execution
+from orbmm.plain_text import describe_value
 
 ATOMS_PER_WATER = 3
+MOST_WATER_ATOMS = 3_000_000  # a box of more is built for hours
 WATER_GRAMS_PER_MOL, WATER_GRAMS_PER_CM3 = 18.015, 0.997
 PREPARED = Path("prepared")  # where `orbmm prepare` writes, each system into a separate folder
 _LARGEST_BYTES = 1_000_000  # of a cases file
@@ -78,18 +80,23 @@ def read_cases(path: Path | None = None, structures: Path | None = None) -> tupl
     return tuple(_read_case(table, f"{source}", folder) for table in tables)
 
 
-def _read_case(table: dict[str, Any], source: str, folder: Path) -> Case:
+def _read_case(table: object, source: str, folder: Path) -> Case:
+    if not isinstance(table, dict):
+        raise SettingsError(f"{source}: a case is {describe_value(table)}; expected a [[case]] table")
     known = {"name": str, "water_atoms": int, "structure": str, "origin": str}
     for key, value in table.items():
         if key not in known:
             raise SettingsError(f"{source}: unknown key '{key}' in a [[case]]; {name_nearest(key, known)}")
         if type(value) is not known[key]:
-            raise SettingsError(f"{source}: {key} = {value!r} in a [[case]]; expected {known[key].__name__}")
+            raise SettingsError(
+                f"{source}: {key} = {describe_value(value)} in a [[case]]; expected {known[key].__name__}"
+            )
     if "name" not in table or ("water_atoms" in table) == ("structure" in table):
         raise SettingsError(f"{source}: a [[case]] needs a name and either water_atoms or structure, got {table}")
     water = table.get("water_atoms")
-    if water is not None and water < ATOMS_PER_WATER:
-        raise SettingsError(f"{source}: water_atoms = {water}; expected {ATOMS_PER_WATER} or more")
+    if water is not None and not ATOMS_PER_WATER <= water <= MOST_WATER_ATOMS:
+        expected = f"{ATOMS_PER_WATER} to {MOST_WATER_ATOMS:,}"
+        raise SettingsError(f"{source}: water_atoms = {describe_value(water)}; expected {expected}")
     structure = folder / table["structure"] if "structure" in table else None
     return Case(table["name"], water, structure, table.get("origin"))
 

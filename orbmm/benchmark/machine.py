@@ -1,4 +1,4 @@
-"""Describe the machine, limit the memory of a measuring process, and read its peak."""
+"""Describe the machine, and read the peak memory of a measuring process."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from typing import Any
 import torch
 
 from orbmm.forces.versions import list_installed
-from orbmm.model.inference.free_memory import read_free_bytes
 
 PACKAGES = ("orbmm", "torch", "openmm", "openmmml", "openmmtorch", "nvalchemi-toolkit-ops", "numpy", "scipy")
-KEPT_FREE = 0.1  # of the memory that is free: what other programs may ask for meanwhile
 BYTES_PER_MB = 1e6
 
 
@@ -32,19 +30,6 @@ def describe_machine() -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **list_installed(PACKAGES)},
     }
-
-
-def limit_memory() -> None:
-    """Limit this process to the memory that is free now, so that it fails before other programs do.
-
-    Acts on Linux only.
-    """
-    if sys.platform == "linux":
-        import resource
-
-        _, most = resource.getrlimit(resource.RLIMIT_DATA)
-        wanted = round((1 - KEPT_FREE) * read_free_bytes(torch.device("cpu")))
-        resource.setrlimit(resource.RLIMIT_DATA, (wanted if most < 0 else min(wanted, most), most))
 
 
 def read_peak_memory_mb(device: torch.device) -> dict[str, float]:

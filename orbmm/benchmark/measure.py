@@ -19,11 +19,12 @@ from safetensors.torch import save_file
 from torch.profiler import ProfilerActivity, profile
 
 from orbmm.benchmark.cases import PROFILED_STEPS, Answer, Atoms, Job, load_atoms, read_job
-from orbmm.benchmark.machine import limit_memory, read_peak_memory_mb
+from orbmm.benchmark.machine import read_peak_memory_mb
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import OrbmmError
 from orbmm.forces.attach import create_system
 from orbmm.graph.edges import find_edges
+from orbmm.model.inference.free_memory import limit_to_free_memory
 from orbmm.model.load import load_model, make_network
 from orbmm.model.potential import Potential
 from orbmm.model.precision import find_device
@@ -197,7 +198,7 @@ def answer_job(path: Path, folder: Path) -> Answer:
     job = read_job(path)
     try:
         if find_device(job.device).type != "cuda":  # whose driver reserves far more addresses than it takes memory
-            limit_memory()
+            limit_to_free_memory()
         return measure(job, folder)
     except (OrbmmError, openmm.OpenMMException) as error:
         return {"skipped": str(error)}

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orbmm.cli.host_memory import memory_within_reach
 from orbmm.cli.screen import open_console, say
 from orbmm.errors import AnalysisError
+
+_LEAST_TABLE = 64  # columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,10 +68,11 @@ def analyze(
         _write(analysis, folder, inputs)
         return analysis
 
-    if run is not None and follow:
-        analysis = _follow(follow_run(run, every_s, discard_ps or 0.0), folder, measure)
-    else:
-        analysis = measure(open_recording(run, trajectory, topology, frame_ps))
+    with memory_within_reach():
+        if run is not None and follow:
+            analysis = _follow(follow_run(run, every_s, discard_ps or 0.0), folder, measure)
+        else:
+            analysis = measure(open_recording(run, trajectory, topology, frame_ps))
     _tell(analysis, folder)
     if not analysis.verdict.stable:
         raise typer.Exit(3)
@@ -101,18 +105,18 @@ def _write(analysis: Analysis, folder: Path, inputs: tuple[Path, ...]) -> None:
 
 def _tell(analysis: Analysis, folder: Path) -> None:
     """Print numbers, findings, skipped observables with the reasons, and the verdict."""
+    from orbmm.analysis.result import find_title
     from orbmm.report import list_findings
 
-    console = open_console()
     for note in analysis.notes:
-        console.print(f"note: {note}", soft_wrap=True)
-    console.print(_tabulate(analysis))
+        say(f"note: {note}")
+    _print_numbers(analysis)
     for line in list_findings(analysis.results):
-        console.print(line, soft_wrap=True)
+        say(line)
     for name, reason in analysis.missing.items():
-        console.print(f"{name.replace('_', ' ')}: {reason}", soft_wrap=True)
-    console.print(f"tables and figures: {folder}", soft_wrap=True)
-    console.print(analysis.verdict.line, style="bold", soft_wrap=True)
+        say(f"{find_title(name)}: {reason}")
+    say(f"tables and figures: {folder}")
+    say(analysis.verdict.line, bold=True)
 
 
 def find_folder(run: Path | None, trajectory: Path | None, topology: Path | None) -> Path:
@@ -138,16 +142,29 @@ def open_recording(
     return read_run_folder(folder)
 
 
+def _print_numbers(analysis: Analysis) -> None:
+    """Print every number with its error and unit below its heading; as a table where there is room."""
+    console = open_console()
+    if console.width >= _LEAST_TABLE:
+        console.print(_tabulate(analysis))
+        return
+    for result in analysis.results.values():
+        say(result.title, bold=True)
+        for row in result.rows():
+            say(f"  {row.quantity}: {row.text} {row.unit}".rstrip())
+
+
 def _tabulate(analysis: Analysis) -> Table:
-    """Return a table of every number with its error and unit."""
+    """Return a table of every number with its error and unit, below the heading of its observable."""
+    from rich.padding import Padding
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("observable", "quantity", "value", "unit"):
-        table.add_column(heading, justify="right" if heading == "value" else "left")
-    for name, result in analysis.results.items():
-        label = name.replace("_", " ")
+    table.add_column("quantity")
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    for result in analysis.results.values():
+        table.add_row(result.title, style="bold")
         for row in result.rows():
-            table.add_row(label, row.quantity, row.text, row.unit)
-            label = ""
+            table.add_row(Padding(row.quantity, (0, 0, 0, 2)), row.text, row.unit)
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orbmm.cli.screen import PlainFormatter, open_console, say
-from orbmm.errors import OrbmmError, RunError
+from orbmm.cli.streams import LOG_DATE, open_log
+from orbmm.errors import OrbmmError
 from orbmm.plain_text import make_line
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LINES = 15.0
 _SECONDS_BETWEEN_LOG_LINES = 60.0
+_LEAST_BAR = 8  # columns
 _LOG = logging.getLogger("orbmm")
 
 
@@ -28,7 +31,7 @@ def follow_progress(quiet: bool, log: Path | None = None) -> Iterator[Callable[[
     """Yield a function that draws progress: a bar on a terminal, lines at intervals elsewhere, nothing if quiet.
 
     log: a file for all messages and progress, and for an error; the screen then shows nothing
-    Raises RunError for a log file that cannot be written.
+    Raises RunError for a file that is no log, or cannot be written.
     """
     from orbmm.simulation.progress import ignore_progress
 
@@ -57,22 +60,19 @@ def tell(sentence: str, quiet: bool, log: Path | None) -> None:
 @contextmanager
 def _log_to(path: Path) -> Iterator[None]:
     """Append the log messages of the package to a file, each line with its time."""
-    try:
-        handler = logging.FileHandler(path, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"log file {path} cannot be written ({error.strerror})") from error
-    handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    _LOG.addHandler(handler)
-    _LOG.propagate = False
-    try:
-        yield
-    except OrbmmError as error:
-        _LOG.error("error: %s", make_line(str(error)))
-        raise
-    finally:
-        _LOG.propagate = True
-        _LOG.removeHandler(handler)
-        handler.close()
+    with open_log(path) as stream:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(PlainFormatter("%(asctime)s %(message)s", LOG_DATE))
+        _LOG.addHandler(handler)
+        _LOG.propagate = False
+        try:
+            yield
+        except OrbmmError as error:
+            _LOG.error("error: %s", make_line(str(error)))
+            raise
+        finally:
+            _LOG.propagate = True
+            _LOG.removeHandler(handler)
 
 
 @contextmanager
@@ -83,7 +83,10 @@ def _open_bar(console: Console) -> Iterator[Callable[[Progress], None]]:
     with Bar(BarColumn(), TextColumn("{task.description}", markup=False), console=console) as bar:
         task = bar.add_task("starting", total=None)
         yield lambda progress: bar.update(
-            task, total=progress.total_steps, completed=progress.step, description=_describe(progress)
+            task,
+            total=progress.total_steps,
+            completed=progress.step,
+            description=_describe(progress, console.width - _LEAST_BAR),
         )
 
 
@@ -102,15 +105,28 @@ class _LinePrinter:
             self._write(_describe(progress))
 
 
-def _describe(progress: Progress) -> str:
-    """Return one line: stage, steps, ps, temperature, potential energy, RMSD if requested, speed, time left."""
-    rmsd = "" if progress.rmsd_nm is None else f"RMSD {progress.rmsd_nm:.3f} nm  "
-    stage = "" if progress.stage == "produce" else f"{progress.stage}  "
-    return (
-        f"{stage}step {progress.step}/{progress.total_steps}  {progress.time_ps:.3f} ps  "
-        f"{progress.temperature_kelvin:.0f} K  {progress.potential_energy_kj_mol:.1f} kJ/mol  "
-        f"{rmsd}{progress.ns_per_day:.3g} ns/day  {_format_duration(progress.seconds_left)} left"
-    )
+def _describe(progress: Progress, width: int | None = None) -> str:
+    """Return one line: stage, steps, ps, temperature, potential energy, RMSD if requested, speed, time left.
+
+    width: of the line, which leaves out what there is no room for: first the energy, last the time left.
+    """
+    energy = progress.potential_energy_kj_mol
+    parts = {
+        "stage": "" if progress.stage == "produce" else progress.stage,
+        "step": f"step {progress.step}/{progress.total_steps}",
+        "time": f"{progress.time_ps:.3f} ps",
+        "temperature": f"{progress.temperature_kelvin:.0f} K",
+        "energy": "" if math.isnan(energy) else f"{energy:.1f} kJ/mol",
+        "rmsd": "" if progress.rmsd_nm is None else f"RMSD {progress.rmsd_nm:.3f} nm",
+        "speed": f"{progress.ns_per_day:.3g} ns/day" if progress.ns_per_day else "",
+        "left": f"{_format_duration(progress.seconds_left)} left" if progress.ns_per_day else "",
+    }
+    for name in ("none", "energy", "speed", "rmsd", "temperature", "stage", "time", "left"):
+        parts.pop(name, None)
+        line = "  ".join(part for part in parts.values() if part)
+        if width is None or len(line) <= width:
+            break
+    return line
 
 
 def _format_duration(seconds: float) -> str:

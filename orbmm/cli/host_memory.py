@@ -5,12 +5,17 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+
+from orbmm.errors import OutOfMemory
 
 # From malloc.h of glibc, which documents them with mallopt(3).
 TRIM_THRESHOLD = -1
 MMAP_THRESHOLD = -3
 KEEP_BYTES = 2**30
+
+LEAST_BYTES = 350_000_000
+"""Free memory to load NumPy, SciPy and mdtraj, which need 280 MB of addresses on one thread."""
 
 
 def keep_freed_memory() -> bool:
@@ -29,26 +34,47 @@ def keep_freed_memory() -> bool:
     return bool(set_option(MMAP_THRESHOLD, KEEP_BYTES) and set_option(TRIM_THRESHOLD, KEEP_BYTES))
 
 
+def require_free_memory() -> None:
+    """Raise OutOfMemory if less memory is free than numerical libraries need to load.
+
+    Some of them wait for ever, or end the process, instead of reporting it.
+    """
+    from orbmm.model.inference.free_memory import read_free_host_bytes
+
+    free = read_free_host_bytes()
+    if free < LEAST_BYTES:
+        raise OutOfMemory(
+            f"{free / 1e6:.0f} MB of memory are free, but orbmm needs {LEAST_BYTES / 1e6:.0f} MB to start; "
+            "raise the limit of the job (--mem, `ulimit -v`)"
+        )
+
+
 @contextmanager
 def memory_within_reach() -> Iterator[None]:
     """Limit the host memory of a block to what is free at its start, less a tenth.
 
-    Linux overcommits memory and later kills the process without a message. With a limit, the allocation of the network
-    fails instead, and the run ends with an error message and its last checkpoint.
-    Not used with CUDA, which reserves terabytes of addresses.
+    Linux overcommits memory and later kills the process without a message. With a limit, an allocation fails instead,
+    and the command ends with an error message; a run has its last checkpoint.
     """
-    import torch
-
-    from orbmm.benchmark.machine import limit_memory
-
-    if sys.platform != "linux" or torch.cuda.is_available():
+    if sys.platform != "linux":
         yield
         return
     import resource
 
+    from orbmm.model.inference.free_memory import limit_to_free_memory
+
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    limit_memory()
+    limit_to_free_memory()
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+@contextmanager
+def memory_of_a_run_within_reach() -> Iterator[None]:
+    """Limit the host memory of a run, but not beside CUDA, which reserves terabytes of addresses."""
+    import torch
+
+    with nullcontext() if torch.cuda.is_available() else memory_within_reach():
+        yield

@@ -14,7 +14,7 @@ from orbmm.cli.analyze import analyze
 from orbmm.cli.benchmark import benchmark
 from orbmm.cli.doctor import doctor
 from orbmm.cli.estimate import estimate
-from orbmm.cli.host_memory import keep_freed_memory
+from orbmm.cli.host_memory import keep_freed_memory, require_free_memory
 from orbmm.cli.models import models
 from orbmm.cli.new import new
 from orbmm.cli.one_line_errors import OneLineErrors
@@ -22,14 +22,18 @@ from orbmm.cli.prepare import prepare
 from orbmm.cli.report import report
 from orbmm.cli.resume import resume
 from orbmm.cli.run import run
-from orbmm.cli.screen import PlainFormatter, plain_warnings
+from orbmm.cli.screen import PlainFormatter, ScreenHandler, plain_warnings
+from orbmm.cli.streams import find_exit_code, protect_streams
 
 # In the order of a day's work. Command files import nothing heavy before they run, so that help appears at once.
+_LOOK_AROUND, _SIMULATE = "Look around", "Simulate"
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
-    "Look around": (models, doctor, benchmark, estimate),
-    "Simulate": (new, prepare, run, resume),
+    _LOOK_AROUND: (models, doctor, benchmark, estimate),
+    _SIMULATE: (new, prepare, run, resume),
     "Look at the result": (analyze, report),
 }
+
+_LIGHT = ("models", "new")  # load no numerical library
 
 
 def build_app() -> typer.Typer:
@@ -66,6 +70,8 @@ def _start(
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
         raise typer.Exit
+    if ctx.invoked_subcommand not in _LIGHT:
+        require_free_memory()
     plain_warnings()
     logging.basicConfig(handlers=_make_handlers())
     logging.getLogger("orbmm").setLevel(logging.DEBUG if debug else logging.INFO)
@@ -76,9 +82,9 @@ def _make_handlers() -> list[logging.Handler]:
 
     So an error on stderr is exactly one line.
     """
-    news = logging.StreamHandler(sys.stdout)
+    news = ScreenHandler("stdout")
     news.addFilter(lambda record: record.levelno < logging.WARNING)
-    warnings = logging.StreamHandler(sys.stderr)
+    warnings = ScreenHandler("stderr")
     warnings.setLevel(logging.WARNING)
     for handler in (news, warnings):
         handler.setFormatter(PlainFormatter("%(message)s"))
@@ -88,4 +94,17 @@ def _make_handlers() -> list[logging.Handler]:
 def main() -> None:
     """Run the command line; the entry point of the console script."""
     keep_freed_memory()
-    build_app()(prog_name="orbmm")
+    panel = _find_panel(sys.argv[1:])
+    output = protect_streams(tell_broken_pipe=panel == _SIMULATE)
+    try:
+        build_app()(prog_name="orbmm")
+    except SystemExit as end:
+        raise SystemExit(end.code or (find_exit_code(output) if panel == _LOOK_AROUND else 0)) from end
+
+
+def _find_panel(words: list[str]) -> str:
+    """Return the panel of the command that was called; without a command, only help or version are printed."""
+    name = next((word for word in words if not word.startswith("-")), "")
+    return next(
+        (panel for panel, commands in PANELS.items() if name in [one.__name__ for one in commands]), _LOOK_AROUND
+    )

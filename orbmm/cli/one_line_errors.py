@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 import typer
 from typer.core import TyperGroup
 
-from orbmm.errors import OrbmmError, SettingsError, name_nearest
+from orbmm.cli.screen import wrap_words
+from orbmm.errors import OrbmmError, OutOfMemory, SettingsError, name_nearest, quote_reason
 from orbmm.plain_text import make_line
 
 # Newer typers bring a click of their own, older ones use the package: this is the class of whichever is there.
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from typer._click.exceptions import UsageError
 else:
     UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "UsageError")
+
+_NOT_LOADED = ("Cannot allocate memory", "failed to map segment")
+_ENOUGH_BYTES = 4e9  # to load torch
 
 
 class OneLineErrors(TyperGroup):
@@ -45,8 +50,23 @@ class OneLineErrors(TyperGroup):
         except OrbmmError as error:
             if ctx.params["debug"]:
                 raise
-            typer.echo(f"error: {make_line(str(error))}", err=True)
+            typer.echo(wrap_words(f"error: {make_line(str(error))}", sys.stderr), err=True)
             raise typer.Exit(error.exit_code) from error
+        except (MemoryError, ImportError) as error:
+            if ctx.params["debug"] or not _is_out_of_memory(error):
+                raise
+            advice = "free some, raise the limit of the job (`ulimit -v`, --mem), or use a machine with more"
+            typer.echo(f"error: not enough memory{quote_reason(error)}; {advice}", err=True)
+            raise typer.Exit(OutOfMemory.exit_code) from error
+
+
+def _is_out_of_memory(error: MemoryError | ImportError) -> bool:
+    """Tell whether memory is what lacked; a library that cannot be loaded for that reason raises ImportError."""
+    from orbmm.model.inference.free_memory import read_free_host_bytes
+
+    if isinstance(error, MemoryError):
+        return True
+    return any(words in str(error) for words in _NOT_LOADED) and read_free_host_bytes() < _ENOUGH_BYTES
 
 
 @contextmanager
@@ -57,7 +77,7 @@ def _explain_usage(ctx: Context) -> Iterator[None]:
     except UsageError as error:
         command = error.ctx.command_path if error.ctx else _name_command(ctx)
         message = " ".join(error.format_message().split()).rstrip(".")
-        typer.echo(f"error: {make_line(message)}; see {command} --help", err=True)
+        typer.echo(wrap_words(f"error: {make_line(message)}; see {command} --help", sys.stderr), err=True)
         raise typer.Exit(2) from error
 
 

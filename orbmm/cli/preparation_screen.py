@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from orbmm.checkpoints.catalog import CheckpointRecord
     from orbmm.preparation.box.classical import OnProgress
     from orbmm.preparation.hydrogens.protonation import Protonation
+    from orbmm.preparation.ligands.record import KeptLigand
     from orbmm.preparation.prepare import PreparationRecord
 
 # Forms that are only counted where pH decided: the usual ones of water at pH 7.
@@ -73,6 +74,7 @@ def _collect_facts(record: PreparationRecord) -> Iterator[tuple[str, str]]:
         others = ", ".join(f"{letter} {occupancy:g}" for letter, occupancy in choice.occupancies.items())
         yield "location taken", f"{choice.chosen} of {choice.residue} (occupancies: {others})"
     yield from _collect_repairs(record)
+    yield from (("ligand", describe_ligand(ligand)) for ligand in record.ligands)
     for site in record.metal_sites:
         ligands = (f"{ligand.name} of {ligand.residue} {ligand.distance_angstrom:.2f} Å" for ligand in site.ligands)
         charge = f"{record.ion_charges[site.metal]:+d}, " if site.metal in record.ion_charges else ""
@@ -85,6 +87,16 @@ def _collect_facts(record: PreparationRecord) -> Iterator[tuple[str, str]]:
     edges = " x ".join(f"{sum(length**2 for length in vector) ** 0.5:.3f}" for vector in record.box_nm)
     density = f"{record.relaxation.density_g_per_cm3:.3f} g/cm3"
     yield "box", f"{record.atoms} atoms, {record.box_shape}, edges {edges} nm, {density}"
+
+
+def describe_ligand(ligand: KeptLigand) -> str:
+    """Return the state of a ligand, where its coordinates come from, and what was done for it."""
+    sentence = (
+        f"{ligand.residue}: {ligand.state}, charge {ligand.charge:+d}; coordinates {ligand.coordinates}; "
+        f"{ligand.hydrogens_added} hydrogens placed; {ligand.parameters}"
+    )
+    gone = f"; {', '.join(ligand.waters_removed)} removed" if ligand.waters_removed else ""
+    return f"{sentence}{gone}"
 
 
 def _collect_repairs(record: PreparationRecord) -> Iterator[tuple[str, str]]:

@@ -87,5 +87,6 @@ def _name_charge(settings: Settings, prepared: PreparedSystem, record: Checkpoin
     if not record.takes_charge:
         return settings
     charge = prepared.record.charge
-    multiplicity = settings.model.multiplicity or prepared.record.multiplicity
+    multiplicity = settings.model.multiplicity
+    multiplicity = prepared.record.multiplicity if multiplicity is None else multiplicity
     return override_settings(settings, {"model": {"charge": charge, "multiplicity": multiplicity}})

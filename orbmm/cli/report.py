@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from orbmm.cli.host_memory import memory_within_reach
 from orbmm.cli.screen import say
 
 
@@ -41,12 +42,13 @@ def report(
     from orbmm.cli.analyze import find_folder, open_recording
     from orbmm.report.page import check_page, write_page
 
-    recording = open_recording(run, trajectory, topology, frame_ps)
-    path = output or find_folder(run, trajectory, topology) / "report.html"
-    check_page(path)
-    analysis = analyze_recording(recording, discard_ps, crystal=crystal, site=site)
-    settings = (run / "settings.toml").read_text(encoding="utf-8") if run is not None else ""
-    write_page(recording, analysis, path, settings)
+    with memory_within_reach():
+        recording = open_recording(run, trajectory, topology, frame_ps)
+        path = output or find_folder(run, trajectory, topology) / "report.html"
+        check_page(path)
+        analysis = analyze_recording(recording, discard_ps, crystal=crystal, site=site)
+        settings = (run / "settings.toml").read_text(encoding="utf-8") if run is not None else ""
+        write_page(recording, analysis, path, settings)
     say(f"report: {path}")
     say(analysis.verdict.line)
     if not analysis.verdict.stable:

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orbmm.cli.follow import follow_progress, tell
-from orbmm.cli.host_memory import memory_within_reach
+from orbmm.cli.host_memory import memory_of_a_run_within_reach
 from orbmm.errors import SettingsError
-from orbmm.plain_text import quote_command
+from orbmm.plain_text import describe_value, quote_command
 
 if TYPE_CHECKING:
     from orbmm.settings import Settings
     from orbmm.simulation.run import Outcome
+
+LOCK_HELP = "Lock the run folder; --no-lock for a file system that has no locks."
+_MOST_STEPS = 10**15
 
 
 def run(
@@ -30,6 +33,7 @@ def run(
     ] = None,
     force: Annotated[str | None, typer.Option(help="auto, TorchForce or PythonForce.")] = None,
     max_hours: Annotated[float | None, typer.Option(help="Save and end after this wall-clock time.")] = None,
+    use_lock: Annotated[bool, typer.Option("--lock/--no-lock", help=LOCK_HELP)] = True,
     analyze: Annotated[bool, typer.Option(help="Analyse the run when it is complete.")] = True,
     show: Annotated[str | None, typer.Option(metavar="rmsd", help="Show the RMSD from the start, too.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Warnings and errors only.")] = False,
@@ -50,8 +54,8 @@ def run(
         },
     }
     settings = override_settings(settings, changes)
-    with follow_progress(quiet, log) as on_progress, memory_within_reach():
-        outcome = start_run(settings, on_progress, max_hours=max_hours)
+    with follow_progress(quiet, log) as on_progress, memory_of_a_run_within_reach():
+        outcome = start_run(settings, on_progress, max_hours=max_hours, use_lock=use_lock)
         tell(describe_outcome(outcome), quiet and outcome.finished, log)
     conclude(outcome, analyze)
 
@@ -83,8 +87,8 @@ def _choose_length(settings: Settings, length_ps: float | None, steps: int | Non
         return length_ps
     if length_ps is not None:
         raise SettingsError("give --length-ps or --steps, not both")
-    if steps < 1:
-        raise SettingsError(f"--steps is {steps}, but must be at least 1")
+    if not 1 <= steps <= _MOST_STEPS:
+        raise SettingsError(f"--steps is {describe_value(steps)}, but must be at least 1 and at most {_MOST_STEPS}")
     return steps * settings.production.timestep_fs / 1000.0
 
 

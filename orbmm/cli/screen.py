@@ -6,8 +6,11 @@ Control characters in names and messages are printed visibly, so that they canno
 from __future__ import annotations
 
 import logging
+import shutil
+import sys
+import textwrap
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TextIO
 
 import typer
 
@@ -19,9 +22,22 @@ if TYPE_CHECKING:
 _USUAL_FORMAT = warnings.formatwarning
 
 
-def say(line: str) -> None:
-    """Print one line."""
-    typer.echo(escape_controls(line))
+def say(line: str, *, bold: bool = False) -> None:
+    """Print one line; on a terminal it is broken between words, into files and pipes it stays one."""
+    text = wrap_words(escape_controls(line), sys.stdout)
+    typer.echo(typer.style(text, bold=True) if bold else text, file=sys.stdout)  # named: a bar of progress replaces it
+
+
+def wrap_words(text: str, stream: TextIO) -> str:
+    """Return text with its lines broken between words at the width of a terminal; as it is for another stream.
+
+    A word that is longer than the terminal is wide, such as a path, is not cut.
+    """
+    if not stream.isatty():
+        return text
+    wide = max(20, shutil.get_terminal_size().columns)
+    lines = (textwrap.wrap(line, wide, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))
+    return "\n".join("\n".join(line) for line in lines)
 
 
 def plain_warnings() -> None:
@@ -33,6 +49,26 @@ def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     return escape_controls(_USUAL_FORMAT(message, category, filename, lineno, line), keep="\n")
+
+
+class ScreenHandler(logging.StreamHandler[TextIO]):
+    """A log handler for the terminal: lines end between words, and none is drawn over a bar of progress.
+
+    The stream is looked up for each message, since the bar puts one of its own in the place of `sys.stdout`.
+    """
+
+    def __init__(self, name: Literal["stdout", "stderr"]) -> None:
+        super().__init__(getattr(sys, name))
+        self._name = name
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one message."""
+        self.stream = getattr(sys, self._name)
+        super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message in lines."""
+        return wrap_words(super().format(record), self.stream)
 
 
 class PlainFormatter(logging.Formatter):

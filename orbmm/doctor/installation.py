@@ -23,6 +23,7 @@ OPTIONAL = {
     "nvalchemi-toolkit-ops": "the neighbour search cell_list",
     "openmmtorch": "the force kind TorchForce",
     "tblite": "labels for training the embedded models",
+    "rdkit": "ligands in a prepared box",
 }
 
 

@@ -19,6 +19,7 @@ from orbmm.forces.python_force import create_python_force
 from orbmm.forces.resolve import ResolvedModel, resolve_model
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
+from orbmm.preparation.elements import refuse_impossible_multiplicity
 from orbmm.settings.model import ModelSettings
 
 _LOG = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ def describe_force(
     chosen = None if atoms is None else read_indices(atoms)
     numbers = read_atomic_numbers(topology, chosen)
     compose(record, numbers, torch.device("cpu"), settings.charge, settings.multiplicity)
+    if chosen is None:  # a part of a molecule may have any number of electrons
+        refuse_impossible_multiplicity(topology, settings.charge, settings.multiplicity)
     removes_torque = record.kind == "direct" and record.oddities.removes_net_torque
     if model.execution.cuda_graphs and removes_torque and not periodic:
         raise ModelError(f"{record.name} without a box cannot be recorded: remove cuda_graphs")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from torch import Tensor
 from torch.profiler import record_function
@@ -12,6 +14,8 @@ from orbmm.graph.verlet import VerletList
 from orbmm.model.network.orb import Prediction
 from orbmm.model.potential import Potential
 from orbmm.units import ANGSTROM_PER_NM, KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_MOL_PER_EV
+
+_LOG = logging.getLogger(__name__)
 
 SKIN_ANGSTROM = 0.7  # by scripts/benchmarks/skin.py: 0.5 to 1.0 cost the same, and more pairs take more memory
 
@@ -31,6 +35,7 @@ class Evaluator:
         )
         architecture, cap = potential.record.architecture, potential.record.max_neighbors
         self._neighbors = VerletList(architecture.cutoff_angstrom, cap, SKIN_ANGSTROM, potential.search)
+        self._has_counted = False
         self.periodic = description.periodic
         self.device = potential.device
         self._count = len(description.atomic_numbers)
@@ -64,12 +69,28 @@ class Evaluator:
         try:
             with torch.cuda.device_of(positions), record_function("orbmm: graph"):
                 edges = self._neighbors.find_edges(positions, cell)
+                if not self._has_counted:
+                    self._warn_of_limit()
                 graph = self.potential.make_graph(self._composition, positions, cell, edges)
             return _read_finite(self.potential.run(graph))
         except StructureError as error:
             if self._atoms is None:
                 raise
             raise StructureError(f"{error} (atoms counted among the {self._count} that the network sees)") from error
+
+    def _warn_of_limit(self) -> None:
+        """Log, at the first evaluation only, how many edges the limit of neighbours leaves out."""
+        self._has_counted = True
+        left_out = self._neighbors.count_left_out()
+        if left_out is None:
+            return
+        record = self.potential.record
+        _LOG.warning(
+            "%s sees the %d nearest neighbours of each atom: %d of %d edges within %g Å, at %d of %d atoms, are left "
+            "out at the start",
+            *(record.name, record.max_neighbors, left_out.edges, left_out.total),
+            *(record.architecture.cutoff_angstrom, left_out.atoms, self._count),
+        )
 
     def _read_cell(self, box_nm: Tensor | None) -> Tensor | None:
         """Return the cell (3, 3) [Å] of a periodic force, None for any other force."""

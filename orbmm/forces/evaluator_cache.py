@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,13 @@ from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
 from orbmm.model.precision import find_device
 
+MOST_EVALUATORS, MOST_NETWORKS = 16, 4
+"""How many are kept; the least recently used one is dropped, so that a script may create any number of Systems."""
+
+_LOG = logging.getLogger(__name__)
 _LOCK = threading.RLock()
+_BUILT: set[int] = set()  # hashes of all that was built
+_WARNED: set[str] = set()  # kinds that a warning was given of
 
 
 def find_evaluator(description: str, positions_device: torch.device) -> Evaluator:
@@ -34,6 +41,8 @@ def forget_evaluators() -> None:
     with _LOCK:
         _build_evaluator.cache_clear()
         _load_potential.cache_clear()
+        _BUILT.clear()
+        _WARNED.clear()
 
 
 def count_networks() -> int:
@@ -41,12 +50,21 @@ def count_networks() -> int:
     return _load_potential.cache_info().currsize
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=MOST_EVALUATORS)
 def _build_evaluator(text: str, positions_device: str) -> Evaluator:
+    _warn_of_turns((text, positions_device), f"{MOST_EVALUATORS} forces", "a search for neighbours")
     description = ForceDescription.from_json(text)
     device = _choose_device(description.device, positions_device)
     weights = (description.model, description.weights_sha256)
     return Evaluator(_load_potential(*weights, device, description.precision, description.execution), description)
+
+
+def _warn_of_turns(key: tuple[object, ...], limit: str, price: str) -> None:
+    """Log once if something is built again that was dropped: more of its kind are used in turn than are kept."""
+    if hash(key) in _BUILT and limit not in _WARNED:
+        _WARNED.add(limit)
+        _LOG.warning("more than %s in turn: no more are kept, so each turn costs %s; finish one first", limit, price)
+    _BUILT.add(hash(key))
 
 
 def _choose_device(wanted: str, positions_device: str) -> str:
@@ -57,8 +75,10 @@ def _choose_device(wanted: str, positions_device: str) -> str:
     return f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=MOST_NETWORKS)
 def _load_potential(model: str, weights_sha256: str, device: str, precision: str, execution: Execution) -> Potential:
+    key = (model, weights_sha256, device, precision, execution)
+    _warn_of_turns(key, f"{MOST_NETWORKS} networks", "reading the weights again")
     return load_model(model, _find_weights(model, weights_sha256), device, precision, execution)
 
 

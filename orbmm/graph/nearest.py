@@ -108,6 +108,25 @@ def select_nearest(
     return ordered if max_neighbors is None else _cap(ordered, max_neighbors)
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """The edges that a limit of neighbours leaves out.
+
+    edges: their number; total: of all edges within the cutoff; atoms: senders with more neighbours than the limit
+    """
+
+    edges: int
+    total: int
+    atoms: int
+
+
+def count_left_out(pairs: NumberedPairs, max_neighbors: int) -> LeftOut:
+    """Count what a limit leaves out of the pairs within the cutoff, sorted by sender."""
+    neighbors = torch.bincount(pairs.senders)  # (N,)
+    surplus = neighbors[neighbors > max_neighbors] - max_neighbors  # (atoms,)
+    return LeftOut(int(surplus.sum()), len(pairs), len(surplus))
+
+
 def measure_pairs(pairs: NumberedPairs, positions: Tensor, table: ImageTable) -> Tensor:
     """Return the distances of the pairs, (E,) [Å] float64; each depends only on its own pair, to the last bit.
 

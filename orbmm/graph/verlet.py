@@ -25,7 +25,9 @@ from orbmm.graph.edges import (
 from orbmm.graph.nearest import (
     OVERLAP_ANGSTROM,
     ImageTable,
+    LeftOut,
     NumberedPairs,
+    count_left_out,
     measure_pairs,
     number_pairs,
     select_nearest,
@@ -81,6 +83,15 @@ class VerletList:
             if self._is_near(kept, given, wrapped, cells):
                 return self._select(kept, wrapped, images, cells)
         return self._search(check_positions(positions), cell)
+
+    def count_left_out(self) -> LeftOut | None:
+        """Count the edges that the limit of neighbours left out of the last search; None where it left out none."""
+        kept = self._kept
+        if kept is None or self._max_neighbors is None:
+            return None
+        every = select_nearest(kept.pairs, kept.wrapped, kept.table, self._cutoff, None)
+        left_out = count_left_out(every, self._max_neighbors)
+        return left_out if left_out.edges else None
 
     def _is_near(self, kept: _KeptPairs, given: Tensor, wrapped: Tensor, cells: Tensor | None) -> bool:
         """Return True if no atom has moved more than half the skin; needs one transfer to the host."""

@@ -44,6 +44,7 @@ def compose(
 ) -> Composition:
     """Check the atoms, charge and multiplicity of a system against a model, and return them as tensors.
 
+    multiplicity: 2S + 1, or 0 where it is not known
     Raises StructureError for invalid or unknown elements, ModelError for a charge that is missing or not accepted.
     """
     try:
@@ -52,6 +53,8 @@ def compose(
         raise StructureError("atomic_numbers must be a list of integers such as [8, 1, 1]") from error
     if found.dtype.kind in "OUS":
         raise StructureError("atomic_numbers must be a list of integers such as [8, 1, 1]")
+    if found.ndim == 2:
+        raise StructureError("atomic_numbers must be those of one structure, (N,): predict several one by one")
     if found.ndim != 1 or not len(found) or not np.issubdtype(found.dtype, np.integer):
         raise StructureError(
             f"atomic_numbers must be a non-empty list of integers, got shape {found.shape} of {found.dtype}"
@@ -95,8 +98,8 @@ def _check_charge(record: CheckpointRecord, charge: float | None, multiplicity: 
         for name, value in given.items():
             if not _is_whole(value):
                 raise ModelError(f"{name} must be a whole number, got {value!r}")
-        if multiplicity is not None and multiplicity < 1:
-            raise ModelError(f"multiplicity must be at least 1, got {multiplicity!r}")
+        if multiplicity is not None and multiplicity < 0:
+            raise ModelError(f"multiplicity must be at least 1, or 0 where it is not known, got {multiplicity!r}")
         return
     extra = [name for name, value in given.items() if value is not None]
     if extra:

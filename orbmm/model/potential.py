@@ -80,15 +80,19 @@ class Potential:
 
         positions: (N, 3) [Å], wrapped or not, float32 or float64; cell: (3, 3) [Å], rows are lattice vectors, or None
         outputs: any of energy, forces, stress (periodic only), confidence
-        Raises StructureError or GraphError for invalid coordinates or cells, ModelError for unknown outputs.
+        Raises StructureError or GraphError for invalid coordinates or cells, ModelError for unknown outputs and for
+        coordinates or cells that require a gradient.
         """
         outputs = frozenset(outputs)
         self._check_outputs(outputs, cell)
+        _refuse_gradient("positions", positions)
+        _refuse_gradient("cell", cell)
         positions = _read_tensor("positions", positions)
         cell = None if cell is None else _read_tensor("cell", cell)
         if positions.shape != (len(composition.atomic_numbers), 3):
             atoms = len(composition.atomic_numbers)
-            raise StructureError(f"positions have shape {tuple(positions.shape)}, expected ({atoms}, 3)")
+            remedy = ": predict several one by one" if positions.ndim > 2 else ""
+            raise StructureError(f"positions have shape {tuple(positions.shape)}, expected ({atoms}, 3){remedy}")
         edges = self.find_edges(positions, cell)
         return self.run(self.make_graph(composition, positions, cell, edges), outputs)
 
@@ -114,11 +118,13 @@ class Potential:
 
         atomic_numbers: (N,); positions: (N, 3) [Å]; cell: (3, 3) [Å], rows are lattice vectors, or None
         Positions and cell are arrays, tensors or lists; lengths with a unit of openmm.unit are converted.
-        charge [e], multiplicity: required by omol models, refused by the others
+        charge [e], multiplicity (0: not known): required by omol models, refused by the others
         Raises the errors of compose and evaluate.
         """
         composition = self.compose(atomic_numbers, charge, multiplicity)
         outputs = self.network.available_outputs - (frozenset({"stress"}) if cell is None else frozenset())
+        _refuse_gradient("positions", positions)
+        _refuse_gradient("cell", cell)
         coordinates = read_lengths("positions", positions).to(self.device)
         lattice = None if cell is None else read_lengths("cell", cell).to(self.device)
         result = self.evaluate(composition, coordinates, lattice, outputs)
@@ -178,6 +184,14 @@ class Potential:
 def _measure_volume(cell: Tensor) -> Tensor:
     """Return the volume (1,) [Å^3] of a cell (3, 3); on a GPU a determinant would wait for a library of its own."""
     return (torch.linalg.cross(cell[0], cell[1]) * cell[2]).sum().abs().reshape(1)
+
+
+def _refuse_gradient(name: str, values: Any) -> None:
+    if isinstance(values, Tensor) and values.requires_grad:
+        raise ModelError(
+            f"{name} require a gradient, and predictions are not differentiable: use the forces and the "
+            "stress, and pass values.detach()"
+        )
 
 
 def read_lengths(name: str, values: Any) -> Tensor:

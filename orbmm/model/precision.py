@@ -155,8 +155,8 @@ _PRECISIONS = {
 
 def find_precision(name: str) -> Precision:
     """Return the precision of this name. Raises ModelError, which names the nearest one, for an unknown name."""
-    if name not in _PRECISIONS:
-        raise ModelError(f"unknown precision '{name}': {name_nearest(name, _PRECISIONS)}")
+    if not isinstance(name, str) or name not in _PRECISIONS:
+        raise ModelError(f"unknown precision '{name}': {name_nearest(str(name), _PRECISIONS)}")
     return _PRECISIONS[name]
 
 

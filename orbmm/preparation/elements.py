@@ -54,16 +54,17 @@ def find_lowest_multiplicity(topology: app.Topology, charge: int) -> int:
 
 
 def refuse_impossible_multiplicity(topology: app.Topology, charge: int | None, multiplicity: int | None) -> None:
-    """Raise ModelError where so many electrons cannot have that multiplicity; a model without charge input has neither.
+    """Raise ModelError where so many electrons cannot have that multiplicity (0: not known).
 
-    An even number of electrons leaves an even number unpaired, and 2S + 1 is one more than these.
+    A model without charge input has neither. An even number of electrons leaves an even number unpaired, and 2S + 1 is
+    one more than these.
     """
-    if charge is None or multiplicity is None:
+    if charge is None or not multiplicity:
         return
     electrons = _count_electrons(topology, charge)
     if multiplicity - 1 > electrons:
         raise ModelError(
-            f"[model] has charge {charge:+d} and multiplicity {multiplicity}, "
+            f"got charge {charge:+d} and multiplicity {multiplicity}, "
             f"but with that charge there are {electrons} "
             f"electrons, and {multiplicity - 1} cannot be unpaired: correct the one or the other"
         )
@@ -71,7 +72,7 @@ def refuse_impossible_multiplicity(topology: app.Topology, charge: int | None, m
     if multiplicity % 2 != lowest % 2:
         parity = "odd" if lowest == 1 else "even"
         raise ModelError(
-            f"[model] has charge {charge:+d} and multiplicity {multiplicity}, "
+            f"got charge {charge:+d} and multiplicity {multiplicity}, "
             f"but {electrons} electrons have an {parity} "
             f"multiplicity, at least {lowest}: correct the one or the other"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import defaultdict
+from dataclasses import dataclass
 from functools import cache
 
 from openmm import NonbondedForce, app, unit
@@ -27,20 +28,46 @@ _HYDROXIDE = """
 """
 
 
+@dataclass(frozen=True)
+class RigidMolecule:
+    """A molecule that amber14 lacks, and that does not move in preparation.
+
+    residue: such as "AZM A:301", also the name of its template; parameters: the text of a force field of OpenMM
+    """
+
+    residue: str
+    parameters: str
+
+
+Molecules = tuple[RigidMolecule, ...]
+
+
 @cache
-def load_force_field() -> app.ForceField:
-    """amber14 for protein and nucleic acid, TIP3P-FB for water and ions, hydroxide made from it; read once."""
+def load_force_field(molecules: Molecules = ()) -> app.ForceField:
+    """amber14 for protein and nucleic acid, TIP3P-FB for water and ions, hydroxide made from it; read once.
+
+    molecules: what it knows besides
+    """
     force_field = app.ForceField("amber14-all.xml", "amber14/tip3pfb.xml")
-    force_field.loadFile(io.StringIO(_HYDROXIDE))
+    for text in (_HYDROXIDE, *(molecule.parameters for molecule in molecules)):
+        force_field.loadFile(io.StringIO(text))
     return force_field
 
 
-def choose_ion_templates(topology: app.Topology) -> dict[app.topology.Residue, str]:
-    """Return the template of each ion by the charge of its name; elements alone would leave the choice open.
+def find_molecules(topology: app.Topology, molecules: Molecules) -> dict[str, app.topology.Residue]:
+    """Return the residue of each molecule by its name, such as "AZM A:301"."""
+    names = {molecule.residue for molecule in molecules}
+    return {label_residue(residue): residue for residue in topology.residues() if label_residue(residue) in names}
 
-    Raises PreparationError that names an ion for which amber14 has no parameters.
+
+def choose_templates(topology: app.Topology, molecules: Molecules = ()) -> dict[app.topology.Residue, str]:
+    """Return the template of each molecule, and of each ion by the charge of its name.
+
+    Elements and bonds alone would leave the choice open. Raises PreparationError that names an ion for which amber14
+    has no parameters.
     """
-    return {residue: _choose_template(residue).name for residue in topology.residues() if is_ion(residue)}
+    ions = {residue: _choose_template(residue).name for residue in topology.residues() if is_ion(residue)}
+    return ions | {residue: name for name, residue in find_molecules(topology, molecules).items()}
 
 
 def list_ion_charges(topology: app.Topology) -> dict[str, int]:
@@ -86,24 +113,26 @@ def _read_template_charge(template: app.ForceField._TemplateData) -> int:
     return round(template.atoms[0].parameters["charge"])
 
 
-def refuse_unknown_residues(topology: app.Topology) -> None:
+def refuse_unknown_residues(topology: app.Topology, molecules: Molecules = ()) -> None:
     """Raise PreparationError that names the heterogens and metals for which the force field has no parameters.
 
     Protein residues are not looked at: they match only once they have their hydrogens.
     """
-    unmatched = load_force_field().getUnmatchedResidues(topology, residueTemplates=choose_ion_templates(topology))
+    templates = choose_templates(topology, molecules)
+    unmatched = load_force_field(molecules).getUnmatchedResidues(topology, residueTemplates=templates)
     unknown = [label_residue(residue) for residue in unmatched if not (is_polymer(residue) or is_water(residue))]
     if unknown:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise PreparationError(
             f"the classical force field amber14 does not know {', '.join(unknown[:5])}{more}: take them out of the "
-            "structure file, or out of keep_heterogens"
+            "structure file or out of keep_heterogens, or name them under [[preparation.ligand]]"
         )
 
 
-def sum_charge(topology: app.Topology) -> int:
+def sum_charge(topology: app.Topology, molecules: Molecules = ()) -> int:
     """Total charge of a topology with all its hydrogens [e]."""
-    system = load_force_field().createSystem(topology, residueTemplates=choose_ion_templates(topology))
+    templates = choose_templates(topology, molecules)
+    system = load_force_field(molecules).createSystem(topology, residueTemplates=templates)
     nonbonded = next(force for force in system.getForces() if isinstance(force, NonbondedForce))
     charges = (nonbonded.getParticleParameters(i)[0] for i in range(nonbonded.getNumParticles()))
     return round(sum(charge.value_in_unit(unit.elementary_charge) for charge in charges))

@@ -6,11 +6,12 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from openmm import app, unit
 
 from orbmm.errors import PreparationError
-from orbmm.preparation.box.classical import OnProgress, Relaxation, ignore_progress, relax_box
+from orbmm.preparation.box.classical import Held, OnProgress, Relaxation, ignore_progress, relax_box
 from orbmm.preparation.box.solvent import Solvation, add_solvent
 from orbmm.preparation.elements import (
     KnownElements,
@@ -22,6 +23,7 @@ from orbmm.preparation.elements import (
 from orbmm.preparation.force_field import sum_charge
 from orbmm.preparation.hydrogens.metal_sites import MetalSite, check_metal_sites, measure_sites
 from orbmm.preparation.hydrogens.protonation import Protonation
+from orbmm.preparation.ligands.record import KeptLigand
 from orbmm.preparation.reading.alternate_locations import LocationChoice
 from orbmm.preparation.repair.breaks import check_polymer_bonds
 from orbmm.preparation.repair.chirality import list_mirrored_residues
@@ -64,12 +66,12 @@ def prepare_system(
     """
     solute = build_solute(system, preparation, known)
     modeller = solute.modeller
-    solute_charge = sum_charge(modeller.topology)
+    solute_charge = sum_charge(modeller.topology, solute.molecules)
     refuse_unknown_ions(solute_charge, system.salt_molar, system.neutralize, known)
     _log.info("filling a %s with water", system.box)
-    solvation = add_solvent(modeller, system)
+    solvation = add_solvent(modeller, system, solute.molecules)
     refuse_unknown_elements(modeller.topology, known)
-    charge = sum_charge(modeller.topology)
+    charge = sum_charge(modeller.topology, solute.molecules)
     refuse_impossible_multiplicity(modeller.topology, charge, multiplicity)
     relaxation = _relax(solute, preparation, system.seed, on_progress)
     sites = measure_sites(solute.metal_sites, modeller.topology, modeller.positions)
@@ -82,6 +84,7 @@ def prepare_system(
         seed=system.seed,
         alternate_locations=solute.alternate_locations,
         repairs=solute.repairs,
+        ligands=solute.ligands,
         protonation=solute.protonation,
         disulfides=_list_disulfides(modeller.topology),
         metal_sites_in_file=solute.metal_sites,
@@ -109,12 +112,14 @@ def _relax(solute: Solute, preparation: PreparationSettings, seed: int, on_progr
     modeller = solute.modeller
     positions, box = modeller.positions, modeller.topology.getPeriodicBoxVectors()
     before = set(list_mirrored_residues(modeller.topology, positions))
-    relaxation = relax_box(modeller, solute.metal_sites, preparation, seed, on_progress)
+    held = Held(solute.metal_sites, solute.molecules)
+    relax = partial(relax_box, modeller, held, preparation, seed, on_progress)
+    relaxation = relax()
     if _list_turned(modeller, before):
         _log.info("relaxing again, because an amino acid was turned over")
         modeller.positions = positions
         modeller.topology.setPeriodicBoxVectors(box)
-        relaxation = relax_box(modeller, solute.metal_sites, preparation, seed, on_progress, hold_chirality=True)
+        relaxation = relax(hold_chirality=True)
     turned = _list_turned(modeller, before)
     if turned:
         raise PreparationError(
@@ -144,6 +149,7 @@ def _read_box(topology: app.Topology) -> tuple[tuple[float, ...], ...]:
 
 def _collect_warnings(solute: Solute, charge: int, sites: tuple[MetalSite, ...]) -> tuple[str, ...]:
     warnings = list(solute.repairs.warnings) if solute.repairs else []
+    warnings.extend(warning for ligand in solute.ligands for warning in ligand.warnings)
     if charge:
         warnings.append(f"the box has total charge {charge:+d}")
     elements = [atom.element.atomic_number for atom in solute.modeller.topology.atoms()]
@@ -171,6 +177,7 @@ class PreparationRecord:
     origin, sha256: the structure file, or the name of a built-in system
     metal_sites_in_file, metal_sites: ligand distances before and after the classical force field
     ion_charges: the charge taken for each ion of the solute [e], such as {"ZN A:262": 2}
+    ligands: small molecules that were kept
     disulfides: such as "CYS A:3 - CYS A:40"
     charge: of the whole box [e]; multiplicity: the lowest that the number of electrons allows
     elements: number of atoms by symbol; box_nm: rows are the box vectors [nm]
@@ -182,6 +189,7 @@ class PreparationRecord:
     seed: int
     alternate_locations: tuple[LocationChoice, ...]
     repairs: Repairs | None
+    ligands: tuple[KeptLigand, ...]
     protonation: tuple[Protonation, ...]
     disulfides: tuple[str, ...]
     metal_sites_in_file: tuple[MetalSite, ...]

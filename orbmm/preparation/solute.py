@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 from openmm import app, unit
 
-from orbmm.errors import PreparationError
+from orbmm.errors import MissingDependency, PreparationError
 from orbmm.preparation.capped_peptide import build_capped_peptide
 from orbmm.preparation.elements import KnownElements, refuse_unknown_elements
-from orbmm.preparation.force_field import list_ion_charges
+from orbmm.preparation.force_field import Molecules, list_ion_charges
 from orbmm.preparation.hydrogens.metal_sites import MetalSite, check_metal_sites, find_metal_sites
 from orbmm.preparation.hydrogens.protonation import Protonation, protonate
+from orbmm.preparation.ligands.record import AddedLigands, KeptLigand
 from orbmm.preparation.reading.alternate_locations import LocationChoice, choose_locations
 from orbmm.preparation.reading.source import read_source
 from orbmm.preparation.repair.repair import Repairs, repair_structure
@@ -29,6 +30,7 @@ class Solute:
 
     origin: path, address or name of the built-in system; sha256: of the file
     repairs: None for a built-in system, which needs none
+    ligands, molecules: small molecules that are kept, for the record and for the classical force field
     metal_sites: with the distances of the structure file
     ion_charges: the charge taken for each ion [e], such as {"ZN A:262": 2}
     """
@@ -38,6 +40,8 @@ class Solute:
     sha256: str | None = None
     alternate_locations: tuple[LocationChoice, ...] = ()
     repairs: Repairs | None = None
+    ligands: tuple[KeptLigand, ...] = ()
+    molecules: Molecules = ()
     protonation: tuple[Protonation, ...] = ()
     metal_sites: tuple[MetalSite, ...] = ()
     ion_charges: Mapping[str, int] = field(default_factory=dict)
@@ -50,11 +54,40 @@ def build_solute(system: SystemSettings, preparation: PreparationSettings, known
     """
     if system.source is None:
         raise PreparationError("[system] names no source: a structure file, pdb:<id>, alanine-dipeptide or water")
-    if system.source == "alanine-dipeptide":
-        return Solute(build_capped_peptide("ALA", seed=system.seed), system.source)
-    if system.source == "water":
-        return Solute(app.Modeller(app.Topology(), [] * unit.nanometer), system.source)
+    if system.source in ("alanine-dipeptide", "water"):
+        return _build_in(system, preparation, known)
     return _build_from_file(system, preparation, known)
+
+
+def _build_in(system: SystemSettings, preparation: PreparationSettings, known: KnownElements | None) -> Solute:
+    """A capped peptide, or nothing where the box is to hold water; and the ligands."""
+    peptide = system.source == "alanine-dipeptide"
+    modeller = build_capped_peptide("ALA", seed=system.seed) if peptide else _build_nothing()
+    added = _add_ligands(modeller, _build_nothing(), preparation, system.seed)
+    refuse_unknown_elements(modeller.topology, known)
+    return Solute(modeller, str(system.source), ligands=added.ligands, molecules=added.molecules)
+
+
+def _build_nothing() -> app.Modeller:
+    return app.Modeller(app.Topology(), [] * unit.nanometer)
+
+
+def _add_ligands(
+    modeller: app.Modeller, found: app.Modeller, preparation: PreparationSettings, seed: int
+) -> AddedLigands:
+    """Add the ligands that settings name. found: those of the structure"""
+    if not preparation.ligand:
+        return AddedLigands()
+    try:
+        from orbmm.preparation.ligands.add import add_ligands
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "rdkit":
+            raise
+        raise MissingDependency(
+            "[[preparation.ligand]] needs RDKit, which is not installed: pip install 'orbmm[ligands]'"
+        ) from error
+    _log.info("adding %s", ", ".join(ligand.residue for ligand in preparation.ligand))
+    return add_ligands(modeller, found, preparation.ligand, seed)
 
 
 def _build_from_file(system: SystemSettings, preparation: PreparationSettings, known: KnownElements | None) -> Solute:
@@ -62,11 +95,11 @@ def _build_from_file(system: SystemSettings, preparation: PreparationSettings, k
     _log.info("repairing %s", file.origin)
     repaired = repair_structure(file, preparation, system.seed)
     modeller = repaired.modeller
+    added = _add_ligands(modeller, repaired.ligands, preparation, system.seed)
     refuse_unknown_elements(modeller.topology, known)
     _log.info("placing hydrogens at pH %g", system.ph)
+    protonation = protonate(modeller, system.ph, preparation.variants, repaired.forms, system.seed, added.molecules)
     sites = find_metal_sites(modeller.topology, modeller.positions)
-    protonation = protonate(modeller, system.ph, preparation.variants, repaired.forms, sites, system.seed)
-    sites = find_metal_sites(modeller.topology, modeller.positions)  # hydrogens moved the indices
     check_metal_sites(modeller.topology, modeller.positions, sites)
     return Solute(
         modeller,
@@ -74,6 +107,8 @@ def _build_from_file(system: SystemSettings, preparation: PreparationSettings, k
         sha256=file.sha256,
         alternate_locations=locations,
         repairs=repaired.repairs,
+        ligands=added.ligands,
+        molecules=added.molecules,
         protonation=protonation,
         metal_sites=sites,
         ion_charges=list_ion_charges(modeller.topology),

@@ -8,15 +8,19 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from string import ascii_letters
+from typing import TYPE_CHECKING
 
-from openmm import app
+import numpy as np
+from openmm import app, unit
 
 from orbmm.errors import PreparationError
 from orbmm.outputs import OutputFolder
-from orbmm.preparation.prepare import PreparedSystem
 from orbmm.settings.paths import is_source_file
 from orbmm.settings.settings import Settings
 from orbmm.settings.toml import format_settings
+
+if TYPE_CHECKING:
+    from orbmm.preparation.prepare import PreparedSystem
 
 SETTINGS_FILE = "system.toml"
 RECORD_FILE = "preparation.json"
@@ -36,12 +40,12 @@ def write_prepared(
     Raises what `check_prepared_folder` does, PreparationError too if the folder cannot be written.
     """
     check_prepared_folder(settings, folder, overwrite=overwrite, recipe=recipe)
-    suffix = ".pdb" if prepared.record.atoms <= _MOST_ATOMS_IN_PDB and fits_pdb(prepared.topology) else ".cif"
+    suffix = choose_suffix(prepared.topology)
     structure = folder.resolve() / f"{settings.system.name}{suffix}"
     system = dataclasses.replace(settings.system, structure=structure, state=None)
     record = json.dumps(dataclasses.asdict(prepared.record), indent=2, ensure_ascii=False)
     contents = {
-        structure.name: format_structure(prepared, suffix).encode(),
+        structure.name: format_structure(prepared.topology, prepared.positions, suffix).encode(),
         RECORD_FILE: f"{record}\n".encode(),
         SETTINGS_FILE: format_settings(dataclasses.replace(settings, system=system), folder).encode(),
     }
@@ -77,6 +81,11 @@ def _open_folder(settings: Settings, folder: Path, recipe: Path | None) -> Outpu
     return OutputFolder(folder, tuple(path for path in files if path is not None), editable=(SETTINGS_FILE,))
 
 
+def choose_suffix(topology: app.Topology) -> str:
+    """Return the suffix of a format from which all names and numbers are read back: .pdb, else .cif."""
+    return ".pdb" if topology.getNumAtoms() <= _MOST_ATOMS_IN_PDB and fits_pdb(topology) else ".cif"
+
+
 def fits_pdb(topology: app.Topology) -> bool:
     """Return True if every name and number fits its columns of a PDB file, so that it is read back unchanged."""
     return all(
@@ -89,16 +98,20 @@ def fits_pdb(topology: app.Topology) -> bool:
     )
 
 
-def format_structure(prepared: PreparedSystem, suffix: str) -> str:
-    """The text of the structure file; without OpenMM's first line, which carries the date."""
+def format_structure(topology: app.Topology, positions: unit.Quantity, suffix: str) -> str:
+    """Return the text of a structure file, without OpenMM's line that carries the date.
+
+    Chains without a name get one for mmCIF, in the file alone.
+    """
     stream = io.StringIO()
     if suffix == ".cif":
-        _name_blank_chains(prepared.topology)
-        app.PDBxFile.writeFile(prepared.topology, prepared.positions, stream, keepIds=True)
-        return "".join(_separate_chains(prepared.topology, stream.getvalue().splitlines(keepends=True)))
-    app.PDBFile.writeFile(prepared.topology, prepared.positions, stream, keepIds=True)
+        topology = _name_blank_chains(topology)
+        app.PDBxFile.writeFile(topology, positions, stream, keepIds=True)
+        lines = [line for line in stream.getvalue().splitlines(keepends=True) if not line.startswith("# Created")]
+        return "".join(_separate_chains(topology, lines))
+    app.PDBFile.writeFile(topology, positions, stream, keepIds=True)
     lines = [line for line in stream.getvalue().splitlines(keepends=True) if not line.startswith("REMARK")]
-    return "".join(_connect_rings(prepared.topology, lines))
+    return "".join(_connect_rings(topology, lines))
 
 
 def _connect_rings(topology: app.Topology, lines: list[str]) -> list[str]:
@@ -113,12 +126,17 @@ def _connect_rings(topology: app.Topology, lines: list[str]) -> list[str]:
     return [*lines[:end], *records, *lines[end:]]
 
 
-def _name_blank_chains(topology: app.Topology) -> None:
-    """Name chains without a name after the first free letter: mmCIF has no blank values."""
+def _name_blank_chains(topology: app.Topology) -> app.Topology:
+    """Return the topology with chains without a name named by the first free letter: mmCIF has no blank values."""
     names = {chain.id for chain in topology.chains()}
+    if all(name.strip() for name in names):
+        return topology
+    copy = app.Modeller(topology, np.zeros((topology.getNumAtoms(), 3)) * unit.nanometer)
+    copy.delete([])  # which makes another Topology
     free = next(letter for letter in ascii_letters if letter not in names)
-    for chain in topology.chains():
+    for chain in copy.topology.chains():
         chain.id = chain.id.strip() or free
+    return copy.topology
 
 
 def _separate_chains(topology: app.Topology, lines: list[str]) -> Iterator[str]:

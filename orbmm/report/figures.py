@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from orbmm.analysis.result import Result
+from orbmm.analysis.result import Result, write_error
 from orbmm.errors import AnalysisError, name_nearest
 from orbmm.outputs import OutputFolder
 from orbmm.report import run as run_figures
@@ -24,9 +25,11 @@ from orbmm.report.style import (
     DARK,
     DOTS_PER_INCH,
     FAINT,
+    LEAST_ANGSTROM,
     LIGHT,
     LINES,
     add_legend,
+    leave_room,
     make_panels,
     mark_limit,
     mark_points,
@@ -39,12 +42,12 @@ _TIME = "time / ps"
 
 def draw_rmsd(result: Result) -> Figure:
     """Draw the RMSD of backbone, heavy atoms and binding site from the start over time."""
-    return _draw_deviations(result, "RMSD to the start / Å")
+    return _draw_deviations(result, "RMSD from the start / Å")
 
 
 def draw_crystal_rmsd(result: Result) -> Figure:
     """Draw the RMSD of backbone, heavy atoms and binding site from the crystal structure over time."""
-    return _draw_deviations(result, "RMSD to the crystal / Å")
+    return _draw_deviations(result, "RMSD from the crystal / Å")
 
 
 def _draw_deviations(result: Result, vertical: str) -> Figure:
@@ -54,27 +57,33 @@ def _draw_deviations(result: Result, vertical: str) -> Figure:
         if name in result.values:
             words = name.replace("_", " ")
             panel.plot(time, result.values[name], label=words, linewidth=1.2, **look, **mark_points(time))
-    panel.set_ylim(0.0, 1.25 * panel.get_ylim()[1])  # room for the legend above the lines
+    panel.set_ylim(0.0, max(1.25 * panel.get_ylim()[1], LEAST_ANGSTROM))  # room for the legend above the lines
     name_axes(panel, _TIME, vertical)
     add_legend(panel, columns=3)
     return figure
 
 
 def draw_bonds(result: Result) -> Figure:
-    """Draw the most stretched bond and the number of broken bonds over time."""
-    figure, (above, below) = make_panels(2)
+    """Draw the most stretched bond over time, and the number of broken bonds where one breaks."""
     time, ratio, broken = (result.values[name] for name in ("time", "largest_ratio", "broken"))
+    figure, panels = make_panels(2 if broken.any() else 1)
+    above = panels[0]
     above.plot(time, ratio, linewidth=1.0, **DARK, **mark_points(time))
     for words in ("stretched", "broken"):
         mark_limit(above, result.number(f"{words}_factor"), words)
     above.set_ylim(0.98, 1.05 * max(float(ratio.max()), result.number("broken_factor")))
-    name_axes(above, None, "longest bond,\nrelative to its start")
+    name_axes(above, None if broken.any() else _TIME, "longest bond,\nrelative to its start")
+    if broken.any():
+        _draw_broken(panels[1], time, broken)
+    return figure
+
+
+def _draw_broken(below: Axes, time: NDArray[np.float64], broken: NDArray[np.int64]) -> None:
     below.step(time, broken, where="mid", linewidth=1.2, **DARK, **mark_points(time))
     most = max(1.0, float(broken.max()))
     below.set_ylim(-0.15 * most, 1.15 * most)  # a line of zeros stays clear of the frame
     below.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     name_axes(below, _TIME, "broken bonds")
-    return figure
 
 
 def draw_angles(result: Result) -> Figure:
@@ -95,13 +104,14 @@ def draw_temperature(result: Result) -> Figure:
     """Draw the temperature over time, its mean with the standard error, and that of the bath."""
     figure, (panel,) = make_panels()
     time, temperature = result.values["time"], result.values["temperature"]
-    panel.plot(time, temperature, linewidth=0.6, **FAINT)
+    panel.plot(time, temperature, linewidth=0.6, **FAINT, **mark_points(time))
     mean, error, discarded = (result.number(name) for name in ("mean", "mean_error", "discarded"))
     shade_discarded(panel, discarded, float(time[0]))
     kept = [max(discarded, float(time[0])), float(time[-1])]
-    panel.plot(kept, [mean, mean], label=f"mean {mean:.1f} ± {error:.1f} K", linewidth=1.6, **DARK)
+    panel.plot(kept, [mean, mean], label=f"mean {write_error(mean, error, 1)} K", linewidth=1.6, **DARK)
     if "bath" in result.values:
         panel.plot(kept, [result.number("bath")] * 2, label=f"bath {result.number('bath'):g} K", linewidth=1.2, **LIGHT)
+    leave_room(panel, 0.35)
     name_axes(panel, _TIME, "temperature / K")
     add_legend(panel)
     return figure
@@ -114,12 +124,13 @@ def draw_energy(result: Result) -> Figure:
     kept = time >= result.number("discarded")
     for panel, name in zip(panels, ("potential", "total"), strict=True):
         series = result.values[name] - result.values[name][kept].mean()
-        panel.plot(time, series, linewidth=0.6, **FAINT)
+        panel.plot(time, series, linewidth=0.6, **FAINT, **mark_points(time))
         drift, error = result.number(f"{name}_drift"), result.number(f"{name}_drift_error")
-        label = f"drift {drift:.2f} ± {error:.2f} meV/atom/ps".replace("-", "\N{MINUS SIGN}")
+        label = f"drift {write_error(drift, error)} meV/atom/ps".replace("-", "\N{MINUS SIGN}")
         panel.plot(time[kept], _fit_line(time[kept], series[kept]), label=label, linewidth=1.6, **DARK)
         shade_discarded(panel, result.number("discarded"), float(time[0]))
-        name_axes(panel, None, f"{name} energy,\nless its mean / kJ mol$^{{-1}}$")
+        leave_room(panel, 0.5)
+        name_axes(panel, None, f"{name} energy,\nless its mean / (kJ/mol)")
         add_legend(panel)
     name_axes(panels[-1], _TIME, panels[-1].get_ylabel())
     return figure
@@ -152,13 +163,15 @@ def draw_figure(result: Result) -> Figure:
 
 
 def write_figures(results: Mapping[str, Result], folder: Path, formats: Sequence[str] = ("png",)) -> list[Path]:
-    """Write NAME.png, NAME.svg or both for every Result into a folder, and return the paths.
+    """Write NAME.png, NAME.svg or both for every Result that has a figure into a folder, and return the paths.
 
     Raises OutputError if a file that orbmm did not write has one of these names, AnalysisError if a file cannot be
     written.
     """
     contents = {}
     for name, result in results.items():
+        if result.name not in DRAWINGS:
+            continue
         figure = draw_figure(result)
         figure.draw_without_rendering()  # lay it out once, not again for each file
         figure.set_layout_engine("none")

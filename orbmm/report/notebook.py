@@ -18,7 +18,7 @@ from orbmm.report.view import build_views
 
 _STYLE = """
 body { font: 14px/1.4 sans-serif; margin: 0; color: #222; background: #fff; } h2 { font-size: 1rem; margin: .2rem 0; }
-canvas { width: 100%; max-width: 44rem; border: 1px solid #bbb; touch-action: none; }
+canvas { width: 100%; max-width: 44rem; border: 1px solid #bbb; touch-action: pan-y pinch-zoom; }
 .bar { display: inline-block; width: 5rem; height: .7rem; } [hidden] { display: none !important; }
 """
 _HEIGHT = 620  # pixels of one view with its title and legend

@@ -9,15 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 from numpy.typing import NDArray
+from scipy.special import betaincinv
 
 from orbmm.analysis.result import Result
 from orbmm.report.style import (
     COLOR_MAP,
     DARK,
+    FAINT,
     LIGHT,
     LINES,
     add_color_bar,
     add_legend,
+    add_legend_above,
     leave_room,
     make_panels,
     mark_limit,
@@ -26,20 +29,21 @@ from orbmm.report.style import (
     plain_words,
 )
 
+_ONE_SIGMA = (0.15866, 0.84134)  # chances of a normal distribution to lie below one standard deviation
+_HALF_PS = 5e-4  # of a run with one record
 _FEW_RESIDUES = 12  # that have room for their names
 
 
 def draw_equipartition(result: Result) -> Figure:
-    """Draw the temperature of each element with its natural fluctuation, and that of all atoms."""
+    """Draw the temperature of each element, that of all atoms, and the range that chance leaves to each element."""
     figure, (panel,) = make_panels()
     positions = np.arange(len(result.values["element"]))
     kelvin = result.number("kelvin")
     panel.axhline(kelvin, linewidth=1.2, label=f"all atoms {kelvin:.0f} K", **LIGHT)
-    panel.errorbar(
-        positions, result.values["temperature"], yerr=result.values["fluctuation"],
-        color=DARK["color"], linestyle="none", marker="o", markersize=5, capsize=3,
-        label="element, with its natural fluctuation",
-    )  # fmt: skip
+    low, high = find_expected_range(result)
+    panel.bar(positions, high - low, 0.3, low, label="expected (68 % of cases)", color=FAINT["color"], alpha=0.5)
+    panel.plot(positions, result.values["temperature"], "o", markersize=5, color=DARK["color"], label="element")
+    panel.set_ylim(0.0, 1.1 * max(float(high.max()), float(result.values["temperature"].max())))
     panel.set_xlim(-0.5, len(positions) - 0.5)
     names = zip(result.values["element"].tolist(), result.values["atoms"].tolist(), strict=True)
     panel.set_xticks(positions, [f"{name} ({atoms})" for name, atoms in names])
@@ -47,6 +51,18 @@ def draw_equipartition(result: Result) -> Figure:
     name_axes(panel, "element (atoms)", "temperature / K")
     add_legend(panel)
     return figure
+
+
+def find_expected_range(result: Result) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the temperatures (G,) [K] between which each element lies in 68 of 100 cases, were all equally hot.
+
+    An element's share of the kinetic energy follows a beta distribution, so that no temperature is below zero.
+    """
+    freedom = 3.0 * result.values["atoms"] * result.number("snapshots")  # (G,)
+    alpha, beta = 0.5 * freedom, 0.5 * (freedom.sum() - freedom)
+    scale = result.number("kelvin") * freedom.sum() / freedom
+    low, high = (scale * betaincinv(alpha, beta, chance) for chance in _ONE_SIGMA)
+    return low, high
 
 
 def draw_confidence(result: Result) -> Figure:
@@ -59,27 +75,30 @@ def draw_confidence(result: Result) -> Figure:
         label = f"{name}, mean {result.number(f'{name}_mean'):.3f}"
         panels[0].plot(time, result.values[name], linewidth=1.2, label=label, **look, **mark_points(time))
     mark_limit(panels[0], result.number("doubtful_above"), "doubtful")
-    panels[0].set_ylim(0.0, 1.35 * max(result.number("doubtful_above"), float(result.values[groups[0]].max())))
-    name_axes(panels[0], None, "expected force error\n/ eV Å$^{-1}$")
-    add_legend(panels[0], columns=2)
+    panels[0].set_ylim(0.0, 1.25 * max(result.number("doubtful_above"), float(result.values[groups[0]].max())))
+    name_axes(panels[0], None, "expected force\nerror / (eV/Å)")
+    add_legend_above(panels[0], columns=2)
     edges = _find_stretches(result)
     shares = 100.0 * np.ma.masked_equal(result.values["bin_shares"], 0.0)
     _draw_map(panels[1], (edges, result.values["edges"]), shares, "atoms / %")
-    name_axes(panels[1], None, "most probable\nerror / eV Å$^{-1}$")
+    name_axes(panels[1], None, "most probable\nerror / (eV/Å)")
     if residues:
         rows = np.arange(residues + 1) - 0.5
-        _draw_map(panels[2], (edges, rows), result.values["residue_map"], "expected error\n/ eV Å$^{-1}$")
+        _draw_map(panels[2], (edges, rows), result.values["residue_map"], "expected error\n/ (eV/Å)")
         _name_residues(panels[2], result)
         name_axes(panels[2], None, "residue")
     name_axes(panels[-1], "time / ps", panels[-1].get_ylabel())
+    panels[-1].set_xlim(edges[0], edges[-1])
     return figure
 
 
 def _find_stretches(result: Result) -> NDArray[np.float64]:
-    """Return the limits (S + 1,) of the time intervals [ps]."""
-    begins, last = result.values["stretch_start"], float(result.values["time"][-1])
-    step = float(begins[-1] - begins[-2]) if len(begins) > 1 else 1e-3
-    return np.append(begins, max(last, float(begins[-1]) + step))
+    """Return the limits (S + 1,) of the time intervals [ps], halfway between two records; the run is their whole."""
+    begins, time = result.values["stretch_start"], result.values["time"]
+    if len(time) < 2:
+        return np.array([time[0] - _HALF_PS, time[0] + _HALF_PS])
+    half = 0.5 * float(np.median(np.diff(time)))
+    return np.concatenate([time[:1], begins[1:] - half, time[-1:]])
 
 
 def _draw_map(panel: Axes, edges: tuple[NDArray, NDArray], values: NDArray, words: str) -> None:

@@ -75,7 +75,7 @@ def draw_carbon_dioxide(result: Result) -> Figure:
 def draw_protonation(result: Result) -> Figure:
     """Draw charged waters, the protons of the groups that change, and those on the oxygen of the metal, over time."""
     figure, (panel,) = make_panels()
-    lines = {"hydronium": "H$_3$O$^+$", "hydroxide": "waters with one H"}
+    lines = {"hydronium": "H₃O⁺", "hydroxide": "waters with one H"}
     if "metal_protons" in result.values:
         lines["metal_protons"] = "H on the metal's O"
     groups = [name for name in result.columns if name.startswith("protons_")]

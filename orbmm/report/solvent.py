@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from orbmm.analysis.result import Result
+from orbmm.analysis.result import Result, write_error
 from orbmm.report.style import (
     DARK,
     FAINT,
@@ -24,6 +24,7 @@ from orbmm.report.style import (
 )
 
 _TIME = "time / ps"
+_NOTE_ANGSTROM = 0.4  # half the width of the note at a peak
 _BONDED = {"water_water": "among waters", "solute_water": "solute and water", "solute_solute": "in the solute"}
 
 
@@ -44,11 +45,12 @@ def _draw_distribution(result: Result, distance: str, counted: str) -> Figure:
     panel.axhline(1.0, linewidth=0.6, **FAINT)
     panel.plot(radius, ratio, linewidth=1.4, label="$g$ (left)", **DARK)
     panel.plot([], [], linewidth=1.2, label=f"{counted} (right)", **LIGHT)
-    add_note(panel, (peak, height), f"{peak:.2f} Å")
-    panel.set_ylim(0.0, 1.15 * max(height, float(ratio.max())))
+    near = np.abs(radius - peak) < _NOTE_ANGSTROM
+    add_note(panel, (peak, max(height, float(ratio[near].max(initial=0.0)))), f"{peak:.2f} Å")
+    panel.set_ylim(0.0, 1.2 * max(height, float(ratio.max())))
     panel.set_xlim(max(0.0, float(radius[np.argmax(ratio > 0.0)]) - 0.5), float(radius[-1]))
     name_axes(panel, distance, "radial distribution $g$")
-    right = add_right_axis(panel, f"{counted} nearer than that")
+    right = add_right_axis(panel, f"{counted} within that distance")
     right.plot(radius, neighbours, linewidth=1.2, **LIGHT)
     valley, coordination = result.number("first_minimum"), result.number("coordination_number")
     right.plot([valley], [coordination], marker="o", markersize=4, **LIGHT)
@@ -69,7 +71,7 @@ def draw_hydrogen_bonds(result: Result) -> Figure:
             change = result.values[name] - result.values[name][0]
             panel.plot(time, change, linewidth=1.2, label=label, **look, **mark_points(time))
     leave_room(panel, 0.4)
-    name_axes(panel, _TIME, "hydrogen bonds,\nless those at the start")
+    name_axes(panel, _TIME, "change in number of\nhydrogen bonds")
     add_legend(panel)
     return figure
 
@@ -78,10 +80,10 @@ def draw_density(result: Result) -> Figure:
     """Draw the density of the box over time."""
     figure, (panel,) = make_panels()
     density, mean = result.values["density"], result.number("density_mean")
-    panel.plot(result.values["time"], density, linewidth=1.2, label=f"mean {mean:.3f} g cm$^{{-3}}$", **DARK)
+    panel.plot(result.values["time"], density, linewidth=1.2, label=f"mean {mean:.3f} g/cm³", **DARK)
     panel.set_ylim(min(float(density.min()), 0.98 * mean), max(float(density.max()), 1.02 * mean))
     panel.ticklabel_format(useOffset=False)
-    name_axes(panel, _TIME, "density / g cm$^{-3}$")
+    name_axes(panel, _TIME, "density / (g/cm³)")
     add_legend(panel)
     return figure
 
@@ -95,10 +97,10 @@ def draw_diffusion(result: Result) -> Figure:
     line = np.polyval(np.polyfit(lag[fitted], displacement[fitted], 1), lag[fitted])
     coefficient, error = result.number("coefficient"), result.number("coefficient_error")
     doubt = "" if result.number("converged") else " (run too short)"
-    label = f"$D$ = ({coefficient:.1f} ± {error:.1f}) 10$^{{-9}}$ m$^2$/s{doubt}"
+    label = f"$D$ = ({write_error(coefficient, error, 1)}) · 10⁻⁹ m²/s{doubt}"
     panel.plot(lag[fitted], line, linewidth=1.4, label=label, **LIGHT)
     panel.set_ylim(0.0, 1.15 * max(float(displacement.max()), 1e-6))
-    name_axes(panel, "lag / ps", "mean square displacement / Å$^2$")
+    name_axes(panel, "lag / ps", "mean square\ndisplacement / Å²")
     add_legend(panel)
     return figure
 

@@ -15,6 +15,7 @@ from orbmm.analysis.structure.ramachandran import BIN_DEGREES
 from orbmm.report.style import (
     COLOR_MAP,
     DARK,
+    LEAST_ANGSTROM,
     LIGHT,
     LINES,
     add_color_bar,
@@ -51,11 +52,12 @@ def draw_rmsf(result: Result) -> Figure:
         if name in result.values:
             broken = np.insert(result.values[name].astype(float), ends, np.nan)  # a line for each chain
             panel.plot(np.insert(residue.astype(float), ends, np.nan), broken, linewidth=1.2, label=words, **look)
-    panel.set_ylim(0.0, 1.25 * panel.get_ylim()[1])
-    panel.margins(x=0.02)
-    panel.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    panel.set_ylim(0.0, max(1.25 * panel.get_ylim()[1], LEAST_ANGSTROM))
+    panel.set_xlim(residue.min() - 0.5, residue.max() + 0.5)
+    panel.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
     name_axes(panel, "residue", "RMS fluctuation / Å")
-    add_legend(panel, columns=2)
+    if "crystal" in result.values:
+        add_legend(panel, columns=2)
     return figure
 
 
@@ -94,15 +96,15 @@ def draw_native_contacts(result: Result) -> Figure:
 def draw_ramachandran(result: Result) -> Figure:
     """Draw the distribution of the torsions phi and psi over all residues and frames; darker means more often."""
     figure, (panel,) = make_panels()
-    figure.set_size_inches(4.7, 3.6)
+    figure.set_size_inches(figure.get_size_inches()[0], 3.1)
     counts = result.values["histogram"].T
     share = 100.0 * np.ma.masked_equal(counts, 0.0) / counts.sum()
     edges = np.arange(-180.0, 180.0 + BIN_DEGREES, BIN_DEGREES)
-    mesh = panel.pcolormesh(edges, edges, share, cmap=COLOR_MAP, rasterized=True)
+    mesh = panel.pcolormesh(edges, edges, share, cmap=COLOR_MAP, vmin=0.0, rasterized=True)
     add_color_bar(panel, mesh, "share / %")
     panel.set_aspect("equal")
     for axis in (panel.xaxis, panel.yaxis):
-        axis.set_major_locator(MultipleLocator(60.0))
+        axis.set_major_locator(MultipleLocator(90.0))
     name_axes(panel, "$\\phi$ / degrees", "$\\psi$ / degrees")
     return figure
 

@@ -29,10 +29,11 @@ LINES: tuple[dict[str, Any], ...] = (
     {"color": "#56B4E9", "linestyle": (0, (8, 3))},
     {"color": "#D55E00", "linestyle": (0, (3, 1, 1, 1))},
 )
+LEAST_ANGSTROM = 0.05  # of an axis of deviations: a trajectory file keeps 0.01
 COLOR_MAP = "cividis_r"  # even in brightness, the same to colour-blind eyes
-DOTS_PER_INCH = 200
-_WIDTH, _PANEL_HEIGHT = 5.2, 2.6  # inches: one and a half columns of a journal
-_TEXT, _SMALL = 9.0, 8.0  # points
+DOTS_PER_INCH = 250
+_WIDTH, _PANEL_HEIGHT = 4.2, 2.4  # inches: between one and one and a half columns of a journal
+_TEXT, _SMALL = 9.5, 9.0  # points: legible on a telephone of 375 pixels, where a figure is 345 wide
 
 
 def make_panels(panels: int = 1) -> tuple[Figure, list[Axes]]:
@@ -41,7 +42,7 @@ def make_panels(panels: int = 1) -> tuple[Figure, list[Axes]]:
     FigureCanvasAgg(figure)
     axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0].tolist()
     for panel in axes:
-        panel.tick_params(labelsize=_SMALL, direction="in", top=True, right=True)
+        panel.tick_params(labelsize=_SMALL, direction="in", top=True, right=True, pad=5)
         panel.margins(x=0.0)
     return figure, axes
 
@@ -75,8 +76,10 @@ def mark_limit(panel: Axes, height: float, words: str) -> None:
 
 
 def add_note(panel: Axes, place: tuple[float, float], words: str) -> None:
-    """Write a few words above a point."""
-    panel.annotate(words, place, (0, 4), textcoords="offset points", ha="center", va="bottom", fontsize=_SMALL)
+    """Write a few words above a point, on a patch of paper."""
+    panel.annotate(
+        words, place, (0, 5), textcoords="offset points", ha="center", va="bottom", fontsize=_SMALL, bbox=_PAPER
+    )
 
 
 def add_right_axis(panel: Axes, vertical: str) -> Axes:
@@ -98,13 +101,29 @@ def add_color_bar(panel: Axes, mesh: ScalarMappable, words: str) -> None:
 def add_legend(panel: Axes, columns: int = 1) -> None:
     """Say which line is which, where there is most room; nothing where no line has a name."""
     if panel.get_legend_handles_labels()[0]:
-        panel.legend(ncols=columns, fontsize=_SMALL, frameon=True, framealpha=0.85, edgecolor="none", borderpad=0.3)
+        panel.legend(
+            ncols=columns,
+            fontsize=_SMALL,
+            frameon=True,
+            framealpha=0.85,
+            edgecolor="none",
+            borderpad=0.3,
+            handlelength=1.6,
+            columnspacing=1.2,
+        )
 
 
 def add_legend_above(panel: Axes, columns: int) -> None:
     """Add a legend above a panel, for panels that are full of lines."""
     panel.legend(
-        ncols=columns, fontsize=_SMALL, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), borderpad=0.3
+        ncols=columns,
+        fontsize=_SMALL,
+        frameon=False,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        borderpad=0.3,
+        handlelength=1.6,
+        columnspacing=1.2,
     )
 
 

@@ -11,13 +11,13 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_solute, make_molecules_whole
-from orbmm.analysis.geometry.kinds import is_hydrogen, is_water
+from orbmm.analysis.geometry.images import find_large_molecules, make_molecules_whole
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.result import Result
 from orbmm.analysis.site.carbon_dioxide import find_carbon_dioxide
 from orbmm.analysis.site.metal_site import REACH_NM, find_metals
+from orbmm.kinds import is_hydrogen, is_water
 from orbmm.report.style import COLOR_MAP
 from orbmm.units import ANGSTROM_PER_NM
 
@@ -44,7 +44,7 @@ def build_views(start: md.Trajectory, results: Mapping[str, Result]) -> dict[str
     """
     frame = make_molecules_whole(start[0])
     site = _drop_hydrogens(frame.topology, _choose_site(frame))
-    whole = _drop_hydrogens(frame.topology, set(find_solute(frame.topology).tolist()) | set(site.tolist()))
+    whole = _drop_hydrogens(frame.topology, set(find_large_molecules(frame.topology).tolist()) | set(site.tolist()))
     views = {}
     if len(whole):
         part = frame.atom_slice(whole)

@@ -1,11 +1,13 @@
-// Draws a molecule on a canvas: bonds as sticks, far ones first and paler; drag turns, wheel or + and - zoom, and a choice
-// of colours. No library.
+// Draws a molecule on a canvas: bonds as sticks, far ones first and paler; drag turns, + and - or Ctrl and the wheel zoom, and a
+// choice of colours. A wheel without Ctrl and a swipe up or down scroll the page. No library.
 "use strict";
-function showMolecule([canvas, choice, legend, bar], molecule) {
+function showMolecule([canvas, choice, legend, bar, nearer, farther], molecule) {
   const context = canvas.getContext("2d");
   const count = molecule.positions.length;
   let turn = [1, 0, 0, 0, 1, 0, 0, 0, 1];
   let zoom = 1;
+  let ratio = 2; // pixels of the canvas to one of the page
+  let held = null; // where the pointer was
   let { colors, scale } = molecule.colorings[0];
   const reach = Math.max(1, ...molecule.positions.map((place) => Math.hypot(...place)));
 
@@ -52,13 +54,20 @@ function showMolecule([canvas, choice, legend, bar], molecule) {
     context.stroke();
   }
 
+  function resize() {
+    const width = canvas.clientWidth || 700;
+    ratio = Math.max(2, window.devicePixelRatio || 1); // twice as sharp as the screen: a page is printed, too
+    canvas.width = Math.round(ratio * width);
+    canvas.height = Math.round(0.69 * ratio * width);
+  }
+
   function draw() {
     const size = (0.46 * zoom * Math.min(canvas.width, canvas.height)) / reach;
     const points = molecule.positions.map((place) => {
       const [x, y, z] = rotate(turn, place);
       return [canvas.width / 2 + size * x, canvas.height / 2 - size * y, z];
     });
-    const width = Math.min(14, Math.max(1.5, 0.28 * size));
+    const width = ratio * Math.min(7, Math.max(0.75, (0.28 * size) / ratio));
     const parts = molecule.bonds.map(([i, j]) => [0.5 * (points[i][2] + points[j][2]), i, j]);
     for (let i = 0; i < count; i++) parts.push([points[i][2] + 0.01, i, -1]);
     parts.sort((one, other) => one[0] - other[0]);
@@ -74,17 +83,30 @@ function showMolecule([canvas, choice, legend, bar], molecule) {
       }
     }
     context.fillStyle = "#222";
-    context.font = "24px sans-serif"; // of 1100 across, shown at about half
-    for (const i of molecule.named) context.fillText(molecule.names[i], points[i][0] + 7, points[i][1] - 7);
+    context.strokeStyle = "#fff";
+    context.lineWidth = 3 * ratio;
+    context.font = `${12 * ratio}px sans-serif`;
+    for (const i of molecule.named) {
+      const across = points[i][0] + 4 * ratio;
+      const most = canvas.width - context.measureText(molecule.names[i]).width - 2 * ratio; // not beyond the edge
+      context.strokeText(molecule.names[i], Math.min(across, most), points[i][1] - 4 * ratio); // paper around the letters
+      context.fillText(molecule.names[i], Math.min(across, most), points[i][1] - 4 * ratio);
+    }
     canvas.dataset.drawn = String(parts.length);
   }
 
-  canvas.addEventListener("pointerdown", (event) => canvas.setPointerCapture(event.pointerId));
+  canvas.addEventListener("pointerdown", (event) => {
+    if (!event.isPrimary) return;
+    canvas.setPointerCapture(event.pointerId);
+    held = [event.clientX, event.clientY];
+  });
   canvas.addEventListener("pointermove", (event) => {
-    if (event.buttons === 0) return;
-    combine(0.01 * event.movementX, 0.01 * event.movementY);
+    if (held === null || !event.isPrimary) return;
+    combine(0.01 * (event.clientX - held[0]), 0.01 * (event.clientY - held[1]));
+    held = [event.clientX, event.clientY];
     draw();
   });
+  for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { held = null; });
 
   function enlarge(factor) {
     zoom = Math.min(20, Math.max(0.3, zoom * factor));
@@ -92,9 +114,12 @@ function showMolecule([canvas, choice, legend, bar], molecule) {
   }
 
   canvas.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !event.metaKey) return; // the page scrolls
     event.preventDefault();
     enlarge(Math.exp(-0.001 * event.deltaY));
-  });
+  }, { passive: false });
+  nearer.addEventListener("click", () => enlarge(1.3));
+  farther.addEventListener("click", () => enlarge(1 / 1.3));
   canvas.addEventListener("keydown", (event) => {
     const turns = { ArrowLeft: [-0.1, 0], ArrowRight: [0.1, 0], ArrowUp: [0, -0.1], ArrowDown: [0, 0.1] };
     if (event.key in turns) combine(...turns[event.key]);
@@ -114,10 +139,16 @@ function showMolecule([canvas, choice, legend, bar], molecule) {
 
   molecule.colorings.forEach((coloring, number) => choice.add(new Option(coloring.name, number)));
   choice.addEventListener("change", () => choose(Number(choice.value)));
+  resize();
   choose(0);
+  new ResizeObserver(() => {
+    if (canvas.width === Math.round(ratio * canvas.clientWidth)) return;
+    resize();
+    draw();
+  }).observe(canvas);
 }
 
 document.querySelectorAll("script.molecule").forEach((data, number) => {
-  const parts = ["view", "choice", "legend", "bar"].map((part) => document.getElementById(part + number));
+  const parts = ["view", "choice", "legend", "bar", "nearer", "farther"].map((part) => document.getElementById(part + number));
   showMolecule(parts, JSON.parse(data.textContent));
 });

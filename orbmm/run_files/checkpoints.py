@@ -26,6 +26,7 @@ STATE_FILE, BINARY_FILE, INDEX_FILE = "state.xml", "context.chk", "checkpoint.js
 _FILES = {STATE_FILE, BINARY_FILE, INDEX_FILE}
 _WORDS = {"step": PRODUCTION, "equilibration": EQUILIBRATION}
 _NAME = re.compile(r"(step|equilibration)-([0-9]{12,15})")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _UNFINISHED = re.compile(r"\.unfinished-[0-9a-f]{12}")
 LARGEST_INDEX_BYTES = 100_000
 LARGEST_FILE_BYTES = 2**32
@@ -46,11 +47,13 @@ class CheckpointIndex:
 
     stage: number of the stage; None in runs of old versions that had no stages
     sizes: of the output files of the phase at the time of the checkpoint [bytes]
+    hashes: sha256 of so many bytes of each of these files; None in runs of old versions
     """
 
     step: int
     stage: int | None
     sizes: Mapping[str, int]
+    hashes: Mapping[str, str] | None = None
 
 
 def name_step(phase: str, step: int) -> str:
@@ -89,16 +92,20 @@ def write_checkpoint_folder(folder: Path, phase: str, index: CheckpointIndex, co
     unfinished.mkdir()
     for name, content in contents.items():
         write_new(unfinished / name, content)
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    text = json.dumps(
-        {"step": index.step, "stage": index.stage, "sha256": hashes, "sizes": dict(index.sizes)}, indent=1
-    )
-    write_new(unfinished / INDEX_FILE, text.encode())
+    write_new(unfinished / INDEX_FILE, _format_index(index, contents).encode())
     sync_folder(unfinished)
     if target.exists():
         shutil.rmtree(target)
     unfinished.rename(target)
     sync_folder(folder)
+
+
+def _format_index(index: CheckpointIndex, contents: Mapping[str, bytes]) -> str:
+    own = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    facts = {"step": index.step, "stage": index.stage, "sha256": own, "sizes": dict(index.sizes)}
+    if index.hashes is not None:
+        facts["content"] = dict(index.hashes)
+    return json.dumps(facts, indent=1)
 
 
 def read_index(checkpoint: CheckpointFolder) -> CheckpointIndex:
@@ -121,7 +128,14 @@ def read_index(checkpoint: CheckpointFolder) -> CheckpointIndex:
         raise ValueError("its stage is not a number")
     if not isinstance(sizes, dict) or not all(_is_count(size) for size in sizes.values()):
         raise ValueError("its sizes are not numbers of bytes")
-    return CheckpointIndex(checkpoint.step, stage, sizes)
+    hashes = index.get("content")
+    if hashes is not None and not (isinstance(hashes, dict) and hashes.keys() == sizes.keys() and _are_hashes(hashes)):
+        raise ValueError("its hashes are not those of the files that it names")
+    return CheckpointIndex(checkpoint.step, stage, sizes, hashes)
+
+
+def _are_hashes(hashes: Mapping[str, object]) -> bool:
+    return all(isinstance(digest, str) and _SHA256.fullmatch(digest) for digest in hashes.values())
 
 
 def _is_count(value: object) -> bool:

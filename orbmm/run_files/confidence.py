@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ class ConfidenceFile:
         Raises AnalysisError for no records, an incomplete one, a bin beyond the edges, or an error that is not finite.
         """
         left, size = self.count(), max(1, _ATOMS_PER_CHUNK // self.atoms)
-        with self.path.open("rb") as file:
+        with self._open() as file:
             while left:
                 records = np.fromfile(file, dtype=self.record, count=min(left, size))
                 if np.any(records["bin"] >= len(self.edges) - 1) or not np.isfinite(records["error"]).all():
@@ -107,6 +108,12 @@ class ConfidenceFile:
                     )
                 yield records
                 left -= len(records)
+
+    def _open(self) -> BufferedReader:
+        try:
+            return self.path.open("rb")
+        except OSError as error:
+            raise AnalysisError(f"{self.path}: cannot be read ({error.strerror}); change its permissions") from error
 
 
 def read_confidence(folder: Path, growing: bool = False) -> ConfidenceFile | None:

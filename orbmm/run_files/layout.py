@@ -10,6 +10,9 @@ from orbmm.files import read_file
 from orbmm.settings.run import TRAJECTORY_FORMATS
 
 LOCK_NAME = "run.lock"
+TOPOLOGY_SUFFIXES = (".pdb", ".cif")
+"""Of the files that name the atoms of a trajectory; mmCIF if a name does not fit the columns of a PDB file."""
+
 REASON_NAME = "reason.txt"
 """File in a folder of `rescue`: the sentence that says why the run was stopped."""
 
@@ -34,13 +37,13 @@ class RunFolder:
 
     @property
     def topology(self) -> Path:
-        """Return the path of all atoms with the coordinates of frame 0."""
-        return self.path / "topology.pdb"
+        """Return the path of all atoms with the coordinates of frame 0: mmCIF if there is such a file, else PDB."""
+        return self._find_structure("topology")
 
     @property
     def frame_topology(self) -> Path:
         """Return the path of the atoms in the trajectory, for a trajectory of selected atoms."""
-        return self.path / "trajectory.pdb"
+        return self._find_structure("trajectory")
 
     @property
     def table(self) -> Path:
@@ -75,7 +78,9 @@ class RunFolder:
     @property
     def replaced_files(self) -> tuple[Path, ...]:
         """Return the paths of files that are replaced as a whole, not appended to."""
-        return self.settings, self.record, self.topology, self.frame_topology, self.confidence_header
+        names = ("topology", "trajectory")
+        structures = [self.path / f"{name}{suffix}" for name in names for suffix in TOPOLOGY_SUFFIXES]
+        return self.settings, self.record, *structures, self.confidence_header
 
     @property
     def confidence_header(self) -> Path:
@@ -103,3 +108,6 @@ class RunFolder:
             raise AnalysisError(
                 f"{faults[-1]}: cannot be read as the reason for which the run stopped ({error})"
             ) from error
+
+    def _find_structure(self, name: str) -> Path:
+        return next((path for path in (self.path / f"{name}.cif",) if path.is_file()), self.path / f"{name}.pdb")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orbmm.settings.model import ModelSettings
 from orbmm.settings.plan import Stage
-from orbmm.settings.preparation import PreparationSettings
+from orbmm.settings.preparation import LigandSettings, PreparationSettings
 from orbmm.settings.run import RunSettings
 from orbmm.settings.settings import AnalysisSettings, GuardSettings, Settings
 from orbmm.settings.stage import RestraintSettings, StageSettings
@@ -15,6 +15,7 @@ from orbmm.settings.toml import format_settings, make_settings, override_setting
 __all__ = [
     "AnalysisSettings",
     "GuardSettings",
+    "LigandSettings",
     "ModelSettings",
     "PreparationSettings",
     "RestraintSettings",

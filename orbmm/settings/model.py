@@ -58,7 +58,9 @@ class ModelSettings:
         False,
     )
     charge: int | None = setting("Total charge, for models that need it [e].", None)
-    multiplicity: int | None = setting("Spin multiplicity, for models that need it.", None, Limits(at_least=1))
+    multiplicity: int | None = setting(
+        "Spin multiplicity, for models that need it; 0: not known.", None, Limits(at_least=0)
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

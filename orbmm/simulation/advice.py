@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record, list_models
 from orbmm.errors import DiskFull, OutOfMemory, RunError
+from orbmm.files import NO_ROOM
 from orbmm.forces.failure import is_out_of_memory
 from orbmm.plain_text import quote_command
 from orbmm.run_files.layout import RunFolder
@@ -18,7 +18,6 @@ from orbmm.settings import ModelSettings
 _FEW_EDGES = 1024
 """Edges in a small block, which needs a few MB. On a CPU the blocks are already as small by default."""
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UNSTABLE = (
     "Try a smaller timestep_fs, a higher friction_per_ps, minimize = true, or another model; "
     "limits are set in [guard], where allow_reactions = true lets bonds break"
@@ -36,15 +35,22 @@ def describe_kept(has_checkpoint: bool) -> str:
 
 
 @contextmanager
-def explain_disk_errors(folder: Path, when: str = "") -> Iterator[None]:
-    """Turn a full disk or a forbidden write into DiskFull or RunError. when: the step as a text, if known"""
+def explain_disk_errors(folder: Path, when: str = "", record: Path | None = None) -> Iterator[None]:
+    """Turn a full disk or a forbidden write into DiskFull or RunError.
+
+    when: the step as a text, if known; record: run.json of a run that starts, without which it cannot be resumed
+    """
     try:
         yield
     except OSError as error:
         where = error.filename or folder
         sentence = f"cannot write {where}{when}: {error.strerror or error}"
-        if error.errno in _NO_ROOM:
-            raise DiskFull(f"{sentence}; free disk space and continue with `orbmm resume`") from error
+        begun = record is None or record.is_file()
+        if error.errno in NO_ROOM:
+            way = "continue with `orbmm resume`" if begun else "start the run again: nothing was computed yet"
+            raise DiskFull(f"{sentence}; free disk space and {way}") from error
+        if not begun:
+            raise RunError(f"{sentence}; start the run again in a folder that can be written") from error
         raise RunError(f"{sentence}; the checkpoints are kept: continue with `orbmm resume`") from error
 
 

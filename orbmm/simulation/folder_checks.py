@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -11,9 +12,14 @@ from orbmm.run_files.checkpoints import EQUILIBRATION, PRODUCTION
 from orbmm.run_files.layout import LOCK_NAME, RunFolder
 from orbmm.settings import Settings
 from orbmm.simulation.folder.checkpoint import Checkpoint
-from orbmm.simulation.reporters.files import OUTPUTS, list_outputs
+from orbmm.simulation.folder.content import ContentHashes
+from orbmm.simulation.reporters.files import OUTPUTS, count_frame_atoms, list_outputs
 from orbmm.simulation.reporters.reporter import check_sizes
+from orbmm.simulation.reporters.trajectory import check_frames
 from orbmm.simulation.schedule import PlannedStage
+from orbmm.simulation.start.structure import Structure
+
+_LOG = logging.getLogger(__name__)
 
 
 def check_paths(folder: RunFolder) -> None:
@@ -43,6 +49,28 @@ def check_index(checkpoint: Checkpoint, planned: PlannedStage, folder: RunFolder
             "restore the run folder from a copy"
         )
     check_sizes({folder.path / name: size for name, size in checkpoint.index.sizes.items()})
+
+
+def check_content(checkpoint: Checkpoint, folder: RunFolder, settings: Settings, start: Structure) -> ContentHashes:
+    """Compare each growing file with its hash in a checkpoint, up to its length there; return the hashes.
+
+    A checkpoint of an older version has no hashes; then only the headers of the frames are checked.
+    Raises RunError for a file that has changed.
+    """
+    hashes, index = ContentHashes(), checkpoint.index
+    found = {name: hashes.compute(folder.path / name, size) for name, size in index.sizes.items()}
+    for name, digest in (index.hashes or {}).items():
+        if found[name] != digest:
+            raise RunError(
+                f"{folder.path / name} is not as this run has written it: its first {index.sizes[name]} bytes have "
+                f"changed since {checkpoint.folder.path.name}; restore it from a copy, or start a new run"
+            )
+    name = folder.trajectory(settings.run.trajectory).name
+    if index.hashes is None:
+        _LOG.info("%s is of an older version and has no hashes: tables are not checked", checkpoint.folder.path)
+        if name in index.sizes:
+            check_frames(folder.path / name, count_frame_atoms(settings, start), index.sizes[name])
+    return hashes
 
 
 def refuse_lost_checkpoints(folder: RunFolder, settings: Settings, checkpoint: Checkpoint | None, atoms: int) -> None:

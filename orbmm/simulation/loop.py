@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from orbmm.errors import OutOfMemory, UnsafeFile, UnstableRun
-from orbmm.files import sync_file
 from orbmm.run_files.checkpoints import list_checkpoints, name_step
 from orbmm.run_files.layout import RunFolder
 from orbmm.simulation.advice import advise_unstable, describe_kept, explain_disk_errors
@@ -20,6 +19,7 @@ from orbmm.simulation.guard.guard import Guard
 from orbmm.simulation.guard.rescue import trace_fault, write_rescue
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.progress import OnProgress, Pace, Progress
+from orbmm.simulation.reporters.growing import GrowingFiles
 from orbmm.simulation.reporters.reporter import Reporter
 from orbmm.simulation.reporters.rmsd import RmsdMeter
 from orbmm.simulation.schedule import PlannedStage
@@ -38,7 +38,7 @@ class Loop:
     dynamics: Dynamics
     planned: PlannedStage
     guard: Guard
-    reporters: Sequence[Reporter]
+    files: GrowingFiles
     folder: RunFolder
     steps_per_checkpoint: int
     on_progress: OnProgress
@@ -82,7 +82,7 @@ class Loop:
     def _find_next_stop(self) -> int:
         """Return the next step at which something is checked or written."""
         step = self.dynamics.step
-        intervals = [reporter.steps_between for reporter in self.reporters]
+        intervals = [reporter.steps_between for reporter in self.files.reporters]
         intervals += [self.steps_per_checkpoint, STEPS_BETWEEN_LOOKS]
         return min(self.planned.last_step, *((step // interval + 1) * interval for interval in intervals))
 
@@ -95,13 +95,13 @@ class Loop:
 
     def _stop_here(self) -> None:
         """Check the current step and then write it."""
-        due = [reporter for reporter in self.reporters if self.dynamics.step % reporter.steps_between == 0]
+        due = [reporter for reporter in self.files.reporters if self.dynamics.step % reporter.steps_between == 0]
         frame = self._observe(due)
         self.guard.check(frame)
         self._snapshot = self.dynamics.context.createCheckpoint()
         for reporter in due:
             with explain_disk_errors(reporter.path, f" at step {frame.step}"):
-                reporter.report(frame)
+                self.files.report(reporter, frame)
         if frame.step % self.steps_per_checkpoint == 0:
             self._save()
         self._tell_progress(frame)
@@ -115,10 +115,9 @@ class Loop:
         return dataclasses.replace(frame, confidence=self.confidence.measure(frame.positions, frame.box))
 
     def _save(self) -> None:
-        """Force the output files onto the disk, then write a checkpoint with their sizes."""
+        """Force the output files onto the disk, then write a checkpoint with their sizes and hashes."""
         with explain_disk_errors(self.folder.checkpoints, f" at step {self.dynamics.step}"):
-            sizes = {reporter.path.name: sync_file(reporter.path) for reporter in self.reporters}
-            write_checkpoint(self.folder.checkpoints, self.dynamics.context, self.planned, sizes)
+            write_checkpoint(self.folder.checkpoints, self.dynamics.context, self.planned, self.files.save())
         self._saved_step = self.dynamics.step
 
     @contextmanager

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+
+_LOG = logging.getLogger(__name__)
 
 _SECONDS_PER_DAY = 86400.0
 _PS_PER_NS = 1000.0
@@ -36,6 +39,23 @@ OnProgress = Callable[[Progress], None]
 
 def ignore_progress(progress: Progress) -> None:
     """Do nothing with a progress report."""
+
+
+def outlive_display(on_progress: OnProgress) -> OnProgress:
+    """Return a callback that passes reports on until one raises OSError, as for a pipe that nobody reads any more.
+
+    The error is logged and the run goes on without reports: a display must not end it. Other errors are raised.
+    """
+    displays = [on_progress]
+
+    def pass_on(progress: Progress) -> None:
+        try:
+            displays[-1](progress)
+        except OSError as error:
+            displays.append(ignore_progress)
+            _LOG.warning("progress cannot be shown (%s); the run goes on without it", error.strerror or error)
+
+    return pass_on
 
 
 class Pace:

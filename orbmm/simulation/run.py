@@ -19,13 +19,21 @@ from orbmm.simulation.advice import explain_disk_errors, explain_memory_errors
 from orbmm.simulation.checks import check_stages, warn_about
 from orbmm.simulation.folder.changes import ResumeRequest, accept_settings, accept_weights
 from orbmm.simulation.folder.checkpoint import Checkpoint, find_checkpoint
-from orbmm.simulation.folder.folder import claim_folder, find_run, lock_folder
+from orbmm.simulation.folder.content import ContentHashes
+from orbmm.simulation.folder.folder import claim_folder, find_run
+from orbmm.simulation.folder.lock import lock_folder
 from orbmm.simulation.folder.record import describe_run, list_facts
-from orbmm.simulation.folder_checks import check_index, check_paths, holds_entries, refuse_lost_checkpoints
+from orbmm.simulation.folder_checks import (
+    check_content,
+    check_index,
+    check_paths,
+    holds_entries,
+    refuse_lost_checkpoints,
+)
 from orbmm.simulation.force_source import ConfidenceSource, Forces, ForceSource, NetworkForces
 from orbmm.simulation.guard.rescue import retire_reasons
 from orbmm.simulation.interruption import Interruption
-from orbmm.simulation.progress import OnProgress, ignore_progress
+from orbmm.simulation.progress import OnProgress, ignore_progress, outlive_display
 from orbmm.simulation.schedule import plan_stages
 from orbmm.simulation.stages import Reached, Run, find_stage, run_stages
 from orbmm.simulation.start.structure import Structure, read_start
@@ -55,11 +63,13 @@ def start_run(
     on_progress: OnProgress = ignore_progress,
     forces: ForceSource | None = None,
     max_hours: float | None = None,
+    use_lock: bool = True,
 ) -> Outcome:
     """Run a system from its structure to its full length. The result depends only on settings and seed.
 
     forces: source of the System; the network of the settings unless given
     max_hours: wall-clock time after which the run writes a checkpoint and ends; it can be resumed
+    use_lock: False for a file system without locks
     Raises RunError for a missing file or a run folder in use, UnstableRun if the dynamics become unstable. If the start
     is refused, for example because atoms overlap, a new run folder is removed again.
     """
@@ -71,10 +81,10 @@ def start_run(
     settings = resolve_settings(settings, resolved)
     machinery = _build(settings, start, resolved, settings.run.platform)
     path = find_output(settings)
-    with explain_disk_errors(path):
+    with explain_disk_errors(path, record=RunFolder(path).record):
         is_new = not path.exists()
         with (
-            claim_folder(path) as folder,
+            claim_folder(path, use_lock) as folder,
             _withdraw_refused_start(folder, settings, start if is_new else None),
             interruption,
         ):
@@ -99,16 +109,17 @@ def resume_run(
     """
     folder = find_run(path)
     interruption = Interruption(request.max_hours)
-    with explain_disk_errors(folder.path), lock_folder(folder.path), interruption:
+    with explain_disk_errors(folder.path), lock_folder(folder.path, request.use_lock), interruption:
         check_paths(folder)
         checkpoint = find_checkpoint(folder.checkpoints)
         step = 0 if checkpoint is None else checkpoint.step
-        accepted = accept_settings(folder, request, step)
+        accepted = accept_settings(folder, request, checkpoint)
         settings, record = accepted.settings, accepted.record
         if checkpoint is not None:
             check_index(checkpoint, find_stage(plan_stages(settings), checkpoint), folder, settings)
         start = read_start(settings.system)
         refuse_lost_checkpoints(folder, settings, checkpoint, start.topology.getNumAtoms())
+        hashes = None if checkpoint is None else check_content(checkpoint, folder, settings, start)
         accepted.write(folder)
         if checkpoint is not None and _is_complete(settings, checkpoint):
             _LOG.info("%s is complete: %d steps", path, step)
@@ -118,7 +129,7 @@ def resume_run(
         machinery = _build(settings, start, resolved, choose_platform(record["platform"]), folder)
         _LOG.info("continuing from step %d", step)
         retire_reasons(folder.rescue)
-        reached = run_stages(machinery.enter(folder, settings, on_progress), interruption, checkpoint)
+        reached = run_stages(machinery.enter(folder, settings, on_progress, hashes), interruption, checkpoint)
     return make_outcome(folder.path, settings, reached)
 
 
@@ -129,9 +140,13 @@ class _Machinery:
     system: StageSystem
     confidence: ConfidenceSource | None
 
-    def enter(self, folder: RunFolder, settings: Settings, on_progress: OnProgress) -> Run:
-        """Return a run of this System in a folder."""
-        return Run(folder, settings, self.system, self.confidence, on_progress)
+    def enter(
+        self, folder: RunFolder, settings: Settings, on_progress: OnProgress, hashes: ContentHashes | None = None
+    ) -> Run:
+        """Return a run of this System in a folder. hashes: of the growing files of a resumed run"""
+        return Run(
+            folder, settings, self.system, self.confidence, outlive_display(on_progress), hashes or ContentHashes()
+        )
 
 
 def _build(

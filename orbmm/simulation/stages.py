@@ -14,14 +14,16 @@ from orbmm.simulation.dynamics.dynamics import Dynamics
 from orbmm.simulation.dynamics.frame import State, start_state
 from orbmm.simulation.dynamics.minimise import minimise
 from orbmm.simulation.folder.checkpoint import Checkpoint, drop_later, load_checkpoint
+from orbmm.simulation.folder.content import ContentHashes
 from orbmm.simulation.force_source import ConfidenceSource
 from orbmm.simulation.guard.guard import make_guard
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.loop import Loop
 from orbmm.simulation.progress import OnProgress
 from orbmm.simulation.reporters.files import RunFiles
+from orbmm.simulation.reporters.growing import GrowingFiles
 from orbmm.simulation.reporters.rmsd import RmsdMeter
-from orbmm.simulation.reporters.trajectory import write_topologies
+from orbmm.simulation.reporters.topology import write_topologies
 from orbmm.simulation.schedule import PlannedStage, plan_stages
 from orbmm.simulation.start.selection import select_atoms
 from orbmm.simulation.system.integrators import derive_seed, set_bath
@@ -30,13 +32,14 @@ from orbmm.simulation.system.stage_system import StageSystem
 
 @dataclass(frozen=True)
 class Run:
-    """The parts of a run that are the same for all stages."""
+    """The parts of a run that are the same for all stages. hashes: of its growing files, as far as they are known"""
 
     folder: RunFolder
     settings: Settings
     system: StageSystem
     confidence: ConfidenceSource | None
     on_progress: OnProgress
+    hashes: ContentHashes
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,12 @@ def _relax(run: Run, planned: PlannedStage, state: State, interruption: Interrup
     dynamics = run.system.open(planned, planned.first_step)
     dynamics.place(state, velocity_seed=1)
     with dynamics.translate_errors():
-        minimise(dynamics.context, dynamics.thermometer, planned.stage.iterations, lambda: interruption.requested)
-    # An interrupted minimisation is not used; the resumed run repeats it.
-    return dynamics.read_state(), Reached(planned, planned.first_step, not interruption.requested)
+        relaxation = minimise(
+            dynamics.context, dynamics.thermometer, planned.stage.iterations, lambda: interruption.requested
+        )
+    # An interrupted minimisation is not used; the resumed run repeats it. One that has ended is used even if the run
+    # should end now: the next stage writes a checkpoint before it looks for that.
+    return dynamics.read_state(), Reached(planned, planned.first_step, relaxation.finished)
 
 
 def _move(
@@ -138,7 +144,7 @@ def _assemble(run: Run, planned: PlannedStage, dynamics: Dynamics, checkpoint: C
         dynamics=dynamics,
         planned=planned,
         guard=make_guard(run.settings.guard, start, dynamics, mean_error),
-        reporters=RunFiles(run.folder, run.settings, start, edges).open(planned, checkpoint),
+        files=GrowingFiles(RunFiles(run.folder, run.settings, start, edges).open(planned, checkpoint), run.hashes),
         folder=run.folder,
         steps_per_checkpoint=settings.count_steps("checkpoint_every_ps", planned.stage.timestep_fs),
         on_progress=run.on_progress,

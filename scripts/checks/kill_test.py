@@ -99,8 +99,8 @@ def run_child(settings: Settings, number: signal.Signals, seconds: float | None 
     child.start()
     child.join(seconds)
     deadline = time.monotonic() + LONGEST_AIM_SECONDS
-    target = settings.run.output / "checkpoints" / "unfinished"
-    while aimed and child.is_alive() and not target.exists() and time.monotonic() < deadline:
+    checkpoints = settings.run.output / "checkpoints"
+    while aimed and child.is_alive() and not any(checkpoints.glob(".unfinished-*")) and time.monotonic() < deadline:
         time.sleep(0.0)
     met = child.is_alive()
     if met:

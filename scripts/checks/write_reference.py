@@ -17,7 +17,7 @@ import typer.main
 
 from orbmm.cli.main import PANELS, build_app
 from orbmm.forces.openmmml_plugin import CREATE_SYSTEM_OPTIONS
-from orbmm.settings import ModelSettings, RestraintSettings, Settings
+from orbmm.settings import ModelSettings, Settings
 from orbmm.settings.field import Limits, entry_class, value_type
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -84,8 +84,12 @@ def list_tables() -> Iterator[tuple[str, type]]:
     for field in dataclasses.fields(Settings):
         hint = value_type(Settings, field.name)
         entry = entry_class(hint)
-        yield (f"[{field.name}]", hint) if entry is None else (f"[[{field.name}]]", entry)
-    yield "[[stage.restraint]]", RestraintSettings
+        table = entry or hint
+        yield (f"[{field.name}]" if entry is None else f"[[{field.name}]]"), table
+        for inner in dataclasses.fields(table):
+            inner_entry = entry_class(value_type(table, inner.name))
+            if inner_entry is not None:
+                yield f"[[{field.name}.{inner.name}]]", inner_entry
 
 
 def format_key(table: type, field: dataclasses.Field, *, python: bool = False) -> tuple[str, ...]:

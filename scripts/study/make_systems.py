@@ -24,7 +24,9 @@ def make(folder: Path) -> None:
     """Build the structure that the folder's system.toml names, and the record of how."""
     settings = read_settings(folder / "system.toml")
     prepared = prepare_system(settings.system, settings.preparation)
-    settings.system.structure.write_text(format_structure(prepared, settings.system.structure.suffix))
+    settings.system.structure.write_text(
+        format_structure(prepared.topology, prepared.positions, settings.system.structure.suffix)
+    )
     record = dataclasses.asdict(prepared.record)
     (folder / RECORD_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     density = prepared.record.relaxation.density_g_per_cm3

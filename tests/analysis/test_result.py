@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from orbmm.analysis import Result, read_result
+from orbmm.analysis.result import write_error
 from orbmm.errors import AnalysisError, MissingDependency
 
 
@@ -63,6 +64,16 @@ def test_the_table_has_the_columns_with_their_units(tmp_path: Path) -> None:
     assert float(rows[2][1]) == np.pi and len(rows) == 3
 
 
+def test_a_name_that_a_spreadsheet_would_run_is_text_in_the_table(tmp_path: Path) -> None:
+    names = np.array(["=1+1", "CA", "@A1", "+X", "-Y"])
+    values = {"residue": names, "height": np.array([-1.0, 2.0, 3.0, 4.0, 5.0])}
+    Result("heights", "", "residue", values, {"residue": "", "height": "angstrom"}, 1).write(tmp_path)
+    cells = [line.split(",") for line in (tmp_path / "heights.csv").read_text().splitlines()[1:]]
+    assert [cell[0] for cell in cells] == ["'=1+1", "CA", "'@A1", "'+X", "'-Y"]
+    assert [float(cell[1]) for cell in cells] == values["height"].tolist()
+    assert read_result(tmp_path / "heights.npz").values["residue"].tolist() == names.tolist()
+
+
 def test_the_summary_is_plain_json() -> None:
     summary = json.loads(json.dumps(make_result().summarise(), allow_nan=False))
     assert summary["numbers"]["mean"] == {"value": 2.0, "unit": "angstrom"}
@@ -86,13 +97,37 @@ def test_numbers_are_shown_with_their_unit_and_a_known_error() -> None:
     units = {"time": "ps", "mean": "K", "mean_error": "K", "peak": "angstrom"}
     result = Result("bath_check", "By <hand>.", "time", values, units, 1)
     assert [(row.quantity, row.text, row.unit) for row in result.rows()] == [
-        ("mean", "300.12 ± 2.3", "K"),
+        ("mean", "300.1 ± 2.3", "K"),
         ("peak", "2.8", "Å"),
     ]
-    lines = ["bath check", "  mean  300.12 ± 2.3  K", "  peak           2.8  Å", "By <hand>. 1 frames or rows."]
+    lines = ["bath check", "  mean  300.1 ± 2.3  K", "  peak          2.8  Å", "By <hand>. 1 frame."]
     assert str(result).splitlines() == lines
     html = result._repr_html_()
-    assert ">300.12 ± 2.3</td>" in html and "By &lt;hand&gt;." in html and "<hand>" not in html
+    assert ">300.1 ± 2.3</td>" in html and "By &lt;hand&gt;." in html and "<hand>" not in html
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (3.0249, 1.0981, "3.0 ± 1.1"),
+        (628.1, 128.2, "628 ± 128"),
+        (0.0123, 0.00042, "0.01230 ± 0.00042"),
+        (-1275755.1, 12.3, "-1275755 ± 12"),
+        (300.0, np.nan, "300.00"),
+        (2.0, 0.0, "2.00 ± 0.00"),
+    ],
+)
+def test_a_value_has_as_many_decimals_as_its_error(value: float, error: float, text: str) -> None:
+    assert write_error(value, error) == text
+
+
+def test_units_and_quantities_are_written_for_people() -> None:
+    units = {"time": "ps", "area": "angstrom2", "volume_mean": "nm3", "xh_length": "eV/angstrom", "speed": "1e-9 m2/s"}
+    result = Result("boxes", "By hand.", "time", {name: np.array(1.0) for name in units}, units, 1)
+    rows = {row.quantity: row.unit for row in result.rows()}
+    assert rows == {
+        "time": "ps", "area": "Å²", "volume, mean": "nm³", "X–H bond length": "eV/Å", "speed": "10⁻⁹ m²/s",
+    }  # fmt: skip
 
 
 def test_an_error_that_is_not_known_is_not_shown() -> None:
@@ -103,7 +138,7 @@ def test_an_error_that_is_not_known_is_not_shown() -> None:
 
 def test_a_result_without_numbers_still_shows_itself() -> None:
     result = Result("empty", "Nothing.", "time", {"time": np.zeros(2)}, {"time": "ps"}, 2)
-    assert str(result) == "empty\nNothing. 2 frames or rows."
+    assert str(result) == "empty\nNothing. 2 frames."
     assert repr(result) == "<Result empty: 0 numbers, 1 columns, 2 frames>"
 
 

@@ -96,3 +96,37 @@ def test_an_angle_that_stays_bent_calls_for_caution(bent: list[int], outcome: Ou
     assert verdict.stable
     assert verdict.checks[0].outcome is outcome
     assert ("stays bent by more than 40° (most: HOH75-H1" in verdict.line) is (outcome is Outcome.CAUTION)
+
+
+def make_drift(drift: float, error: float) -> dict[str, Result]:
+    return {"energy": make_result("energy", potential_drift=drift, potential_drift_error=error)}
+
+
+@pytest.mark.parametrize(
+    ("drift", "error", "outcome", "says"),
+    [
+        (0.02, 0.11, Outcome.PASSED, "no drift (0.02 ± 0.11 meV/atom/ps)"),
+        (3.0249, 1.0981, Outcome.UNDECIDED, "drift 3.0 ± 1.1 meV/atom/ps (run too short to be sure)"),
+        (-0.8, 1.0, Outcome.UNDECIDED, "drift -0.8 ± 1.0 meV/atom/ps (run too short to be sure)"),
+        (3.4, 1.0981, Outcome.CAUTION, "potential energy drifting by 3.4 ± 1.1 meV/atom/ps"),
+        (628.0, 128.0, Outcome.CAUTION, "potential energy drifting by 628 ± 128 meV/atom/ps"),
+        (9.0, np.nan, Outcome.UNDECIDED, "too few rows for a drift"),
+    ],
+)
+def test_a_drift_is_absent_only_where_its_error_rules_it_out(
+    drift: float, error: float, outcome: Outcome, says: str
+) -> None:
+    (check,) = judge(make_drift(drift, error)).checks
+    assert (check.outcome, check.says) == (outcome, says)
+
+
+def test_an_unknown_error_is_not_written() -> None:
+    verdict = judge(make_results(error=np.nan, converged=0))
+    assert verdict.line.startswith("stable: temperature 301 K (run too short to be sure), ")
+    assert not any("nan" in text for check in verdict.checks for text in (check.says, check.limit))
+
+
+def test_a_hot_run_is_not_stable_although_its_error_is_unknown() -> None:
+    """Of two or three rows there is an average and a fluctuation but no error."""
+    assert not judge(make_results(kelvin=560.0, error=np.nan, converged=0)).stable
+    assert judge(make_results(kelvin=337.0, error=np.nan, converged=0)).stable

@@ -34,7 +34,7 @@ def test_a_structure_lies_beside_its_file_or_in_the_folder_named(tmp_path: Path)
 BAD = {
     'name = "a"\nwater = 30': "unknown key 'water'.*did you mean 'water_atoms'",
     'name = "a"\nwater_atoms = "many"': "water_atoms = 'many'.*expected int",
-    'name = "a"\nwater_atoms = 2': "expected 3 or more",
+    'name = "a"\nwater_atoms = 2': "expected 3 to 3,000,000",
     'name = "a"': "either water_atoms or structure",
     'name = "a"\nwater_atoms = 30\nstructure = "b.pdb"': "either water_atoms or structure",
     "water_atoms = 30": "needs a name",
@@ -47,10 +47,17 @@ def test_a_case_that_makes_no_sense_is_named(table: str, tmp_path: Path) -> None
         read_cases(write(tmp_path, f"[[case]]\n{table}\n"))
 
 
-@pytest.mark.parametrize("text", ["", "speed = 3\n", "[case\n", "case = 3\n"])
+@pytest.mark.parametrize("text", ["", "speed = 3\n", "[case\n", "case = 3\n", "case = [1]\n"])
 def test_a_file_without_cases_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="TOML|expected"):
         read_cases(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("atoms", ["2", "3000001", "1" + 400 * "0"])
+def test_a_box_that_cannot_be_built_in_time_is_refused(atoms: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="expected 3 to 3,000,000"):
+        read_cases(write(tmp_path, f'[[case]]\nname = "w"\nwater_atoms = {atoms}\n'))
+    assert read_cases(write(tmp_path, '[[case]]\nname = "w"\nwater_atoms = 3000000\n'))[0].water_atoms == 3_000_000
 
 
 def test_an_absent_file_and_an_unknown_case_are_named(tmp_path: Path) -> None:

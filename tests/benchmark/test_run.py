@@ -126,7 +126,7 @@ def test_host_memory_is_limited_where_the_network_runs_on_a_cpu(
 ) -> None:
     calls: list[None] = []
     monkeypatch.setattr("orbmm.benchmark.measure.find_device", lambda name: torch.device(found))
-    monkeypatch.setattr("orbmm.benchmark.measure.limit_memory", lambda: calls.append(None))
+    monkeypatch.setattr("orbmm.benchmark.measure.limit_to_free_memory", lambda: calls.append(None))
     monkeypatch.setattr("orbmm.benchmark.measure.measure", lambda *_: {"edges": 1})
     dataclasses.replace(JOB, device="auto").write(tmp_path / "job.json")
     assert answer_job(tmp_path / "job.json", tmp_path) == {"edges": 1}

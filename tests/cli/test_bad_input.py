@@ -155,6 +155,7 @@ BAD = {
     "run good.toml --weights gone.ckpt": "gone.ckpt does not exist",
     "run good.toml --steps five": "'--steps'",
     "run good.toml --steps 0": "--steps is 0",
+    f"run good.toml --steps {10**400}": "--steps is a whole number of 1329 bits, but must be at least 1 and at most",
     "run good.toml --stps 5": "--steps",
     "run good.toml twice.toml": "twice.toml",
     "run good.toml --steps": "requires an argument; see root run --help",

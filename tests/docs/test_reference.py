@@ -40,7 +40,7 @@ def test_a_changed_default_is_noticed(script: ModuleType, repository: Path, monk
 def test_every_key_of_every_table_is_on_the_page(script: ModuleType) -> None:
     page = script.compose_settings_page()
     tables = dict(script.list_tables())
-    assert len(tables) == len(dataclasses.fields(Settings)) + 1  # and [[stage.restraint]]
+    assert len(tables) == len(dataclasses.fields(Settings)) + 2  # and [[preparation.ligand]], [[stage.restraint]]
     for title, table in tables.items():
         section = page.split(f"\n## {title}\n")[1].split("\n## ")[0]
         rows = [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")]

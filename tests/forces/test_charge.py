@@ -23,7 +23,7 @@ KJ_PER_MOL_PER_EV = 96.48533212331  # CODATA 2018
 ENERGY_TOLERANCE = 1e-6  # kJ/mol of about 10,000: float64 rounding and the tenth digit of the conversion factor
 FORCE_TOLERANCE = 1e-6  # kJ/mol/nm of some hundreds
 STATES = ((2, 3), (-1, 2), (0, 1))  # charge, multiplicity
-OTHER_STATES = {"charge + 1": (3, 3), "another multiplicity": (2, 1), "the two swapped": (3, 2)}  # than the first
+OTHER_STATES = {"charge + 2": (4, 3), "another multiplicity": (2, 1), "the two swapped": (3, 2)}  # than the first
 SUBSET = [9, 11, 10, 3, 4, 5, 23]
 SMALL = Architecture(
     latent_dim=16, mlp_hidden_dim=16, head_hidden_dim=16, layers=2, charge_and_spin=True, has_stress_head=False
@@ -107,6 +107,14 @@ def test_two_states_of_one_network_do_not_mix(kind, model, make_water, compute) 
     for state in (*systems, *systems):
         energy, _ = compute(systems[state], water.positions)
         assert energy == pytest.approx(predict(water, model, state, list(range(24)))[0], rel=0, abs=ENERGY_TOLERANCE)
+
+
+def test_a_state_that_the_electrons_do_not_allow_is_refused(kind, model, make_water) -> None:
+    water = make_water("open")
+    with pytest.raises(ModelError, match="charge \\+0 and multiplicity 2, but 80 electrons have an odd multiplicity"):
+        attach(water, model, kind, (0, 2), None)
+    attach(water, model, kind, (0, 0), None)  # not known
+    attach(water, model, kind, (0, 2), [0])  # a part: an oxygen of a molecule that is cut
 
 
 @pytest.mark.parametrize("missing", ["charge", "multiplicity"])

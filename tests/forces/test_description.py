@@ -107,7 +107,7 @@ def test_what_is_no_description_is_refused(text):
         ("cuda_graphs", 1),
         ("charge", 0.5),
         ("charge", True),
-        ("multiplicity", 0),
+        ("multiplicity", -1),
     ],
 )
 def test_an_impossible_value_is_named(key, value):

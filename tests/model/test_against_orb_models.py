@@ -118,6 +118,15 @@ def test_one_neighbor_less_in_the_cap_is_noticed(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("pair", OMOL, indirect=True)
+def test_a_multiplicity_that_is_not_known_is_zero_as_in_orb_models(pair: Pair) -> None:
+    if not pair.variant.omol:
+        return  # takes none
+    structure = MAKERS["molecule"]()
+    ours = predict(pair.ours, structure, (-1, 0))
+    assert list_disagreements(ours, pair.predict_officially(structure, (-1, 0)), FLOAT64) == {}
+    assert list_disagreements(ours, pair.predict_officially(structure, (-1, 1)), FLOAT64) != {}
+
+
 @pytest.mark.parametrize("state", [(0, 1), (-1, 3)], ids=["charge", "multiplicity"])
 def test_another_charge_or_multiplicity_is_noticed(pair: Pair, state: tuple[int, int]) -> None:
     structure = MAKERS["molecule"]()

@@ -131,8 +131,24 @@ def test_a_missing_charge_is_asked_for(omol_model: Potential) -> None:
     refuse(ModelError, "needs multiplicity", omol_model.predict, WATER, POSITIONS, charge=0)
 
 
-def test_a_multiplicity_below_one_is_refused(omol_model: Potential) -> None:
-    refuse(ModelError, "multiplicity.*got 0", omol_model.predict, WATER, POSITIONS, charge=0, multiplicity=0)
+def test_a_multiplicity_below_zero_is_refused(omol_model: Potential) -> None:
+    refuse(ModelError, "multiplicity.*got -1", omol_model.predict, WATER, POSITIONS, charge=0, multiplicity=-1)
+
+
+def test_several_structures_in_one_call_are_refused(model: Potential) -> None:
+    refuse(StructureError, "one structure, .*: predict several one by one", model.predict, [WATER, WATER], POSITIONS)
+    refuse(StructureError, "several one by one", model.predict, WATER, np.stack([POSITIONS, POSITIONS]))
+
+
+def test_gradients_through_a_prediction_are_refused(model: Potential) -> None:
+    positions = torch.tensor(POSITIONS, requires_grad=True)
+    refuse(ModelError, "not differentiable: use the forces .*detach", model.predict, WATER, positions)
+    refuse(ModelError, "not differentiable", model.evaluate, model.compose(WATER), positions)
+
+
+def test_a_precision_is_chosen_by_its_name() -> None:
+    name = "orb-mini-conservative-inf-xtb"
+    refuse(ModelError, "unknown precision 'torch.float64'.*float64", load_model, name, precision=torch.float64)
 
 
 def test_a_charge_that_the_model_does_not_take_is_refused(model: Potential) -> None:

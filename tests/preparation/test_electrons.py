@@ -39,3 +39,4 @@ def test_no_more_electrons_can_be_unpaired_than_there_are(charge: int, multiplic
 
 def test_models_without_charge_are_not_asked(water: app.Topology) -> None:
     refuse_impossible_multiplicity(water, None, None)
+    refuse_impossible_multiplicity(water, 1, 0)  # not known

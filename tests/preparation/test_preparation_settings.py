@@ -10,7 +10,7 @@ import pytest
 
 from orbmm.errors import SettingsError
 from orbmm.preparation.hydrogens.protonation import VARIANTS
-from orbmm.settings import Settings, SystemSettings, read_settings, write_settings
+from orbmm.settings import LigandSettings, Settings, SystemSettings, read_settings, write_settings
 from orbmm.settings.preparation import PreparationSettings
 
 BAD = {
@@ -23,6 +23,16 @@ BAD = {
     "temperature_kelvin = 0": "must be above 0",
     'keep_crystal_waters = "yes"': "must be true or false",
     'variant = { "A:64" = "HIP" }': "did you mean 'variants'",
+    'ligand = "AZM"': r"must be tables that each start with the line \[\[preparation.ligand\]\]",
+    "ligand = [{ smiles = 'C' }]": r"\[preparation.ligand\] lacks 'residue'",
+    "ligand = [{ residue = 'AZM' }]": "AZM needs its molecule once: either smiles or file",
+    "ligand = [{ residue = 'AZM', smiles = 'C', file = 'a.sdf' }]": "either smiles or file",
+    "ligand = [{ residue = 'AZM', file = 'a.pdb' }]": "must end in .sdf, .mol, .mol2",
+    "ligand = [{ residue = 'AZM 301', smiles = 'C' }]": "must be a name such as AZM, or one residue",
+    "ligand = [{ residue = 'AZM', smiles = 'C', place_at = '262' }]": "place_at names '262'.*chain:number",
+    "ligand = [{ residue = 'AZM', smile = 'C' }]": "did you mean 'smiles'",
+    "ligand = [{ residue = 'A', smiles = 'C' }, { residue = 'A', smiles = 'N' }]": "two ligands have the residue 'A'",
+    "keep_heterogens = ['AZM']\nligand = [{ residue = 'AZM', smiles = 'C' }]": "AZM is named in keep_heterogens and as",
 }
 
 
@@ -36,7 +46,11 @@ def test_a_bad_line_is_refused(line: str, message: str, tmp_path: Path) -> None:
 
 def test_lists_and_tables_are_read_back_equal(tmp_path: Path) -> None:
     preparation = PreparationSettings(
-        chains=("A", "B"), insert_before={"A:3": "ACE SER"}, variants={"A:64": "HIP", "B:2": "ASH"}, pressure_bar=0.0
+        chains=("A", "B"),
+        insert_before={"A:3": "ACE SER"},
+        variants={"A:64": "HIP", "B:2": "ASH"},
+        pressure_bar=0.0,
+        ligand=(LigandSettings(residue="AZM A:301", file=tmp_path / "azm.sdf", charge=-1),),
     )
     settings = Settings(system=SystemSettings(name="x"), preparation=preparation)
     write_settings(settings, tmp_path / "system.toml")

@@ -12,7 +12,8 @@ import pytest
 from openmm import Context, Platform, VerletIntegrator, app, unit
 
 from orbmm.errors import ModelError, PreparationError
-from orbmm.preparation.box.classical import relax_box
+from orbmm.preparation import write
+from orbmm.preparation.box.classical import Held, relax_box
 from orbmm.preparation.box.solvent import add_solvent
 from orbmm.preparation.elements import KnownElements
 from orbmm.preparation.force_field import load_force_field
@@ -55,6 +56,10 @@ def test_the_relaxed_box_has_no_strain_left(alanine_dipeptide: PreparedSystem) -
     assert relaxation.energy_minimized_kj_per_mol < min(0.0, relaxation.energy_start_kj_per_mol)
 
 
+def _format(prepared: PreparedSystem) -> str:
+    return format_structure(prepared.topology, prepared.positions, ".pdb")
+
+
 def find_largest_force(modeller: app.Modeller) -> float:
     """Of amber14 on one atom [kJ/mol/nm]."""
     system = load_force_field().createSystem(
@@ -72,7 +77,7 @@ def test_the_first_forces_of_a_new_box_would_tear_it_and_those_of_a_relaxed_one_
     modeller = build_solute(system, minimization, None).modeller
     add_solvent(modeller, system)
     assert find_largest_force(modeller) > 10_000
-    relax_box(modeller, (), minimization, seed=1)
+    relax_box(modeller, Held(), minimization, seed=1)
     assert find_largest_force(modeller) < 3_000
 
 
@@ -80,7 +85,7 @@ def test_the_same_seed_builds_the_same_box_bitwise(alanine_dipeptide: PreparedSy
     again, other = prepare("alanine-dipeptide"), prepare("alanine-dipeptide", seed=2)
     assert again.positions == alanine_dipeptide.positions
     assert dataclasses.asdict(again.record) == dataclasses.asdict(alanine_dipeptide.record)
-    assert format_structure(again, ".pdb") == format_structure(alanine_dipeptide, ".pdb")
+    assert _format(again) == _format(alanine_dipeptide)
     assert other.positions != alanine_dipeptide.positions
 
 
@@ -100,16 +105,19 @@ def test_the_folder_is_read_back_as_it_was_written(alanine_dipeptide: PreparedSy
     write_prepared(alanine_dipeptide, settings, tmp_path / "ala", overwrite=True)
 
 
-def test_a_structure_too_large_for_pdb_is_written_as_mmcif(alanine_dipeptide: PreparedSystem, tmp_path: Path) -> None:
-    record = dataclasses.replace(alanine_dipeptide.record, atoms=100_000)
-    large = dataclasses.replace(alanine_dipeptide, record=record)
+def test_a_structure_too_large_for_pdb_is_written_as_mmcif(
+    alanine_dipeptide: PreparedSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write, "_MOST_ATOMS_IN_PDB", alanine_dipeptide.record.atoms - 1)
     settings = Settings(system=SystemSettings(name="ala"))
-    structure = read_settings(write_prepared(large, settings, tmp_path)).system.structure
+    structure = read_settings(write_prepared(alanine_dipeptide, settings, tmp_path)).system.structure
     assert structure is not None and structure.suffix == ".cif"
     cif = app.PDBxFile(str(structure))
     assert cif.topology.getNumAtoms() == alanine_dipeptide.record.atoms
     assert cif.topology.getNumBonds() == alanine_dipeptide.topology.getNumBonds()
-    boxes = [np.array(topology.getPeriodicBoxVectors()._value) for topology in (cif.topology, large.topology)]
+    boxes = [
+        np.array(topology.getPeriodicBoxVectors()._value) for topology in (cif.topology, alanine_dipeptide.topology)
+    ]
     assert boxes[0] == pytest.approx(boxes[1], abs=1e-4)
 
 
@@ -124,7 +132,7 @@ def test_other_shapes_survive_the_pdb_file(shape: str) -> None:
     (ax, _, _), (bx, by, _), (cx, cy, _) = prepared.record.box_nm
     expected = {"dodecahedron": (0.0, 1.0, 0.5, 0.5), "octahedron": (1 / 3, 8**0.5 / 3, -1 / 3, 2**0.5 / 3)}[shape]
     assert (bx / ax, by / ax, cx / ax, cy / ax) == pytest.approx(expected, abs=1e-4)
-    lines = format_structure(prepared, ".pdb").splitlines()
+    lines = _format(prepared).splitlines()
     assert float(lines[0][6:15]) == pytest.approx(10 * ax, abs=1e-3) and lines[0].startswith("CRYST1")
 
 
@@ -164,7 +172,7 @@ def test_metal_distances_stay_only_because_they_are_held(held: bool, write_pepti
     system = SystemSettings(name="x", source=str(write_peptide("HIS", zinc_at="NE2")), padding_nm=0.5)
     solute = build_solute(system, SHORT, None)
     add_solvent(solute.modeller, system)
-    relax_box(solute.modeller, solute.metal_sites if held else (), SHORT, seed=1)
+    relax_box(solute.modeller, Held(solute.metal_sites if held else ()), SHORT, seed=1)
     (site,) = measure_sites(solute.metal_sites, solute.modeller.topology, solute.modeller.positions)
     change = abs(site.ligands[0].distance_angstrom - solute.metal_sites[0].ligands[0].distance_angstrom)
     assert (change < 0.06) == held

@@ -10,7 +10,7 @@ import pytest
 from openmm import Vec3, app, unit
 from oracles.peptide_lines import build_peptide, format_cif, format_lines
 
-from orbmm.preparation.prepare import PreparedSystem, prepare_system
+from orbmm.preparation.prepare import prepare_system
 from orbmm.preparation.solute import Solute
 from orbmm.preparation.write import fits_pdb, format_structure
 from orbmm.settings.preparation import PreparationSettings
@@ -30,7 +30,7 @@ def write_and_read(solute: Solute) -> tuple[app.Topology, str]:
     topology = solute.modeller.topology
     topology.setPeriodicBoxVectors(np.eye(3) * 5.0 * unit.nanometer)
     suffix = ".pdb" if fits_pdb(topology) else ".cif"
-    text = format_structure(PreparedSystem(topology, solute.modeller.positions, None), suffix)  # type: ignore[arg-type]
+    text = format_structure(topology, solute.modeller.positions, suffix)
     path = Path(solute.origin).with_name(f"written{suffix}")
     path.write_text(text)
     read = app.PDBFile(str(path)) if suffix == ".pdb" else app.PDBxFile(str(path))
@@ -99,8 +99,8 @@ def test_the_ring_of_a_cyclic_peptide_is_in_the_file(build: BuildSolute) -> None
 
 def test_a_chain_without_a_name_is_named_in_an_mmcif(build: BuildSolute) -> None:
     solute = build(format_lines(ALA, " "))
-    prepared = PreparedSystem(solute.modeller.topology, solute.modeller.positions, None)  # type: ignore[arg-type]
-    (Path(solute.origin).with_name("blank.cif")).write_text(format_structure(prepared, ".cif"))
+    text = format_structure(solute.modeller.topology, solute.modeller.positions, ".cif")
+    (Path(solute.origin).with_name("blank.cif")).write_text(text)
     read = app.PDBxFile(str(Path(solute.origin).with_name("blank.cif")))
     assert [chain.id for chain in read.topology.chains()] == ["a"]
     assert read.topology.getNumBonds() == solute.modeller.topology.getNumBonds()

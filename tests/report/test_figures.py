@@ -20,6 +20,7 @@ from analysis.zinc_site import make_site
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.text import Text
 
 import orbmm.analysis
 from orbmm.analysis import (
@@ -34,10 +35,12 @@ from orbmm.analysis import (
     read_run_folder,
 )
 from orbmm.analysis.observables import plan_measures
-from orbmm.analysis.result import NothingToMeasure
+from orbmm.analysis.result import TITLES, NothingToMeasure
 from orbmm.errors import AnalysisError
 from orbmm.report import draw_figure, style, write_figures
 from orbmm.report.figures import DRAWINGS
+from orbmm.report.findings import explain_no_figure
+from orbmm.report.run import find_expected_range
 
 BOTTOM = {
     "rdf_oo": "O–O distance / Å",
@@ -50,7 +53,6 @@ OBSERVABLES = (
     "rmsd", "bonds", "angles", "temperature", "energy", "radius_of_gyration", "rmsf", "ramachandran", "protonation",
     "bond_events", "rdf_oo", "rdf_oh", "hydrogen_bonds", "density", "diffusion",
 )  # fmt: skip
-NARROW = {"ramachandran": 940}
 
 
 def find_brightness(color: str) -> float:
@@ -99,7 +101,7 @@ def test_figures_are_written_and_not_empty(results: dict[str, Result], tmp_path:
     assert sorted(path.stem for path in paths) == sorted(OBSERVABLES)
     for path in paths:
         picture = imread(path)
-        assert picture.shape[1] == NARROW.get(path.stem, 1040) and picture[..., :3].std() > 0.05
+        assert picture.shape[1] == 1050 and picture[..., :3].std() > 0.05
 
 
 def test_lines_differ_in_grey_print() -> None:
@@ -131,9 +133,9 @@ def plan_all(folder: Path) -> set[str]:
     return set(plan_measures(read_run_folder(run), 0.0, folder / "crystal.pdb"))
 
 
-def test_every_observable_has_a_figure_and_a_public_function(tmp_path: Path) -> None:
+def test_every_observable_has_a_figure_a_heading_and_a_public_function(tmp_path: Path) -> None:
     planned = plan_all(tmp_path / "run")
-    assert planned == set(DRAWINGS)
+    assert planned == set(DRAWINGS) == set(TITLES)
     assert {f"compute_{name}" for name in planned} <= set(orbmm.analysis.__all__)
 
 
@@ -191,6 +193,119 @@ def test_figures_that_cannot_be_written_are_one_sentence(results: dict[str, Resu
     (tmp_path / "file").write_text("keep me")
     with pytest.raises(AnalysisError, match="the figures cannot be written"):
         write_figures(results, tmp_path / "file", ("svg",))
+
+
+PIXELS_ON_A_PHONE = 375 - 2 * 0.9 * 16  # that a page leaves to a figure
+POINT = 96 / 72  # pixels
+
+
+def find_smallest_letters(figure: Figure) -> float:
+    """The size of the smallest words of a figure on a page of a phone [px]."""
+    texts = [text for text in figure.findobj(Text) if text.get_text().strip()]
+    scale = min(1.0, PIXELS_ON_A_PHONE / (figure.get_size_inches()[0] * 96))
+    return min(text.get_fontsize() for text in texts) * POINT * scale
+
+
+@pytest.mark.parametrize("name", OBSERVABLES)
+def test_letters_of_a_figure_can_be_read_on_a_phone(results: dict[str, Result], name: str) -> None:
+    figure = draw_figure(results[name])
+    figure.draw_without_rendering()
+    assert find_smallest_letters(figure) > 9.5
+    assert not [text for text in figure.findobj(Text) if "^" in text.get_text() or "nan" in text.get_text()]
+
+
+def test_letters_that_are_too_small_on_a_phone_are_seen() -> None:
+    figure = Figure(figsize=(5.2, 3.0))
+    figure.text(0.5, 0.5, "words", fontsize=8.0)
+    assert find_smallest_letters(figure) < 7.6
+
+
+@pytest.mark.parametrize("name", OBSERVABLES)
+def test_no_word_leaves_its_figure(results: dict[str, Result], name: str) -> None:
+    figure = draw_figure(results[name])
+    figure.draw_without_rendering()
+    inside = figure.bbox.expanded(1.01, 1.01)
+    for panel in figure.axes:
+        for text in (panel.xaxis.label, panel.yaxis.label, *panel.texts):
+            box = text.get_window_extent()
+            assert inside.x0 <= box.x0 and box.x1 <= inside.x1, text.get_text()
+            assert inside.y0 <= box.y0 and box.y1 <= inside.y1, text.get_text()
+
+
+def test_the_confidence_ends_where_the_run_ends(confident: Result) -> None:
+    panels = [panel for panel in draw_figure(confident).axes if panel.get_ylabel() and panel.get_xlim()[1] < 1.0]
+    time = confident.values["time"]
+    assert len(panels) >= 3 and find_smallest_letters(panels[0].figure) > 9.5
+    assert {panel.get_xlim() for panel in panels[:3]} == {(time[0], time[-1])}
+
+
+def test_a_single_record_of_confidence_is_drawn(confident: Result) -> None:
+    axes = {name: value[:1] for name, value in confident.columns.items()}
+    maps = {name: confident.values[name][:1] for name in ("stretch_start", "bin_shares", "residue_map")}
+    panels = draw_figure(replace(confident, values={**confident.values, **axes, **maps})).axes
+    assert panels[2].get_xlim()[0] < confident.values["time"][0] < panels[2].get_xlim()[1]
+
+
+def test_no_temperature_of_an_element_is_drawn_below_zero() -> None:
+    """Two nitrogens of one snapshot vary by 58 %, and yet a temperature is positive; chances of 10,000 drawn ones."""
+    atoms = np.array([6, 168, 2, 80])
+    values = {
+        "element": np.array(["C", "H", "N", "O"]), "atoms": atoms, "temperature": np.array([195.0, 285.0, 30.0, 277.0]),
+        "kelvin": np.array(279.0), "snapshots": np.array(1.0),
+    }  # fmt: skip
+    result = Result("equipartition", "By hand.", "element", values, dict.fromkeys(values, ""), 1)
+    low, high = find_expected_range(result)
+    kinetic = np.random.default_rng(0).chisquare(3.0 * atoms, (10_000, 4))  # of each element
+    share = kinetic / kinetic.sum(axis=1, keepdims=True)
+    drawn = 279.0 * share * atoms.sum() / atoms
+    np.testing.assert_allclose([low, high], np.quantile(drawn, [0.15866, 0.84134], axis=0), rtol=0.03)
+    (panel,) = draw_figure(result).axes
+    assert panel.get_ylim()[0] == 0.0 and min(bar.get_y() for bar in panel.patches) > 0.0
+
+
+def test_the_label_of_the_peak_is_above_the_curve(results: dict[str, Result]) -> None:
+    for name in ("rdf_oo", "rdf_oh"):
+        figure = draw_figure(results[name])
+        figure.draw_without_rendering()
+        panel = figure.axes[0]
+        (label,) = panel.texts
+        box = label.get_window_extent().transformed(panel.transData.inverted())
+        radius, ratio = results[name].values["radius"], results[name].values["ratio"]
+        assert ratio[(radius > box.x0) & (radius < box.x1)].max() <= box.y0
+        assert box.y1 <= panel.get_ylim()[1]
+
+
+def test_broken_bonds_have_a_panel_where_one_breaks(results: dict[str, Result]) -> None:
+    bonds = results["bonds"]
+    assert len(draw_figure(bonds).axes) == 1 + bool(bonds.values["broken"].any())
+    broken = {**bonds.values, "broken": np.ones_like(bonds.values["broken"])}
+    whole = {**bonds.values, "broken": np.zeros_like(bonds.values["broken"])}
+    assert len(draw_figure(replace(bonds, values=broken)).axes) == 2
+    assert len(draw_figure(replace(bonds, values=whole)).axes) == 1
+
+
+def test_what_does_not_change_is_said_instead_of_drawn(results: dict[str, Result]) -> None:
+    quiet = {name for name, result in results.items() if explain_no_figure(result)}
+    assert quiet == {"protonation", "bond_events", "density"}
+    assert explain_no_figure(results["bond_events"]) == "no bond formed or broke"
+    events = {**results["bond_events"].values, "formed": np.ones_like(results["bond_events"].values["formed"])}
+    assert explain_no_figure(replace(results["bond_events"], values=events)) is None
+    once = {name: value[:1] for name, value in results["rmsd"].columns.items()}
+    assert explain_no_figure(replace(results["rmsd"], values={**results["rmsd"].values, **once}))
+
+
+def test_a_result_without_a_figure_ends_no_analysis(results: dict[str, Result], tmp_path: Path) -> None:
+    both = {"own": replace(results["rmsd"], name="own"), "rmsd": results["rmsd"]}
+    assert [path.name for path in write_figures(both, tmp_path)] == ["rmsd.png"]
+
+
+def test_an_unknown_error_is_in_no_figure(results: dict[str, Result]) -> None:
+    for name in ("temperature", "energy", "diffusion"):
+        values = {
+            key: np.array(np.nan) if key.endswith("_error") else value for key, value in results[name].values.items()
+        }
+        texts = draw_figure(replace(results[name], values=values)).findobj(Text)
+        assert not [text for text in texts if "nan" in text.get_text()]
 
 
 def test_all_lines_of_a_figure_have_dashes_of_their_own() -> None:

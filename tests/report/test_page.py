@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from analysis.zinc_site import make_site
 from typer.testing import CliRunner
 
 from orbmm.analysis import analyze_recording, read_plain_trajectory, read_run_folder
+from orbmm.analysis.result import TITLES
 from orbmm.cli.main import build_app
 from orbmm.errors import AnalysisError
 from orbmm.report import build_page, write_page
+from orbmm.report.findings import explain_no_figure
 from orbmm.report.view import build_views
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -79,10 +82,23 @@ def test_the_page_says_what_the_analysis_says(page: str, run: Path) -> None:
     assert analysis.verdict.line in page
     for check in analysis.verdict.checks:
         assert check.limit in page and check.says in page
-    assert page.count("<figure>") == len(analysis.results) >= 12
+    quiet = [result for result in analysis.results.values() if explain_no_figure(result)]
+    assert page.count("<figure>") == len(analysis.results) - len(quiet) >= 12
+    assert all(escape(explain_no_figure(result)) in page for result in quiet)
+    headings = re.findall(r"<h3>(.*?)</h3>", page)
+    assert sorted(headings) == sorted(TITLES[name] for name in analysis.results)
     assert "0" * 64 in page and "temperature_kelvin" in page  # weights' hash, settings
     for name, reason in analysis.missing.items():
-        assert name.replace("_", " ") in page and reason in page
+        assert f"<td>{TITLES[name]}</td><td>{reason}</td>" in page
+
+
+def test_a_result_without_a_figure_is_on_the_page_with_its_numbers(run: Path) -> None:
+    recording = read_run_folder(run)
+    analysis = analyze_recording(recording)
+    own = replace(analysis.results["rmsd"], name="of_mine")
+    shown = build_page(recording, replace(analysis, results={"of_mine": own}))
+    assert "<h3>of mine</h3><p>numbers only</p>" in shown and "backbone, largest" in shown
+    assert "<figure>" not in shown
 
 
 def test_the_site_has_a_view_of_its_own(site_page: str) -> None:
@@ -257,7 +273,7 @@ def test_a_browser_shows_the_whole_page_whatever_residues_are_called(hostile_pag
     assert len(re.findall(r'data-drawn="\d+"', opened)) == 1
     assert "data-ran" not in opened and "data-error" not in opened
     body = re.sub(r"<script.*?</script>", "", opened, flags=re.DOTALL)
-    assert "<h2>Observables</h2>" in body and "<h2>What was run</h2>" in body
+    assert "<h2>Structure</h2>" in body and "<h2>What was run</h2>" in body
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
@@ -274,5 +290,5 @@ def test_notes_stand_below_the_verdict_as_text(run: Path) -> None:
     analysis = analyze_recording(recording)
     noted = build_page(recording, replace(analysis, notes=("1 bond <b>left</b> out of [LIG] $x$",)))
     assert "<p class='note'>Note: 1 bond &lt;b&gt;left&lt;/b&gt; out of [LIG] $x$.</p>" in noted
-    assert noted.index("class='verdict") < noted.index("Note: 1 bond") < noted.index("<h2>Observables")
+    assert noted.index("class='verdict") < noted.index("Note: 1 bond") < noted.index("<h2>Structure</h2>")
     assert "Note: " not in build_page(recording, analysis)

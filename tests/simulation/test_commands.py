@@ -121,6 +121,8 @@ def test_a_run_in_pieces_says_how_to_go_on_and_how_far_it_came(system: Path) -> 
     resumed = _call("resume", "runs/water", "--no-analyze", "--extend", "1fs")
     assert resumed.exit_code == 0, resumed.output
     assert "complete: 6 steps in runs/water" in resumed.stdout
+    repeated = _call("resume", "runs/water", "--no-analyze", "--until", "3fs", "--no-lock")
+    assert repeated.exit_code == 0 and "complete: 6 steps in runs/water" in repeated.stdout, repeated.output
 
 
 def test_an_extension_without_a_unit_ends_with_one_line(system: Path) -> None:

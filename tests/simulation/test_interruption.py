@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end a run in order: a checkpoint, exit code 0, and nothing lost after resuming."""
+"""Signals end a run in order: a checkpoint, exit code 0, and nothing lost after resuming."""
 
 from __future__ import annotations
 
@@ -23,13 +23,16 @@ from orbmm.simulation.run import resume_run, start_run
 
 Forces = Callable[..., ForceSource]
 
+NOTICES = [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU]
 CHILD = """
+import signal
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from conftest import ClassicalForces
 from orbmm.settings import read_settings
 from orbmm.simulation.run import start_run
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored if the tests were started by nohup
 outcome = start_run(read_settings(sys.argv[2]), lambda progress: print(progress.step, flush=True), ClassicalForces())
 print("finished" if outcome.finished else f"stopped {outcome.step}")
 """
@@ -48,7 +51,7 @@ def _wait_for_step(child: subprocess.Popen[str], step: int) -> None:
             return
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])  # the others are alike, see below
 def test_a_signal_ends_the_run_with_a_checkpoint_that_continues_it_exactly(
     number: signal.Signals, settings: Settings, classical_forces: Forces, tmp_path: Path
 ) -> None:
@@ -56,6 +59,8 @@ def test_a_signal_ends_the_run_with_a_checkpoint_that_continues_it_exactly(
     child = _start_child(settings, tmp_path / "system.toml")
     _wait_for_step(child, 100)
     child.send_signal(number)
+    if number in NOTICES:
+        child.send_signal(number)  # as a terminal that goes, or a job and its step, often do
     output, _ = child.communicate(timeout=60)
     assert child.returncode == 0
     stopped = int(output.splitlines()[-1].removeprefix("stopped "))
@@ -84,11 +89,42 @@ def test_a_second_signal_ends_at_once() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.parametrize("number", NOTICES)
+def test_a_notice_may_come_twice_and_a_stop_after_it_ends_at_once(number: signal.Signals) -> None:
+    seen: list[int] = []
+    before = {one: signal.signal(one, lambda got, frame: seen.append(got)) for one in (number, signal.SIGTERM)}
+    try:
+        with Interruption() as interruption:
+            assert not interruption.requested
+            signal.raise_signal(number)
+            assert interruption.requested
+            signal.raise_signal(number)
+            assert seen == []
+            signal.raise_signal(signal.SIGTERM)
+            assert seen == [signal.SIGTERM]
+        signal.raise_signal(number)
+        assert seen == [signal.SIGTERM, number]
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+@pytest.mark.parametrize(("ignored", "requested"), [(True, False), (False, True)])
+def test_a_run_under_nohup_does_not_end_with_its_terminal(ignored: bool, requested: bool) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        with Interruption() as interruption:
+            signal.raise_signal(signal.SIGHUP)
+            assert interruption.requested is requested
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_the_former_handlers_come_back() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, *NOTICES)}
     with Interruption():
-        assert signal.getsignal(signal.SIGTERM) is not before
-    assert signal.getsignal(signal.SIGTERM) is before
+        assert signal.getsignal(signal.SIGTERM) is not before[signal.SIGTERM]
+    assert {one: signal.getsignal(one) for one in before} == before
 
 
 def test_a_run_at_the_end_of_its_hours_saves_ends_and_resumes_to_the_same(

@@ -50,6 +50,26 @@ def test_a_job_submits_the_next_one_until_the_run_is_complete(submit: Path, repo
     assert "stopped in order at step 0" in log and "complete: 4 steps" in log
 
 
+def test_a_chain_without_progress_ends(submit: Path, repository: Path) -> None:
+    script = repository / "scripts" / "study" / "slurm" / "run.sh"
+    next_job = ["scripts/study/slurm/run.sh", "system.toml", "runs/mine"]
+    (submit / "runs").mkdir()
+    (submit / "runs" / "mine.log").write_text("stopped in order at step 0; go on with: another run of this name\n")
+    assert _run_job(script, submit, "1e-9") == (0, next_job)
+    assert _run_job(script, submit, "1e-9") == (4, None)
+    assert "no progress: this piece stopped where" in (submit / "runs" / "mine.log").read_text()
+    assert _run_job(script, submit, "1") == (0, None), "with more time the same job goes on"
+
+
+def test_a_chain_with_progress_goes_on(submit: Path, repository: Path) -> None:
+    """Control: the piece before stopped at an earlier step."""
+    script = repository / "scripts" / "study" / "slurm" / "run.sh"
+    assert _run_job(script, submit, "1e-9")[0] == 0
+    log = submit / "runs" / "mine.log"
+    log.write_text(log.read_text().replace("at step 0", "at step 00"))
+    assert _run_job(script, submit, "1e-9") == (0, ["scripts/study/slurm/run.sh", "system.toml", "runs/mine"])
+
+
 def test_a_job_that_fails_submits_nothing(submit: Path, repository: Path) -> None:
     (submit / "system.toml").write_text("[systm]\n")
     assert _run_job(repository / "scripts" / "study" / "slurm" / "run.sh", submit, "1") == (2, None)

@@ -113,6 +113,7 @@ def test_without_cutting_back_entries_would_be_doubled(
     index = _newest_checkpoint(folder) / "checkpoint.json"
     entries = json.loads(index.read_text())
     entries["sizes"] = {name: (folder / name).stat().st_size for name in entries["sizes"]}
+    del entries["content"]  # the hashes, which would find it out
     index.write_text(json.dumps(entries))
     resume_run(folder, forces=classical_forces())
     with pytest.raises(AssertionError):

@@ -254,3 +254,15 @@ def test_a_bath_heats_to_its_temperature(integrator: str, settings: Settings, cl
     # 132 degrees of freedom fluctuate by 37 K; 40 correlation times of 0.1 ps leave 6 K of the mean.
     assert temperature.mean() == pytest.approx(300.0, abs=25.0)
     assert temperature.std() == pytest.approx(37.0, abs=12.0)
+
+
+@pytest.mark.parametrize("iterations, stage, checkpoints", [(1, "produce", 1), (100, "minimise", 0)])
+def test_a_minimisation_that_ends_in_time_is_kept_in_a_checkpoint(
+    iterations: int, stage: str, checkpoints: int, settings: Settings, classical_forces: Forces
+) -> None:
+    """With no time left, one that has ended is not repeated by the next piece, and one that has not is."""
+    settings = override_settings(settings, {"run": {"minimize": True, "minimize_iterations": iterations}})
+    outcome = start_run(settings, forces=classical_forces(), max_hours=1e-9)
+    assert (outcome.stage, outcome.step, outcome.finished) == (stage, 0, False)
+    assert len(list(outcome.folder.glob("checkpoints/step-*"))) == checkpoints
+    assert resume_run(outcome.folder, forces=classical_forces()).finished

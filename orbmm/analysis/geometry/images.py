@@ -1,4 +1,4 @@
-"""Periodic images matched: molecules whole, the solute in the middle of the box."""
+"""Periodic images matched: molecules whole, the large ones of the solute in the middle of the box."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from orbmm.analysis.geometry.assembly import Joints, find_joints, place_molecules
-from orbmm.analysis.geometry.kinds import is_water
 from orbmm.analysis.geometry.pairs import find_widths
+from orbmm.kinds import find_solute
 
 _SMALLEST_PART = 0.1  # of the largest solute molecule: smaller ones (ions, CO2) diffuse and are no part of its shape
 
@@ -37,13 +37,14 @@ def find_molecules(topology: md.Topology) -> list[NDArray[np.int64]]:
     return np.split(np.argsort(labels, kind="stable"), np.cumsum(np.bincount(labels))[:-1])
 
 
-def find_solute(topology: md.Topology) -> NDArray[np.int64]:
-    """Return the atoms of the solute: what is not water and no small free molecule or ion beside it; empty without any.
+def find_large_molecules(topology: md.Topology) -> NDArray[np.int64]:
+    """Return the atoms of the large molecules of the solute, whose shape is measured; empty without any.
 
-    A molecule belongs to it that has at least two atoms and a tenth of the atoms of the largest one, so that the
-    chains of a protein do, and its ions and small ligands do not.
+    They have at least two atoms and a tenth of the atoms of the largest one: the chains of a protein, but not its ions
+    and small ligands, which may diffuse.
     """
-    molecules = [atoms for atoms in find_molecules(topology) if not _is_water(topology, atoms)]
+    inside = set(find_solute(topology).tolist())
+    molecules = [atoms for atoms in find_molecules(topology) if int(atoms[0]) in inside]
     largest = max((len(atoms) for atoms in molecules), default=0)
     parts = [atoms for atoms in molecules if len(atoms) > 1 and len(atoms) >= _SMALLEST_PART * largest]
     return np.sort(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)
@@ -74,7 +75,7 @@ class Assembler:
         if trajectory.unitcell_lengths is None or topology.n_bonds == 0:
             return trajectory[:]
         if self._parts is None:
-            self._parts = label_molecules(topology), find_solute(topology)
+            self._parts = label_molecules(topology), find_large_molecules(topology)
         whole = _join_molecules(trajectory)
         if len(self._parts[1]):
             for frame, box in enumerate(trajectory.unitcell_vectors.astype(float)):
@@ -137,7 +138,3 @@ def _is_torn(solute: md.Trajectory) -> bool:
     spans -= solute.xyz[:, bonds[:, 1]]  # (F, B, 3)
     sure = 0.5 * find_widths(solute.unitcell_vectors.astype(float)).min()
     return bool(np.einsum("fbi,fbi->fb", spans, spans).max(initial=0.0) >= sure**2)
-
-
-def _is_water(topology: md.Topology, atoms: NDArray[np.int64]) -> bool:
-    return is_water(topology.atom(int(atoms[0])).residue)

@@ -6,7 +6,7 @@ from collections import Counter
 
 import mdtraj as md
 
-from orbmm.analysis.geometry.kinds import is_amino_acid, is_water
+from orbmm.kinds import is_amino_acid, is_water
 
 
 class Names:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import mdtraj as md
 import numpy as np
-from mdtraj.formats.pdb.pdbstructure import PdbStructure
+from mdtraj.formats.pdb.pdbstructure import Chain, PdbStructure
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.chains import name_chains
 from orbmm.analysis.reading.opening import READING_ERRORS, explain_failure
 from orbmm.errors import AnalysisError
+from orbmm.kinds import find_parent
 
 MOST_ATOMS_IN_PDB = 99_999
 _BELOW = 100.0  # of what fits the column
@@ -41,9 +43,8 @@ def write_b_factors(frame: md.Trajectory, values: NDArray[np.float64], path: Pat
         raise AnalysisError(f"{path}: the structure cannot be written ({error}); give --output") from error
 
 
-def read_b_factors(path: Path) -> Mapping[tuple[str, int], float]:
-    """Return B-factor [Å^2] of the C-alpha atom of each residue, by residue name and number, the first chain that has
-    it.
+def read_b_factors(path: Path) -> Mapping[tuple[str, str, int], float]:
+    """Return B-factor [Å^2] of the C-alpha atom of each residue, by chain, name of the amino acid, and number.
 
     path: a PDB file. Raises AnalysisError for a file that is missing or has no C-alpha atoms with B-factors.
     """
@@ -52,14 +53,26 @@ def read_b_factors(path: Path) -> Mapping[tuple[str, int], float]:
     try:
         with path.open(encoding="utf-8") as file:
             structure = PdbStructure(file)
-        factors: dict[tuple[str, int], float] = {}
-        for residue in structure.iter_residues():
-            for atom in residue.iter_atoms():
-                if atom.get_name() == "CA" and residue.name != "CA":
-                    factors.setdefault((residue.name, residue.number), float(atom.temperature_factor))
+        chains = [(chain.chain_id.strip(), _read_chain(chain)) for chain in structure.iter_chains()]
     except READING_ERRORS as error:
         reason = explain_failure(error, path)
         raise AnalysisError(f"{path}: cannot be read as a crystal structure{reason}; give a PDB file") from error
-    if not any(factors.values()):
+    names = name_chains((letter, factors.keys()) for letter, factors in chains)
+    found = {
+        (name, *residue): factor
+        for name, (_, factors) in zip(names, chains, strict=True)
+        for residue, factor in factors.items()
+    }
+    if not any(found.values()):
         raise AnalysisError(f"{path}: has no B-factors of C-alpha atoms; give the PDB entry of the crystal structure")
+    return found
+
+
+def _read_chain(chain: Chain) -> dict[tuple[str, int], float]:
+    """Return the B-factor of the first C-alpha atom of each residue, by name of the amino acid, and number."""
+    factors: dict[tuple[str, int], float] = {}
+    for residue in chain.iter_residues():
+        for atom in residue.iter_atoms():
+            if atom.get_name() == "CA" and residue.name != "CA":
+                factors.setdefault((find_parent(residue.name), residue.number), float(atom.temperature_factor))
     return factors

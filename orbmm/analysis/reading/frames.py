@@ -20,12 +20,13 @@ from orbmm.analysis.reading.opening import (
     find_suffix,
     lend_plain_path,
     open_trajectory,
+    refuse_damaged_text,
     refuse_unknown_format,
     refuse_unpickling_format,
     silence_c_readers,
 )
 from orbmm.analysis.reading.trr import walk_trr
-from orbmm.errors import AnalysisError
+from orbmm.errors import AnalysisError, ConvertBareErrors
 
 _ATOMS_PER_CHUNK = 2_000_000  # 24 MB of coordinates
 _WITH_TOPOLOGY = (".gro", ".arc")  # read in chunks
@@ -77,6 +78,9 @@ class TrajectoryFile:
         if not self.path.is_file() or self.path.stat().st_size == 0:
             raise AnalysisError(f"{self.path}: no such trajectory, or an empty file; give one with frames in it")
         refuse_unknown_format(self.path)
+        refuse_damaged_text(self.path, "trajectory")
+        if find_suffix(self.path) == ".trr":
+            self._check_trr()
         if find_suffix(self.path) != ".dcd":
             return
         header = read_dcd_header(self.path)
@@ -90,11 +94,22 @@ class TrajectoryFile:
         if whole < header.frames and self.most is None:  # mdtraj leaves a torn frame out without a word
             raise AnalysisError(self._torn(whole))
 
+    def _check_trr(self) -> None:
+        """Raise AnalysisError unless every header is one that mdtraj's reader in C can follow."""
+        ends, size = [0], self.path.stat().st_size
+        for frame in walk_trr(self.path):
+            check_atoms(self.path, frame.atoms, self.topology.n_atoms)
+            ends.append(frame.end)
+        if len(ends) == 1:
+            raise AnalysisError(f"{self.path}: cannot be read as a trajectory; is it whole?")
+        if ends[-1] < size and self.most is None:
+            raise AnalysisError(self._torn(len(ends) - 1))
+
     def _load(self, atoms: NDArray[np.int64] | None) -> Iterator[md.Trajectory]:
         suffix, size = find_suffix(self.path), max(1, _ATOMS_PER_CHUNK // self.topology.n_atoms)
         if suffix in (*_AT_ONCE, *_ONE_FRAME):
             top = None if suffix in _AT_ONCE else self.topology
-            with lend_plain_path(self.path) as plain:
+            with lend_plain_path(self.path) as plain, ConvertBareErrors():
                 whole = md.load(plain) if top is None else md.load(plain, top=top)
             chunks = (whole[first : first + size] for first in range(0, whole.n_frames, size))
             yield from self._pick(chunks, atoms)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import mdtraj as md
-from mdtraj.formats.pdbx.PdbxReader import SyntaxError as CifError
+import numpy as np
 from scipy.spatial import cKDTree
 
 from orbmm.analysis.reading.formats import count_frames
@@ -19,12 +18,14 @@ from orbmm.analysis.reading.opening import (
     READING_ERRORS,
     explain_failure,
     lend_plain_path,
+    refuse_damaged_text,
     refuse_unpickling_format,
     silence_c_readers,
 )
+from orbmm.analysis.reading.residue_numbers import correct_numbers
 from orbmm.analysis.reading.times import describe_frames, hold_times
 from orbmm.analysis.reading.topology import MatchedTopology, is_torn, match_topology
-from orbmm.errors import AnalysisError, UnsafeFile
+from orbmm.errors import AnalysisError, ConvertBareErrors, UnsafeFile
 from orbmm.files import read_json
 from orbmm.run_files.confidence import ConfidenceFile, read_confidence
 from orbmm.run_files.energies import EnergyTable, read_energy_table
@@ -32,8 +33,6 @@ from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings, read_settings
 
 _LARGEST_RECORD_BYTES = 10_000_000
-# Of mdtraj's readers, which assert things of a file, and of a torn or squeezed one.
-_STRUCTURE_ERRORS = (*READING_ERRORS, AssertionError, ArithmeticError, EOFError, zlib.error, CifError)
 _SAME_PLACE_NM = 0.001  # a PDB file keeps 0.0001
 
 
@@ -131,13 +130,21 @@ def read_structure(path: Path) -> md.Trajectory:
     refuse_unpickling_format(path)
     if not path.is_file():
         raise AnalysisError(f"{path}: no such structure file; give a PDB or mmCIF file of the same atoms")
+    refuse_damaged_text(path, "structure")
     try:
-        with warnings.catch_warnings(), lend_plain_path(path) as plain, silence_c_readers():
+        with warnings.catch_warnings(), lend_plain_path(path) as plain, silence_c_readers(), ConvertBareErrors():
             warnings.simplefilter("ignore")  # about the placeholder box of a structure without one
-            return md.load(plain)[0]
-    except _STRUCTURE_ERRORS as error:
+            start = md.load(plain)[0]
+            correct_numbers(start.topology, path)
+    except READING_ERRORS as error:
         reason = explain_failure(error, path)
         raise AnalysisError(f"{path}: cannot be read as a structure{reason}; give a PDB or mmCIF file") from error
+    if not all(isinstance(residue.name, str) for residue in start.topology.residues):
+        raise AnalysisError(f"{path}: cannot be read as a structure (a residue has no name); give a PDB or mmCIF file")
+    if not np.isfinite(start.xyz).all():
+        atom = start.topology.atom(int(np.argwhere(~np.isfinite(start.xyz[0]))[0, 0]))
+        raise AnalysisError(f"{path}: the coordinates of {atom} are not finite numbers; correct them")
+    return start
 
 
 def _read_matched(path: Path, trajectory: Path | None = None) -> MatchedTopology:
@@ -175,6 +182,10 @@ def _open_trajectory(
 def _require(path: Path) -> Path:
     if not path.is_file():
         raise AnalysisError(f"{path}: missing; is {path.parent} a run folder, and did the run start?")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise AnalysisError(f"{path}: cannot be read ({error.strerror}); change its permissions") from error
     return path
 
 

@@ -9,10 +9,10 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import HYDROGENS, NON_METALS, find_ion_symbol
 from orbmm.analysis.geometry.pairs import find_pairs, find_widths, shorten
 from orbmm.analysis.reading.dcd import is_box_possible
 from orbmm.errors import AnalysisError
+from orbmm.kinds import HYDROGENS, NON_METALS, find_ion_symbol
 
 # Covalent radii [nm] of Cordero et al., Dalton Trans. 2832 (2008).
 _RADII_NM = {

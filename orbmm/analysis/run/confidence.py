@@ -9,17 +9,17 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import is_water, mark_waters
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
+from orbmm.kinds import is_water, mark_waters
 from orbmm.run_files.confidence import ConfidenceFile
 
 LEAST_KNOWN = 10
 _STRETCHES = 200  # of time that the maps are averaged over: they must not grow with the run
 _METHOD = (
     "Expected error of an atom's force, as mean absolute error of a component, from the confidence head: probabilities "
-    "of {bins} bins from {low:g} to {high:g} eV/angstrom. Errors beyond {high:g} were left out "
+    "of {bins} bins from {low:g} to {high:g} eV/Å. Errors beyond {high:g} were left out "
     "when the head was trained, "
     "so neither its last bin nor an expected error near {high:g} says how much larger the true error is. An atom is "
     "doubtful when its mean expected error from {start:g} ps on lies in the upper half of the scale."
@@ -104,7 +104,7 @@ class _Tally:
     def collect(self) -> Result:
         """Return all records as one Result."""
         if self.kept == 0:
-            raise NothingToMeasure(f"no confidence: no record from {self.discard_ps:g} ps on; discard less")
+            raise NothingToMeasure(f"no record from {self.discard_ps:g} ps on; discard less")
         columns = {name: np.concatenate(parts) for name, parts in self.columns.items()}
         averaged = columns["time"] >= self.discard_ps
         error, last = self.atom_error / self.kept, self.atom_last / self.kept

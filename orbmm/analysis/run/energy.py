@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.result import Result
+from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.statistics import average_blocks
 from orbmm.run_files.energies import EnergyTable
 from orbmm.units import EV_PER_KJ_PER_MOL
 
 _MEV_PER_EV = 1000.0
+_FEWEST_ROWS = 2
 _METHOD = (
     "Drift of potential and total energy by least squares from {start:g} ps on, per atom ({atoms} atoms); its error "
     "from the residuals and their correlation. With a thermostat the total energy is no conserved quantity: the "
@@ -26,9 +27,9 @@ def compute_energy(energies: EnergyTable, atoms: int, discard_ps: float = 0.0) -
     [kJ/mol].
 
     energies: the table of a run; atoms: how many there are; discard_ps: time left out at the start.
-    Raises AnalysisError when the cut leaves fewer than two rows.
+    Raises NothingToMeasure for a table of fewer than two rows, AnalysisError when the cut leaves fewer than two.
     """
-    kept = energies.start_at(discard_ps)
+    kept = keep_rows(energies, discard_ps)
     per_atom = EV_PER_KJ_PER_MOL * _MEV_PER_EV / atoms
     potential = average_blocks(kept.potential)
     values: dict[str, Any] = {
@@ -51,6 +52,16 @@ def compute_energy(energies: EnergyTable, atoms: int, discard_ps: float = 0.0) -
         }
     method = _METHOD.format(start=max(discard_ps, float(energies.time_ps[0])), atoms=atoms)
     return Result.of("energy", method, "time", values, units, len(kept.time_ps))
+
+
+def keep_rows(energies: EnergyTable, discard_ps: float) -> EnergyTable:
+    """Return the rows after the cut.
+
+    Raises NothingToMeasure for a table of fewer than two rows, AnalysisError when the cut leaves fewer than two.
+    """
+    if len(energies.time_ps) < _FEWEST_ROWS:
+        raise NothingToMeasure(f"energies.csv has 1 row; a mean takes at least {_FEWEST_ROWS}")
+    return energies.start_at(discard_ps)
 
 
 def fit_drift(time_ps: NDArray[np.float64], series: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, betaincc
 
-from orbmm.analysis.geometry.kinds import is_hydrogen
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError, StructureError
+from orbmm.kinds import is_hydrogen
 from orbmm.run_files.checkpoints import PRODUCTION, STATE_FILE, list_checkpoints
 from orbmm.run_files.state_xml import read_state
 from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
 _METHOD = (
     "Temperature of the atoms of each element from their velocities, 3 degrees of freedom an atom and masses of the "
-    "elements (or as the run shifted them to hydrogens), in the {snapshots} checkpoints at {times} ps: "
+    "elements (or as the run shifted them to hydrogens), in checkpoints ({snapshots}) at {times} ps: "
     "energies.csv and trajectories hold no velocities, and a run "
     "keeps its last checkpoints only. The chance is that of a share of the kinetic energy at least as far off on its "
     "side, twice; in a bath of any temperature the share follows a beta distribution. Checkpoints near each other are "
@@ -41,7 +41,7 @@ def compute_equipartition(
     """
     symbols, group = np.unique([atom.element.symbol for atom in topology.atoms], return_inverse=True)
     if len(symbols) < 2:
-        raise NothingToMeasure("no temperature by element: all atoms are of one element")
+        raise NothingToMeasure("all atoms are of one element")
     masses = _list_masses(topology, hydrogen_amu)
     sums, times = np.zeros(len(symbols)), []
     for snapshot in read_snapshots(checkpoints):
@@ -54,7 +54,7 @@ def compute_equipartition(
             sums += np.bincount(group, weights=kinetic)
             times.append(snapshot.time_ps)
     if not times:
-        raise NothingToMeasure("no temperature by element: no checkpoint with velocities after the start")
+        raise NothingToMeasure("no checkpoint with velocities after the start")
     return _collect(symbols, np.bincount(group), sums, times)
 
 

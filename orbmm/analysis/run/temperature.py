@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orbmm.analysis.result import Result
+from orbmm.analysis.run.energy import keep_rows
 from orbmm.analysis.statistics import average_blocks
 from orbmm.run_files.energies import EnergyTable
 from orbmm.units import KJ_PER_MOL_PER_KELVIN
@@ -35,9 +36,9 @@ def compute_temperature(energies: EnergyTable, atoms: int, discard_ps: float = 0
     energies: the table of a run; atoms: how many there are; discard_ps: time that the mean leaves out.
     bath: what was asked for, kept beside what was measured; None when unknown. Weak friction lets go of heat slowly:
     blocks of a run shorter than a few relaxation times cannot see how slowly, so their error is not believed.
-    Raises AnalysisError when the cut leaves fewer than two rows.
+    Raises NothingToMeasure for a table of fewer than two rows, AnalysisError when the cut leaves fewer than two.
     """
-    kept = energies.start_at(discard_ps)
+    kept = keep_rows(energies, discard_ps)
     average = average_blocks(kept.temperature)
     freedom = find_degrees_of_freedom(energies)
     values = {

@@ -8,12 +8,12 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_solute
-from orbmm.analysis.geometry.kinds import is_heavy
+from orbmm.analysis.geometry.images import find_large_molecules
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import iterate_frames
 from orbmm.analysis.site.metal_site import find_metals
 from orbmm.errors import AnalysisError, quote_reason
+from orbmm.kinds import is_heavy
 
 AROUND_METAL_NM = 0.5
 _SELECTION_ERRORS = (
@@ -30,7 +30,7 @@ def find_binding_site(start: md.Trajectory, selection: str | None = None) -> NDA
     Raises AnalysisError for a selection that cannot be read or that matches no heavy atom of the solute.
     """
     topology = start.topology
-    solute = find_solute(topology)
+    solute = find_large_molecules(topology)
     heavy = np.array([i for i in solute.tolist() if is_heavy(topology.atom(i))], dtype=np.int64)
     owner = np.array([topology.atom(i).residue.index for i in heavy.tolist()], dtype=np.int64)
     if selection is not None:

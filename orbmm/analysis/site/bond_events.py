@@ -9,11 +9,11 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import NON_METALS
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.kinds import NON_METALS
 
 FORMS, BREAKS = 0.5, 0.6  # times the sum of van der Waals radii
 _UP, _DOWN, _FORGOTTEN = 0.6, 0.4, 0.01
@@ -37,7 +37,7 @@ def compute_bond_events(frames: Frames, persistence_ps: float = 1.0) -> Result:
     """
     atoms = np.array([a.index for a in frames.topology.atoms if a.element.symbol in NON_METALS], dtype=np.int64)
     if len(atoms) < 2:
-        raise NothingToMeasure("no bond events: there are no two atoms that can bond")
+        raise NothingToMeasure("no two atoms can bond")
     radii = np.array([frames.topology.atom(int(index)).element.radius for index in atoms])
     graph = _Graph(len(atoms), _list_keys(frames.topology, atoms), persistence_ps)
     for chunk in read_chunks(frames, atoms):

@@ -6,22 +6,22 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import find_heavy
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.site.metal_site import find_metals
+from orbmm.kinds import find_heavy
 from orbmm.units import ANGSTROM_PER_NM
 
 _BOND_NM, _TOUCH_NM = 0.15, 0.16
 _LEAST_ANGLE = 150.0
 _STATES = {2: "carbon dioxide", 3: "carbonate or bicarbonate"}
 _METHOD = (
-    "A carbon whose only heavy neighbours within 1.6 angstrom are two oxygens "
-    "nearer than 1.5 angstrom at an angle above "
+    "A carbon whose only heavy neighbours within 1.6 Å are two oxygens "
+    "nearer than 1.5 Å at an angle above "
     "150 degrees is carbon dioxide; it is carbonate or bicarbonate with three "
-    "oxygens within 1.6 angstrom. Followed here: "
-    "{name}, one of {molecules}."
+    "oxygens within 1.6 Å. Followed here: "
+    "{name} ({molecules} in all)."
 )
 
 
@@ -36,7 +36,7 @@ def compute_carbon_dioxide(frames: Frames) -> Result:
     oxygens = np.array([atom.index for atom in topology.atoms if atom.element.symbol == "O"], dtype=np.int64)
     molecules = find_carbon_dioxide(next(read_chunks(frames))[0])
     if not molecules:
-        raise NothingToMeasure("no carbon dioxide: no carbon has just two oxygens in a line")
+        raise NothingToMeasure("no carbon has just two oxygens in a line")
     carbon, own = molecules[0]
     metals = find_metals(topology)
     watched = np.array([carbon, *metals[:1]])

@@ -24,7 +24,7 @@ REACH_NM = {
 """For each metal: an atom becomes a ligand when nearer than the first distance, and is one until beyond the second."""
 _DONORS = ("N", "O", "S", "Cl")
 _METHOD = (
-    "Ligands of {metal}: N, O, S or Cl from when they come nearer than {near:g} angstrom "
+    "Ligands of {metal}: N, O, S or Cl from when they come nearer than {near:g} Å "
     "until they are beyond {far:g}. "
     "Tetrahedral order 1 - 3/8 sum (cos + 1/3)^2 of the four nearest that are ever ligands (Chau and Hardwick 1998): 1 "
     "in a tetrahedron.{others}"
@@ -47,7 +47,7 @@ def compute_metal_site(frames: Frames, metal: int | None = None) -> Result:
     """
     metals = find_metals(frames.topology)
     if not metals:
-        raise NothingToMeasure("no metal site: the topology has no Zn, Cu, Ni, Co, Fe, Mn, Mg, Ca, Cd or Hg")
+        raise NothingToMeasure("the topology has no Zn, Cu, Ni, Co, Fe, Mn, Mg, Ca, Cd or Hg")
     metal = metals[0] if metal is None else metal
     symbol = frames.topology.atom(metal).element.symbol
     donors = np.array([atom.index for atom in frames.topology.atoms if atom.element.symbol in _DONORS], dtype=np.int64)

@@ -8,12 +8,12 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import HYDROGENS, find_water_oxygens, is_heavy
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.site.metal_site import REACH_NM, find_metals
+from orbmm.kinds import HYDROGENS, find_water_oxygens, is_heavy
 
 TITRATABLE = {
     **dict.fromkeys(("ASP", "ASH", "ASPH", "ASPP"), ("OD1", "OD2")),
@@ -46,7 +46,7 @@ def compute_protonation(frames: Frames, persistence_ps: float = 0.05) -> Result:
     first = next(read_chunks(frames))[0]
     tally = _Tally(topology, _assign_owners(first), persistence_ps)
     if len(tally.hydrogens) == 0:
-        raise NothingToMeasure("no protonation: no hydrogen lies on nitrogen, oxygen or sulfur")
+        raise NothingToMeasure("no hydrogen lies on nitrogen, oxygen or sulfur")
     for chunk in read_chunks(frames):
         for time, positions, box in iterate_frames(chunk):
             tally.add(time, positions, box)

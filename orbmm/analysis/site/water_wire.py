@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
-from orbmm.analysis.geometry.kinds import find_water_oxygens
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
@@ -19,6 +18,7 @@ from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.site.metal_site import REACH_NM, find_metals
 from orbmm.analysis.site.protonation import TITRATABLE
 from orbmm.errors import AnalysisError
+from orbmm.kinds import find_water_oxygens
 from orbmm.units import ANGSTROM_PER_NM
 
 STEP_NM = 0.35
@@ -27,7 +27,7 @@ SHUTTLE = ("HIS", 64)
 """The residue that takes the proton in carbonic anhydrase II."""
 _METHOD = (
     "Shortest chain of waters from the oxygen on {metal} (the nearest within reach) "
-    "to {group}, with at most 3.5 angstrom "
+    "to {group}, with at most 3.5 Å "
     "between neighbouring oxygens, or oxygen and the group's {atoms}; of chains of as many waters, the one whose steps "
     "add up to least. Hydrogens are not looked at, so the wire need not point one way."
 )
@@ -43,13 +43,13 @@ def compute_water_wire(frames: Frames, group: tuple[str, int] = SHUTTLE) -> Resu
     """
     metals = find_metals(frames.topology)
     if not metals:
-        raise NothingToMeasure("no water wire: there is no metal that it could start from")
+        raise NothingToMeasure("there is no metal that it could start from")
     takers = _find_takers(frames.topology, group)
     if not takers:
-        raise NothingToMeasure(f"no water wire: there is no {group[0]} {group[1]}")
+        raise NothingToMeasure(f"there is no {group[0]} {group[1]} that it could lead to")
     waters = find_water_oxygens(frames.topology)
     if len(waters) == 0:
-        raise NothingToMeasure("no water wire: there is no water")
+        raise NothingToMeasure("there is no water")
     oxygens = np.array([atom.index for atom in frames.topology.atoms if atom.element.symbol == "O"], dtype=np.int64)
     tally = _Tally(frames.topology, np.union1d(oxygens, [metals[0], *takers]), metals[0], takers)
     for chunk in read_chunks(frames, tally.atoms):

@@ -23,7 +23,7 @@ def compute_density(frames: Frames, topology: md.Topology | None = None) -> Resu
     times, volumes = [], []
     for chunk in read_chunks(frames, np.zeros(1, dtype=np.int64)):  # only the box is needed
         if chunk.unitcell_vectors is None:
-            raise NothingToMeasure("no density: the trajectory has no box")
+            raise NothingToMeasure("the trajectory has no box")
         times.append(read_times(chunk))
         volumes.append(np.abs(np.linalg.det(chunk.unitcell_vectors.astype(float))))
     volume = np.concatenate(volumes)

@@ -12,11 +12,11 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import find_water_oxygens
 from orbmm.analysis.geometry.pairs import shorten
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.reading.times import find_interval
 from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.kinds import find_water_oxygens
 
 _ORIGINS = 64
 _FIT_FROM, _SHORTEST_PS = 0.2, 2.0
@@ -42,11 +42,11 @@ def compute_diffusion(frames: Frames, discard_ps: float = 0.0, kelvin: float = 3
     """
     oxygens = find_water_oxygens(frames.topology)
     if len(oxygens) == 0:
-        raise NothingToMeasure("no diffusion: there is no water")
+        raise NothingToMeasure("there is no water")
     interval_ps, kept = _read_interval(frames, oxygens[:1], discard_ps)
     lags = kept // 2
     if lags < 5:
-        raise NothingToMeasure(f"no diffusion: {kept} frames; it takes at least 10")
+        raise NothingToMeasure(f"{kept} frame{'' if kept == 1 else 's'}; it takes at least 10")
     tally = _Tally(lags, max(1, kept // _ORIGINS))
     volume = 0.0
     for chunk in read_chunks(frames, oxygens):
@@ -93,13 +93,13 @@ def _read_interval(frames: Frames, atoms: NDArray[np.int64], discard_ps: float) 
         return 0.0, len(times)
     interval = find_interval(times)
     if interval is None:
-        raise NothingToMeasure("no diffusion: the frames are not at equal intervals; their times jump or stand still")
+        raise NothingToMeasure("the frames are not at equal intervals; their times jump or stand still")
     return interval, len(times)
 
 
 def _read_boxes(chunk: md.Trajectory) -> NDArray[np.float64]:
     if chunk.unitcell_vectors is None:
-        raise NothingToMeasure("no diffusion: the trajectory has no box")
+        raise NothingToMeasure("the trajectory has no box")
     return np.asarray(chunk.unitcell_vectors.astype(float))
 
 

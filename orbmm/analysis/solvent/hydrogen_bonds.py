@@ -6,15 +6,15 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import is_hydrogen, mark_waters
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
 from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.kinds import is_hydrogen, mark_waters
 
 _REACH_NM, _LEAST_COSINE = 0.25, 0.5
 _KINDS = ("water_water", "solute_water", "solute_solute")
 _METHOD = (
-    "A hydrogen on N or O (bonds of the topology) nearer than 2.5 angstrom to another N or O, with an angle D-H...A "
+    "A hydrogen on N or O (bonds of the topology) nearer than 2.5 Å to another N or O, with an angle D-H...A "
     "above 120 degrees (Baker and Hubbard 1984); {donors} such hydrogens, {acceptors} acceptors."
 )
 
@@ -27,7 +27,7 @@ def compute_hydrogen_bonds(frames: Frames) -> Result:
     donors = list_donors(frames.topology)
     acceptors = list_acceptors(frames.topology)
     if len(donors) == 0:
-        raise NothingToMeasure("no hydrogen bonds: the topology has no hydrogen bonded to nitrogen or oxygen")
+        raise NothingToMeasure("the topology has no hydrogen bonded to nitrogen or oxygen")
     water = mark_waters(frames.topology)
     times, rows = [], []
     for chunk in read_chunks(frames):

@@ -9,26 +9,26 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.kinds import find_water_oxygens, find_waters, is_hydrogen
 from orbmm.analysis.geometry.pairs import find_pairs, find_widths
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
+from orbmm.kinds import find_water_oxygens, find_waters, is_hydrogen
 from orbmm.units import ANGSTROM_PER_NM
 
 LARGEST_CUTOFF_NM = 1.0
 _BIN_NM = 0.005
 _PEAK_HALF_WIDTH = 3  # bins on each side that the parabola takes in
 _OXYGENS = (
-    "Distances between {oxygens} water oxygens and their periodic images (k-d tree) in bins of {bin:g} angstrom over "
-    "{frames} frames from {start:g} ps on, relative to the same number of oxygens spread evenly over the whole box "
+    "Distances between {oxygens} water oxygens and their periodic images (k-d tree) in bins of {bin:g} Å over "
+    "all frames from {start:g} ps on, relative to the same number of oxygens spread evenly over the whole box "
     "(volume of the solute included). Peak by a parabola; coordination number: mean neighbours up to the first "
-    "minimum. Up to {cutoff:.2f} angstrom; half the smallest box width is the limit."
+    "minimum. Up to {cutoff:.2f} Å; half the smallest box width is the limit."
 )
 _HYDROGEN_BOND_NM = (0.14, 0.225)  # where the peak of hydrogen bonds is looked for
 _HYDROGENS = (
     "Distances from {oxygens} water oxygens to the hydrogens of other waters and their periodic images (k-d tree) over "
-    "{frames} frames from {start:g} ps on, relative to the same number of hydrogens spread evenly over the whole box "
+    "all frames from {start:g} ps on, relative to the same number of hydrogens spread evenly over the whole box "
     "(volume of the solute included). Coordination number: mean hydrogens up to the first minimum."
 )
 
@@ -41,7 +41,7 @@ def compute_rdf_oo(frames: Frames, cutoff_nm: float | None = None, discard_ps: f
     """
     oxygens = find_water_oxygens(frames.topology)
     if len(oxygens) < 2:
-        raise NothingToMeasure("no radial distribution: there are fewer than two waters")
+        raise NothingToMeasure("there are fewer than two waters")
     return compute_distribution(frames, oxygens, cutoff_nm, discard_ps)
 
 
@@ -62,9 +62,7 @@ def compute_distribution(
     values = sums.compute_curves(centres=0.5 * len(atoms))
     radius, ratio = values["radius"], values["ratio"]
     values = {**values, "atoms": np.array(len(atoms)), **_find_extrema(values, int(np.argmax(smooth(ratio))))}
-    method = _OXYGENS.format(
-        oxygens=len(atoms), bin=_BIN_NM * ANGSTROM_PER_NM, frames=sums.frames, start=discard_ps, cutoff=radius[-1]
-    )
+    method = _OXYGENS.format(oxygens=len(atoms), bin=_BIN_NM * ANGSTROM_PER_NM, start=discard_ps, cutoff=radius[-1])
     return Result("rdf_oo", method, "radius", values, _list_units(values), sums.frames)
 
 
@@ -80,7 +78,7 @@ def compute_rdf_oh(frames: Frames, cutoff_nm: float | None = None, discard_ps: f
     hydrogen = np.array([is_hydrogen(atom) for atom in atoms], dtype=bool)
     owner = np.array([atom.residue.index for atom in atoms])
     if oxygen.sum() < 2 or not hydrogen.any():
-        raise NothingToMeasure("no O-H radial distribution: there are fewer than two waters with hydrogens")
+        raise NothingToMeasure("there are fewer than two waters with hydrogens")
     own = int(np.isin(owner[hydrogen], owner[oxygen]).sum())  # each beside the one oxygen of its water
 
     def count(positions: NDArray[np.float64], box: NDArray[np.float64], edges: NDArray[np.float64]) -> Counts:
@@ -94,10 +92,10 @@ def compute_rdf_oh(frames: Frames, cutoff_nm: float | None = None, discard_ps: f
     radius = values["radius"]
     bonding = (radius > _HYDROGEN_BOND_NM[0] * ANGSTROM_PER_NM) & (radius < _HYDROGEN_BOND_NM[1] * ANGSTROM_PER_NM)
     if not bonding.any():
-        raise NothingToMeasure("no O-H radial distribution: the box is too small for a hydrogen bond")
+        raise NothingToMeasure("the box is too small for a hydrogen bond")
     peak = int(np.flatnonzero(bonding)[np.argmax(smooth(values["ratio"])[bonding])])
     values = {**values, **_find_extrema(values, peak)}
-    method = _HYDROGENS.format(oxygens=int(oxygen.sum()), frames=sums.frames, start=discard_ps)
+    method = _HYDROGENS.format(oxygens=int(oxygen.sum()), start=discard_ps)
     return Result("rdf_oh", method, "radius", values, _list_units(values), sums.frames)
 
 
@@ -155,7 +153,7 @@ class _PairSums:
 def find_limit(chunk: md.Trajectory) -> float:
     """Return half the smallest box width of any frame [nm]: beyond it the nearest image is not the only one."""
     if chunk.unitcell_vectors is None:
-        raise NothingToMeasure("no radial distribution: the trajectory has no box")
+        raise NothingToMeasure("the trajectory has no box")
     return 0.5 * float(find_widths(chunk.unitcell_vectors.astype(float)).min())
 
 

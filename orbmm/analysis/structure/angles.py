@@ -34,7 +34,7 @@ def compute_angles(frames: Frames, reference: md.Trajectory | None = None) -> Re
     """
     triples = list_angles(frames.topology)
     if len(triples) == 0:
-        raise NothingToMeasure("no angle check: no atom has two bonds in the topology")
+        raise NothingToMeasure("no atom has two bonds in the topology")
     first = next(read_chunks(frames))[0] if reference is None else reference[0]
     tally = _Tally(_compute(first, triples)[0])
     for chunk in read_chunks(frames):

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from orbmm.analysis.geometry.kinds import HYDROGENS, NON_METALS
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, read_boxes, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.kinds import HYDROGENS, NON_METALS
 from orbmm.settings.settings import BROKEN_BOND_FACTOR
 from orbmm.units import ANGSTROM_PER_NM
 
@@ -28,8 +28,8 @@ _METHOD = (
     "Lengths of the {bonds} bonds of the topology (none to metals) between nearest periodic images (mdtraj), against "
     "those in {reference}: broken beyond {broken:g} times, "
     "stretched beyond {stretched:g} times, collapsed below {collapsed:g} times. A hydrogen that left N, O "
-    "or S and is within 1.3 angstrom of another of them is transferred: chemistry, and no broken bond. "
-    "An XTC file rounds coordinates to 0.01 angstrom.{unbonded}"
+    "or S and is within 1.3 Å of another of them is transferred: chemistry, and no broken bond. "
+    "An XTC file rounds coordinates to 0.01 Å.{unbonded}"
 )
 
 
@@ -46,7 +46,7 @@ def compute_bonds(
     """
     pairs = list_covalent_bonds(frames.topology)
     if len(pairs) == 0:
-        raise NothingToMeasure("no bond check: the topology has no bonds; a PDB needs CONECT or standard residues")
+        raise NothingToMeasure("the topology has no bonds; a PDB needs CONECT or standard residues")
     first = next(read_chunks(frames))[0] if reference is None else reference[0]
     tally = _Tally(frames.topology, pairs, md.compute_distances(first, pairs)[0], broken_factor)
     for chunk in read_chunks(frames):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from orbmm.analysis.geometry.chains import list_residues, name_topology_chains, pair_chains
 from orbmm.analysis.geometry.images import Assembler
-from orbmm.analysis.geometry.kinds import find_parent, is_heavy
 from orbmm.analysis.reading.frames import Frames
 from orbmm.analysis.result import Result
 from orbmm.analysis.structure.rmsd import (
@@ -17,18 +15,22 @@ from orbmm.analysis.structure.rmsd import (
     collect_deviations,
     measure_deviations,
     name_groups,
-    require_solute,
+    require_large_molecules,
 )
 from orbmm.errors import AnalysisError
+from orbmm.kinds import find_parent, is_heavy
+
+AtomName = tuple[str, str, int, str]
+"""Chain, residue, number, atom."""
 
 _METHOD = (
-    "Root-mean-square deviation of the solute from the crystal structure {name} "
+    "Root-mean-square deviation of the large molecules of the solute from the crystal structure {name} "
     "after optimal superposition on the same "
     "atoms (Kabsch 1976, in double precision), molecules made whole across the periodic box: {parts}, "
     "all with equal weight. "
-    "{matched} of {heavy} "
-    "heavy atoms of the solute were found in the crystal structure by residue name, number and atom name{first}; the "
-    "others are left out. Of atoms with two locations the first one counts."
+    "{matched} of {heavy} heavy atoms "
+    "of the solute were found in the crystal structure by chain, residue name, number and atom name{first}; "
+    "the others are left out. Of atoms with two locations the first one counts."
 )
 
 
@@ -41,7 +43,7 @@ def compute_crystal_rmsd(
     matched. name: what the structure is called. site: atoms of the binding site; absent, it is left out.
     Raises NothingToMeasure without a solute, AnalysisError when fewer than three atoms match.
     """
-    solute = require_solute(frames.topology)
+    solute = require_large_molecules(frames.topology)
     part = frames.topology.subset(solute)
     rows, partners = match_atoms(part, crystal.topology)
     if len(rows) < 3:
@@ -66,24 +68,30 @@ def compute_crystal_rmsd(
 
 
 def match_atoms(topology: md.Topology, crystal: md.Topology) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return heavy atoms of one topology, ascending, and their partners in the other, by residue name, number and
-    atom name.
+    """Return heavy atoms of one topology, ascending, and their partners in the other, by chain, residue name, number
+    and atom name.
 
-    Of several chains with the same names and numbers the first goes with the first, and so on.
+    Chains are paired by their letters where their residues agree, else in order.
     """
-    partners = {key: index for index, key in _name_heavy(crystal)}
-    pairs = [(index, partners[key]) for index, key in _name_heavy(topology) if key in partners]
+    chains = pair_chains(list_residues(topology), list_residues(crystal))
+    partners: dict[AtomName, int] = {}
+    for index, name in _name_heavy(crystal):
+        partners.setdefault(name, index)
+    named = (
+        (index, (chains.get(name[0], ""), *name[1:])) for index, name in _name_heavy(topology) if name[0] in chains
+    )
+    pairs = [(index, partners[name]) for index, name in named if name in partners]
     rows = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return rows[:, 0], rows[:, 1]
 
 
-def _name_heavy(topology: md.Topology) -> list[tuple[int, tuple[str, int, str, int]]]:
-    seen: Counter[tuple[str, int, str]] = Counter()
-    named = []
-    for atom in topology.atoms:
-        if is_heavy(atom):
-            residue = find_parent(atom.residue.name)
-            key = (residue, atom.residue.resSeq, atom.name)
-            named.append((atom.index, (*key, seen[key])))
-            seen[key] += 1
-    return named
+def _name_heavy(topology: md.Topology) -> list[tuple[int, AtomName]]:
+    chains = name_topology_chains(topology)
+    return [
+        (
+            atom.index,
+            (chains[atom.residue.chain.index], find_parent(atom.residue.name), atom.residue.resSeq, atom.name),
+        )
+        for atom in topology.atoms
+        if is_heavy(atom)
+    ]

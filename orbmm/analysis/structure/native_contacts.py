@@ -6,17 +6,17 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import Assembler, find_solute
-from orbmm.analysis.geometry.kinds import find_heavy
+from orbmm.analysis.geometry.images import Assembler, find_large_molecules
 from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.kinds import find_heavy
 
 NATIVE_NM = 0.45
 _APART = 4  # residues along the chain
 _STEEPNESS_PER_NM, _TOLERANCE = 50.0, 1.8
 _METHOD = (
-    "Fraction of the {contacts} contacts of {reference} (heavy atoms nearer than 4.5 angstrom, of residues at least "
+    "Fraction of the {contacts} contacts of {reference} (heavy atoms nearer than 4.5 Å, of residues at least "
     "four apart) that is kept, each counted as 1 / (1 + exp(50 / nm (r - 1.8 r0))) (Best, Hummer and Eaton 2013)."
 )
 
@@ -27,15 +27,15 @@ def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = No
     frames: a trajectory, in memory or on disk. reference: one frame of the same atoms; absent, the first frame.
     Raises NothingToMeasure when the reference has no contacts between residues at least four apart.
     """
-    solute = find_solute(frames.topology)
+    solute = find_large_molecules(frames.topology)
     if len(solute) == 0:
-        raise NothingToMeasure("no native contacts: there is no molecule but water")
+        raise NothingToMeasure("there is no molecule but water")
     first = next(read_chunks(frames, solute))[0] if reference is None else reference[0].atom_slice(solute)
     assembler = Assembler()
     start = assembler.make_whole(first)
     pairs = _list_contacts(start)
     if len(pairs) == 0:
-        raise NothingToMeasure("no native contacts: no residues four or more apart touch in the reference")
+        raise NothingToMeasure("no residues four or more apart touch in the reference")
     native = md.compute_distances(start, pairs, periodic=False)[0].astype(float)
     times, parts = [], []
     for chunk in read_chunks(frames, solute):

@@ -6,13 +6,14 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import Assembler, find_solute
+from orbmm.analysis.geometry.images import Assembler, find_large_molecules
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.units import ANGSTROM_PER_NM
 
 _METHOD = (
-    "Root-mean-square distance of the {atoms} solute atoms from their centre of mass, weighted by mass, "
+    "Root-mean-square distance of the {atoms} atoms of the large molecules of the solute from their centre of mass, "
+    "weighted by mass, "
     "molecules made whole across the periodic box."
 )
 
@@ -22,9 +23,9 @@ def compute_radius_of_gyration(frames: Frames) -> Result:
 
     frames: a trajectory, in memory or on disk. Raises NothingToMeasure without a solute.
     """
-    solute = find_solute(frames.topology)
+    solute = find_large_molecules(frames.topology)
     if len(solute) == 0:
-        raise NothingToMeasure("no radius of gyration: there is no molecule but water")
+        raise NothingToMeasure("there is no molecule but water")
     masses = np.array([frames.topology.atom(int(index)).element.mass for index in solute])
     times, radii, assembler = [], [], Assembler()
     for chunk in read_chunks(frames, solute):

@@ -6,7 +6,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import Assembler, find_solute
+from orbmm.analysis.geometry.images import Assembler, find_large_molecules
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 
@@ -14,7 +14,7 @@ BIN_DEGREES = 10.0
 REGIONS = ("alpha", "beta", "left")
 _BINS = int(360.0 / BIN_DEGREES)
 _METHOD = (
-    "Torsions phi and psi (mdtraj) of the {residues} residues that have both, in bins of {bin:g} degrees. Regions: "
+    "Torsions phi and psi (mdtraj) of each residue that has both ({residues}), in bins of {bin:g} degrees. Regions: "
     "alpha with phi from -160 to -20 and psi from -120 to 50 degrees, beta with phi below -20 or above 160 and any "
     "other psi, left-handed with phi from 20 to 120 and psi from -60 to 100; elsewhere none of the three."
 )
@@ -27,7 +27,7 @@ def compute_ramachandran(frames: Frames) -> Result:
     frames: a trajectory, in memory or on disk. `histogram` is (36, 36), rows phi and columns psi from -180 degrees on.
     Raises NothingToMeasure without a residue that has both torsions.
     """
-    solute, assembler = find_solute(frames.topology), Assembler()
+    solute, assembler = find_large_molecules(frames.topology), Assembler()
     times, rows, histogram, residues = [], [], np.zeros((_BINS, _BINS)), 0
     for chunk in read_chunks(frames, solute) if len(solute) else ():
         phi, psi = _measure_torsions(assembler.make_whole(chunk))  # (F, R) each
@@ -39,7 +39,7 @@ def compute_ramachandran(frames: Frames) -> Result:
         histogram += np.histogram2d(phi.ravel(), psi.ravel(), bins=(edges, edges))[0]
         times.append(read_times(chunk))
     if residues == 0:
-        raise NothingToMeasure("no Ramachandran plot: no residue has both torsions phi and psi")
+        raise NothingToMeasure("no residue has both torsions phi and psi")
     fractions = np.concatenate(rows)
     values = {
         "time": np.concatenate(times),

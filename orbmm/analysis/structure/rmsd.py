@@ -8,17 +8,18 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from orbmm.analysis.geometry.images import Assembler, find_solute
-from orbmm.analysis.geometry.kinds import find_backbone, find_heavy
+from orbmm.analysis.geometry.images import Assembler, find_large_molecules
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
 from orbmm.geometry import compute_deviation
+from orbmm.kinds import find_backbone, find_heavy
 from orbmm.units import ANGSTROM_PER_NM
 
 _METHOD = (
-    "Root-mean-square deviation of the solute from {reference} after optimal superposition on the same atoms "
-    "(Kabsch 1976, in double precision), molecules made whole across the periodic box, {parts}, all with equal weight."
+    "Root-mean-square deviation of the large molecules of the solute from {reference} after optimal superposition on "
+    "the same atoms (Kabsch 1976, in double precision), molecules made whole across the periodic box, {parts}, all "
+    "with equal weight."
 )
 _WORDS = {
     "backbone": "backbone atoms (N, CA, C, O)",
@@ -41,7 +42,7 @@ def compute_rmsd(
     site: atoms of the binding site, as `find_binding_site` gives them; absent or fewer than three, it is left out.
     Raises NothingToMeasure without a solute, AnalysisError when the reference has other atoms.
     """
-    solute = require_solute(frames.topology)
+    solute = require_large_molecules(frames.topology)
     assembler = Assembler()
     start = assembler.make_whole(_cut_reference(frames, solute, reference))
     groups = choose_groups(start.topology, None if site is None else np.flatnonzero(np.isin(solute, site)))
@@ -51,11 +52,11 @@ def compute_rmsd(
     return collect_deviations("rmsd", _METHOD.format(reference=name, parts=name_groups(groups)), times, columns)
 
 
-def require_solute(topology: md.Topology) -> NDArray[np.int64]:
-    """Return the atoms of the solute. Raises NothingToMeasure without any."""
-    solute = find_solute(topology)
+def require_large_molecules(topology: md.Topology) -> NDArray[np.int64]:
+    """Return the atoms of the large molecules. Raises NothingToMeasure without any."""
+    solute = find_large_molecules(topology)
     if len(solute) == 0:
-        raise NothingToMeasure("no RMSD: there is no molecule but water")
+        raise NothingToMeasure("there is no molecule but water")
     return solute
 
 
@@ -79,7 +80,7 @@ def measure_deviations(
     groups: rows of the solute. references: one frame of just the atoms of the group, in their order. assembler: that
     has laid the reference, so that frames are laid alike.
     """
-    solute = find_solute(frames.topology)
+    solute = find_large_molecules(frames.topology)
     kept = None if len(solute) == frames.topology.n_atoms else solute  # all atoms are read faster than a choice of all
     times: list[NDArray[np.float64]] = []
     parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in groups}

@@ -9,14 +9,17 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import Assembler, find_solute
-from orbmm.analysis.geometry.kinds import is_heavy
+from orbmm.analysis.geometry.chains import list_residues, name_topology_chains, pair_chains
+from orbmm.analysis.geometry.images import Assembler, find_large_molecules
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
 from orbmm.geometry import superpose
+from orbmm.kinds import find_parent, is_heavy
 from orbmm.units import ANGSTROM_PER_NM
+
+BFactors = Mapping[tuple[str, str, int], float]
 
 _METHOD = (
     "Root-mean-square fluctuation of the C-alpha atom of each residue (of its heavy atoms where it has none) about the "
@@ -26,24 +29,23 @@ _METHOD = (
 _CRYSTAL = " The crystal's value is sqrt(3 B / (8 pi^2)), which holds static disorder and lattice motion as well."
 
 
-def compute_rmsf(
-    frames: Frames, b_factors: Mapping[tuple[str, int], float] | None = None, discard_ps: float = 0.0
-) -> Result:
+def compute_rmsf(frames: Frames, b_factors: BFactors | None = None, discard_ps: float = 0.0) -> Result:
     """Compute RMSF of each residue of the solute [Å], and the one that B-factors stand for.
 
     frames: a trajectory, in memory or on disk; it is read twice.
-    b_factors: [Å^2] by residue name and number, as `read_b_factors` gives them; residues without one get NaN.
+    b_factors: [Å^2] by chain, name of the amino acid and number, as `read_b_factors` gives them. Chains are paired by
+        their letters, or in order; one chain of the crystal stands for all copies. Residues without one get NaN.
     Raises NothingToMeasure without a solute or with fewer than two frames, AnalysisError when nothing is kept.
     """
-    solute = find_solute(frames.topology)
+    solute = find_large_molecules(frames.topology)
     if len(solute) == 0:
-        raise NothingToMeasure("no fluctuation: there is no molecule but water")
+        raise NothingToMeasure("there is no molecule but water")
     atoms = _choose_atoms(frames.topology, solute)
     if len(atoms) < 3:
-        raise NothingToMeasure("no fluctuation: fewer than three atoms to lay frames over each other")
+        raise NothingToMeasure("fewer than three atoms to lay frames over each other")
     spread, used = _accumulate(_Kept(frames, solute, np.searchsorted(solute, atoms), discard_ps))
     if used < 2:
-        raise NothingToMeasure("no fluctuation: it takes at least two frames")
+        raise NothingToMeasure("it takes at least two frames")
     return _collect(frames.topology, atoms, spread, b_factors, (used, discard_ps))
 
 
@@ -90,7 +92,7 @@ def _collect(
     topology: md.Topology,
     atoms: NDArray[np.int64],
     spread: NDArray[np.float64],
-    b_factors: Mapping[tuple[str, int], float] | None,
+    b_factors: BFactors | None,
     frames: tuple[int, float],
 ) -> Result:
     owners = np.array([topology.atom(int(index)).residue.index for index in atoms])
@@ -108,7 +110,7 @@ def _collect(
     if len(set(chains)) > 1:
         values["chain"] = np.array(chains)
     if b_factors is not None:
-        factors = np.array([b_factors.get((residue.name, residue.resSeq), math.nan) for residue in residues])
+        factors = _match_b_factors(topology, residues, b_factors)
         values["crystal"] = np.sqrt(3.0 * factors / (8.0 * math.pi**2))
         known = np.isfinite(factors)
         values["crystal_residues"] = known.sum()
@@ -121,3 +123,20 @@ def _collect(
         frames=frames[0], start=frames[1], atoms=len(atoms), crystal=_CRYSTAL if b_factors is not None else ""
     )
     return Result.of("rmsf", method, "residue", values, units, frames[0])
+
+
+def _match_b_factors(
+    topology: md.Topology, residues: list[md.core.topology.Residue], b_factors: BFactors
+) -> NDArray[np.float64]:
+    """Return the B-factor of each residue (R,) [Å^2], NaN where there is none."""
+    others: dict[str, set[tuple[str, int]]] = {}
+    for chain, name, number in b_factors:
+        others.setdefault(chain, set()).add((name, number))
+    names, pairs = name_topology_chains(topology), pair_chains(list_residues(topology), others, several=True)
+    partners = [pairs.get(names[residue.chain.index], "") for residue in residues]
+    return np.array(
+        [
+            b_factors.get((partner, find_parent(residue.name), residue.resSeq), math.nan)
+            for partner, residue in zip(partners, residues, strict=True)
+        ]
+    )

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import Assembler
-from orbmm.analysis.geometry.kinds import has_backbone, is_amino_acid
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
+from orbmm.kinds import has_backbone, is_amino_acid
 
 _FEWEST_RESIDUES = 4
 _CODES = {"helix": "H", "strand": "E", "coil": "C"}
@@ -30,7 +30,9 @@ def compute_secondary_structure(frames: Frames) -> Result:
     atoms = _find_protein(frames.topology)
     complete = _count_complete(frames.topology)
     if complete < _FEWEST_RESIDUES:
-        raise NothingToMeasure(f"no secondary structure: {complete} amino acids; it takes at least {_FEWEST_RESIDUES}")
+        raise NothingToMeasure(
+            f"{complete} amino acid{'' if complete == 1 else 's'}; it takes at least {_FEWEST_RESIDUES}"
+        )
     times, rows, per_residue, used, assembler = [], [], 0.0, 0, Assembler()
     for chunk in read_chunks(frames, atoms):
         codes = md.compute_dssp(assembler.make_whole(chunk), simplified=True)  # (F, R), "NA" for caps

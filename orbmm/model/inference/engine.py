@@ -32,8 +32,8 @@ class Predictor(Protocol):
 class Engine:
     """Compute the predictions of a network.
 
-    Weights are read when the engine is made, except those of the heads, which are read at each call.
-    Nothing is kept between predictions, so threads may share an engine.
+    Weights are read when the engine is made and again after a change in place; those of the heads at each call.
+    Nothing else is kept between predictions, so threads may share an engine.
     """
 
     def __init__(
@@ -45,12 +45,31 @@ class Engine:
         kernels: str = "auto",
     ) -> None:
         self._network, self._memory, self._precision = network, memory, precision
+        self._device, self._kernels = device, kernels
         self._edges_per_block = memory.choose_block(network.architecture, device)
-        self._pass = NetworkPass(network.model, precision, choose_kernels(kernels, device))
+        self._weights = list(network.model.parameters())
+        self._read_weights()
+
+    def __reduce__(self) -> tuple[type[Engine], tuple[object, ...]]:
+        """Make copies from the same arguments, so that a copy reads the weights of its own network."""
+        return Engine, (self._network, self._precision, self._memory, self._device, self._kernels)
+
+    def _read_weights(self) -> None:
+        versions = [weight._version for weight in self._weights]
+        self._pass = NetworkPass(self._network.model, self._precision, choose_kernels(self._kernels, self._device))
+        self._versions = versions
+
+    def read_changed_weights(self) -> bool:
+        """Read the weights again if they were changed in place since; return True then. Costs no work on a GPU."""
+        if self._versions == [weight._version for weight in self._weights]:
+            return False
+        self._read_weights()
+        return True
 
     def predict(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
         """See Orb.forward; the results are not differentiable. Raises ModelError for an overflow in float16."""
         with torch.no_grad(), torch.cuda.device_of(graph.vectors):  # Triton launches on the current device of torch
+            self.read_changed_weights()
             blocks = cut_into_blocks(*self._ends(graph), self._edges_per_block)
             bonds = self._network.repulsion.take_close_edges(graph)
             prediction = self._predict(graph, bonds, blocks, outputs, self.choose_kept(graph, outputs))

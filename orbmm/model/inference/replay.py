@@ -43,17 +43,21 @@ def check_recordable(device: torch.device) -> None:
 class Replay:
     """An engine that repeats recordings (CUDA graphs). Threads and streams may share it; a lock makes them take turns.
 
-    All recordings share their memory. They use weights that are changed in place, but not weights that are replaced.
+    All recordings share their memory; they are dropped when weights were changed in place.
     Raises DeviceError if the device is not a CUDA device.
     """
 
     def __init__(self, engine: Engine, cutoff_angstrom: float, device: torch.device) -> None:
         check_recordable(device)
-        self._engine, self._cutoff = engine, cutoff_angstrom
+        self._engine, self._cutoff, self._device = engine, cutoff_angstrom, device
         self._lock = threading.Lock()
         self._recordings: OrderedDict[tuple, _Recording] = OrderedDict()
         self._stream, self._memory = torch.cuda.Stream(device), torch.cuda.graph_pool_handle()
         self._done = torch.cuda.Event()  # the last prediction, whichever stream it was on
+
+    def __reduce__(self) -> tuple[type[Replay], tuple[object, ...]]:
+        """Make copies from the same arguments: a copy makes recordings of its own."""
+        return Replay, (self._engine, self._cutoff, self._device)
 
     def predict(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
         """See Engine.predict; padding may change the rounding. Raises ModelError if the network cannot be recorded."""
@@ -65,6 +69,8 @@ class Replay:
         padded = pad_edges(graph, climb_ladder(len(graph.senders)), self._cutoff)
         with self._lock, torch.cuda.device_of(graph.vectors), record_function("orbmm: network"):
             torch.cuda.current_stream().wait_event(self._done)
+            if self._engine.read_changed_weights():
+                self._recordings.clear()
             prediction = self._find_recording(padded, outputs).repeat(padded)
             self._done.record()
         self._engine.refuse_overflow(prediction)

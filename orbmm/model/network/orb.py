@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,17 @@ class Orb(nn.Module):
         if architecture.confidence_bins:
             self.heads["confidence"] = ConfidenceHead(architecture)
         self.repulsion = PairRepulsion(oddities)
+        self._is_compiled = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy is made of, without compiled code, which computes with the weights of this network."""
+        return {name: value for name, value in self.__dict__.items() if name != "_interaction_and_gradient"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a copy; that of a compiled network is compiled at its own first use."""
+        super().__setstate__(state)
+        if self._is_compiled:
+            self.compile_network()
 
     @property
     def available_outputs(self) -> frozenset[str]:
@@ -102,6 +113,7 @@ class DirectOrb(Orb):
     def compile_network(self) -> None:
         """See Orb.compile_network."""
         use_private_cache()
+        self._is_compiled = True
         self.model.compile(dynamic=True, options=PRIVATE_OPTIONS)
 
     def _own_forces(self, nodes: Tensor, graph: AtomGraph) -> Tensor:
@@ -118,8 +130,6 @@ class ConservativeOrb(Orb):
 
     Positions and strain enter only through the edge vectors, so one gradient with respect to these gives both.
     """
-
-    _is_compiled = False
 
     @property
     def available_outputs(self) -> frozenset[str]:

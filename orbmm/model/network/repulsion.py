@@ -46,7 +46,7 @@ ENVELOPE_POWER = 6
 @cache
 def read_covalent_radii() -> tuple[float, ...]:
     """Return covalent radii [Å] by atomic number, from Cordero et al., Dalton Trans. 2832 (2008); see the table."""
-    table = tomllib.loads(files("orbmm.model.network").joinpath("covalent_radii.toml").read_text())
+    table = tomllib.loads(files("orbmm.model.network").joinpath("covalent_radii.toml").read_text(encoding="utf-8"))
     return tuple(table["radii_angstrom"])
 
 

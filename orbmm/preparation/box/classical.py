@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
 from openmm import (
     CustomTorsionForce,
     HarmonicBondForce,
@@ -25,9 +26,10 @@ from openmm import (
 )
 
 from orbmm.errors import PreparationError, quote_reason
-from orbmm.preparation.force_field import choose_ion_templates, load_force_field
+from orbmm.preparation.force_field import Molecules, choose_templates, find_molecules, load_force_field
 from orbmm.preparation.hydrogens.metal_sites import MetalSite
 from orbmm.preparation.repair.chirality import find_chiral_residues, find_mirrored_residues
+from orbmm.preparation.residues import is_polymer
 from orbmm.settings.preparation import PreparationSettings
 
 # amber14 holds metals by charge alone and pulls ligands 0.1-0.2 Å too near within 40 steps of minimisation, a hydroxide
@@ -67,9 +69,17 @@ class Relaxation:
     density_g_per_cm3: float
 
 
+@dataclass(frozen=True)
+class Held:
+    """Parts of a box that keep their geometry: distances at metals; ligands, which do not move, nor a metal at them."""
+
+    sites: tuple[MetalSite, ...] = ()
+    molecules: Molecules = ()
+
+
 def relax_box(
     modeller: app.Modeller,
-    sites: Iterable[MetalSite],
+    held: Held,
     settings: PreparationSettings,
     seed: int,
     on_progress: OnProgress = ignore_progress,
@@ -84,7 +94,7 @@ def relax_box(
 
     Raises PreparationError if the box is beyond repair.
     """
-    system = _create_system(modeller.topology, sites)
+    system = _create_system(modeller, held)
     if hold_chirality:
         system.addForce(_hold_chirality(modeller))
     if settings.pressure_bar and settings.equilibration_ps:
@@ -101,21 +111,31 @@ def relax_box(
     state = simulation.context.getState(positions=True, enforcePeriodicBox=True)
     modeller.topology.setPeriodicBoxVectors(state.getPeriodicBoxVectors())
     modeller.positions = state.getPositions()
-    return Relaxation(start, minimized, settings.equilibration_ps, _compute_density(system, state))
+    return Relaxation(start, minimized, settings.equilibration_ps, _compute_density(modeller.topology, state))
 
 
-def _create_system(topology: app.Topology, sites: Iterable[MetalSite]) -> System:
+def _create_system(modeller: app.Modeller, held: Held) -> System:
+    topology = modeller.topology
     width = min(topology.getPeriodicBoxVectors()[axis][axis].value_in_unit(unit.nanometer) for axis in range(3))
-    system = load_force_field().createSystem(
+    system = load_force_field(held.molecules).createSystem(
         topology,
         nonbondedMethod=app.PME,
         nonbondedCutoff=min(_LARGEST_CUTOFF_NM, _CUTOFF_BY_WIDTH * width),
         constraints=None,
         rigidWater=False,
-        residueTemplates=choose_ion_templates(topology),
+        residueTemplates=choose_templates(topology, held.molecules),
     )
-    system.addForce(_hold_metals(sites))
+    for index in _find_metals_of_molecules(held):
+        system.setParticleMass(index, 0.0)
+    system.addForce(_hold_metals(held.sites))
+    system.addForce(_join_molecules(modeller, held.molecules))
     return system
+
+
+def _find_metals_of_molecules(held: Held) -> list[int]:
+    """Return the metals that a ligand binds: held by distance alone, one could move around its atom to a hydrogen."""
+    names = {molecule.residue for molecule in held.molecules}
+    return [site.atom for site in held.sites if any(ligand.residue in names for ligand in site.ligands)]
 
 
 def _hold_metals(sites: Iterable[MetalSite]) -> HarmonicBondForce:
@@ -126,6 +146,28 @@ def _hold_metals(sites: Iterable[MetalSite]) -> HarmonicBondForce:
         for ligand in site.ligands:
             springs.addBond(site.atom, ligand.atom, ligand.distance_angstrom * 0.1, METAL_BOND_KJ_PER_MOL_NM2)
     return springs
+
+
+def _join_molecules(modeller: app.Modeller, molecules: Molecules) -> HarmonicBondForce:
+    """Bonds without strength along each ligand and to the nearest atom of a protein or nucleic acid.
+
+    A barostat moves what is bonded as one: without them it would move each atom of a ligand by itself.
+    """
+    joints = HarmonicBondForce()
+    joints.setUsesPeriodicBoundaryConditions(True)
+    places = np.array(modeller.positions.value_in_unit(unit.nanometer)).reshape(-1, 3)
+    polymer = [
+        atom.index for residue in modeller.topology.residues() if is_polymer(residue) for atom in residue.atoms()
+    ]
+    for residue in find_molecules(modeller.topology, molecules).values():
+        for first, second in residue.internal_bonds():
+            joints.addBond(first.index, second.index, 0.0, 0.0)
+        atoms = [atom.index for atom in residue.atoms()]
+        if polymer:
+            distances = np.linalg.norm(places[atoms][:, None] - places[polymer][None], axis=-1)
+            own, other = np.unravel_index(distances.argmin(), distances.shape)
+            joints.addBond(atoms[own], polymer[other], 0.0, 0.0)
+    return joints
 
 
 def _hold_chirality(modeller: app.Modeller) -> CustomTorsionForce:
@@ -198,7 +240,7 @@ def _read_energy(simulation: app.Simulation) -> float:
     return round(energy.value_in_unit(unit.kilojoule_per_mole), 3)
 
 
-def _compute_density(system: System, state: State) -> float:
-    masses = (system.getParticleMass(i) for i in range(system.getNumParticles()))
-    mass = sum(mass.value_in_unit(unit.dalton) for mass in masses) * unit.dalton / unit.AVOGADRO_CONSTANT_NA
+def _compute_density(topology: app.Topology, state: State) -> float:
+    masses = (atom.element.mass.value_in_unit(unit.dalton) for atom in topology.atoms())
+    mass = sum(masses) * unit.dalton / unit.AVOGADRO_CONSTANT_NA
     return round((mass / state.getPeriodicBoxVolume()).value_in_unit(unit.gram / unit.centimeter**3), 4)

@@ -11,12 +11,14 @@ import numpy as np
 from openmm import Vec3, app, unit
 
 from orbmm.errors import PreparationError
-from orbmm.preparation.force_field import choose_ion_templates, load_force_field
+from orbmm.preparation.force_field import Molecules, choose_templates, load_force_field
 from orbmm.preparation.library_calls import seeded_random
-from orbmm.preparation.residues import is_water
+from orbmm.preparation.residues import is_water, label_residue
 from orbmm.settings.system import SystemSettings
 
 LEAST_PADDING_NM = 0.3
+MOST_ATOMS = 5_000_000  # a cube of water 37 nm wide
+_ATOMS_PER_NM3 = 100.0  # of water
 
 
 # Rows are the box vectors for width 1; the width is the least distance between two images of a point.
@@ -42,7 +44,7 @@ class Solvation:
     ions_added: Mapping[str, int]
 
 
-def add_solvent(modeller: app.Modeller, settings: SystemSettings) -> Solvation:
+def add_solvent(modeller: app.Modeller, settings: SystemSettings, molecules: Molecules = ()) -> Solvation:
     """Fill a box around the solute with water, and with ions where settings ask for them.
 
     The padding is the least distance between two images of the solute.
@@ -52,15 +54,16 @@ def add_solvent(modeller: app.Modeller, settings: SystemSettings) -> Solvation:
     before, chains = _count_residues(modeller.topology), modeller.topology.getNumChains()
     positions = np.array(modeller.positions.value_in_unit(unit.nanometer)).reshape(-1, 3)
     box = compute_box(positions, settings.padding_nm, settings.box)
+    _refuse_vast_box(modeller.topology, positions, box)
     try:
         with seeded_random(settings.seed):
             modeller.addSolvent(
-                load_force_field(),
+                load_force_field(molecules),
                 model="tip3p",
                 boxVectors=tuple(Vec3(*row) * unit.nanometer for row in box),
                 ionicStrength=settings.salt_molar * unit.molar,
                 neutralize=settings.neutralize,
-                residueTemplates=choose_ion_templates(modeller.topology),
+                residueTemplates=choose_templates(modeller.topology, molecules),
             )
     except (IndexError, ValueError) as error:
         raise PreparationError(f"no room for the ions ({error}): choose a larger padding or less salt") from error
@@ -79,6 +82,25 @@ def _name_added_chains(topology: app.Topology, before: int) -> None:
     for chain in chains[before:]:
         if len(chain.id) > 1:
             chain.id = next(free, chain.id)
+
+
+def _refuse_vast_box(topology: app.Topology, positions_nm: np.ndarray, box_nm: np.ndarray) -> None:
+    """Raise PreparationError for a box of more than MOST_ATOMS, and name the atom that is farthest from the others."""
+    atoms = float(np.linalg.det(box_nm)) * _ATOMS_PER_NM3
+    if atoms <= MOST_ATOMS:
+        return
+    reason = "choose a smaller padding_nm"
+    if len(positions_nm) > 1:
+        distances = np.linalg.norm(positions_nm - np.median(positions_nm, axis=0), axis=1)
+        far = list(topology.atoms())[int(distances.argmax())]
+        reason = (
+            f"atom {far.name} of {label_residue(far.residue)} is {distances.max():.4g} nm from the middle of the "
+            "solute; correct it, or choose a smaller padding_nm"
+        )
+    raise PreparationError(
+        f"the box would be {box_nm[0, 0]:.4g} nm wide and hold some {atoms:.2g} atoms, more than {MOST_ATOMS:,}: "
+        f"{reason}"
+    )
 
 
 def _check_padding(settings: SystemSettings) -> None:

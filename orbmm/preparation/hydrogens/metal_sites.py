@@ -14,7 +14,7 @@ from openmm import app, unit
 
 from orbmm.errors import PreparationError
 from orbmm.geometry import take_nearest
-from orbmm.preparation.residues import is_metal, is_water, label_residue
+from orbmm.preparation.residues import is_metal, is_polymer, is_water, label_residue
 
 LIGAND_DISTANCE_ANGSTROM = 2.6
 LEAST_HYDROGEN_DISTANCE_ANGSTROM = 2.5
@@ -24,7 +24,7 @@ _BINDING_VARIANTS = {
     ("HIS", "ND1"): "HIE",
     ("HIS", "NE2"): "HID",
     ("LYS", "NZ"): "LYN",
-    ("CYS", "SG"): "CYX",
+    ("CYS", "SG"): "CYM",
     ("ASP", "OD1"): "ASP",
     ("ASP", "OD2"): "ASP",
     ("GLU", "OE1"): "GLU",
@@ -145,6 +145,8 @@ def check_metal_sites(topology: app.Topology, positions: unit.Quantity, sites: I
 def _name_remedy(residue: app.topology.Residue) -> str:
     if residue.name in {name for name, _ in _BINDING_VARIANTS}:
         return "give that residue another form under [preparation] variants"
+    if not is_polymer(residue):
+        return "write it without that hydrogen under [[preparation.ligand]], or correct its coordinates"
     return f"amber14 has no {residue.name} without that hydrogen, so take the metal out of the file, or move it"
 
 

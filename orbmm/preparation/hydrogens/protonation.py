@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from openmm import Platform, app
 
 from orbmm.errors import PreparationError, name_nearest, quote_reason
-from orbmm.preparation.force_field import choose_ion_templates, load_force_field, refuse_unknown_residues
+from orbmm.preparation.force_field import Molecules, choose_templates, load_force_field, refuse_unknown_residues
 from orbmm.preparation.hydrogens.metal_sites import (
-    MetalSite,
     choose_binding_variants,
     find_bound_waters,
+    find_metal_sites,
     remove_protons,
 )
 from orbmm.preparation.hydrogens.misplaced import correct_hydrogens
@@ -23,7 +23,7 @@ from orbmm.preparation.residues import find_residue, is_water, key_residue, labe
 
 VARIANTS = {
     "ASP": ("ASP", "ASH"),
-    "CYS": ("CYS", "CYX"),
+    "CYS": ("CYS", "CYM", "CYX"),
     "GLU": ("GLU", "GLH"),
     "HIS": ("HID", "HIE", "HIP"),
     "LYS": ("LYS", "LYN"),
@@ -32,7 +32,7 @@ VARIANTS = {
 # The hydrogens that tell the forms apart, and the form that has exactly these.
 _FORMS = {
     "ASP": ({"HD2"}, {"HD2": "ASH", "": "ASP"}),
-    "CYS": ({"HG"}, {"HG": "CYS", "": "CYX"}),
+    "CYS": ({"HG"}, {"HG": "CYS", "": "CYM"}),  # CYX where another residue is bonded to SG
     "GLU": ({"HE2"}, {"HE2": "GLH", "": "GLU"}),
     "HIS": ({"HD1", "HE2"}, {"HD1": "HID", "HE2": "HIE", "HD1 HE2": "HIP", "": "HIN"}),
     "LYS": ({"HZ3"}, {"HZ3": "LYS", "": "LYN"}),
@@ -57,24 +57,25 @@ def protonate(
     ph: float,
     wanted: Mapping[str, str],
     stated: Mapping[str, StatedForm],
-    sites: Iterable[MetalSite],
     seed: int,
+    molecules: Molecules = (),
 ) -> tuple[Protonation, ...]:
     """Add all hydrogens to the modeller: what is asked for overrules metals, they the names in the file, and these pH.
 
     wanted: form by residue, {"A:64": "HIP"}
     stated: what the names of residues in the file say, by residue
+    molecules: ligands, which have their hydrogens already
     Raises PreparationError: unknown residue or form, or a residue that the force field does not know.
     """
-    sites = tuple(sites)
+    sites = find_metal_sites(modeller.topology, modeller.positions)
     bound = find_bound_waters(modeller.topology, sites)
     wishes = _read_wishes(modeller.topology, wanted)
     _refuse_free_hydroxides(modeller.topology, wishes, bound)
     named = _read_names(modeller.topology, stated)
     dictated = named | choose_binding_variants(modeller.topology, sites) | bound | wishes
-    refuse_unknown_residues(modeller.topology)
+    refuse_unknown_residues(modeller.topology, molecules)
     with seeded_random(seed):
-        _place(modeller, ph, dictated)
+        _place(modeller, ph, dictated, molecules)
     correct_hydrogens(modeller)
     remove_protons(modeller, {index for index, (form, _) in wishes.items() if form == "OH"})
     reasons = {index: reason for index, (_, reason) in dictated.items()}
@@ -98,9 +99,8 @@ def _read_names(topology: app.Topology, stated: Mapping[str, StatedForm]) -> dic
         statement = stated.get(key_residue(residue))
         if statement is None or residue.index in bonded or statement.form == "CYX":
             continue
-        form = "CYX" if statement.form == "CYM" else statement.form
-        if form in VARIANTS.get(residue.name, ()):
-            named[residue.index] = (form, f"named {statement.name} in the file")
+        if statement.form in VARIANTS.get(residue.name, ()):
+            named[residue.index] = (statement.form, f"named {statement.name} in the file")
     return named
 
 
@@ -113,19 +113,20 @@ def _describe(residue: app.topology.Residue, reason: str, stated: Mapping[str, S
     return Protonation(label_residue(residue), form, reason)
 
 
-def _place(modeller: app.Modeller, ph: float, dictated: Mapping[int, tuple[str, str]]) -> None:
+def _place(modeller: app.Modeller, ph: float, dictated: Mapping[int, tuple[str, str]], molecules: Molecules) -> None:
     """Hydrogens in the forms that are dictated by residue index; waters get both of theirs."""
     variants: list = [
         None if is_water(residue) else dictated.get(residue.index, (None, ""))[0]
         for residue in modeller.topology.residues()
     ]
+    variants = ["CYX" if form == "CYM" else form for form in variants]  # OpenMM knows one form without HG
     for residue in _find_ring_starts(modeller.topology):
         variants[residue.index] = _list_hydrogens_of_middle(residue, variants[residue.index], ph)
     platform = Platform.getPlatform("Reference")  # repeats bitwise
-    templates = choose_ion_templates(modeller.topology)
+    templates = choose_templates(modeller.topology, molecules)
     try:
         modeller.addHydrogens(
-            load_force_field(), pH=ph, variants=variants, platform=platform, residueTemplates=templates
+            load_force_field(molecules), pH=ph, variants=variants, platform=platform, residueTemplates=templates
         )
     except LIBRARY_ERRORS as error:
         raise PreparationError(_explain_refusal(modeller.topology, error)) from error
@@ -147,19 +148,23 @@ def _list_hydrogens_of_middle(residue: app.topology.Residue, form: str | None, p
     app.Modeller._loadStandardHydrogenDefinitions()
     if form is None and residue.name == "HIS":
         form = "HIP" if ph <= 6.5 else "HID"  # as OpenMM chooses
-    bridged = any(
-        atom.name == "SG" and bond.atom1.residue is not bond.atom2.residue
-        for bond in residue.bonds()
-        for atom in bond
-        if atom.residue is residue
-    )
-    form = "CYX" if bridged else form
+    form = "CYX" if _is_bridged(residue) else form
     return [
         (hydrogen.name, hydrogen.parent)
         for hydrogen in app.Modeller._residueHydrogens[residue.name].hydrogens
         if hydrogen.terminal is None
         and (hydrogen.variants is None or form in hydrogen.variants or (form is None and ph <= hydrogen.maxph))
     ]
+
+
+def _is_bridged(residue: app.topology.Residue) -> bool:
+    """Tell whether the sulfur of a cysteine is bonded to another residue."""
+    return any(
+        atom.name == "SG" and bond.atom1.residue is not bond.atom2.residue
+        for bond in residue.bonds()
+        for atom in bond
+        if atom.residue is residue
+    )
 
 
 def _explain_refusal(topology: app.Topology, error: Exception) -> str:
@@ -212,9 +217,10 @@ def _refuse_free_hydroxides(
 
 
 def _read_form(residue: app.topology.Residue) -> str:
-    """The form that the hydrogens of a residue make."""
+    """The form that the hydrogens of a residue make, and of a cysteine its bonds."""
     telling, forms = _FORMS[residue.name]
-    return forms[" ".join(sorted(telling & {atom.name for atom in residue.atoms()}))]
+    form = forms[" ".join(sorted(telling & {atom.name for atom in residue.atoms()}))]
+    return "CYX" if form == "CYM" and _is_bridged(residue) else form
 
 
 def _by_rule(residue: app.topology.Residue, ph: float) -> str:

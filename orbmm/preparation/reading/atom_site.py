@@ -10,6 +10,7 @@ from openmm.app.internal.pdbx.reader import PdbxReader as pdbx  # where its two 
 from openmm.app.internal.pdbx.writer.PdbxWriter import PdbxWriter
 
 from orbmm.errors import PreparationError
+from orbmm.preparation.reading.pdb_lines import is_number
 from orbmm.preparation.reading.source import StructureFile
 
 _NO_VALUE = frozenset({"", ".", "?"})
@@ -83,9 +84,7 @@ def find_unreadable_row(site: AtomSite) -> str | None:
     """Return the first atom whose coordinates are no numbers, and what the file gives; None where all are."""
     for number, row in enumerate(site.read_rows(), start=1):
         for name in ("Cartn_x", "Cartn_y", "Cartn_z"):
-            try:
-                float(row.get(name, ""))
-            except ValueError:
+            if not is_number(row.get(name, "")):
                 return f"row {number} of atom_site has {name} '{row.get(name, '')}' instead of a number"
     return None
 

@@ -27,12 +27,13 @@ def find_unreadable_number(text: str) -> str | None:
     """Return the first line in which a column that must hold a number does not, and what it holds; None if all do."""
     for number, line in enumerate(text.splitlines(), start=1):
         for begin, end in _NUMBERS.get(line[:6].strip(), ()):
-            if not _is_number(line[begin:end]):
+            if not is_number(line[begin:end]):
                 return f"line {number}, columns {begin + 1}-{end} hold '{line[begin:end].strip()}' instead of a number"
     return None
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Return True for the text of a finite number."""
     try:
         return math.isfinite(float(text))
     except ValueError:

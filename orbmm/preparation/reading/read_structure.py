@@ -9,15 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from openmm import Platform, app
+import numpy as np
+from openmm import Platform, app, unit
 from openmm.app.element import get_by_symbol
 from pdbfixer import PDBFixer
 
-from orbmm.errors import PreparationError, quote_reason
+from orbmm.errors import ConvertBareErrors, PreparationError, quote_reason
 from orbmm.plain_text import describe_value
 from orbmm.preparation.elements import find_charge, format_ion, name_ion
 from orbmm.preparation.library_calls import LIBRARY_ERRORS
 from orbmm.preparation.reading.atom_site import find_unreadable_row, open_atom_site, read_author_chain
+from orbmm.preparation.reading.damage import find_damage
 from orbmm.preparation.reading.pdb_lines import find_unreadable_number
 from orbmm.preparation.reading.residue_names import StatedForm, find_parent, read_force_field_names
 from orbmm.preparation.reading.source import StructureFile
@@ -30,6 +32,7 @@ _ODDITIES = {
     "WARNING: two consecutive residues with same number (": "{residue} has the number of the residue before it",
 }
 _MOST_NAMED = 5
+_OF_MODELS = ("ATOM", "HETATM", "ANISOU", "TER")
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,13 @@ def read_structure(file: StructureFile) -> Reading:
 
     Raises PreparationError if the file cannot be read or holds no atoms.
     """
+    _refuse_damage(file)
     file, models = keep_first_model(file)
     file, forms = read_force_field_names(file)
     try:
-        with _catch_oddities() as oddities:
+        with _catch_oddities() as oddities, ConvertBareErrors():
             fixer = _open_fixer(file)
+            _refuse_infinite(fixer)
     except LIBRARY_ERRORS as error:
         raise PreparationError(f"{file.origin} cannot be read as a structure file{_explain(file, error)}") from error
     if fixer.topology.getNumAtoms() == 0:
@@ -72,6 +77,19 @@ def read_structure(file: StructureFile) -> Reading:
     renamed = tuple(_name_ions_by_charge(fixer.topology))
     warnings = (*told, *_warn_of_guessed_elements(file, fixer.topology), *renamed)
     return Reading(fixer, models, forms, read_stated_bonds(file), warnings)
+
+
+def _refuse_damage(file: StructureFile) -> None:
+    """Raise PreparationError for a file with an atom that OpenMM would leave out or read in part."""
+    fault = find_damage(file.text, file.kind)
+    if fault is not None:
+        raise PreparationError(f"{file.origin}: {fault}; is the file whole?")
+
+
+def _refuse_infinite(fixer: PDBFixer) -> None:
+    positions = np.array(fixer.positions.value_in_unit(unit.nanometer))
+    if not np.isfinite(positions).all():
+        raise ValueError("a coordinate is not a finite number")
 
 
 def _open_fixer(file: StructureFile) -> PDBFixer:
@@ -193,7 +211,7 @@ def keep_first_model(file: StructureFile) -> tuple[StructureFile, int]:
     if file.kind == "cif":
         return _keep_first_in_cif(file)
     lines = file.text.splitlines()
-    models = sum(line.startswith("MODEL ") for line in lines)
+    models = max(sum(line.startswith(record) for line in lines) for record in ("MODEL", "ENDMDL"))
     if models == 0:
         return file, 1
     return dataclasses.replace(file, text="\n".join(_drop_later_models(lines)) + "\n"), models
@@ -201,13 +219,12 @@ def keep_first_model(file: StructureFile) -> tuple[StructureFile, int]:
 
 def _drop_later_models(lines: list[str]) -> Iterator[str]:
     """Yield the first model and the records around all of them: connections come after the last."""
-    models, inside = 0, False
+    begun = ended = False
     for line in lines:
-        if line.startswith("MODEL "):
-            models, inside = models + 1, True
-        elif line.startswith("ENDMDL"):
-            inside = False
-        elif not inside or models < 2:
+        if line.startswith(("MODEL", "ENDMDL")):  # either may be missing
+            ended = ended or begun or line.startswith("ENDMDL")
+            begun = True
+        elif not (ended and line.startswith(_OF_MODELS)):
             yield line
 
 

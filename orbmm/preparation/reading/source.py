@@ -65,11 +65,15 @@ def _read_file(path: Path, origin: str) -> StructureFile:
 
 
 def _decode(content: bytes, path: Path) -> str:
-    """Text of UTF-8 or UTF-16, whose byte-order mark is no part of it, or of Latin-1, as in remarks of old files."""
+    """Return text of UTF-8 or UTF-16, without its byte-order mark, or of Latin-1, as in remarks of old files.
+
+    Its lines end as Python's do, since readers of a text in memory know no other ends.
+    """
     wide = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     try:
-        return content.decode("utf-16" if wide else "utf-8-sig")
+        text = content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         if b"ATOM" not in content.upper():
             raise PreparationError(f"the structure file {path} cannot be read: it is no text with atoms") from error
-    return content.decode("latin-1")
+        text = content.removeprefix(codecs.BOM_UTF8).decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -23,6 +23,7 @@ from orbmm.preparation.repair.breaks import (
     split_at_gaps,
 )
 from orbmm.preparation.repair.chirality import correct_built_residues, list_places
+from orbmm.preparation.repair.ligands import take_ligands
 from orbmm.preparation.repair.missing_residues import find_missing_residues, name_standard_residues
 from orbmm.preparation.residues import UNIDENTIFIED_NAMES, is_metal, is_polymer, is_water, label_residue
 from orbmm.settings.preparation import PreparationSettings
@@ -58,10 +59,12 @@ class Repairs:
 class RepairedStructure:
     """Complete heavy-atom chains, the record of changes, and what the names of residues said of their protonation.
 
+    ligands: residues that settings name as ligands, as they are in the file and apart from the rest
     forms: by residue, such as "A:64"
     """
 
     modeller: app.Modeller
+    ligands: app.Modeller
     repairs: Repairs
     forms: Mapping[str, StatedForm]
 
@@ -82,11 +85,12 @@ def repair_structure(file: StructureFile, settings: PreparationSettings, seed: i
 def _repair(reading: Reading, settings: PreparationSettings, seed: int) -> RepairedStructure:
     fixer = reading.fixer
     chains_removed = _keep_chains(fixer, settings.chains)
+    ligands = take_ligands(fixer, settings.ligand, reading.bonds)
     fixer.findNonstandardResidues()
     replaced = {label_residue(residue): name for residue, name in fixer.nonstandardResidues}
     name_standard_residues(fixer)
     fixer.replaceNonstandardResidues()
-    gone = _remove_residues(fixer, settings)
+    gone = _remove_residues(fixer, settings) if fixer.topology.getNumResidues() else []
     hydrogens = _remove_hydrogens(fixer)
     _rename_waters(fixer)
     refuse_scattered_residues(fixer)
@@ -108,7 +112,7 @@ def _repair(reading: Reading, settings: PreparationSettings, seed: int) -> Repai
         waters_kept=sum(is_water(residue) for residue in fixer.topology.residues()),
         warnings=warnings,
     )
-    return RepairedStructure(app.Modeller(fixer.topology, fixer.positions), repairs, reading.forms)
+    return RepairedStructure(app.Modeller(fixer.topology, fixer.positions), ligands, repairs, reading.forms)
 
 
 def _build_missing(fixer: PDBFixer, seed: int) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:

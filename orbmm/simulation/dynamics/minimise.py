@@ -25,11 +25,15 @@ _DELAY, _FASTER, _SLOWER, _FIRST_MIX, _LESS_MIX = 5, 1.1, 0.5, 0.1, 0.99
 
 @dataclass(frozen=True)
 class Relaxation:
-    """The result of a minimisation. Forces: the largest on any atom [kJ/mol/nm], before and after."""
+    """The result of a minimisation. Forces: the largest on any atom [kJ/mol/nm], before and after.
+
+    finished: not interrupted before its end
+    """
 
     evaluations: int
     force_before: float
     force_after: float
+    finished: bool = True
 
 
 def minimise(
@@ -49,7 +53,7 @@ def minimise(
     state = context.getState(positions=True)
     descent = _Descent(state.getPositions(asNumpy=True)._value, thermometer.masses > 0.0)
     before = best = np.inf
-    best_positions = descent.positions
+    best_positions, finished = descent.positions, True
     for evaluation in range(1, most_evaluations + 1):
         forces = _read_forces(context, descent.positions, evaluation)
         largest = float(np.linalg.norm(forces, axis=1).max())
@@ -57,12 +61,15 @@ def minimise(
             before = largest
         if largest < best:
             best, best_positions = largest, descent.positions
-        if largest < SMALL_FORCE or is_interrupted():
+        if largest < SMALL_FORCE:
+            break
+        if evaluation < most_evaluations and is_interrupted():
+            finished = False
             break
         descent.move(forces)
     context.setPositions(best_positions)
     _LOG.info("relaxed: largest force %.0f -> %.0f kJ/mol/nm in %d evaluations", before, best, evaluation)
-    return Relaxation(evaluation, before, best)
+    return Relaxation(evaluation, before, best, finished)
 
 
 class _Descent:

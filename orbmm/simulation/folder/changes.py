@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orbmm.errors import RunError
-from orbmm.files import write_file
+from orbmm.files import hash_file, write_file
+from orbmm.run_files.checkpoints import PRODUCTION
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import (
     RunSettings,
@@ -23,8 +25,13 @@ from orbmm.settings import (
     read_settings,
 )
 from orbmm.settings.field import list_marked
+from orbmm.settings.time_step import count_steps
+from orbmm.simulation.folder.checkpoint import Checkpoint
 from orbmm.simulation.folder.record import read_record, write_record
 from orbmm.simulation.force_source import ForceIdentity
+from orbmm.simulation.schedule import plan_stages
+
+_LOG = logging.getLogger(__name__)
 
 _FIXED = frozenset(
     f"{table}.{name}"
@@ -38,19 +45,28 @@ _FREE_IN_STAGE = ("temperature_kelvin", "from_temperature_kelvin", "friction_per
 Checkpoints depend on all others.
 """
 
+_REPLACED = "settings_replaced"
+"""Key of the record while settings.toml is replaced: the sha256 of the file as it was."""
+
+_DECIMALS = 12  # of a length [ps] that is a difference
+
 
 @dataclass(frozen=True)
 class ResumeRequest:
     """The options of a resumed run.
 
-    extend_ps: added to the total length in the settings [ps]
+    extend_ps: added to the total length in the settings [ps], once: not again before that length is reached
+    until_ps: the total length of production [ps]
     accept_changes: accept edited settings and other weights instead of refusing them
     max_hours: wall-clock time after which the run saves and ends
+    use_lock: False for a file system without locks
     """
 
     extend_ps: float = 0.0
     accept_changes: bool = False
     max_hours: float | None = None
+    until_ps: float | None = None
+    use_lock: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,42 +79,99 @@ class ResumedSettings:
     is_changed: bool
 
     def write(self, folder: RunFolder) -> None:
-        """Write accepted changes and a new length to disk."""
+        """Write accepted changes and a new length to disk.
+
+        After a kill between the two files, the record says which settings are to be replaced.
+        """
         if self.is_extended:
+            write_record(folder, self.record | {_REPLACED: hash_file(folder.settings)})
             write_file(folder.settings, format_settings(self.settings, folder.path).encode())
         if self.is_changed:
             write_record(folder, self.record)
 
 
-def accept_settings(folder: RunFolder, request: ResumeRequest, step: int) -> ResumedSettings:
+def accept_settings(folder: RunFolder, request: ResumeRequest, checkpoint: Checkpoint | None) -> ResumedSettings:
     """Return the settings and the record of a resumed run, with accepted changes and a new length; write nothing.
 
     Raises RunError with each differing setting if changes are not accepted.
     """
     record = read_record(folder)
     settings = read_settings(folder.settings)
+    replaced = record.pop(_REPLACED, None)
+    is_torn = replaced is not None and replaced == hash_file(folder.settings)
+    if is_torn:
+        settings = make_settings(record["settings"], folder.record)
     # Settings that are newer than the run have their defaults on both sides.
     before = _list_values(make_settings(record["settings"], folder.record), folder)
     after = _list_values(settings, folder)
     changes = {key: f"{before.get(key)!r} -> {after.get(key)!r}" for key in _list_differing(before, after)}
     _require_acceptable(folder, settings, changes, request)
-    if request.extend_ps:
-        settings = _extend(settings, request.extend_ps)
+    step = 0 if checkpoint is None else checkpoint.step
+    is_producing = checkpoint is not None and checkpoint.folder.phase == PRODUCTION
+    length_ps = _find_length(settings, record, request, step if is_producing else 0)
+    if length_ps is not None:
+        settings = _lengthen(settings, length_ps)
         longer = _list_values(settings, folder)
-        changes |= {key: f"{before[key]!r} -> {longer[key]!r}" for key in _list_differing(after, longer)}
+        changes |= {key: f"{before.get(key)!r} -> {longer[key]!r}" for key in _list_differing(after, longer)}
     if changes:
         written = tomllib.loads(format_settings(settings, folder.path))
-        record = _note(record, changes, step) | {"settings": written}
-    return ResumedSettings(settings, record, bool(request.extend_ps), bool(changes))
+        record = _note(record, changes, step, extended=bool(request.extend_ps)) | {"settings": written}
+    is_extended = is_torn or length_ps is not None
+    return ResumedSettings(settings, record, is_extended, is_extended or bool(changes))
 
 
-def _extend(settings: Settings, extend_ps: float) -> Settings:
-    """Return the settings with a longer last stage; its length is in the stage itself or in [run]."""
+def _find_length(settings: Settings, record: dict[str, Any], request: ResumeRequest, step: int) -> float | None:
+    """Return the length of the last stage that is asked for [ps]; None if it has that length already.
+
+    step: of the checkpoint, in production
+    Raises RunError for a length that is shorter, or that is asked for in two ways.
+    """
+    last, planned = settings.production, plan_stages(settings)[-1]
+    timestep_ps = last.timestep_fs / 1000.0
+    if request.until_ps is not None:
+        if request.extend_ps:
+            raise RunError("give --until or --extend, not both")
+        if count_steps("until_ps", request.until_ps, last.timestep_fs) < planned.phase_steps:
+            raise RunError(
+                f"--until is {request.until_ps:g} ps, but the run is {planned.phase_steps * timestep_ps:g} ps long "
+                "already; give at least that, or start a new run"
+            )
+        if count_steps("until_ps", request.until_ps, last.timestep_fs) == planned.phase_steps:
+            return None
+        return round(request.until_ps - (planned.phase_steps - last.steps) * timestep_ps, _DECIMALS)
+    if not request.extend_ps:
+        return None
+    if step < planned.last_step and _was_extended(record):
+        _LOG.warning(
+            "--extend is not added again: the run was made longer before and has not reached %g ps yet; "
+            "--until sets another length",
+            planned.phase_steps * timestep_ps,
+        )
+        return None
+    return (_read_length(settings) or settings.run.length_ps) + request.extend_ps
+
+
+def _was_extended(record: dict[str, Any]) -> bool:
+    """Return whether the last change of a length was made by `--extend`."""
+    entries = [entry for entry in record.get("changed", []) if any(_is_length(key) for key in entry["changes"])]
+    return bool(entries) and entries[-1].get("extended") is True
+
+
+def _is_length(key: str) -> bool:
+    return key.rpartition(".")[2] == "length_ps"
+
+
+def _read_length(settings: Settings) -> float | None:
+    """Return the length of the last stage [ps] if it has its own."""
+    return settings.stage[-1].length_ps if settings.stage else None
+
+
+def _lengthen(settings: Settings, length_ps: float) -> Settings:
+    """Return the settings with another length of the last stage: its own, or that of [run] if it alone uses that."""
     *others, last = settings.stage or (StageSettings(kind="produce"),)
-    if last.length_ps is None:
-        return override_settings(settings, {"run": {"length_ps": settings.run.length_ps + extend_ps}})
-    longer = dataclasses.replace(last, length_ps=last.length_ps + extend_ps)
-    return dataclasses.replace(settings, stage=(*others, longer))
+    if last.length_ps is None and all(stage.kind == "minimise" or stage.length_ps is not None for stage in others):
+        return override_settings(settings, {"run": {"length_ps": length_ps}})
+    return dataclasses.replace(settings, stage=(*others, dataclasses.replace(last, length_ps=length_ps)))
 
 
 def accept_weights(folder: RunFolder, record: dict[str, Any], found: ForceIdentity, accepted: bool, step: int) -> None:
@@ -130,9 +203,14 @@ def _require_acceptable(folder: RunFolder, settings: Settings, changes: dict[str
         )
 
 
-def _note(record: dict[str, Any], changes: dict[str, str], step: int) -> dict[str, Any]:
-    """Return the record with one more entry: which settings were changed, when and at which step."""
-    entry = {"step": step, "at": datetime.now(UTC).isoformat(timespec="seconds"), "changes": changes}
+def _note(record: dict[str, Any], changes: dict[str, str], step: int, extended: bool = False) -> dict[str, Any]:
+    """Return the record with one more entry: which settings were changed, when and at which step.
+
+    extended: whether `--extend` is among the reasons
+    """
+    entry: dict[str, Any] = {"step": step, "at": datetime.now(UTC).isoformat(timespec="seconds"), "changes": changes}
+    if extended:
+        entry["extended"] = True
     return record | {"changed": [*record.get("changed", []), entry]}
 
 

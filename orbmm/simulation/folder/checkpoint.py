@@ -45,15 +45,24 @@ class Checkpoint:
         return self.index.step
 
 
-def write_checkpoint(folder: Path, context: openmm.Context, planned: PlannedStage, sizes: Mapping[str, int]) -> None:
+@dataclass(frozen=True)
+class SavedFiles:
+    """The growing files at a checkpoint, by their names: sizes [bytes], and sha256 of as many bytes."""
+
+    sizes: Mapping[str, int]
+    hashes: Mapping[str, str]
+
+
+def write_checkpoint(folder: Path, context: openmm.Context, planned: PlannedStage, files: SavedFiles) -> None:
     """Write a checkpoint of a stage: portable XML, binary, and an index with their hashes. Remove old checkpoints.
 
+    files: that grow during the stage
     Raises OSError if it cannot be written, UnsafeFile if the folder is a link.
     """
     make_folder(folder)
     state = context.getState(positions=True, velocities=True, parameters=True)
     contents = {STATE_FILE: openmm.XmlSerializer.serialize(state).encode(), BINARY_FILE: context.createCheckpoint()}
-    index = CheckpointIndex(context.getStepCount(), planned.number, sizes)
+    index = CheckpointIndex(context.getStepCount(), planned.number, files.sizes, files.hashes)
     write_checkpoint_folder(folder, planned.phase, index, contents)
     for old in list_checkpoints(folder)[:-KEPT]:
         shutil.rmtree(old.path)

@@ -1,27 +1,23 @@
-"""Claim, find and lock a run folder: only one process writes to it at a time."""
+"""Claim or find a run folder."""
 
 from __future__ import annotations
 
-import fcntl
-import json
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from orbmm.errors import RunError
-from orbmm.files import is_partial, open_regular
+from orbmm.files import NO_ROOM, is_partial
 from orbmm.plain_text import quote_command
 from orbmm.run_files.layout import LOCK_NAME, RunFolder
+from orbmm.simulation.folder.lock import lock_folder
 
 _BEFORE_THE_RECORD = {LOCK_NAME, "input", "settings.toml"}
 
 
 @contextmanager
-def claim_folder(path: Path) -> Iterator[RunFolder]:
-    """Make an empty run folder and lock it inside the block.
+def claim_folder(path: Path, use_lock: bool = True) -> Iterator[RunFolder]:
+    """Make an empty run folder and lock it inside the block. use_lock: False for a file system without locks
 
     A folder of a run that was killed before it wrote its record is accepted, because nothing was computed in it.
     Raises RunError if the folder holds anything else, is in use by another process, or cannot be made.
@@ -30,8 +26,10 @@ def claim_folder(path: Path) -> Iterator[RunFolder]:
         path.mkdir(parents=True, exist_ok=True)
         _require_free(path)
     except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
         raise RunError(f"run folder {path} cannot be made ({error.strerror}); choose another --output") from error
-    with lock_folder(path):
+    with lock_folder(path, use_lock):
         _require_free(path)  # another process may have used it before the lock
         yield RunFolder(path)
 
@@ -52,38 +50,3 @@ def find_run(path: Path) -> RunFolder:
     if not folder.settings.is_file() or not folder.record.is_file():
         raise RunError(f"{path} is not a run folder: it has no settings.toml or no run.json")
     return folder
-
-
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Lock the run folder against other processes inside the block. The file run.lock stays; the lock does not.
-
-    Raises RunError, with the process that holds the lock, if there is one; UnsafeFile if run.lock is a link or not a
-    regular file.
-    """
-    with open_regular(folder / LOCK_NAME, "a+b") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(
-                f"run folder {folder} is being written by {_read_owner(stream)}; wait until it has finished, "
-                "or stop it with SIGTERM (it writes a checkpoint first) and then resume"
-            ) from error
-        _write_owner(stream)
-        yield
-
-
-def _write_owner(stream: BinaryIO) -> None:
-    stream.truncate(0)
-    stream.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
-    stream.flush()
-
-
-def _read_owner(stream: BinaryIO) -> str:
-    """Return the process that holds the lock; "another process" if it has not written its number yet."""
-    stream.seek(0)
-    try:
-        owner = json.loads(stream.read(1000))
-        return f"process {owner['pid']} on {owner['host']}"
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return "another process"

@@ -14,7 +14,7 @@ from typing import Any
 import openmm
 
 from orbmm.errors import RunError
-from orbmm.files import hash_file, make_folder, read_json, replace_file, write_file
+from orbmm.files import NO_ROOM, hash_file, make_folder, read_json, replace_file, write_file
 from orbmm.forces.versions import list_installed
 from orbmm.plain_text import describe_value
 from orbmm.run_files.layout import RunFolder
@@ -74,8 +74,9 @@ def _require_types(record: Any) -> None:
     for key, kind in _NEEDED.items():
         if not isinstance(record[key], kind):
             raise TypeError(f"{key} is {describe_value(record[key])}")
-    if not isinstance(record.get("changed", []), list):
-        raise TypeError(f"changed is {describe_value(record['changed'])}")
+    changed = record.get("changed", [])
+    if not isinstance(changed, list) or not all(isinstance(entry["changes"], dict) for entry in changed):
+        raise TypeError(f"changed is {describe_value(changed)}")
 
 
 def write_record(folder: RunFolder, record: Mapping[str, Any]) -> None:
@@ -103,6 +104,8 @@ def _copy_inputs(folder: RunFolder, settings: Settings) -> tuple[Settings, list[
             with replace_file(copy) as partial:
                 shutil.copyfile(source, partial)
         except OSError as error:
+            if error.errno in NO_ROOM:
+                raise OSError(error.errno, error.strerror, str(copy)) from error  # the library names the source
             raise RunError(f"{table}.{key} {source} cannot be copied to {copy} ({error.strerror})") from error
         copies.append(copy)
         settings = override_settings(settings, {table: {key: copy}})

@@ -13,6 +13,8 @@ from openmm import app, unit
 
 from orbmm.errors import ForceError, UnstableRun
 from orbmm.files import make_folder, write_file
+from orbmm.plain_text import guard_cell
+from orbmm.preparation.write import choose_suffix, format_structure
 from orbmm.run_files.layout import REASON_NAME
 from orbmm.simulation.dynamics.dynamics import Dynamics
 from orbmm.simulation.dynamics.frame import Frame
@@ -63,11 +65,11 @@ def retire_reasons(rescue: Path) -> None:
 
 
 def _write_frame(folder: Path, kind: str, topology: app.Topology, frame: Frame) -> None:
-    """Write a PDB file, if the coordinates fit into one, and a table of the forces, if they are known."""
+    """Write a PDB or mmCIF file, if the coordinates fit into one, and a table of the forces, if they are known."""
     if np.abs(frame.positions).max() < _LARGEST_NM:
-        text = io.StringIO()
-        app.PDBFile.writeFile(topology, frame.positions * unit.nanometer, text, keepIds=True)
-        write_file(folder / f"{kind}-{frame.step:012d}.pdb", text.getvalue().encode())
+        suffix = choose_suffix(topology)
+        text = format_structure(topology, frame.positions * unit.nanometer, suffix)
+        write_file(folder / f"{kind}-{frame.step:012d}{suffix}", text.encode())
     if frame.forces is not None:
         table = io.StringIO()
         csv.writer(table, lineterminator="\n").writerows(_list_rows(topology, frame.forces))
@@ -78,4 +80,4 @@ def _list_rows(topology: app.Topology, forces: np.ndarray) -> Iterator[list[obje
     yield ["atom", "name", "residue", "x_kJ_mol_nm", "y_kJ_mol_nm", "z_kJ_mol_nm"]
     for atom, force in zip(topology.atoms(), forces, strict=True):
         residue = f"{atom.residue.name} {atom.residue.id}"
-        yield [atom.index, atom.name, residue, *(f"{component:.6g}" for component in force)]
+        yield [atom.index, guard_cell(atom.name), guard_cell(residue), *(f"{component:.6g}" for component in force)]

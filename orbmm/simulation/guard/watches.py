@@ -12,11 +12,11 @@ from scipy.special import chdtri
 
 from orbmm.forces.confidence import AtomConfidence
 from orbmm.geometry import take_nearest
+from orbmm.kinds import NON_METALS
 from orbmm.simulation.start.selection import name_atoms
 from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
 _LOG = logging.getLogger(__name__)
-_NON_METALS = frozenset(["H", "D", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Se", "Br", "I"])
 _SHORTEST_NM = 0.09  # only the bond of hydrogen gas is shorter at equilibrium; a poor start may compress one
 
 
@@ -79,7 +79,7 @@ class BondWatch:
 
 
 def _is_covalent(one: app.topology.Atom, other: app.topology.Atom) -> bool:
-    return all(atom.element is not None and atom.element.symbol in _NON_METALS for atom in (one, other))
+    return all(atom.element is not None and atom.element.symbol in NON_METALS for atom in (one, other))
 
 
 class HeatWatch:

@@ -11,6 +11,7 @@ from openmm import app, unit
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from orbmm.errors import RunError
 from orbmm.simulation.reporters.rmsd import RmsdMeter
 from orbmm.simulation.start.selection import select_atoms
 
@@ -32,16 +33,23 @@ class RmsdReporter:
 
         selection: "solute", "solute heavy", "backbone" or any mdtraj selection
         reference: positions (N, 3) [nm] of all atoms, with whole molecules; None: those before the first step
-        append: continue an existing file
+        append: continue an existing file, which needs the reference of its first start
         In a periodic system molecules are taken in the image that lies beside the first one as it did before.
+        Raises RunError for a file that is to be continued without a reference.
         """
         self._path = Path(file)
+        continued = append and self._path.exists()
+        if continued and reference is None:
+            raise RunError(
+                f"{self._path} holds no reference for its next rows: give reference=, the positions [nm] that its "
+                "first rows were measured from, or append=False"
+            )
         self._interval = reportInterval
         self._selection = selection
         self._reference = reference
         self._meter: RmsdMeter | None = None
         self._periodic = False
-        if not (append and self._path.exists()):
+        if not continued:
             self._path.write_text(",".join(COLUMNS) + "\n", encoding="utf-8")
 
     def describeNextReport(self, simulation: app.Simulation) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from orbmm.settings.time_step import count_steps
 from orbmm.simulation.folder.checkpoint import Checkpoint
 from orbmm.simulation.reporters import confidence, table, trajectory
 from orbmm.simulation.reporters.reporter import CountEntries, Reporter, cut_back
-from orbmm.simulation.reporters.trajectory import keep_atoms
+from orbmm.simulation.reporters.topology import keep_atoms
 from orbmm.simulation.schedule import PlannedStage
 from orbmm.simulation.start.selection import select_atoms
 from orbmm.simulation.start.structure import Structure
@@ -84,6 +84,12 @@ class Output:
 def list_outputs(phase: str | None = None) -> tuple[Output, ...]:
     """Return the outputs of a phase, or of all."""
     return tuple(output for output in OUTPUTS if phase in (None, output.phase))
+
+
+def count_frame_atoms(settings: Settings, start: Structure) -> int:
+    """Return the number of atoms in a frame of the trajectory."""
+    chosen = settings.run.frame_atoms
+    return len(start.positions) if chosen == "all" else len(select_atoms(start.topology, chosen))
 
 
 def _open_trajectory(files: RunFiles, planned: PlannedStage, step: int | None) -> Reporter:

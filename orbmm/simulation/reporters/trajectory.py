@@ -1,8 +1,7 @@
-"""Write the topology, and the trajectory as XTC or DCD: unwrapped coordinates; frame 0 is the start of production."""
+"""Write the trajectory as XTC or DCD: unwrapped coordinates; frame 0 is the start of production."""
 
 from __future__ import annotations
 
-import copy
 import errno
 import io
 import os
@@ -12,14 +11,12 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from openmm import Vec3, app, unit
+from openmm import Vec3, app
 
 from orbmm.errors import RunError
-from orbmm.files import open_regular, require_regular, write_file
-from orbmm.run_files.layout import RunFolder
-from orbmm.run_files.xtc import HEADER_BYTES, measure_frame
-from orbmm.simulation.dynamics.frame import Frame, State
-from orbmm.simulation.start.selection import select_atoms
+from orbmm.files import open_regular, require_regular
+from orbmm.run_files.xtc import HEADER_BYTES, count_atoms, measure_frame
+from orbmm.simulation.dynamics.frame import Frame
 
 _DCD_FRAMES = slice(8, 12)  # bytes of the header that count the frames
 
@@ -49,11 +46,16 @@ class XtcWriter:
         self.path = path
         self.steps_between = timing.steps_between
         self._atoms = slice(None) if atoms is None else atoms
-        self._file = app.XTCFile(str(path), topology, timing.timestep_ps, 0, timing.steps_between, append=frames > 0)
+        try:
+            self._file = app.XTCFile(str(path), topology, timing.timestep_ps, 0, timing.steps_between, frames > 0)
+        except (RuntimeError, ValueError) as error:  # of a file whose frames OpenMM cannot count
+            raise RunError(f"{path} is damaged ({' '.join(str(error).split())}); restore it from a copy") from error
 
     def report(self, frame: Frame) -> None:
         """Append one frame and close the file, so that a kill can damage only the last frame."""
-        end = require_regular(self.path) if os.path.lexists(self.path) else 0
+        if not os.path.lexists(self.path):
+            open_regular(self.path, "ab").close()  # whose error has a reason, unlike that of the writer
+        end = require_regular(self.path)
         try:
             self._file.writeModel(frame.positions[self._atoms], periodicBoxVectors=_list_vectors(frame.box))
         except (RuntimeError, ValueError) as error:
@@ -133,26 +135,36 @@ def count_frames(path: Path, atoms: int) -> int:
     return 2 if size > frame else int(size == frame)
 
 
-def write_topologies(folder: RunFolder, topology: app.Topology, frame_atoms: str, state: State) -> None:
-    """Write the topology files that are needed to read the trajectory, with the current box."""
-    topology = copy.copy(topology)
-    if state.box is not None:
-        topology.setPeriodicBoxVectors(state.box * unit.nanometer)
-    _write(folder.topology, topology, state.positions)
-    if frame_atoms != "all":
-        atoms = select_atoms(topology, frame_atoms)
-        _write(folder.frame_topology, keep_atoms(topology, atoms), state.positions[atoms])
+def check_frames(path: Path, atoms: int, size: int) -> None:
+    """Check by their headers that a file begins with frames of so many atoms, which end at a length [bytes].
+
+    Raises RunError if it does not; the coordinates are not read.
+    """
+    with open_regular(path, "rb") as stream:
+        fits = _holds_dcd(stream, atoms) if path.suffix == ".dcd" else _holds_xtc(stream, atoms, size)
+    if not fits:
+        raise RunError(
+            f"{path} is no trajectory of this run: it is damaged, or its frames are not of {atoms} atoms; "
+            "restore it from a copy, or start a new run in another folder"
+        )
 
 
-def keep_atoms(topology: app.Topology, atoms: np.ndarray) -> app.Topology:
-    """Return the topology of only some atoms (A,), in their order."""
-    modeller = app.Modeller(topology, np.zeros((topology.getNumAtoms(), 3)) * unit.nanometer)
-    kept = set(atoms.tolist())
-    modeller.delete([atom for atom in topology.atoms() if atom.index not in kept])
-    return modeller.topology
+def _holds_dcd(stream: IO[bytes], atoms: int) -> bool:
+    if stream.read(8) != struct.pack("<i4s", 84, b"CORD"):
+        return False
+    stream.seek(4 + 84 + 4)
+    (title,) = struct.unpack("<i", stream.read(4).ljust(4, b"\0"))
+    stream.seek(max(0, title) + 4 + 4, io.SEEK_CUR)
+    return stream.read(4) == struct.pack("<i", atoms)
 
 
-def _write(path: Path, topology: app.Topology, positions: np.ndarray) -> None:
-    text = io.StringIO()
-    app.PDBFile.writeFile(topology, positions * unit.nanometer, text, keepIds=True)
-    write_file(path, text.getvalue().encode())
+def _holds_xtc(stream: IO[bytes], atoms: int, size: int) -> bool:
+    end = 0
+    while end < size:
+        stream.seek(end)
+        header = stream.read(HEADER_BYTES)
+        length = measure_frame(header)
+        if length is None or count_atoms(header) != atoms:
+            return False
+        end += length
+    return end == size

@@ -10,6 +10,7 @@ import numpy as np
 from openmm import app
 
 from orbmm.errors import RunError, quote_reason
+from orbmm.kinds import find_solute, is_hydrogen
 
 _NAMED = 3
 
@@ -29,9 +30,6 @@ def _describe(atom: app.topology.Atom) -> str:
     return f"{atom.name} of {atom.residue.name} {atom.residue.id}"
 
 
-_SALT = frozenset({"LI", "NA", "K", "RB", "CS", "F", "CL", "BR", "I", "NA+", "CL-", "K+"})
-
-
 def select_atoms(topology: app.Topology, words: str) -> np.ndarray:
     """Return the indices (A,) of the selected atoms, in their order.
 
@@ -41,7 +39,9 @@ def select_atoms(topology: app.Topology, words: str) -> np.ndarray:
     """
     known = mdtraj.Topology.from_openmm(topology)
     if words in ("solute", "solute heavy"):
-        chosen = [atom.index for atom in known.atoms if _is_solute(atom) and (words == "solute" or not _is_light(atom))]
+        chosen = find_solute(known)
+        if words == "solute heavy":
+            chosen = chosen[[not is_hydrogen(known.atom(index)) for index in chosen]]
     else:
         try:
             chosen = known.select(words)
@@ -80,11 +80,3 @@ def find_atom(topology: app.Topology, name: str) -> int:
     if len(found) != 1:
         raise RunError(f"{len(found) or 'no'} atoms are called {name} (chain:residue:atom); see the structure file")
     return found[0]
-
-
-def _is_solute(atom: mdtraj.core.topology.Atom) -> bool:
-    return not atom.residue.is_water and not (atom.residue.n_atoms == 1 and atom.residue.name.upper() in _SALT)
-
-
-def _is_light(atom: mdtraj.core.topology.Atom) -> bool:
-    return atom.element.symbol in ("H", "D")

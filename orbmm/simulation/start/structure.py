@@ -6,21 +6,23 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from openmm import app, unit
 from openmm.app.internal.pdbx.reader import PdbxReader as pdbx  # where its two errors are defined
 
-from orbmm.errors import RunError, StructureError, quote_reason
+from orbmm.errors import ConvertBareErrors, RunError, StructureError, quote_reason
 from orbmm.forces.box import drop_placeholder_box, refuse_overfull_box
 from orbmm.plain_text import describe_value
+from orbmm.preparation.reading.damage import find_damage
 from orbmm.preparation.residues import find_unwritable_name
 from orbmm.run_files.state_xml import read_state
 from orbmm.settings.system import SystemSettings
 
 _READERS = {".pdb": app.PDBFile, ".ent": app.PDBFile, ".cif": app.PDBxFile, ".mmcif": app.PDBxFile}
 # Errors of OpenMM's readers for damaged files whose messages are about their code, not about the file.
-_MUTE_ERRORS = (KeyError, IndexError, TypeError, AttributeError, ArithmeticError, pdbx.PdbxError)
+_MUTE_ERRORS = (KeyError, IndexError, TypeError, AttributeError, ArithmeticError, AssertionError, pdbx.PdbxError)
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,11 @@ def _read_structure(path: Path) -> Structure:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise StructureError(f"{path}: the suffix must be one of {', '.join(_READERS)}")
+    _refuse_damage(path)
     refuse_impossible_box(path)
     try:
         with (
+            ConvertBareErrors(),
             path.open(encoding="utf-8-sig", errors="replace") as stream,  # old files hold names in other encodings
             warnings.catch_warnings(),
         ):
@@ -70,7 +74,7 @@ def _read_structure(path: Path) -> Structure:
     name = find_unwritable_name(structure.topology)
     if name is not None:
         raise StructureError(f"{path}: the name {describe_value(name)} holds a control character; give another")
-    _refuse_lost_atoms(path, structure.topology.getNumAtoms())
+    _refuse_other_number(path, structure.topology.getNumAtoms())
     positions = _strip_unit(structure.getPositions(asNumpy=True), unit.nanometer)
     wrong = np.flatnonzero(~np.isfinite(positions).all(axis=1))
     if len(wrong):
@@ -78,10 +82,21 @@ def _read_structure(path: Path) -> Structure:
     return Structure(structure.topology, positions)
 
 
-def _refuse_lost_atoms(path: Path, atoms: int) -> None:
-    """Raise StructureError where the first model lists more atoms than were read: two have one name and number."""
+def _refuse_damage(path: Path) -> None:
+    """Raise StructureError for a file with an atom that OpenMM would leave out or read in part."""
+    kind: Literal["pdb", "cif"] = "pdb" if _READERS[path.suffix.lower()] is app.PDBFile else "cif"
+    fault = find_damage(path.read_text(encoding="utf-8-sig", errors="replace"), kind)
+    if fault is not None:
+        raise StructureError(f"{path}: {fault}; is the file whole?")
+
+
+def _refuse_other_number(path: Path, atoms: int) -> None:
+    """Raise StructureError unless the atoms of the first model were read; two may have one name and number."""
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    listed = _count_in_pdb(lines) if _READERS[path.suffix.lower()] is app.PDBFile else _count_in_cif(lines, atoms)
+    pdb = _READERS[path.suffix.lower()] is app.PDBFile
+    if pdb and (strays := _count_between_models(lines)):
+        raise StructureError(f"{path}: {strays} atoms follow an ENDMDL record without a MODEL record; add it")
+    listed = _count_in_pdb(lines) if pdb else _count_in_cif(lines, atoms)
     if atoms < listed:
         raise StructureError(
             f"{path}: only {atoms} of the {listed} atoms of its first model can be told apart, because residues or "
@@ -89,18 +104,32 @@ def _refuse_lost_atoms(path: Path, atoms: int) -> None:
         )
 
 
+def _list_first_model(lines: list[str]) -> Iterator[str]:
+    """Yield the atoms of the first model, up to ENDMDL or to the next MODEL."""
+    models = 0
+    for line in lines:
+        models += line.startswith("MODEL")
+        if line.startswith("ENDMDL") or models > 1:
+            return
+        if line.startswith(("ATOM  ", "HETATM")):
+            yield line
+
+
+def _count_between_models(lines: list[str]) -> int:
+    """Count atoms that no model holds; OpenMM adds them to the model before."""
+    strays, between = 0, False
+    for line in lines:
+        if line.startswith(("MODEL", "ENDMDL")):
+            between = line.startswith("ENDMDL")
+        strays += between and line.startswith(("ATOM  ", "HETATM"))
+    return strays
+
+
 def _count_in_pdb(lines: list[str]) -> int:
     """Count the atoms of the first model; alternate locations of one atom count once."""
-    plain, alternate = 0, set()
-    for line in lines:
-        if line.startswith("ENDMDL"):
-            break
-        if line.startswith(("ATOM  ", "HETATM")):
-            if line[16:17].strip():
-                alternate.add(line[12:16] + line[21:27])
-            else:
-                plain += 1
-    return plain + len(alternate)
+    atoms = list(_list_first_model(lines))
+    alternate = [line[12:16] + line[21:27] for line in atoms if line[16:17].strip()]
+    return len(atoms) - len(alternate) + len(set(alternate))
 
 
 def _count_in_cif(lines: list[str], atoms: int) -> int:

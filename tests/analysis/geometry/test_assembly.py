@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from orbmm.analysis import compute_rmsd
 from orbmm.analysis.geometry.assembly import place_molecules
-from orbmm.analysis.geometry.images import find_molecules, find_solute, label_molecules, make_molecules_whole
+from orbmm.analysis.geometry.images import find_large_molecules, find_molecules, label_molecules, make_molecules_whole
 from orbmm.geometry import compute_deviation
 
 LONG = np.diag([1.5, 1.6, 14.0])
@@ -103,4 +103,4 @@ def test_labels_are_the_molecules_of_the_topology() -> None:
     chains = build_chains(3, np.eye(3) * 4.0)
     assert label_molecules(chains.topology).tolist() == [0] * 32 + [1] * 32 + [2] * 32
     assert [len(atoms) for atoms in find_molecules(chains.topology)] == [32, 32, 32]
-    assert len(find_solute(chains.topology)) == 96 and find_molecules(md.Topology()) == []
+    assert len(find_large_molecules(chains.topology)) == 96 and find_molecules(md.Topology()) == []

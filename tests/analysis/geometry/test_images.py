@@ -8,7 +8,7 @@ import pytest
 from analysis.synthetic import CUBE, DODECAHEDRON, SKEWED, Jiggle, add_box, make_box, make_trajectory, wrap
 from numpy.typing import NDArray
 
-from orbmm.analysis.geometry.images import find_molecules, find_solute, make_molecules_whole, make_whole
+from orbmm.analysis.geometry.images import find_large_molecules, find_molecules, make_molecules_whole, make_whole
 
 BOXES = {"cube": CUBE, "rhombic dodecahedron": DODECAHEDRON, "skewed": SKEWED}
 
@@ -51,7 +51,7 @@ def test_no_distance_between_nearest_images_changes(box: NDArray[np.float64]) ->
 
 def test_the_solute_rests_in_the_same_place_in_every_frame() -> None:
     torn = make_trajectory(Jiggle(frames=20))
-    solute = find_solute(torn.topology)
+    solute = find_large_molecules(torn.topology)
     centres = make_molecules_whole(torn).xyz[:, solute].mean(axis=1)
     assert np.ptp(centres, axis=0).max() < 0.01
     assert np.ptp(torn.xyz[:, solute].mean(axis=1), axis=0).max() > 0.1
@@ -60,7 +60,7 @@ def test_the_solute_rests_in_the_same_place_in_every_frame() -> None:
 @pytest.mark.parametrize("box", BOXES.values(), ids=BOXES)
 def test_a_solute_made_whole_has_the_shape_that_mending_gives(box: NDArray[np.float64]) -> None:
     torn = make_trajectory(Jiggle(frames=6, box=box))
-    solute = torn.atom_slice(find_solute(torn.topology))
+    solute = torn.atom_slice(find_large_molecules(torn.topology))
     before = solute.xyz.copy()
     pairs = np.stack(np.triu_indices(solute.n_atoms, 1), axis=1)
     shapes = [
@@ -73,7 +73,7 @@ def test_a_solute_made_whole_has_the_shape_that_mending_gives(box: NDArray[np.fl
 
 def test_one_torn_frame_among_whole_ones_is_mended_and_whole_ones_are_passed_on() -> None:
     torn = make_trajectory(Jiggle(frames=20))
-    solute = torn.atom_slice(find_solute(torn.topology))
+    solute = torn.atom_slice(find_large_molecules(torn.topology))
     whole = make_whole(solute)
     assert make_whole(whole) is whole
     rest = whole[:]
@@ -98,7 +98,7 @@ def test_two_chains_stay_beside_each_other() -> None:
 
 def test_pure_water_is_made_whole() -> None:
     water = make_trajectory(Jiggle(frames=3)).atom_slice(range(22, 22 + 60 * 3))
-    assert len(find_solute(water.topology)) == 0
+    assert len(find_large_molecules(water.topology)) == 0
     assert md.compute_distances(make_molecules_whole(water), list_bonds(water.topology), periodic=False).max() < 0.12
 
 
@@ -112,5 +112,5 @@ def test_the_solute_is_the_peptide_and_neither_water_nor_ions() -> None:
     topology = make_box(5).topology
     for name, symbol in (("NA", "Na"), ("ZN", "Zn")):
         topology.add_atom(name, md.element.get_by_symbol(symbol), topology.add_residue(name, topology.chain(1)))
-    np.testing.assert_array_equal(find_solute(topology), np.arange(22))
+    np.testing.assert_array_equal(find_large_molecules(topology), np.arange(22))
     assert len(find_molecules(topology)) == 1 + 5 + 2

@@ -21,7 +21,7 @@ from orbmm.analysis import (
     compute_rmsd,
     compute_rmsf,
     compute_secondary_structure,
-    find_solute,
+    find_large_molecules,
     read_plain_trajectory,
 )
 from orbmm.analysis.reading.topology import match_topology
@@ -113,7 +113,7 @@ def test_the_bonds_of_a_ligand_are_found_and_wrong_ones_dropped(wrong: list[tupl
     bonds = {tuple(sorted((a.index, b.index))) for a, b in matched.start.topology.bonds}
     ring = {tuple(sorted((i, (i + 1) % 6))) for i in range(6)}
     assert bonds == ring | {(6, 7), (6, 8)}
-    assert find_solute(matched.start.topology).tolist() == list(range(6))
+    assert find_large_molecules(matched.start.topology).tolist() == list(range(6))
     assert len(matched.notes) == (2 if wrong else 1)
 
 
@@ -159,7 +159,7 @@ def test_a_water_is_one_oxygen_with_two_hydrogens_whatever_its_name(tmp_path: Pa
     np.testing.assert_array_equal(measured.values["water_water"], expected.values["water_water"])
     rdf = compute_rdf_oo(recording.frames)
     assert rdf.number("first_peak") == pytest.approx(compute_rdf_oo(MOVING).number("first_peak"), rel=1e-4)
-    assert find_solute(recording.start.topology).tolist() == list(range(22))
+    assert find_large_molecules(recording.start.topology).tolist() == list(range(22))
 
 
 IONS = {"SOD": "Na", "POT": "K", "CLA": "Cl", "CAL": "Ca", "CES": "Cs", "ZN2": "Zn", "CD2": "Cd", "MG": "Mg"}

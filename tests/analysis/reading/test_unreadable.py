@@ -16,6 +16,7 @@ STRUCTURES = {
     **dict.fromkeys(("junk.psf", "junk.pdb", "junk.cif", "junk.gro", "junk.pdb.gz", "junk.prmtop", "junk.hoomdxml")),
     **dict.fromkeys(("junk.xml", "junk.gsd", "junk.foo", "junk.h5", "junk.nc", "junk", "j.PDB")),
     "words.psf": "PSF junk\n",
+    "other.psf": "junk\n",
     "short.mol2": MOL2,
     "empty.pdb": "",
     "words.pdb": "ATOM      1  N   ALA A   1      xx\n",

@@ -88,7 +88,7 @@ def test_many_doubtful_atoms_call_for_caution_and_do_not_make_a_run_unstable(tmp
     error[:, 30:60] = 0.2
     doubtful = judge({"confidence": measure(write_confidence(tmp_path, error))})
     assert sure.checks[0].outcome is Outcome.PASSED and doubtful.checks[0].outcome is Outcome.CAUTION
-    assert doubtful.line.startswith("stable: unknown territory for 0.38 of the atoms (first ACE0-CH3)")
+    assert doubtful.line.startswith("stable: unknown territory for 38 % of the atoms (first ACE0-CH3)")
     assert "above 0.15 eV/Å for at most 1.0%" in doubtful.checks[0].limit
 
 
@@ -118,7 +118,7 @@ def test_a_run_with_confidence_gets_a_structure_to_colour(tmp_path: Path, analyz
     run = write_run_folder(tmp_path / "run", make_trajectory(Jiggle(frames=FRAMES), WATERS))
     answer = analyze_and_draw(write_confidence(run, make_errors(FRAMES, ATOMS)))
     assert answer.exit_code == 0, answer.output
-    assert "least known: ACE0-CH3 0.297 eV/Å" in answer.output
+    assert "largest expected force errors: ACE0-CH3 0.297 eV/Å" in answer.output
     assert {path.suffix for path in (run / "analysis").glob("confidence.*")} == {".pdb", ".csv", ".npz", ".png", ".svg"}
     with (run / "analysis" / "confidence.pdb").open() as file:
         first = next(PdbStructure(file).iter_atoms())

@@ -161,13 +161,13 @@ def test_a_carboxylate_is_no_carbon_dioxide() -> None:
     site = make_site()
     slide(site, DIOXIDE, FAR, slice(None))
     assert {site.topology.atom(CARBON + i).residue.name for i in range(3)} == {"GLU"}
-    with pytest.raises(NothingToMeasure, match="no carbon dioxide"):
+    with pytest.raises(NothingToMeasure, match="no carbon has just two oxygens"):
         compute_carbon_dioxide(site)
 
 
 @pytest.mark.parametrize("measure", [compute_metal_site, compute_carbon_dioxide])
 def test_a_dipeptide_has_no_site(measure) -> None:
-    with pytest.raises(NothingToMeasure, match="^no "):
+    with pytest.raises(NothingToMeasure, match="^(the topology has no Zn|no carbon has just two oxygens)"):
         measure(make_box())
 
 

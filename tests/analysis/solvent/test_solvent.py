@@ -151,5 +151,5 @@ def test_the_bath_of_a_run_is_that_of_the_finite_size_term() -> None:
 def test_without_water_there_is_no_solvent_to_measure() -> None:
     dry = make_box(0)
     for measure in (compute_diffusion, compute_rdf_oh):
-        with pytest.raises(NothingToMeasure, match="^no "):
+        with pytest.raises(NothingToMeasure, match="there is no water|fewer than two waters"):
             measure(dry)

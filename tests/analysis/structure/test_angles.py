@@ -59,5 +59,5 @@ def test_frames_in_parts_add_up_to_the_whole(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_without_two_bonds_at_an_atom_there_is_no_angle() -> None:
-    with pytest.raises(NothingToMeasure, match="no angle check"):
+    with pytest.raises(NothingToMeasure, match="no atom has two bonds"):
         compute_angles(make_box(2).atom_slice([22, 23]))

@@ -121,7 +121,7 @@ def test_villin_has_the_helices_that_its_entry_states(shared_structures: Path) -
 
 
 def test_a_dipeptide_has_neither_secondary_structure_nor_contacts() -> None:
-    with pytest.raises(NothingToMeasure, match="1 amino acids; it takes at least 4"):
+    with pytest.raises(NothingToMeasure, match="^1 amino acid; it takes at least 4$"):
         compute_secondary_structure(make_box())
     with pytest.raises(NothingToMeasure, match="no residues four or more apart touch"):
         compute_native_contacts(make_box())
@@ -163,5 +163,5 @@ def test_the_torsions_of_a_capped_residue_are_found() -> None:
     "measure", [compute_radius_of_gyration, compute_rmsf, compute_native_contacts, compute_ramachandran]
 )
 def test_pure_water_has_no_shape(measure) -> None:
-    with pytest.raises(NothingToMeasure, match="^no "):
+    with pytest.raises(NothingToMeasure, match="^(there is no molecule but water|no residue has both torsions)"):
         measure(make_box(10).atom_slice(range(22, 52)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -11,39 +12,111 @@ from orbmm.model.inference import free_memory
 from orbmm.model.inference.free_memory import read_free_bytes
 
 CPU = torch.device("cpu")
+GB = 2**30
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with 8 GiB free, and this process in the control group job/step."""
-    (tmp_path / "meminfo").write_text("MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\n")
-    (tmp_path / "cgroup").write_text("4:memory:/old\n0::/job/step\n")
-    (tmp_path / "groups/job/step").mkdir(parents=True)
-    monkeypatch.setattr(free_memory, "MEMORY_LIST", tmp_path / "meminfo")
-    monkeypatch.setattr(free_memory, "OWN_GROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(free_memory, "GROUPS", tmp_path / "groups")
-    return tmp_path / "groups"
+    """A machine with 8 GiB free, where this process has no limit of its own; its /proc and groups are in a folder."""
+    monkeypatch.setattr(free_memory, "PROCESSES", tmp_path / "proc")
+    monkeypatch.setattr("resource.getrlimit", lambda limit: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    (tmp_path / "proc" / "meminfo").write_text(
+        "MemTotal: 16777216 kB\nMemAvailable:    8388608 kB\nHugePages_Total: 0\n"
+    )
+    (tmp_path / "proc" / "self" / "status").write_text("Name:\tpython\nVmSize:\t 1048576 kB\nVmData:\t  524288 kB\n")
+    return tmp_path
 
 
-def limit(group: Path, most: str, used: int, pages: int) -> None:
-    (group / "memory.max").write_text(f"{most}\n")
-    (group / "memory.current").write_text(f"{used}\n")
-    (group / "memory.stat").write_text(f"anon {used - pages}\ninactive_file {pages}\n")
+def mount(machine: Path, version: int, own: str, root: str = "/") -> Path:
+    """Mount the groups of a version at a path with a space; this process is in the group `own`. Return the path."""
+    top = machine / "sys" / f"groups {version}"
+    top.mkdir(parents=True)
+    kind, options = ("cgroup2", "rw") if version == 2 else ("cgroup", "rw,memory")
+    place = str(top).replace(" ", r"\040")
+    lines = "".join(f"{line}\n" for line in [
+        "22 1 0:21 / /proc rw - proc proc rw",
+        f"41 31 0:38 {root} {place} rw,relatime shared:9 - {kind} {kind} {options}",
+    ])  # fmt: skip
+    with (machine / "proc" / "self" / "mountinfo").open("a") as file:
+        file.write(lines)
+    with (machine / "proc" / "self" / "cgroup").open("a") as file:
+        file.write(f"0::{own}\n" if version == 2 else f"5:cpuset:/elsewhere\n4:memory,hugetlb:{own}\n")
+    return top
 
 
-def test_without_a_limit_it_is_the_machines(machine: Path) -> None:
-    assert read_free_bytes(CPU) == 8 * 2**30
-    limit(machine / "job", "max", 2**30, 0)
-    assert read_free_bytes(CPU) == 8 * 2**30
+def limit(group: Path, version: int, most: int | str, used: int, pages: int = 0) -> None:
+    group.mkdir(parents=True, exist_ok=True)
+    files = ("memory.max", "memory.current") if version == 2 else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    for name, value in zip(files, (most, used), strict=True):
+        (group / name).write_text(f"{value}\n")
+    own, all_groups = (pages, 7 * GB) if version == 2 else (7 * GB, pages)  # version 1 counts groups below apart
+    (group / "memory.stat").write_text(f"anon 1\ninactive_file {own}\ntotal_inactive_file {all_groups}\n")
 
 
-def test_the_tightest_limit_counts_and_pages_of_files_do_not(machine: Path) -> None:
-    limit(machine / "job", str(4 * 2**30), 2**30, 0)
-    assert read_free_bytes(CPU) == 3 * 2**30
-    limit(machine / "job" / "step", str(3 * 2**30), 2 * 2**30, 2**29)
-    assert read_free_bytes(CPU) == 2**30 + 2**29
-    limit(machine / "job" / "step", str(2**30), 2 * 2**30, 0)
+UNLIMITED = {1: 9223372036854771712, 2: "max"}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_without_a_limit_it_is_the_machines(version: int, machine: Path) -> None:
+    assert read_free_bytes(CPU) == 8 * GB
+    top = mount(machine, version, "/job/step")
+    limit(top / "job", version, UNLIMITED[version], GB)
+    assert read_free_bytes(CPU) == 8 * GB
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_tightest_group_counts_and_pages_of_files_do_not(version: int, machine: Path) -> None:
+    top = mount(machine, version, "/job/step/task")
+    limit(top, version, UNLIMITED[version], 9 * GB)
+    limit(top / "job", version, 4 * GB, GB)
+    assert read_free_bytes(CPU) == 3 * GB
+    limit(top / "job" / "step", version, 3 * GB, 2 * GB, GB // 2)
+    assert read_free_bytes(CPU) == GB + GB // 2
+    limit(top / "job" / "other", version, GB, GB)  # in which this process is not
+    assert read_free_bytes(CPU) == GB + GB // 2
+    limit(top / "job" / "step" / "task", version, GB, 2 * GB)
     assert read_free_bytes(CPU) == 0
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("root", ["/docker/a1", "/docker/other", "/.."])
+def test_a_container_sees_its_own_group_at_the_top(version: int, root: str, machine: Path) -> None:
+    top = mount(machine, version, "/docker/a1" if root != "/.." else "/../a1", root)
+    limit(top, version, 2 * GB, GB)
+    assert read_free_bytes(CPU) == GB
+
+
+def test_both_versions_count_where_both_are_mounted(machine: Path) -> None:
+    limit(mount(machine, 2, "/") / ".", 2, 5 * GB, GB)
+    assert read_free_bytes(CPU) == 4 * GB
+    limit(mount(machine, 1, "/slurm/job_7") / "slurm" / "job_7", 1, 3 * GB, GB)
+    assert read_free_bytes(CPU) == 2 * GB
+
+
+def test_a_group_that_is_slowed_down_above_a_limit_counts(machine: Path) -> None:
+    top = mount(machine, 2, "/job")
+    limit(top / "job", 2, 5 * GB, GB)
+    (top / "job" / "memory.high").write_text("max\n")
+    assert read_free_bytes(CPU) == 4 * GB
+    (top / "job" / "memory.high").write_text(f"{3 * GB}\n")
+    assert read_free_bytes(CPU) == 2 * GB
+
+
+@pytest.mark.parametrize(("name", "used"), [("RLIMIT_AS", GB), ("RLIMIT_DATA", GB // 2)])
+def test_a_limit_of_the_process_counts(name: str, used: int, machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = {getattr(resource, name): 3 * GB}
+    monkeypatch.setattr("resource.getrlimit", lambda kind: (limits.get(kind, resource.RLIM_INFINITY), 9 * GB))
+    assert read_free_bytes(CPU) == 3 * GB - used
+
+
+def test_damaged_and_missing_lists_limit_nothing(machine: Path) -> None:
+    top = mount(machine, 2, "/job")
+    (top / "job").mkdir()
+    (top / "job" / "memory.max").write_text("")
+    assert read_free_bytes(CPU) == 8 * GB
+    (machine / "proc" / "meminfo").write_text("MemFree: 1048576 kB\n")  # of an old kernel
+    assert read_free_bytes(CPU) == GB
 
 
 def test_this_machine_has_some_memory_left() -> None:

@@ -11,7 +11,7 @@ from oracles.peptide_lines import build_peptide, format_lines
 
 from orbmm.errors import PreparationError
 from orbmm.preparation import prepare
-from orbmm.preparation.box.classical import relax_box
+from orbmm.preparation.box.classical import Held, relax_box
 from orbmm.preparation.box.solvent import add_solvent
 from orbmm.preparation.repair.chirality import list_mirrored_residues
 from orbmm.preparation.solute import Solute
@@ -43,7 +43,7 @@ def test_an_amino_acid_on_the_edge_stays_left_handed_only_because_it_is_held(hel
     modeller = solute.modeller
     assert list_mirrored_residues(modeller.topology, modeller.positions) == ()
     add_solvent(modeller, SYSTEM)
-    relax_box(modeller, (), SHORT, seed=1, hold_chirality=held)
+    relax_box(modeller, Held(), SHORT, seed=1, hold_chirality=held)
     assert list_mirrored_residues(modeller.topology, modeller.positions) == (() if held else ("ALA A:2",))
 
 

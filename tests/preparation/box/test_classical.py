@@ -7,7 +7,7 @@ import pytest
 from openmm import app, unit
 
 from orbmm.errors import PreparationError
-from orbmm.preparation.box.classical import relax_box
+from orbmm.preparation.box.classical import Held, relax_box
 from orbmm.settings.preparation import PreparationSettings
 
 
@@ -33,8 +33,8 @@ SETTINGS = PreparationSettings(equilibration_ps=0.0, minimization_steps=20)
 
 def test_atoms_on_top_of_each_other_are_one_sentence() -> None:
     with pytest.raises(PreparationError, match="the classical minimisation failed.*: atoms overlap"):
-        relax_box(make_waters(0.0), [], SETTINGS, seed=1)
+        relax_box(make_waters(0.0), Held(), SETTINGS, seed=1)
 
 
 def test_waters_apart_are_relaxed() -> None:
-    assert relax_box(make_waters(0.5), [], SETTINGS, seed=1).energy_minimized_kj_per_mol < 0.0
+    assert relax_box(make_waters(0.5), Held(), SETTINGS, seed=1).energy_minimized_kj_per_mol < 0.0

@@ -19,7 +19,7 @@ NAMES = {
     "HIE": ("HIS", "HIE", 0), "HSE": ("HIS", "HIE", 0), "HISE": ("HIS", "HIE", 0),
     "HIP": ("HIS", "HIP", 1), "HSP": ("HIS", "HIP", 1), "HISH": ("HIS", "HIP", 1),
     "ASH": ("ASP", "ASH", 0), "ASPP": ("ASP", "ASH", 0), "GLH": ("GLU", "GLH", 0), "GLUP": ("GLU", "GLH", 0),
-    "LYN": ("LYS", "LYN", 0), "LSN": ("LYS", "LYN", 0), "CYSH": ("CYS", "CYS", 0), "CYM": ("CYS", "CYX", -1),
+    "LYN": ("LYS", "LYN", 0), "LSN": ("LYS", "LYN", 0), "CYSH": ("CYS", "CYS", 0), "CYM": ("CYS", "CYM", -1),
 }  # fmt: skip
 
 

@@ -94,3 +94,14 @@ def test_particles_without_mass_stay_where_they_are() -> None:
     positions = context.getState(positions=True).getPositions(asNumpy=True)._value
     assert not positions[0].any()
     assert positions[1, 0] == pytest.approx(0.1, abs=0.002)
+
+
+@pytest.mark.parametrize("most, evaluations, finished", [(5, 1, False), (1, 1, True), (300, 1, False)])
+def test_only_one_that_is_ended_early_is_not_finished(
+    most: int, evaluations: int, finished: bool, water_box: Path, classical_forces: Forces
+) -> None:
+    topology, positions = _read_positions(water_box)
+    system = classical_forces().create_system(topology)
+    context = _open_context(system, positions)
+    relaxation = minimise(context, make_thermometer(system), most, lambda: True)
+    assert (relaxation.evaluations, relaxation.finished) == (evaluations, finished)

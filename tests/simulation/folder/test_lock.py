@@ -13,7 +13,8 @@ import pytest
 from orbmm.errors import RunError
 from orbmm.run_files.layout import LOCK_NAME
 from orbmm.settings import Settings
-from orbmm.simulation.folder.folder import claim_folder, lock_folder
+from orbmm.simulation.folder.folder import claim_folder
+from orbmm.simulation.folder.lock import lock_folder
 from orbmm.simulation.force_source import ForceSource
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.run import resume_run, start_run
@@ -23,7 +24,7 @@ Forces = Callable[..., ForceSource]
 HOLDER = """
 import sys
 from pathlib import Path
-from orbmm.simulation.folder.folder import lock_folder
+from orbmm.simulation.folder.lock import lock_folder
 with lock_folder(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
-import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import mdtraj as md
 
 HYDROGENS = ("H", "D")
 VIRTUAL = "VS"
@@ -27,6 +30,8 @@ _ION_SYMBOLS = frozenset([
     "Li", "Na", "K", "Rb", "Cs", "F", "Cl", "Br", "I", "Be", "Mg", "Ca", "Sr", "Ba", "Al", "Cr", "Mn", "Fe",
     "Co", "Ni", "Cu", "Zn", "Ag", "Cd", "Pt", "Au", "Hg", "Tl", "Pb", "La", "Eu", "Gd", "Tb", "Yb",
 ])  # fmt: skip
+_SALT = frozenset(["Li", "Na", "K", "Rb", "Cs", "F", "Cl", "Br", "I"])
+"""Elements whose ions are those of a salt; other ions, such as zinc and calcium, belong to the solute."""
 PARENTS = {
     **dict.fromkeys(("HID", "HIE", "HIP", "HSD", "HSE", "HSP", "HISD", "HISE", "HISH", "HISA", "HISB"), "HIS"),
     **dict.fromkeys(("CYX", "CYM", "CYS2", "CYSH", "CYN", "CSO", "CSD", "OCS", "CME"), "CYS"),
@@ -104,6 +109,19 @@ def find_ion_symbol(residue: md.core.topology.Residue) -> str | None:
     name = residue.name.upper()
     plain = name.rstrip("+-0123456789").capitalize()
     return _IONS.get(name) or (plain if plain in _ION_SYMBOLS else None)
+
+
+def is_salt(residue: md.core.topology.Residue) -> bool:
+    """Tell whether a residue is an alkali metal or halide ion, by its name or element."""
+    if residue.n_atoms != 1:
+        return False
+    return find_ion_symbol(residue) in _SALT or residue.atom(0).element.symbol in _SALT
+
+
+def find_solute(topology: md.Topology) -> NDArray[np.int64]:
+    """Return the atoms of the solute: neither water nor the ions of a salt; metals and small molecules belong to it."""
+    inside = [residue for residue in topology.residues if not is_water(residue) and not is_salt(residue)]
+    return np.array([atom.index for residue in inside for atom in residue.atoms], dtype=np.int64)
 
 
 def is_amino_acid(residue: md.core.topology.Residue) -> bool:
