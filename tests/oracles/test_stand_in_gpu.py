@@ -27,6 +27,7 @@ def test_a_tensor_claims_its_device_and_holds_numbers(operators: Operators) -> N
     for derived in (values + 1, values[1:], values.new_zeros(2), torch.cat([values, values]), values.sort().values):
         assert derived.device == values.device
     assert torch.empty(3, device="cuda").device == torch.device("cuda:0")
+    assert type(torch.zeros_like(values, device="cpu")) is torch.Tensor
     assert (2 * values).tolist() == [2.0, 4.0, 6.0]
     assert type(values.cpu()) is torch.Tensor
 
@@ -90,6 +91,7 @@ WAITS: dict[str, Callable[[torch.Tensor], object]] = {
     "index from a list": lambda values: values[[0, 1]],
     "equal": lambda values: torch.equal(values, values),
     "copy_": lambda values: values.copy_(torch.zeros(3)),
+    "synchronize": lambda values: torch.cuda.synchronize(),
 }
 
 

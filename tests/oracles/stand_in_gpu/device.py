@@ -8,7 +8,7 @@
 The device of each tensor is tracked at the level of Python's calls into torch. Below that, torch and its autograd work
 with tensors of the CPU, so this needs no CUDA build.
 Refused, as by CUDA: operands on two devices, NumPy's view of a tensor, and host waits inside a capture. Stricter than
-CUDA: indices must be on the device of what they index.
+CUDA: indices and values that are assigned must be on the device. Laxer: one number on the host may be any operand.
 Not imitated: the rounding, the order of sums, the asynchrony and the speed of a real GPU, and kernels that bypass torch
 (Triton, Warp).
 """
@@ -55,7 +55,8 @@ class _Placement(TorchFunctionMode):
         name, tensors = func.__name__, list_tensors((args, kwargs))
         held = [tensor for tensor in tensors if isinstance(tensor, StandInTensor)]
         wanted = self._find_wanted(name, args, kwargs)
-        if name == "_parse_to" or (not held and (wanted is None or wanted.type != "cuda")):  # that only reads arguments
+        on_host = not held and (wanted is None or wanted.type != "cuda")
+        if on_host or name == "_parse_to":  # which only reads arguments
             return func(*args, **kwargs)
         if name == "_has_compatible_shallow_copy_type":
             return False  # so Module.to takes new parameters, and does not put the data into the old ones
@@ -65,11 +66,11 @@ class _Placement(TorchFunctionMode):
         if held:
             _check_operands(name, held, tensors)
         self._count_waits(name, args, tensors)
-        index = held[0].index if wanted is None or wanted.type != "cuda" else wanted.index
         with torch._C.DisableTorchFunctionSubclass():
             with self._operators:
                 result = func(*args, **kwargs)
-            return place(result, index, kept=tuple(tensors))
+            index = held[0].index if wanted is None else wanted.index
+            return result if wanted == HOST else place(result, index, kept=tuple(tensors))
 
     def _move(self, func: Callable, args: tuple, kwargs: dict[str, Any], wanted: torch.device) -> Tensor:
         """Return args[0] on another device, as a copy, or the result of `to` on the same one."""
@@ -132,6 +133,5 @@ def _on_cpu(values: Any) -> Any:
         return {key: HOST if key == "device" and value is not None else _on_cpu(value) for key, value in values.items()}
     if type(values) in (tuple, list):
         return type(values)([_on_cpu(value) for value in values])
-    return (
-        HOST if isinstance(values, torch.device) or (isinstance(values, str) and values.startswith("cuda")) else values
-    )
+    names_device = isinstance(values, torch.device) or (isinstance(values, str) and values.startswith("cuda"))
+    return HOST if names_device else values

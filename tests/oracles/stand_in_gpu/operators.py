@@ -90,18 +90,15 @@ class Operators(TorchDispatchMode):
         if name in WAITING or _has_mask(name, args):
             self.wait(name)
         result = func(*args, **kwargs)
-        if not _is_view(func):
-            self._count(
-                Call(func, args, kwargs, _list_fresh(args, kwargs, result), name not in NOTHING_LAUNCHED), result
-            )
-        return result
-
-    def _count(self, call: Call, result: Any) -> None:
-        if call.runs:
-            self.launched[call.operator.overloadpacket.__name__] += 1  # type: ignore[attr-defined]
-            self.moved += sum(array.nbytes for array in list_tensors((call.args, call.kwargs, result)))
+        if _is_view(func):
+            return result
+        runs = name not in NOTHING_LAUNCHED
+        if runs:
+            self.launched[name] += 1
+            self.moved += sum(array.nbytes for array in list_tensors((args, kwargs, result)))
         if self.recording is not None:
-            self.recording.append(call)
+            self.recording.append(Call(func, args, kwargs, _list_fresh(args, kwargs, result), runs))
+        return result
 
 
 def list_tensors(values: Any) -> list[Tensor]:

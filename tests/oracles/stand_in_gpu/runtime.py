@@ -44,6 +44,7 @@ class Runtime:
             "memory_reserved": lambda device=None: 0,
             "memory_allocated": lambda device=None: 0,
             "empty_cache": lambda: None,
+            "synchronize": lambda device=None: self.operators.wait("synchronize"),
             "Stream": Queue,
             "Event": Queue,
             "current_stream": Queue,
