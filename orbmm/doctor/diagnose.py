@@ -16,11 +16,12 @@ def diagnose() -> Iterator[tuple[str, list[Finding]]]:
     yield "Versions", versions
     if any(finding.state is State.BROKEN for finding in versions):
         return
+    from orbmm.doctor.driver import check_driver
     from orbmm.doctor.installation import check_devices, check_platforms, check_searches
     from orbmm.doctor.self_test import check_forces
 
     yield "Known bad pairs", check_version_pairs()
-    yield "Devices", check_devices()
+    yield "Devices", [*check_devices(), *check_driver()]
     platforms = check_platforms()
     yield "OpenMM platforms", platforms
     working = tuple(finding.subject for finding in platforms if finding.state is State.GOOD)
