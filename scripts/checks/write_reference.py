@@ -27,7 +27,8 @@ SETTINGS_HEAD = """\
 # Settings
 
 **What can I write in a `system.toml`?** Every table and every key is listed here. Only `[system]` with its `name` is
-required. Unknown keys and impossible values are errors that name the nearest valid one.
+required. Unknown keys and impossible values are errors that name the nearest valid one. A path is relative to the
+folder of the file that it is written in.
 
 A value on the command line replaces the one in the file: see [Command line](command-line.md).
 
