@@ -133,7 +133,7 @@ def test_the_peak_of_a_perfect_lattice_is_not_an_empty_bin() -> None:
 def test_two_waters_that_never_meet_have_no_peak() -> None:
     apart = np.array([[[0.0, 0.0, 0.0], [1.5, 1.5, 1.5]]])  # nm, farther than the largest distance that is counted
     with pytest.raises(NothingToMeasure, match="too few neighbours"):
-        compute_rdf_oo(make_oxygens(apart, CUBE))
+        compute_rdf_oo(make_oxygens(apart, 2.0 * CUBE))
 
 
 def test_any_atoms_can_be_asked_for() -> None:

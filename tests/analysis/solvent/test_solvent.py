@@ -109,7 +109,7 @@ def test_waters_without_a_hydrogen_bond_have_no_peak_of_one() -> None:
     steam = md.Trajectory(np.zeros((1, 6, 3)), make_waters().subset(range(6)))
     steam.xyz[0] = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [6, 0, 0], [7, 0, 0], [6, 1, 0]]) / 10.0
     with pytest.raises(NothingToMeasure, match="too few neighbours"):
-        compute_rdf_oh(add_box(steam, CUBE))
+        compute_rdf_oh(add_box(steam, 2.0 * CUBE))
 
 
 def test_the_hydrogen_distribution_is_that_of_mdtraj() -> None:
