@@ -100,7 +100,7 @@ def write_error(value: float, error: float, digits: int | None = None) -> str:
         known = math.isfinite(error) and error > 0.0
         digits = min(6, max(0, 1 - math.floor(math.log10(error)))) if known else 2
     error_text = f" ± {error:.{digits}f}" if math.isfinite(error) else ""
-    return f"{value:.{digits}f}{error_text}"
+    return f"{value:z.{digits}f}{error_text}"  # z: no sign before a zero
 
 
 def _write_unit(unit: str) -> str:

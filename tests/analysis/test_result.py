@@ -115,6 +115,7 @@ def test_numbers_are_shown_with_their_unit_and_a_known_error() -> None:
         (-1275755.1, 12.3, "-1275755 ± 12"),
         (300.0, np.nan, "300.00"),
         (2.0, 0.0, "2.00 ± 0.00"),
+        (-0.2, 11.3, "0 ± 11"),
     ],
 )
 def test_a_value_has_as_many_decimals_as_its_error(value: float, error: float, text: str) -> None:

@@ -138,6 +138,16 @@ def test_a_run_whose_frames_hold_some_atoms_shows_all_and_each_in_its_own_colour
     assert "ACE0-CH3" in colors and read_colors(folder) == colors
 
 
+def test_frames_without_the_water_are_noted(tmp_path: Path) -> None:
+    moving = make_trajectory(Jiggle(frames=2), waters=30)
+    folder = write_run_folder(tmp_path / "run", moving)
+    assert not read_run_folder(folder).notes
+    moving.atom_slice(range(22)).save(str(folder / "trajectory.xtc"))
+    md.load(str(folder / "topology.pdb")).atom_slice(range(22)).save(str(folder / "trajectory.pdb"))
+    (note,) = read_run_folder(folder).notes
+    assert "the frames hold 22 of the 112 atoms that were simulated" in note
+
+
 def read_colors(folder: Path) -> dict[str, str]:
     """What the viewer of a page gives to each atom by confidence."""
     recording = read_run_folder(folder)

@@ -95,6 +95,8 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
     frames = _open_trajectory(trajectory, start, count_frames(trajectory) if growing else None)
     if not frames.timed:
         frames = replace(frames, frame_ps=settings.run.frame_every_fs / 1000.0, timed=True)
+    if start is not whole:
+        notes = (*notes, _describe_selection(start, whole))
     energies = read_energy_table(_require(run.table), growing)
     record = _read_record(_require(run.record))
     return Recording(
@@ -108,6 +110,14 @@ def read_run_folder(folder: Path, growing: bool = False) -> Recording:
         checkpoints=run.checkpoints,
         whole=None if start is whole else whole,
         notes=(*notes, *describe_frames(frames)),
+    )
+
+
+def _describe_selection(start: md.Trajectory, whole: md.Trajectory) -> str:
+    """Return the note on frames that hold some of the atoms, beside which a count of 0 would seem measured."""
+    return (
+        f"the frames hold {start.n_atoms} of the {whole.n_atoms} atoms that were simulated; what is computed from "
+        "frames, such as hydrogen bonds, leaves the others out"
     )
 
 

@@ -37,7 +37,7 @@ def compute_rdf_oo(frames: Frames, cutoff_nm: float | None = None, discard_ps: f
     """Compute the O-O radial distribution of water with its first peak [Å] and coordination number.
 
     frames: a periodic trajectory, in memory or on disk. cutoff_nm: absent, half the smallest box width, at most 1 nm.
-    Raises NothingToMeasure without two waters or a box.
+    Raises NothingToMeasure without two waters, a box, or enough neighbours for a peak.
     """
     oxygens = find_water_oxygens(frames.topology)
     if len(oxygens) < 2:
@@ -50,7 +50,8 @@ def compute_distribution(
 ) -> Result:
     """Compute the radial distribution among some atoms (A,), as `compute_rdf_oo`.
 
-    Raises NothingToMeasure without a box, AnalysisError for a cutoff beyond half the box or when nothing is kept.
+    Raises NothingToMeasure without a box or a peak, AnalysisError for a cutoff beyond half the box or when nothing is
+    kept.
     """
 
     def count(positions: NDArray[np.float64], box: NDArray[np.float64], edges: NDArray[np.float64]) -> Counts:
@@ -70,7 +71,8 @@ def compute_rdf_oh(frames: Frames, cutoff_nm: float | None = None, discard_ps: f
     """Compute the O-H radial distribution between different waters, its first peak [Å] and coordination number.
 
     frames: a periodic trajectory, in memory or on disk. cutoff_nm: absent, half the smallest box width, at most 1 nm.
-    Raises NothingToMeasure without two waters with hydrogens or a box, AnalysisError when nothing is kept.
+    Raises NothingToMeasure without two waters with hydrogens, a box, or hydrogens at the distance of a hydrogen bond;
+    AnalysisError when nothing is kept.
     """
     water = find_waters(frames.topology)
     atoms = [frames.topology.atom(int(index)) for index in water]
@@ -183,8 +185,17 @@ def _find_distances(positions: NDArray[np.float64], box: NDArray[np.float64], cu
 
 
 def _find_extrema(values: dict[str, NDArray[np.float64]], peak: int) -> dict[str, NDArray[np.float64]]:
-    """Return the first peak, refined by a parabola, the minimum after it, and the neighbours up to there."""
+    """Return the first peak, refined by a parabola, the minimum after it, and the neighbours up to there.
+
+    peak: the bin whose average with both its neighbours is largest
+    Raises NothingToMeasure where all three are empty: there is no peak.
+    """
     radius, ratio = values["radius"], values["ratio"]
+    if ratio[peak] == 0.0:  # of so few pairs, or of a lattice, that a bin beside it holds them
+        first = max(0, peak - 1)
+        peak = first + int(np.argmax(ratio[first : peak + 2]))
+    if ratio[peak] == 0.0:
+        raise NothingToMeasure("there are too few neighbours for a first peak")
     past = np.flatnonzero((radius > radius[peak]) & (radius < 1.6 * radius[peak]))
     valley = int(past[np.argmin(smooth(ratio)[past])]) if len(past) else len(radius) - 1
     return {

@@ -125,6 +125,17 @@ def test_a_dry_peptide_has_no_distribution() -> None:
         compute_rdf_oo(make_box(0))
 
 
+def test_the_peak_of_a_perfect_lattice_is_not_an_empty_bin() -> None:
+    result = compute_rdf_oo(build_lattice(0.0))
+    assert result.number("first_peak_height") == result.values["ratio"].max()
+
+
+def test_two_waters_that_never_meet_have_no_peak() -> None:
+    apart = np.array([[[0.0, 0.0, 0.0], [1.5, 1.5, 1.5]]])  # nm, farther than the largest distance that is counted
+    with pytest.raises(NothingToMeasure, match="too few neighbours"):
+        compute_rdf_oo(make_oxygens(apart, 2.0 * CUBE))
+
+
 def test_any_atoms_can_be_asked_for() -> None:
     gas = scatter_gas(CUBE, frames=5)
     assert compute_distribution(gas, np.arange(100)).number("atoms") == 100

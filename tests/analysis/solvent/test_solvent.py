@@ -105,6 +105,13 @@ def test_hydrogens_of_an_ideal_gas_are_evenly_distributed() -> None:
     assert result.values["neighbours"][-1] == pytest.approx(expected, rel=0.01)
 
 
+def test_waters_without_a_hydrogen_bond_have_no_peak_of_one() -> None:
+    steam = md.Trajectory(np.zeros((1, 6, 3)), make_waters().subset(range(6)))
+    steam.xyz[0] = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [6, 0, 0], [7, 0, 0], [6, 1, 0]]) / 10.0
+    with pytest.raises(NothingToMeasure, match="too few neighbours"):
+        compute_rdf_oh(add_box(steam, 2.0 * CUBE))
+
+
 def test_the_hydrogen_distribution_is_that_of_mdtraj() -> None:
     water = make_trajectory(Jiggle(frames=3)).atom_slice(range(22, 202))
     result = compute_rdf_oh(water)
