@@ -77,6 +77,7 @@ _QUANTITIES = {
     "water_water_mean": "between waters, mean",
     "solute_water_mean": "solute and water, mean",
     "solute_solute_mean": "within the solute, mean",
+    "kelvin": "all atoms",
 }
 _QUALIFIER = re.compile(r"(?<=.) (mean|start|end|last|ever|smallest|largest)$")
 _ROWS = ("temperature", "energy", "confidence")  # of files with a row for each record, no frames

@@ -124,10 +124,12 @@ def test_a_value_has_as_many_decimals_as_its_error(value: float, error: float, t
 
 def test_units_and_quantities_are_written_for_people() -> None:
     units = {"time": "ps", "area": "angstrom2", "volume_mean": "nm3", "xh_length": "eV/angstrom", "speed": "1e-9 m2/s"}
+    units["kelvin"] = "K"
     result = Result("boxes", "By hand.", "time", {name: np.array(1.0) for name in units}, units, 1)
     rows = {row.quantity: row.unit for row in result.rows()}
     assert rows == {
         "time": "ps", "area": "Å²", "volume, mean": "nm³", "X–H bond length": "eV/Å", "speed": "10⁻⁹ m²/s",
+        "all atoms": "K",
     }  # fmt: skip
 
 

@@ -50,6 +50,7 @@ def minimise(
     Raises UnstableRun if a force is not finite.
     Source: Bitzek et al., Phys. Rev. Lett. 97, 170201 (2006).
     """
+    _LOG.info("minimising %d atoms in at most %d evaluations", len(thermometer.masses), most_evaluations)
     state = context.getState(positions=True)
     descent = _Descent(state.getPositions(asNumpy=True)._value, thermometer.masses > 0.0)
     before = best = np.inf

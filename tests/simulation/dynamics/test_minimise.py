@@ -34,6 +34,17 @@ def _largest_force(context: openmm.Context) -> float:
     return float(np.linalg.norm(forces, axis=1).max())
 
 
+def test_a_long_minimisation_announces_itself_before_it_works(
+    water_box: Path, classical_forces: Forces, caplog: pytest.LogCaptureFixture
+) -> None:
+    topology, positions = _read_positions(water_box)
+    system = classical_forces().create_system(topology)
+    with caplog.at_level("INFO"):
+        minimise(_open_context(system, positions), make_thermometer(system), 2)
+    assert caplog.messages[0] == f"minimising {len(positions)} atoms in at most 2 evaluations"
+    assert caplog.messages[1].startswith("relaxed: ")
+
+
 def test_a_shaken_box_relaxes(water_box: Path, classical_forces: Forces) -> None:
     topology, positions = _read_positions(water_box)
     system = classical_forces().create_system(topology)
