@@ -41,10 +41,13 @@ def find_large_molecules(topology: md.Topology) -> NDArray[np.int64]:
     """Return the atoms of the large molecules of the solute, whose shape is measured; empty without any.
 
     They have at least two atoms and a tenth of the atoms of the largest one: the chains of a protein, but not its ions
-    and small ligands, which may diffuse.
+    and small ligands, which may diffuse. Beside a molecule of several residues, one of a single residue is a ligand,
+    however short the peptide.
     """
     inside = set(find_solute(topology).tolist())
     molecules = [atoms for atoms in find_molecules(topology) if int(atoms[0]) in inside]
+    chains = [atoms for atoms in molecules if len({topology.atom(int(index)).residue.index for index in atoms}) > 1]
+    molecules = chains or molecules
     largest = max((len(atoms) for atoms in molecules), default=0)
     parts = [atoms for atoms in molecules if len(atoms) > 1 and len(atoms) >= _SMALLEST_PART * largest]
     return np.sort(np.concatenate(parts)) if parts else np.zeros(0, dtype=np.int64)

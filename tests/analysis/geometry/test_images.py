@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import mdtraj as md
 import numpy as np
 import pytest
@@ -94,6 +96,22 @@ def test_two_chains_stay_beside_each_other() -> None:
     pairs = torn.topology.select_pairs(range(44), range(44))
     straight = md.compute_distances(matched, pairs, periodic=False)
     np.testing.assert_allclose(straight, np.repeat(md.compute_distances(both, pairs), 12, axis=0), atol=1e-4)
+
+
+def build_peptide_with_ligand(residues: int) -> md.Topology:
+    """A capped peptide of 22 atoms, and beside it a chain of 9 carbons in so many residues."""
+    topology = make_trajectory(Jiggle(frames=1)).topology.subset(range(22))
+    chain = topology.add_chain()
+    parts = [topology.add_residue("LIG", chain) for _ in range(residues)]
+    carbons = [topology.add_atom("C", md.element.carbon, parts[index * residues // 9]) for index in range(9)]
+    for pair in itertools.pairwise(carbons):
+        topology.add_bond(*pair)
+    return topology
+
+
+def test_a_ligand_beside_a_short_peptide_is_no_part_of_its_shape() -> None:
+    assert find_large_molecules(build_peptide_with_ligand(residues=1)).tolist() == list(range(22))
+    assert len(find_large_molecules(build_peptide_with_ligand(residues=3))) == 31  # another chain is
 
 
 def test_pure_water_is_made_whole() -> None:
