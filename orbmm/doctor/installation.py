@@ -84,7 +84,8 @@ def _check_optional(name: str, use: str) -> Finding:
 
 def check_devices() -> list[Finding]:
     """Return the processor and every GPU that torch can use."""
-    findings = [Finding("cpu", State.GOOD, f"{torch.get_num_threads()} threads")]
+    threads = torch.get_num_threads()
+    findings = [Finding("cpu", State.GOOD, f"{threads} thread{'' if threads == 1 else 's'}")]
     for index in range(torch.cuda.device_count()):
         device = torch.cuda.get_device_properties(index)
         findings.append(Finding(f"cuda:{index}", State.GOOD, f"{device.name}, {device.total_memory / 2**30:.0f} GiB"))
