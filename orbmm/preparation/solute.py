@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from openmm import app, unit
 
-from orbmm.errors import MissingDependency, PreparationError
+from orbmm.errors import MissingDependency, PreparationError, quote_reason
 from orbmm.preparation.capped_peptide import build_capped_peptide
 from orbmm.preparation.elements import KnownElements, refuse_unknown_elements
 from orbmm.preparation.force_field import Molecules, list_ion_charges
@@ -80,11 +80,14 @@ def _add_ligands(
         return AddedLigands()
     try:
         from orbmm.preparation.ligands.add import add_ligands
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         if (error.name or "").split(".")[0] != "rdkit":
             raise
+        fault = (
+            "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded{quote_reason(error)}"
+        )
         raise MissingDependency(
-            "[[preparation.ligand]] needs RDKit, which is not installed: pip install 'orbmm[ligands]'"
+            f"[[preparation.ligand]] needs RDKit, which {fault}: pip install 'orbmm[ligands]'"
         ) from error
     _log.info("adding %s", ", ".join(ligand.residue for ligand in preparation.ligand))
     return add_ligands(modeller, found, preparation.ligand, seed)

@@ -17,7 +17,7 @@ from orbmm.analysis.geometry.pairs import find_pairs
 from orbmm.analysis.result import Result
 from orbmm.analysis.site.carbon_dioxide import find_carbon_dioxide
 from orbmm.analysis.site.metal_site import REACH_NM, find_metals
-from orbmm.kinds import is_hydrogen, is_water
+from orbmm.kinds import find_solute, is_hydrogen, is_water
 from orbmm.report.style import COLOR_MAP
 from orbmm.units import ANGSTROM_PER_NM
 
@@ -38,13 +38,14 @@ elements)."""
 def build_views(start: md.Trajectory, results: Mapping[str, Result]) -> dict[str, View]:
     """Return the views, by title: the whole structure and, if there is a metal, its site; empty for pure water.
 
-    start: one frame of all atoms. Hydrogens of the solute are left out. The whole structure is coloured by the expected
+    start: one frame of all atoms. Hydrogens of the solute are left out, and small molecules of it that have more atoms
+    than the large ones, as a second solvent does. The whole structure is coloured by the expected
     force error of each atom or the fluctuation of each residue if they were measured, from small and bright to large
     and dark, or by element; metals are highlighted. The site is coloured by element first.
     """
     frame = make_molecules_whole(start[0])
     site = _drop_hydrogens(frame.topology, _choose_site(frame))
-    whole = _drop_hydrogens(frame.topology, set(find_large_molecules(frame.topology).tolist()) | set(site.tolist()))
+    whole = _drop_hydrogens(frame.topology, _choose_structure(frame.topology) | set(site.tolist()))
     views = {}
     if len(whole):
         part = frame.atom_slice(whole)
@@ -56,6 +57,12 @@ def build_views(start: md.Trajectory, results: Mapping[str, Result]) -> dict[str
         names = _name_atoms(frame.topology, site)
         views["Metal site at the start"] = _describe(part, colorings, names, name_ligands=True)
     return views
+
+
+def _choose_structure(topology: md.Topology) -> set[int]:
+    """Return the large molecules of the solute, with its ligands and ions unless these have more atoms."""
+    large, solute = set(find_large_molecules(topology).tolist()), set(find_solute(topology).tolist())
+    return solute if len(solute) <= 2 * len(large) else large
 
 
 def _name_atoms(topology: md.Topology, atoms: NDArray[np.int64]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import mdtraj as md
+import numpy as np
 import pytest
 from analysis.confident import make_errors, write_confidence
 from analysis.synthetic import Jiggle, make_trajectory, write_run_folder
@@ -136,6 +138,20 @@ def test_a_run_whose_frames_hold_some_atoms_shows_all_and_each_in_its_own_colour
     moving.atom_slice(kept).save(str(folder / "trajectory.xtc"))
     md.load(str(folder / "topology.pdb")).atom_slice(kept).save(str(folder / "trajectory.pdb"))
     assert "ACE0-CH3" in colors and read_colors(folder) == colors
+
+
+@pytest.mark.parametrize(("molecules", "shown"), [(2, 18), (8, 0)], ids=["ligands", "a second solvent"])
+def test_ligands_are_in_the_picture_and_a_second_solvent_is_not(molecules: int, shown: int) -> None:
+    peptide = make_trajectory(Jiggle(frames=1)).atom_slice(range(22))
+    rings = md.Topology()
+    for _ in range(molecules):
+        residue = rings.add_residue("LIG", rings.add_chain())
+        carbons = [rings.add_atom(f"C{number}", md.element.carbon, residue) for number in range(9)]
+        for pair in itertools.pairwise(carbons):
+            rings.add_bond(*pair)
+    xyz = np.concatenate([peptide.xyz[0], np.arange(27.0 * molecules).reshape(-1, 3) / 20.0])
+    (view,) = build_views(md.Trajectory(xyz, peptide.topology.join(rings)), {}).values()
+    assert sum("LIG" in name for name in view["names"]) == shown
 
 
 def test_frames_without_the_water_are_noted(tmp_path: Path) -> None:

@@ -192,3 +192,14 @@ def test_without_rdkit_one_sentence_says_what_to_install(keep: Keep, monkeypatch
     monkeypatch.setitem(sys.modules, "rdkit", None)
     with pytest.raises(MissingDependency, match=r"needs RDKit, which is not installed: pip install 'orbmm\[ligands\]'"):
         keep("water", NICOTINAMIDE)
+
+
+def test_an_rdkit_that_cannot_be_loaded_is_one_sentence(
+    keep: Keep, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("orbmm.preparation.ligands.", "rdkit"))]:
+        monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "rdkit.py").write_text("raise ImportError('libXrender.so.1: no such file', name='rdkit.Chem.rdchem')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MissingDependency, match=r"needs RDKit, which cannot be loaded \(libXrender.so.1: no such file"):
+        keep("water", NICOTINAMIDE)
