@@ -243,8 +243,10 @@ def count_edges_per_atom(record: CheckpointRecord) -> int:
 
 
 def choose(estimates: Sequence[Estimate]) -> Estimate | None:
-    """Return the first estimate that fits, in the given order of preference, or None if nothing fits."""
-    return next((estimate for estimate in estimates if estimate.fits), None)
+    """Return the fastest estimate that fits in the first precision in which one fits, or None if nothing fits."""
+    fitting = [estimate for estimate in estimates if estimate.fits]
+    of_first = [estimate for estimate in fitting if estimate.way.precision == fitting[0].way.precision]
+    return min(of_first, key=lambda estimate: estimate.step_s, default=None)
 
 
 def iterate_estimates(

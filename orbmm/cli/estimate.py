@@ -92,7 +92,7 @@ def conclude(estimates: list[Estimate], chosen: Estimate | None) -> str:
     Adds the first estimate that would fit in smaller blocks if it is preferred to the chosen one.
     """
     preferred = estimates[: estimates.index(chosen)] if chosen is not None else estimates
-    in_blocks = next((one for one in preferred if one.fits_in_blocks), None)
+    in_blocks = next((one for one in preferred if one.fits_in_blocks and not one.fits), None)
     if chosen is not None:
         advice = f"take [model] {_name_settings(chosen)}"
         return f"{advice}; or, more slowly, {_name_settings(in_blocks, in_blocks=True)}" if in_blocks else advice

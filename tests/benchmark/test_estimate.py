@@ -73,6 +73,15 @@ def make_estimate(memory_mb: float, block_mb: float, memory: str = "fast") -> Es
     return Estimate(way, 1_000_000, 1.0, 0.5, memory_mb, free_mb=10_000.0, block_mb=block_mb)
 
 
+def test_the_faster_of_two_that_fit_is_chosen_in_the_precision_that_was_asked_for() -> None:
+    slow = dataclasses.replace(make_estimate(100, 0), step_s=0.5)
+    quick = dataclasses.replace(make_estimate(100, 0, "lean"), step_s=0.1)
+    coarse = Estimate(dataclasses.replace(WAY, precision="bfloat16"), 1_000_000, 0.01, 0.5, 100, 10_000.0)
+    assert choose([slow, quick, coarse]) is quick and choose([quick, slow, coarse]) is quick
+    assert choose([make_estimate(20_000, 0), coarse]) is coarse
+    assert "more slowly" not in conclude([slow, quick], quick)  # the slow one fits as it is
+
+
 def test_smaller_blocks_are_advised_where_they_make_it_fit() -> None:
     by_blocks, hopeless, lean = make_estimate(9_000, 2_000), make_estimate(9_000, 500), make_estimate(7_000, 0, "lean")
     assert choose([by_blocks, hopeless]) is None
