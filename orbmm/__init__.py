@@ -38,14 +38,22 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Load a public name from its home on first use (PEP 562); the version is that of the installed package."""
     if name == "__version__":
-        from importlib.metadata import version
-
-        return version("orbmm")
+        return _read_version()
     if name not in _HOMES:
         raise AttributeError(f"module 'orbmm' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+def _read_version() -> str:
+    """Return the version of the installed package; a clone that is not installed has none."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("orbmm")
+    except PackageNotFoundError:
+        return "0+not.installed"
 
 
 def __dir__() -> list[str]:

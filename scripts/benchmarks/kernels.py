@@ -19,7 +19,7 @@ from torch import Tensor
 from orbmm.benchmark.cases import build_water
 from orbmm.benchmark.measure import Stopwatch
 from orbmm.graph.edges import find_edges
-from orbmm.model.compiled import PRIVATE_OPTIONS, use_private_cache
+from orbmm.model.compile_cache import PRIVATE_OPTIONS, use_private_cache
 from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks
 from orbmm.model.inference.kernels.choose import choose_kernels
 from orbmm.model.inference.kernels.protocol import Kernels
