@@ -16,9 +16,11 @@ device=${ORBMM_KIT_DEVICE:-cuda}
 export PYTHONPATH=$PWD # the clone itself, which need not be installed
 LIMIT_S=600
 PIECES=(tests small graphs kernels large openmm contract precision searches memory)
-# Not torch, which the machine has; not openmmml and pdbfixer, which are source packages and not needed here.
-WHEELS=(openmm==8.6.1 openmm_cuda_13==8.6.1 nvalchemi_toolkit_ops==0.5.0 warp_lang mdtraj scipy safetensors requests
-        tomli_w platformdirs filelock typer rich matplotlib pytest)
+# Not torch, which the machine has, with the CUDA libraries that OpenMM needs too. openmmml and pdbfixer are source packages
+# and not needed here.
+OPENMM=(openmm==8.6.1 openmm_cuda_13==8.6.1)
+WHEELS=(nvalchemi_toolkit_ops==0.5.0 warp_lang mdtraj scipy safetensors requests tomli_w platformdirs filelock typer rich
+        matplotlib pytest)
 
 # Each piece is one command, which a user could type as well.
 do_piece() { # PIECE FOLDER
@@ -43,6 +45,13 @@ benchmark() {
     --model orb-v3-direct-inf-omat --model orb-v3-conservative-inf-omat --random-weights "${@:3}"
 }
 
+fetch() { # FOLDER WORDS...: for Linux on x86_64, with a C library as old as that of Debian 12
+  python -m pip download --only-binary=:all: --python-version "${ORBMM_KIT_PYTHON:-3.12}" --dest "$1" "${@:2}" \
+    $(printf -- '--platform manylinux_2_%s_x86_64 ' 34 31 28 27 24 17) --platform manylinux2014_x86_64
+}
+
+install() { python -m pip install --no-index --find-links "$1" "${@:2}"; }
+
 run() {
   local folder=$1 piece code
   shift
@@ -61,10 +70,8 @@ run() {
 
 case ${1:-} in
   list) printf '%s\n' "${PIECES[@]}" ;;
-  fetch) python -m pip download --only-binary=:all: --no-deps --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 \
-           --platform manylinux2014_x86_64 --python-version "${ORBMM_KIT_PYTHON:-3.12}" \
-           --dest "${2:?a folder for the wheels}" "${WHEELS[@]}" ;;
-  install) python -m pip install --no-index --find-links "${2:?the folder of wheels}" "${WHEELS[@]}" ;;
+  fetch) fetch "${2:?a folder for the wheels}" --no-deps "${OPENMM[@]}" && fetch "$2" "${WHEELS[@]}" ;;
+  install) install "${2:?the folder of wheels}" --no-deps "${OPENMM[@]}" && install "$2" "${WHEELS[@]}" ;;
   piece) do_piece "${2:?}" "${3:?}" ;; # what `run` starts
   run) run "$(mkdir -p "${2:?a folder for the results}" && cd "$2" && pwd)" "${@:3}" ;;
   table) python scripts/benchmarks/gpu_table.py "${2:?the folder of results}" ;;
