@@ -61,6 +61,7 @@ def analyze(
     check_files(folder)
 
     def measure(recording: Recording) -> Analysis:
+        """Analyse what a run folder or a trajectory holds now, and write it."""
         reference = recording.settings.analysis.reference if recording.settings else None
         inputs = tuple(path for path in (trajectory, topology, crystal, reference) if path is not None)
         check_files(folder, list_files(recording, crystal, site), inputs)
