@@ -24,6 +24,7 @@ from orbmm.cli.resume import resume
 from orbmm.cli.run import run
 from orbmm.cli.screen import PlainFormatter, ScreenHandler, plain_warnings
 from orbmm.cli.streams import find_exit_code, protect_streams
+from orbmm.cli.train import train
 
 # In the order of a day's work. Command files import nothing heavy before they run, so that help appears at once.
 _LOOK_AROUND, _SIMULATE = "Look around", "Simulate"
@@ -31,6 +32,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     _LOOK_AROUND: (models, doctor, benchmark, estimate),
     _SIMULATE: (new, prepare, run, resume),
     "Look at the result": (analyze, report),
+    "Make a model": (train,),
 }
 
 _LIGHT = ("models", "new")  # load no numerical library
