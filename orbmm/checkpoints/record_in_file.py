@@ -108,9 +108,9 @@ def _read_metadata(path: Path) -> Mapping[str, str]:
         raise CheckpointError(f"{path} is torn or no safetensors file ({error}): copy or download it again") from error
 
 
-def _build_record(entry: dict[str, Any]) -> CheckpointRecord:
+def _build_record(entry: Any) -> CheckpointRecord:
     """Return the record of an entry. Raises ValueError, TypeError or KeyError for an impossible one."""
-    if entry.pop("format", None) != FORMAT:
+    if not isinstance(entry, dict) or entry.pop("format", None) != FORMAT:
         raise ValueError(f"its format is not {FORMAT}")
     sizes = {"architecture": Architecture(**entry["architecture"]), "oddities": Oddities(**entry["oddities"])}
     lists = {"elements": tuple(entry["elements"]), "aliases": ()}

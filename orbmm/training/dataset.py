@@ -111,7 +111,7 @@ def _list_known(frames: Sequence[Frame]) -> dict[str, np.ndarray]:
 
 def read_frames(path: str | Path) -> list[Frame]:
     """Read an archive of write_frames; nothing is unpickled."""
-    with np.load(path, allow_pickle=False) as archive:
+    with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
         return list(_unpack(archive, Path(path).name))
 
 

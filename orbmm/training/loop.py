@@ -8,13 +8,14 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
+from torch import Tensor
 
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.checkpoints.record_in_file import format_record
@@ -33,11 +34,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Task:
-    """What a training needs, read and checked.
+    """One training, read and checked.
 
     network: to be trained, in training mode; record: of the result
     training, validation: graphs with labels; force_scale: root mean square of the label forces [eV/Å]
     identity: what a resumed training must have in common with the one that it goes on with
+    unused: tensors that are written beside those of the network
     """
 
     network: Orb
@@ -48,11 +50,12 @@ class Task:
     settings: TrainingSettings
     folder: Path
     identity: Identity
+    unused: Mapping[str, Tensor]
 
 
 @dataclass
 class Course:
-    """What changes from step to step.
+    """The state that changes from step to step.
 
     step: the number of finished steps; rows: one for each validation; best: the lowest force error so far [meV/Å]
     waited: validations since the best one
@@ -88,7 +91,6 @@ def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
     lowest validated force error. Raises TrainingError for a loss that is not finite.
     """
     settings = task.settings
-    torch.manual_seed(settings.run.seed)
     average = deepcopy(task.network).requires_grad_(False).eval()
     course = Course(task.network, average, MixedOptimizer(task.network, settings.optimizer))
     before = validate(average, task.validation) if task.validation else {}
@@ -171,7 +173,9 @@ def _update_average(average: Orb, network: Orb, step: int, largest_decay: float)
 def _note_row(task: Task, course: Course, losses: Losses, seconds: float) -> None:
     """Validate the average and add one row to the history."""
     row = {"step": float(course.step), "seconds": seconds}
-    row |= {f"{name}_loss": float(getattr(losses, name)) for name in ("forces", "energy", "stress", "rotation")}
+    row |= {
+        f"{name}_loss": float(getattr(losses, name).detach()) for name in ("forces", "energy", "stress", "rotation")
+    }
     if task.validation:
         errors = validate(course.average, task.validation)["all"]
         row |= {name: value for name, value in asdict(errors).items() if value is not None and "_" in name}
@@ -225,6 +229,6 @@ def write_weights(task: Task, network: Orb, errors: dict[str, Errors], steps: in
         "frames": len(task.training),
         "errors": {group: asdict(each) for group, each in errors.items()},
     }
-    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    tensors = {name: tensor.contiguous() for name, tensor in {**task.unused, **network.state_dict()}.items()}
     content = save(tensors, metadata=format_record(task.record, training))
     write_file(task.folder / f"{task.record.name}.safetensors", content)

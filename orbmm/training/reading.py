@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def read_file(path: Path, settings: DataSettings) -> list[Frame]:
                 frames = read_frames(path)  # always eV and Å
             else:
                 frames = [_convert(atoms, path, number, settings) for number, atoms in enumerate(_iterate_ase(path))]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, BadZipFile) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, BadZipFile, sqlite3.Error) as error:
         raise TrainingError(f"{path}: cannot be read as labelled frames{quote_reason(error)}") from error
     if not frames:
         raise TrainingError(f"{path}: holds no frames")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orbmm.checkpoints.catalog import describe_elements
+from orbmm.checkpoints.record_in_file import resolve_record
 from orbmm.errors import TrainingError
 from orbmm.files import make_folder
 from orbmm.settings.toml import write_settings
@@ -45,12 +46,13 @@ def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path) -
     frames = [*data.training, *data.validation]
     if not data.training:
         raise TrainingError("no frame is left to train on: give more frames, or a smaller validation_share")
-    start = begin_training(settings, data.training)
-    check_frames(data.training, start.record)
+    base = resolve_record(settings.model.start, settings.model.weights)
+    check_frames(data.training, base)
     if data.validation:
-        check_frames(data.validation, start.record)
-    check_apart(data.training, data.validation)
-    warn_of_unseen(data.training, data.validation)
+        check_frames(data.validation, base)
+        check_apart(data.training, data.validation)
+        warn_of_unseen(data.training, data.validation)
+    start = begin_training(settings, base, data.training)
     training, validation = (_prepare_all(part, start) for part in (data.training, data.validation))
     if not settings.model.from_scratch:
         check_units(start.network, training, settings.data.force_unit)
@@ -70,6 +72,7 @@ def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path) -
         settings=settings,
         folder=folder,
         identity=identify(settings, hash_frames(frames)),
+        unused=start.unused,
     )
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from orbmm.checkpoints.catalog import CheckpointRecord, describe_elements
-from orbmm.checkpoints.record_in_file import resolve_record
-from orbmm.checkpoints.state_dict import read_state_dict
+from orbmm.checkpoints.state_dict import is_known_unused, read_state_dict
 from orbmm.checkpoints.store import locate_weights
 from orbmm.errors import TrainingError
 from orbmm.model.load import assemble_network, make_network
@@ -29,34 +29,40 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Start:
-    """The network that a training begins with, in training mode, and the record of what it becomes."""
+    """The network that a training begins with, in training mode, and the record of what it becomes.
+
+    unused: tensors of an official file that inference does not need; orb-models asks for them when it loads the result
+    """
 
     network: Orb
     record: CheckpointRecord
+    unused: dict[str, Tensor]
 
 
-def begin_training(settings: TrainingSettings, frames: Sequence[Frame]) -> Start:
+def begin_training(settings: TrainingSettings, base: CheckpointRecord, frames: Sequence[Frame]) -> Start:
     """Return the start of a training, with random weights or those of a file, audited as for inference.
 
+    base: the record of the model whose size, and unless from_scratch its weights, are used
     Raises TrainingError for a penalty that the network cannot have, and the errors of load_model.
     """
     model = settings.model
-    base = resolve_record(model.start, model.weights)
     if settings.loss.rotation_share and base.kind == "direct":
         raise TrainingError(
             f"rotation_share is {settings.loss.rotation_share:g}, but {base.name} is direct: its forces do not come "
             "from its energy, so set rotation_share = 0"
         )
-    network = make_network(base).float() if model.from_scratch else _load_network(base, model)
+    unused: dict[str, Tensor] = {}
     if model.from_scratch:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.run.seed)
+            network = make_network(base).float()
         initialise_weights(network, settings.run.seed)
         set_statistics(network, frames)
-    return Start(network.requires_grad_(True).train(), _describe_result(model, base, frames))
-
-
-def _load_network(base: CheckpointRecord, model: TrainedModelSettings) -> Orb:
-    file = locate_weights(base, model.weights)
-    return assemble_network(base, read_state_dict(file.path)).float()
+    else:
+        state = read_state_dict(locate_weights(base, model.weights).path)
+        network = assemble_network(base, state).float()
+        unused = {name: tensor for name, tensor in state.items() if is_known_unused(name)}
+    return Start(network.requires_grad_(True).train(), _describe_result(model, base, frames), unused)
 
 
 def _describe_result(model: TrainedModelSettings, base: CheckpointRecord, frames: Sequence[Frame]) -> CheckpointRecord:

@@ -24,7 +24,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Identity:
-    """What decides the weights at each step. settings: by table and key; data_sha256: of all frames in their order."""
+    """All that decides the weights at each step.
+
+    settings: by table and key; data_sha256: of all frames in their order
+    """
 
     data_sha256: str
     settings: dict[str, dict[str, Any]]

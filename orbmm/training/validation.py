@@ -33,7 +33,10 @@ class Errors:
 
 @dataclass(frozen=True)
 class FrameErrors:
-    """Errors of one frame, prediction minus label. energy: [eV/atom]; forces: (N, 3) [eV/Å]; stress: (6,) [eV/Å^3]; expected: (N,) [eV/Å]."""
+    """Errors of one frame, prediction minus label.
+
+    energy: [eV/atom]; forces: (N, 3) [eV/Å]; stress: (6,) [eV/Å^3] or None; expected: (N,) [eV/Å] or None
+    """
 
     energy: float
     forces: Tensor

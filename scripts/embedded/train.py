@@ -96,4 +96,5 @@ if __name__ == "__main__":
         frames = [frame for frame in frames if frame.group.startswith(tuple(arguments.groups))]
     arguments.folder.mkdir(parents=True, exist_ok=True)
     task = prepare_task(make_settings(arguments), LabelledData(frames, []), arguments.folder)
-    print(train(task, lambda row: logging.info("step %d, force loss %.4f", row["step"], row["forces_loss"])).weights)
+    trained = train(task, lambda row: print(f"step {row['step']:.0f}, force loss {row['forces_loss']:.4f}", flush=True))
+    print(trained.weights)
