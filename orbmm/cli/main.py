@@ -15,6 +15,7 @@ from orbmm.cli.benchmark import benchmark
 from orbmm.cli.doctor import doctor
 from orbmm.cli.estimate import estimate
 from orbmm.cli.host_memory import keep_freed_memory, require_free_memory
+from orbmm.cli.label import label
 from orbmm.cli.models import models
 from orbmm.cli.new import new
 from orbmm.cli.one_line_errors import OneLineErrors
@@ -32,7 +33,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     _LOOK_AROUND: (models, doctor, benchmark, estimate),
     _SIMULATE: (new, prepare, run, resume),
     "Look at the result": (analyze, report),
-    "Make a model": (train,),
+    "Make a model": (label, train),
 }
 
 _LIGHT = ("models", "new")  # load no numerical library

@@ -93,6 +93,9 @@ class LossSettings:
         0.0,
         _SHARE,
     )
+    rotation_ramp: float = setting(
+        "Share of the training over which rotation_share grows from 0; random weights need about 0.5.", 0.0, _SHARE
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

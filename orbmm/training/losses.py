@@ -46,14 +46,19 @@ def compute_losses(
     force_scale: root mean square of the label forces [eV/Å]; progress: 0 to 1, the share of the training that is done
     """
     forces = compute_force_loss(prediction, batch, settings, force_scale)
-    ramp = min(1.0, progress / settings.energy_ramp) if settings.energy_ramp else 1.0
+    share = settings.rotation_share * _ramp(progress, settings.rotation_ramp)
     return Losses(
         forces=forces,
-        energy=settings.energy_weight * ramp * compute_energy_loss(prediction, batch),
+        energy=settings.energy_weight * _ramp(progress, settings.energy_ramp) * compute_energy_loss(prediction, batch),
         stress=settings.stress_weight * compute_stress_loss(prediction, batch),
-        rotation=compute_rotation_loss(prediction, forces, settings.rotation_share * min(1.0, 2.0 * progress)),
+        rotation=compute_rotation_loss(prediction, forces, share),
         confidence=compute_confidence_loss(network, prediction, batch),
     )
+
+
+def _ramp(progress: float, end: float) -> float:
+    """Return 0 to 1, growing evenly until the progress `end`."""
+    return min(1.0, progress / end) if end else 1.0
 
 
 def compute_force_loss(prediction: Prediction, batch: Batch, settings: LossSettings, force_scale: float) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -55,6 +55,24 @@ def read_data(settings: DataSettings, seed: int) -> LabelledData:
 
 def read_file(path: Path, settings: DataSettings) -> list[Frame]:
     """Read the labelled frames of one file, in eV and Å. Raises TrainingError."""
+    return _read(path, lambda atoms, source: _convert(atoms, source, settings))
+
+
+def read_structures(path: Path) -> list[Frame]:
+    """Read frames without their labels, to be labelled. Raises TrainingError."""
+    frames = _read(path, _read_structure)
+    return [replace(frame, energy=None, forces=None, stress=None) for frame in frames]
+
+
+def check_target(path: Path) -> None:
+    """Check that labelled frames can be written to a path. Raises TrainingError."""
+    if path.suffix != ".npz":
+        raise TrainingError(f"{path}: labelled frames are written as .npz, not as '{path.suffix}'")
+    if path.exists():
+        raise TrainingError(f"{path}: exists already: name another file, or move it away")
+
+
+def _read(path: Path, convert: Callable[[Atoms, str], Frame]) -> list[Frame]:
     if not path.is_file():
         raise TrainingError(f"{path}: no such file of labelled frames")
     if path.suffix not in (*_ASE_SUFFIXES, ".npz"):
@@ -65,7 +83,8 @@ def read_file(path: Path, settings: DataSettings) -> list[Frame]:
             if path.suffix == ".npz":
                 frames = read_frames(path)  # always eV and Å
             else:
-                frames = [_convert(atoms, path, number, settings) for number, atoms in enumerate(_iterate_ase(path))]
+                numbered = enumerate(_iterate_ase(path))
+                frames = [convert(atoms, f"{path.name}, frame {number}") for number, atoms in numbered]
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, BadZipFile, sqlite3.Error) as error:
         raise TrainingError(f"{path}: cannot be read as labelled frames{quote_reason(error)}") from error
     if not frames:
@@ -125,9 +144,8 @@ def _iterate_ase(path: Path) -> Iterator[Atoms]:
         yield from ase.io.iread(path, index=":", format=_ASE_SUFFIXES[path.suffix])
 
 
-def _convert(atoms: Atoms, path: Path, number: int, settings: DataSettings) -> Frame:
-    """Return a frame of ASE in eV and Å."""
-    source = f"{path.name}, frame {number}"
+def _convert(atoms: Atoms, source: str, settings: DataSettings) -> Frame:
+    """Return a labelled frame of ASE in eV and Å."""
     energy = _find(atoms, settings.energy_key)
     forces = _find(atoms, settings.forces_key)
     if energy is None or forces is None:
@@ -135,6 +153,16 @@ def _convert(atoms: Atoms, path: Path, number: int, settings: DataSettings) -> F
         raise TrainingError(
             f"{source}: has no '{missing}': name the key that holds it (energy_key, forces_key in [data]), or label it"
         )
+    return replace(
+        _read_structure(atoms, source, settings.group_key),
+        energy=float(energy) * EV_PER_UNIT[settings.energy_unit],
+        forces=np.asarray(forces, dtype=np.float64) * EV_PER_ANGSTROM_PER_UNIT[settings.force_unit],
+        stress=_find_stress(atoms, source, settings),
+    )
+
+
+def _read_structure(atoms: Atoms, source: str, group_key: str = "group") -> Frame:
+    """Return a frame of ASE without labels."""
     periodic = np.asarray(atoms.pbc)
     if periodic.any() and not periodic.all():
         raise TrainingError(f"{source}: is periodic in some directions only, which no Orb network knows")
@@ -143,10 +171,7 @@ def _convert(atoms: Atoms, path: Path, number: int, settings: DataSettings) -> F
         positions=np.asarray(atoms.positions, dtype=np.float64),
         cell=np.array(atoms.cell, dtype=np.float64) if periodic.all() else None,
         peptide=np.asarray(atoms.arrays.get("solute", np.zeros(len(atoms))), dtype=bool),
-        group=str(atoms.info.get(settings.group_key, atoms.get_chemical_formula())),
-        energy=float(energy) * EV_PER_UNIT[settings.energy_unit],
-        forces=np.asarray(forces, dtype=np.float64) * EV_PER_ANGSTROM_PER_UNIT[settings.force_unit],
-        stress=_find_stress(atoms, source, settings),
+        group=str(atoms.info.get(group_key, atoms.get_chemical_formula())),
         charge=_find_whole(atoms, CHARGE_KEYS, source),
         multiplicity=_find_whole(atoms, MULTIPLICITY_KEYS, source),
         source=source,

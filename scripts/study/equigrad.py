@@ -85,7 +85,11 @@ def make_settings(arguments: argparse.Namespace, share: float) -> TrainingSettin
         data=DataSettings(
             training=(arguments.training,), validation=(arguments.validation,), energy_unit="eV", force_unit="eV/Å"
         ),
-        loss=LossSettings(rotation_share=share, huber_delta=0.05 if not arguments.from_scratch else 0.5),
+        loss=LossSettings(
+            rotation_share=share,
+            rotation_ramp=0.5 if arguments.from_scratch else 0.0,
+            huber_delta=0.5 if arguments.from_scratch else 0.05,
+        ),
         optimizer=OptimizerSettings(steps=arguments.steps, learning_rate=arguments.learning_rate),
         run=TrainingRunSettings(output=arguments.work / name, validate_every=arguments.steps),
     )
