@@ -34,7 +34,7 @@ LoadOnCpu = Callable[[str], Potential]
 
 @dataclass(frozen=True)
 class Answers:
-    """What a network says on all frames. energies: (F,) [eV]; forces: (F, N, 3) [eV/Å]; confidence: (F, N, B)."""
+    """The answers of a network on all frames. energies: (F,) [eV]; forces: (F, N, 3) [eV/Å]; confidence: (F, N, B)."""
 
     energies: np.ndarray
     forces: np.ndarray
