@@ -100,6 +100,7 @@ def describe_force(
         charge=settings.charge,
         multiplicity=settings.multiplicity,
         execution=model.execution,
+        first_contact=settings.first_contact,
     )
 
 

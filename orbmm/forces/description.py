@@ -15,8 +15,9 @@ from orbmm.settings.model import ModelSettings
 FORMAT = 5
 """The version of the format; raise it whenever a reader of the old text would misunderstand the new one."""
 
+_ADDED = {"first_contact": "check"}  # the meaning of texts from before the key
 _EXECUTION = tuple(each.name for each in dataclasses.fields(Execution))
-_SETTINGS = ("precision", "device", "charge", "multiplicity", *_EXECUTION)
+_SETTINGS = ("precision", "device", "charge", "multiplicity", "first_contact", *_EXECUTION)
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class ForceDescription:
     periodic: True if the force uses the box
     charge, multiplicity: of the atoms that the network acts on; None if the model does not take them
     execution: how the network is computed, which may change the rounding
+    first_contact: "check" or "skip" of the comparison of a GPU with the CPU
     """
 
     model: str
@@ -42,6 +44,7 @@ class ForceDescription:
     charge: int | None = None
     multiplicity: int | None = None
     execution: Execution = field(default_factory=Execution)
+    first_contact: str = "check"
 
     def __post_init__(self) -> None:
         for name, is_valid in _check_values(self).items():
@@ -60,7 +63,7 @@ class ForceDescription:
 
         Raises ForceError for a text of another format, with an unknown or missing key, or an impossible value.
         """
-        entries = _read_entries(text)
+        entries = _ADDED | _read_entries(text)
         _check_keys(entries, {*_SETTINGS, *(each.name for each in dataclasses.fields(cls))} - {"execution"})
         for name in ("atomic_numbers", "atoms"):
             if isinstance(entries[name], list):

@@ -11,6 +11,8 @@ import torch
 
 from orbmm.checkpoints.catalog import OWN_NAME, find_record
 from orbmm.checkpoints.store import find_by_hash, locate_weights, state_of_weights
+from orbmm.first_contact.meet import Atoms, meet
+from orbmm.first_contact.record import Contact
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator import Evaluator
 from orbmm.model.inference.execution import Execution
@@ -25,6 +27,7 @@ _LOG = logging.getLogger(__name__)
 _LOCK = threading.RLock()
 _BUILT: set[int] = set()  # hashes of all that was built
 _WARNED: set[str] = set()  # kinds that a warning was given of
+_CONTACTS: dict[str, Contact] = {}  # by the hash of the weights
 
 
 def find_evaluator(description: str, positions_device: torch.device) -> Evaluator:
@@ -43,6 +46,7 @@ def forget_evaluators() -> None:
         _load_potential.cache_clear()
         _BUILT.clear()
         _WARNED.clear()
+        _CONTACTS.clear()
 
 
 def count_networks() -> int:
@@ -56,7 +60,27 @@ def _build_evaluator(text: str, positions_device: str) -> Evaluator:
     description = ForceDescription.from_json(text)
     device = _choose_device(description.device, positions_device)
     weights = (description.model, description.weights_sha256)
-    return Evaluator(_load_potential(*weights, device, description.precision, description.execution), description)
+    potential = _load_potential(*weights, device, description.precision, description.execution)
+    if potential.device.type == "cuda" and description.first_contact == "check":
+        _CONTACTS[description.weights_sha256] = _meet(potential, description)
+    return Evaluator(potential, description)
+
+
+def find_contact(weights_sha256: str) -> Contact | None:
+    """Return the latest first contact of these weights with a GPU in this process; None on a CPU, or if skipped."""
+    return _CONTACTS.get(weights_sha256)
+
+
+def _meet(potential: Potential, description: ForceDescription) -> Contact:
+    """Compare the GPU with the CPU, the first time that this network meets it. Raises DeviceError."""
+    weights = _find_weights(description.model, description.weights_sha256)
+    atoms = Atoms(description.atomic_numbers, description.periodic, description.charge, description.multiplicity)
+    return meet(
+        potential,
+        description.execution,
+        atoms,
+        lambda precision: load_model(description.model, weights, "cpu", precision),
+    )
 
 
 def _warn_of_turns(key: tuple[object, ...], limit: str, price: str) -> None:

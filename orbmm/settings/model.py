@@ -12,6 +12,7 @@ PRECISIONS = ("float64", "float32-highest", "float32-high", "float16", "bfloat16
 MEMORY_MODES = ("auto", "fast", "lean")
 SEARCHES = ("auto", "brute_force", "kd_tree", "cell_list", "ball_cover")
 KERNELS = ("auto", "torch", "triton")
+FIRST_CONTACTS = ("check", "skip")
 FORCE_KINDS = ("auto", "TorchForce", "PythonTorchForce", "PythonForce")
 
 
@@ -56,6 +57,12 @@ class ModelSettings:
         "Use CUDA graphs: record the GPU work once for each graph size and replay it. For small systems (not run on a "
         "GPU yet).",
         False,
+    )
+    first_contact: str = setting(
+        "check: before its first step a GPU is compared with the CPU, once for each model, precision and card; skip: a "
+        "GPU that computes wrong numbers is not noticed.",
+        "check",
+        Limits(choices=FIRST_CONTACTS),
     )
     charge: int | None = setting("Total charge, for models that need it [e].", None)
     multiplicity: int | None = setting(

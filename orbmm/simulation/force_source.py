@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import openmm
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ForceIdentity:
-    """The description of the forces in run.json. A run is only resumed with weights of the same hash."""
+    """The description of the forces in run.json. A run is only resumed with weights of the same hash.
+
+    first_contact: the comparison of a GPU with the CPU; None on a CPU, or if it was skipped
+    """
 
     kind: str
     device: str
     weights_sha256: str
+    first_contact: dict[str, Any] | None = None
 
 
 class ConfidenceSource(Protocol):
@@ -84,8 +88,12 @@ class _Network:
 
     @property
     def identity(self) -> ForceIdentity:
+        from orbmm.forces.evaluator_cache import find_contact
+
         resolved = self._resolved
-        return ForceIdentity(resolved.kind.name, str(resolved.device), resolved.weights.sha256)
+        contact = find_contact(resolved.weights.sha256)
+        told = None if contact is None else contact.to_dict()
+        return ForceIdentity(resolved.kind.name, str(resolved.device), resolved.weights.sha256, told)
 
     def create_system(self, topology: app.Topology) -> openmm.System:
         from orbmm.forces.attach import create_system

@@ -10,62 +10,22 @@ would do if its head were not computed in float64. Cutting towards zero is how a
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from orbmm.benchmark.cases import build_water
+from orbmm.first_contact.emulation import TensorFloat32
 from orbmm.model.load import load_model
 from orbmm.model.network.heads import HeadPerceptron
 from orbmm.model.network.perceptron import Perceptron
 
 MODELS = ("orb-mini-direct-inf-xtb", "orb-mini-conservative-inf-xtb")
 STEP_ANGSTROM = 0.003  # about what an atom moves in 0.5 fs at 300 K
-# Each product of torch, and where its two factors are among the arguments.
-FACTORS = {
-    torch.ops.aten.mm.default: (0, 1),
-    torch.ops.aten.mm.out: (0, 1),
-    torch.ops.aten.bmm.default: (0, 1),
-    torch.ops.aten.mv.default: (0, 1),
-    torch.ops.aten.dot.default: (0, 1),
-    torch.ops.aten.addmm.default: (1, 2),
-    torch.ops.aten.addmm.out: (1, 2),
-    torch.ops.aten.addmm_.default: (1, 2),
-    torch.ops.aten.addmv.default: (1, 2),
-    torch.ops.aten.baddbmm.default: (1, 2),
-}
-PRODUCTS = ("mm", "bmm", "mv", "dot", "addmm", "addmm_", "addmv", "addmv_", "baddbmm", "baddbmm_", "addbmm", "linear")
-KEPT_BITS = ~0x1FFF  # 13 of the 23 bits of a mantissa are lost
-
-
-def cut(values: Tensor) -> Tensor:
-    """Cut float32 values to 10 bits of mantissa, towards zero."""
-    return (values.contiguous().view(torch.int32) & KEPT_BITS).view(torch.float32)
-
-
-class TensorFloat32(TorchDispatchMode):
-    """Cut the operands of every float32 product inside a `with` block; `products` counts them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.products = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        function: Callable[..., Any] = func
-        if func in FACTORS and all(args[place].dtype == torch.float32 for place in FACTORS[func]):
-            self.products += 1
-            args = tuple(cut(value) if place in FACTORS[func] else value for place, value in enumerate(args))
-        elif func._schema.name.removeprefix("aten::") in PRODUCTS and func not in FACTORS:
-            raise NotImplementedError(f"{func} is a product that this emulation does not know")
-        return function(*args, **(kwargs or {}))
 
 
 @contextmanager

@@ -22,3 +22,9 @@ def test_a_broken_installation_exits_with_two(monkeypatch: pytest.MonkeyPatch) -
     assert result.exit_code == 2
     assert "1 broken" in result.output
     assert "pip install no-such-package" in result.output
+
+
+@pytest.mark.gpu
+def test_a_real_gpu_computes_as_the_cpu_does() -> None:
+    result = CliRunner().invoke(build_app(), ["doctor", "--gpu"])
+    assert result.exit_code == 0, result.output

@@ -25,6 +25,7 @@ from orbmm.settings.model import ModelSettings
 DIRECT, CONSERVATIVE = MODELS = ("orb-mini-direct-inf-xtb", "orb-mini-conservative-inf-xtb")
 BLOCK = 300  # edges: several blocks
 GPU, SECOND, CPU = torch.device("cuda:0"), torch.device("cuda:1"), torch.device("cpu")
+UNCHECKED = {"precision": "float64", "edges_per_block": BLOCK, "first_contact": "skip"}
 SUBSET = (9, 11, 10, 3, 4, 5, 23)
 
 
@@ -37,7 +38,8 @@ def operators() -> Iterator[Operators]:
 
 def describe(water, name: str, device: str, atoms: tuple[int, ...] | None = None, **changes) -> ForceDescription:
     numbers = water.atomic_numbers if atoms is None else [water.atomic_numbers[atom] for atom in atoms]
-    changes = {"precision": "float64", "execution": Execution(edges_per_block=BLOCK)} | changes
+    usual = {"precision": "float64", "execution": Execution(edges_per_block=BLOCK), "first_contact": "skip"}
+    changes = usual | changes
     hash_ = load_model(name, device="cpu").weights_sha256
     return ForceDescription(
         name,
@@ -89,7 +91,7 @@ def test_a_subset_gives_the_numbers_of_the_cpu(name: str, make_water, operators)
 def test_each_kind_gives_the_numbers_of_the_cpu(name: str, atoms, kind: str, make_water, compute, operators) -> None:
     water, found = make_water("cube"), {}
     for device in ("cuda", "cpu"):
-        model = ModelSettings(name, precision="float64", device=device, edges_per_block=BLOCK, force=kind)
+        model = ModelSettings(name, device=device, force=kind, **UNCHECKED)
         system = create_system(water.topology, model)
         if atoms is not None:
             system.removeForce(0)
@@ -123,9 +125,9 @@ def test_auto_follows_the_coordinates_and_a_named_gpu_does_not(make_water, opera
 def test_the_confidence_is_that_of_the_cpu(name: str, make_water, operators) -> None:
     water, atoms = make_water("dodecahedron"), range(3, 21)
     judged = [
-        open_confidence(
-            water.topology, ModelSettings(name, precision="float64", device=device, edges_per_block=BLOCK), atoms
-        ).measure(water.positions, water.box)
+        open_confidence(water.topology, ModelSettings(name, device=device, **UNCHECKED), atoms).measure(
+            water.positions, water.box
+        )
         for device in ("cuda", "cpu")
     ]
     np.testing.assert_array_equal(judged[0].errors, judged[1].errors)

@@ -23,6 +23,7 @@ OTHER_VALUES = {
     "search": "kd_tree",
     "kernels": "torch",
     "cuda_graphs": True,  # refused without a GPU
+    "first_contact": "skip",
     "charge": 1,  # refused by this model
     "multiplicity": 2,  # refused by this model
 }

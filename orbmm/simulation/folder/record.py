@@ -37,6 +37,7 @@ def list_facts(settings: Settings, system: openmm.System, platform: str, identit
         "device": identity.device,
         "force_kind": identity.kind,
         "platform": platform,
+        **({"first_contact": identity.first_contact} if identity.first_contact else {}),
         "atoms": system.getNumParticles(),
         "degrees_of_freedom": make_thermometer(system).degrees_of_freedom,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

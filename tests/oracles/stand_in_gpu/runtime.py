@@ -39,6 +39,7 @@ class Runtime:
         return {
             "is_available": lambda: True,
             "device_count": lambda: self.devices,
+            "get_device_name": lambda device=None: "stand-in GPU",
             "current_device": lambda: self.current,
             "mem_get_info": lambda device=None: (self.free_bytes, self.free_bytes),
             "memory_reserved": lambda device=None: 0,

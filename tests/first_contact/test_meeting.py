@@ -1,0 +1,228 @@
+"""A healthy GPU passes in every way of working, each planted fault is caught, and the result is kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from first_contact.conftest import CONSERVATIVE, DIRECT, WATER, meet_spoiled
+from oracles.stand_in_gpu.tensor import StandInTensor
+
+from orbmm.errors import DeviceError
+from orbmm.first_contact import meet as meeting_module
+from orbmm.first_contact.case import build_case, choose_atoms
+from orbmm.first_contact.emulation import cut
+from orbmm.first_contact.record import list_contacts
+from orbmm.model.inference.kernels.plain import PlainKernels
+from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.heads import HeadPerceptron
+from orbmm.model.network.orb import Prediction
+from orbmm.model.potential import Potential
+
+PRECISIONS = ("float64", "float32-highest", "float32-high", "float16", "bfloat16")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", [CONSERVATIVE, DIRECT])
+def test_a_healthy_gpu_passes_in_every_precision(name: str, precision: str) -> None:
+    contact = meet_spoiled(name=name, precision=precision)
+    assert contact.faults == () and contact.comparison.repeats and contact.comparison.weights_agree
+    assert contact.comparison.errors.confidence is not None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"memory": "lean"}, {"edges_per_block": 700}, {"search": "kd_tree"}, {"cuda_graphs": True}],
+    ids=str,
+)
+def test_a_healthy_gpu_passes_in_every_way_of_working(options: dict[str, object]) -> None:
+    assert meet_spoiled(**options).faults == ()
+
+
+def test_a_direct_network_passes_without_a_box() -> None:
+    assert meet_spoiled(name=DIRECT, periodic=False).faults == ()
+
+
+# --- planted faults ------------------------------------------------------------------------------------------------
+
+
+class Predicts:
+    """An engine whose predictions pass through a function before they are returned."""
+
+    def __init__(self, inner: object, change: object) -> None:
+        self.inner, self.change, self.calls = inner, change, 0
+
+    def predict(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
+        self.calls += 1
+        return self.change(self.inner.predict(graph, outputs), self.calls)
+
+
+def change_weight(potential: Potential) -> Potential:
+    with torch.no_grad():
+        potential.network.model.gnn_stacks[1]._edge_mlp.mlp[0].weight[3, 5] += 1e-3
+    return potential
+
+
+def vary_after_the_first_pass(potential: Potential) -> Potential:
+    def change(prediction: Prediction, call: int) -> Prediction:
+        return replace(prediction, forces=prediction.forces * (1 + 1e-6)) if call > 3 else prediction
+
+    return replace(potential, engine=Predicts(potential.engine, change))
+
+
+def give_nan(potential: Potential) -> Potential:
+    return replace(
+        potential, engine=Predicts(potential.engine, lambda p, call: replace(p, energy=p.energy * torch.nan))
+    )
+
+
+class Unfinished:
+    """Forces that are on their way: right only after the device was waited for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pending: list[tuple[torch.Tensor, torch.Tensor]] = []
+        wait = torch.cuda.synchronize
+        monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: (wait(device), self.finish()))
+
+    def finish(self) -> None:
+        for early, late in self.pending:
+            early.copy_(late)
+
+    def __call__(self, potential: Potential) -> Potential:
+        def change(prediction: Prediction, call: int) -> Prediction:
+            early = torch.zeros_like(prediction.forces)
+            self.pending.append((early, prediction.forces))
+            return replace(prediction, forces=early)
+
+        return replace(potential, engine=Predicts(potential.engine, change))
+
+
+def test_one_changed_weight_is_caught() -> None:
+    with pytest.raises(DeviceError, match="the weights on it are not those of the file"):
+        meet_spoiled(change_weight, precision="bfloat16")
+
+
+def test_a_kernel_that_drops_one_gate_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    add_sums = PlainKernels.add_sums
+
+    def drop(self: PlainKernels, totals: torch.Tensor, values: torch.Tensor, grouping: object, weights=None) -> None:
+        if isinstance(values, StandInTensor) and weights is not None:
+            weights = torch.ones_like(weights)
+        add_sums(self, totals, values, grouping, weights)
+
+    monkeypatch.setattr(PlainKernels, "add_sums", drop)
+    with pytest.raises(DeviceError, match="forces differ by"):
+        meet_spoiled(name=DIRECT, precision="float16")
+
+
+def test_a_gpu_that_does_not_repeat_is_caught() -> None:
+    with pytest.raises(DeviceError, match="a second evaluation gives other numbers"):
+        meet_spoiled(vary_after_the_first_pass)
+
+
+@pytest.mark.parametrize("precision", ["float32-high", "float32-highest"])
+@pytest.mark.parametrize("name", [CONSERVATIVE, DIRECT])
+def test_an_energy_head_in_tf32_is_caught(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = HeadPerceptron.forward
+
+    def careless(head: HeadPerceptron, features: torch.Tensor) -> torch.Tensor:
+        if not isinstance(features, StandInTensor):
+            return exact(head, features)
+        hidden = features.float()
+        for number, layer in enumerate(head.linear_layers):
+            active = F.silu(hidden) if number else hidden
+            rounded = active + (cut(active.detach()) - active.detach())  # with the gradient of no rounding
+            hidden = F.linear(rounded, cut(layer.weight), layer.bias)
+        return hidden.double()
+
+    monkeypatch.setattr(HeadPerceptron, "forward", careless)
+    with pytest.raises(DeviceError, match="its energy head is not computed in float64"):
+        meet_spoiled(name=name, precision=precision)
+
+
+def test_forces_that_are_not_finished_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DeviceError, match="forces differ by"):
+        meet_spoiled(Unfinished(monkeypatch))
+
+
+def test_nan_is_caught() -> None:
+    with pytest.raises(DeviceError, match="the energy differs by inf"):
+        meet_spoiled(give_nan)
+
+
+# --- what is kept --------------------------------------------------------------------------------------------------
+
+
+def test_the_second_meeting_reads_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = meet_spoiled()
+    monkeypatch.setattr(meeting_module, "compare", lambda *_: pytest.fail("compared again"))
+    assert meet_spoiled() == first
+    assert list_contacts() == [first]
+
+
+@pytest.mark.parametrize(
+    "change", [{"precision": "bfloat16"}, {"memory": "lean"}, {"name": DIRECT}, {"periodic": False}], ids=str
+)
+def test_any_other_way_meets_anew(change: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    meet_spoiled()
+    compared = []
+    compare = meeting_module.compare
+    monkeypatch.setattr(meeting_module, "compare", lambda *given: compared.append(1) or compare(*given))
+    meet_spoiled(**change)
+    assert compared
+
+
+def test_another_card_or_driver_meets_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = meet_spoiled()
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "another GPU")
+    second = meet_spoiled()
+    assert first.meeting.key != second.meeting.key and len(list_contacts()) == 2
+
+
+def test_a_fault_is_reported_in_one_sentence_and_a_file_without_paths(cache: Path) -> None:
+    with pytest.raises(DeviceError) as caught:
+        meet_spoiled(change_weight)
+    (report,) = (cache / "first-contact").glob("*.json")
+    assert str(report) in str(caught.value) and "\n" not in str(caught.value)
+    text = report.read_text("utf-8")
+    assert json.loads(text)["faults"] and str(cache) not in text
+    with pytest.raises(DeviceError):
+        meet_spoiled(change_weight)  # a kept fault is no pass
+    assert meet_spoiled().faults == ()
+
+
+def test_a_damaged_record_is_compared_again(cache: Path) -> None:
+    meet_spoiled()
+    (kept,) = (cache / "first-contact").glob("*.json")
+    kept.write_text('{"meeting": 3}', encoding="utf-8")
+    assert meet_spoiled().faults == ()
+
+
+# --- the case ------------------------------------------------------------------------------------------------------
+
+
+def test_the_case_holds_every_element_of_the_user() -> None:
+    numbers = [1] * 20_000 + [8] * 10_000 + [30]
+    case = build_case(numbers, periodic=True)
+    assert set(case.atomic_numbers.tolist()) == {1, 8, 30}
+    assert len(case.atomic_numbers) <= 64
+    gaps = case.frames[0][:, None] - case.frames[0][None]
+    gaps -= 9.6 * np.round(gaps / 9.6)
+    lengths = np.linalg.norm(gaps, axis=-1)[~np.eye(len(gaps), dtype=bool)]
+    assert lengths.min() > 1.2
+
+
+def test_few_atoms_stay_few() -> None:
+    assert choose_atoms([8, 1, 1], 64).tolist() == [1, 1, 8]
+    assert len(choose_atoms(list(range(1, 90)), 64)) == 64
+
+
+def test_the_case_is_always_the_same() -> None:
+    one, other = build_case(WATER, True), build_case(WATER, True)
+    np.testing.assert_array_equal(one.frames, other.frames)
