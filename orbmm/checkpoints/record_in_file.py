@@ -105,7 +105,7 @@ def _read_metadata(path: Path) -> Mapping[str, str]:
         with safe_open(path, framework="numpy") as file:
             return file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is torn or no safetensors file ({error}): copy or download it again") from error
+        raise CheckpointError(f"weights={path} is torn or no weights file: copy or download it again") from error
 
 
 def _build_record(entry: Any) -> CheckpointRecord:
