@@ -73,6 +73,10 @@ class UnstableRun(OrbmmError):
     exit_code = 3
 
 
+class TrainingError(OrbmmError):
+    """Labelled frames or a folder of a training that cannot be used."""
+
+
 class AnalysisError(OrbmmError):
     """A trajectory that cannot be analysed as requested."""
 

@@ -17,6 +17,10 @@ OWN_PREFIX = "orbmm-"
 without it."""
 
 
+OWN_NAME = "orbmm"
+"""The model name that means the network of a weights file that holds its own record."""
+
+
 @dataclass(frozen=True)
 class CheckpointRecord:
     """The catalogue entry of a model, known before its weights are opened.
@@ -28,7 +32,8 @@ class CheckpointRecord:
     level_of_theory, dispersion: the method of the training labels, and whether it contains dispersion
     elements: atomic numbers in the training data
     takes_charge: True if total charge and spin multiplicity are required; otherwise they are refused
-    url: address of published weights; file: name in the package folder embedded/; one of the two is None
+    url: address of published weights; file: name in the package folder embedded/; at least one of the two is None, both
+        for a record that a weights file holds itself
     sha256: of the weights if it is known beforehand, else None
     architecture, oddities: the description from which the network is built
     friction_per_ps, friction_reason: default friction of Langevin dynamics [1/ps], and the reason for it
@@ -52,6 +57,11 @@ class CheckpointRecord:
     dispersion: str
     note: str
 
+    @property
+    def load_name(self) -> str:
+        """Return the name to load the model by; "orbmm" if it is known only from its weights file."""
+        return self.name if self.url or self.file else OWN_NAME
+
 
 def list_models() -> tuple[CheckpointRecord, ...]:
     """Return all models, embedded ones first."""
@@ -70,6 +80,8 @@ def find_record(name: str) -> CheckpointRecord:
     """
     records = {known: record for record in list_models() for known in (record.name, *record.aliases)}
     plain = name.removeprefix(OWN_PREFIX)
+    if plain == OWN_NAME:
+        raise ModelError(f"'{OWN_NAME}' is no model of the catalogue: it means the network of a file given as weights=")
     if plain not in records:
         raise ModelError(f"no model is called '{name}': {name_nearest(plain, records)}; `orbmm models` lists them all")
     return records[plain]

@@ -89,7 +89,7 @@ def audit_state_dict(state_dict: Mapping[str, Tensor], required: Shapes, optiona
     _refuse_other_kind(shapes, {**required, **(optional or {})})
     _refuse_missing(shapes, expected)
     _refuse_other_shapes(shapes, expected)
-    unused = sorted(name for name in shapes.keys() - expected.keys() if _is_known_unused(name))
+    unused = sorted(name for name in shapes.keys() - expected.keys() if is_known_unused(name))
     rest = shapes.keys() - expected.keys() - set(unused)
     extra_heads = _find_extra_heads(rest, expected)
     _refuse_unknown(rest, extra_heads, _compare(shapes, expected))
@@ -151,7 +151,8 @@ def _heads_begun(shapes: Shapes, optional: Shapes) -> dict[str, tuple[int, ...]]
     return {name: shape for name, shape in optional.items() if _head_of(name) in begun}
 
 
-def _is_known_unused(name: str) -> bool:
+def is_known_unused(name: str) -> bool:
+    """Return True for a tensor of the published files that inference does not need."""
     return any(re.fullmatch(pattern, name) for pattern in KNOWN_UNUSED)
 
 

@@ -61,12 +61,12 @@ def count_edges(settings: Settings) -> tuple[int, int]:
     """Return the number of atoms and edges of a system at its start, with the cutoff of its model."""
     import torch
 
-    from orbmm.checkpoints.catalog import find_record
+    from orbmm.checkpoints.record_in_file import resolve_record
     from orbmm.graph.edges import find_edges
     from orbmm.simulation.start.structure import read_start
     from orbmm.units import ANGSTROM_PER_NM
 
-    record = find_record(settings.model.name)
+    record = resolve_record(settings.model.name, settings.model.weights)
     start = read_start(settings.system)
     vectors = start.topology.getPeriodicBoxVectors()
     cell = None if vectors is None else torch.tensor([list(row._value) for row in vectors]) * ANGSTROM_PER_NM
@@ -116,13 +116,13 @@ def _name_settings(one: Estimate, *, in_blocks: bool = False) -> str:
 
 def describe_compiling(model: ModelSettings, atoms: int, steps: int) -> str | None:
     """Return a note on the compilation that the figures leave out, or None if the run would not be compiled."""
-    from orbmm.checkpoints.catalog import find_record
+    from orbmm.checkpoints.record_in_file import resolve_record
     from orbmm.forces.resolve import resolve_compile
     from orbmm.model.precision import find_device
 
     if model.compile:
         return "figures and advice are for plain execution, and [model] says compile = true: take one or the other"
-    if not resolve_compile(model, find_record(model.name), find_device(model.device), atoms, steps):
+    if not resolve_compile(model, resolve_record(model.name, model.weights), find_device(model.device), atoms, steps):
         return None
     return (
         f"the figures are for plain execution; a run of {steps} steps would be compiled, "

@@ -15,6 +15,7 @@ from orbmm.cli.benchmark import benchmark
 from orbmm.cli.doctor import doctor
 from orbmm.cli.estimate import estimate
 from orbmm.cli.host_memory import keep_freed_memory, require_free_memory
+from orbmm.cli.label import label
 from orbmm.cli.models import models
 from orbmm.cli.new import new
 from orbmm.cli.one_line_errors import OneLineErrors
@@ -24,6 +25,7 @@ from orbmm.cli.resume import resume
 from orbmm.cli.run import run
 from orbmm.cli.screen import PlainFormatter, ScreenHandler, plain_warnings
 from orbmm.cli.streams import find_exit_code, protect_streams
+from orbmm.cli.train import train
 
 # In the order of a day's work. Command files import nothing heavy before they run, so that help appears at once.
 _LOOK_AROUND, _SIMULATE = "Look around", "Simulate"
@@ -31,6 +33,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     _LOOK_AROUND: (models, doctor, benchmark, estimate),
     _SIMULATE: (new, prepare, run, resume),
     "Look at the result": (analyze, report),
+    "Make a model": (label, train),
 }
 
 _LIGHT = ("models", "new")  # load no numerical library

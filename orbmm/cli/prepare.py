@@ -34,7 +34,7 @@ def prepare(
     ] = False,
 ) -> None:
     """Repair, protonate and solvate a structure, and relax it with a classical force field."""
-    from orbmm.checkpoints.catalog import find_record
+    from orbmm.checkpoints.record_in_file import resolve_record
     from orbmm.cli.preparation_screen import follow_preparation, summarize
     from orbmm.preparation.elements import KnownElements
     from orbmm.preparation.prepare import prepare_system
@@ -52,7 +52,7 @@ def prepare(
     folder = output or Path("prepared") / settings.system.name
     recipe = Path(source) if source.lower().endswith(".toml") else None
     check_prepared_folder(settings, folder, overwrite=overwrite, recipe=recipe)
-    record = find_record(settings.model.name)
+    record = resolve_record(settings.model.name, settings.model.weights)
     known = KnownElements(record.name, frozenset(record.elements))
     console = open_console()
     multiplicity = settings.model.multiplicity if record.takes_charge else None

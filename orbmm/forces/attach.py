@@ -90,7 +90,7 @@ def describe_force(
     if model.execution.cuda_graphs and removes_torque and not periodic:
         raise ModelError(f"{record.name} without a box cannot be recorded: remove cuda_graphs")
     return ForceDescription(
-        model=record.name,
+        model=record.load_name,
         weights_sha256=model.weights.sha256,
         precision=settings.precision,
         device=settings.device,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from orbmm.checkpoints.catalog import find_record
+from orbmm.checkpoints.catalog import OWN_NAME, find_record
 from orbmm.checkpoints.store import find_by_hash, locate_weights, state_of_weights
 from orbmm.first_contact.meet import Atoms, meet
 from orbmm.first_contact.record import Contact
@@ -111,6 +111,8 @@ def _find_weights(model: str, weights_sha256: str) -> Path | None:
 
     Raises CheckpointError if there is no such file on this machine.
     """
+    if model == OWN_NAME:
+        return find_by_hash(weights_sha256)
     record = find_record(model)
     if state_of_weights(record) != "to download" and locate_weights(record).sha256 == weights_sha256:
         return None

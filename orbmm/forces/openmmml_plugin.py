@@ -51,10 +51,10 @@ class OrbPotential:
     """One model that can be added to Systems."""
 
     def __init__(self, name: str, weights: str | os.PathLike[str] | None) -> None:
-        from orbmm.checkpoints.catalog import find_record
+        from orbmm.checkpoints.record_in_file import resolve_record
 
-        self.name = find_record(name).name
         self.weights = None if weights is None else Path(weights)
+        self.name = resolve_record(name, self.weights).load_name
 
     def addForces(
         self, topology: app.Topology, system: System, atoms: Iterable[int] | None, forceGroup: int, **args: Any

@@ -10,7 +10,8 @@ from functools import cached_property
 
 import torch
 
-from orbmm.checkpoints.catalog import CheckpointRecord, find_record
+from orbmm.checkpoints.catalog import OWN_NAME, CheckpointRecord
+from orbmm.checkpoints.record_in_file import resolve_record
 from orbmm.checkpoints.store import WeightsFile, locate_weights
 from orbmm.forces.kinds import ForceKind, choose_force_kind, list_force_kinds
 from orbmm.model.compiled import find_compiler, has_python_headers, has_temporary_room
@@ -58,7 +59,9 @@ def resolve_model(model: ModelSettings | ResolvedModel, atoms: int = 0, steps: i
     """
     if isinstance(model, ResolvedModel):
         return model
-    record, device = find_record(model.name), find_device(model.device)
+    record, device = resolve_record(model.name, model.weights), find_device(model.device)
+    if record.load_name == OWN_NAME:
+        model = dataclasses.replace(model, name=OWN_NAME)
     kind = choose_force_kind(model.force, list_force_kinds())
     if steps is not None:
         compiled = resolve_compile(model, record, device, atoms, steps)

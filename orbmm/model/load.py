@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from orbmm.checkpoints.catalog import CheckpointRecord, find_record
+from orbmm.checkpoints.catalog import CheckpointRecord
+from orbmm.checkpoints.record_in_file import is_weights_path, resolve_record
 from orbmm.checkpoints.state_dict import audit_state_dict, check_cutoff, read_state_dict
 from orbmm.checkpoints.store import locate_weights
 from orbmm.errors import CheckpointError, ModelError
@@ -84,16 +85,19 @@ def load_model(
     precision: str = "float32-high",
     execution: Execution | None = None,
 ) -> Potential:
-    """Load a model of the catalogue.
+    """Load a model of the catalogue, or the network of a weights file that holds its own record.
 
-    name: see orbmm.list_models(); weights: a local weights file instead of the published one
+    name: see orbmm.list_models(); or the path of a .safetensors file with its own record
+    weights: a local weights file instead of the published one; with the name "orbmm", whatever network the file holds
     device: None or "auto", "cpu", "cuda", "cuda:N"; precision: see orbmm.model.precision
     execution: memory, kernels, compilation, CUDA graphs and search; None for the defaults
     Raises ModelError, CheckpointError or DeviceError.
     """
     if not isinstance(name, str):
         raise ModelError(f"a model is chosen by its name, got {type(name).__name__}: give a file as weights=")
-    record, execution = find_record(name), execution or Execution()
+    if weights is None and is_weights_path(name):
+        weights = name
+    record, execution = resolve_record(name, None if weights is None else Path(weights)), execution or Execution()
     arithmetic = find_precision(precision)
     place = find_device(device)
     check_execution(execution, arithmetic, place)

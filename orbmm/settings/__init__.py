@@ -10,7 +10,15 @@ from orbmm.settings.settings import AnalysisSettings, GuardSettings, Settings
 from orbmm.settings.stage import RestraintSettings, StageSettings
 from orbmm.settings.system import SystemSettings
 from orbmm.settings.time_step import read_duration_ps
-from orbmm.settings.toml import format_settings, make_settings, override_settings, read_settings, write_settings
+from orbmm.settings.toml import (
+    format_settings,
+    make_settings,
+    override_settings,
+    read_settings,
+    read_training_settings,
+    write_settings,
+)
+from orbmm.settings.training import TrainingSettings
 
 __all__ = [
     "AnalysisSettings",
@@ -24,10 +32,12 @@ __all__ = [
     "Stage",
     "StageSettings",
     "SystemSettings",
+    "TrainingSettings",
     "format_settings",
     "make_settings",
     "override_settings",
     "read_duration_ps",
     "read_settings",
+    "read_training_settings",
     "write_settings",
 ]

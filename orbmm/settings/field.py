@@ -17,6 +17,7 @@ from orbmm.plain_text import describe_value
 
 Names = tuple[str, ...]
 NameTable = Mapping[str, str]
+Paths = tuple[Path, ...]
 
 LARGEST_INTEGER = 2**31 - 1  # what OpenMM takes
 _LARGEST_FLOAT = 2**1023
@@ -28,6 +29,7 @@ _TYPE_WORDS: dict[Any, str] = {
     float: "a number",
     Path: "a file path",
     Names: "a list of texts",
+    Paths: "a list of file paths",
     NameTable: "a table of texts",
 }
 
@@ -104,8 +106,14 @@ def _convert(name: str, value: Any, wanted: type) -> Any:
         value = float(value) if abs(value) < _LARGEST_FLOAT else math.inf
     if wanted is Path and isinstance(value, str | Path) and str(value):
         value = Path(value)
-    if wanted == Names and isinstance(value, list):
+    if wanted in (Names, Paths) and isinstance(value, list):
         value = tuple(value)
+    if (
+        wanted == Paths
+        and isinstance(value, tuple)
+        and all(isinstance(each, str | Path) and str(each) for each in value)
+    ):
+        value = tuple(Path(each) for each in value)
     if not _fits(value, wanted):
         raise SettingsError(
             f"{name} is {describe_value(value)}, but must be {_TYPE_WORDS.get(wanted, 'a list of tables')}"
@@ -116,7 +124,8 @@ def _convert(name: str, value: Any, wanted: type) -> Any:
         raise SettingsError(
             f"{name} is {describe_value(value)}, but its absolute value must be at most {LARGEST_INTEGER:,}"
         )
-    if wanted in (str, Path) and not _is_text(str(value)):
+    texts = value if wanted == Paths else (value,) if wanted in (str, Path) else ()
+    if not all(_is_text(str(text)) for text in texts):
         raise SettingsError(f"{name} is {describe_value(value)}, but must be text without zero bytes, in UTF-8")
     return value
 
@@ -133,6 +142,8 @@ def _fits(value: Any, wanted: Any) -> bool:
         return isinstance(value, tuple) and all(isinstance(entry, str) for entry in value)
     if wanted == NameTable:
         return isinstance(value, Mapping) and all(isinstance(entry, str) for entry in value.values())
+    if wanted == Paths:
+        return isinstance(value, tuple) and all(isinstance(entry, Path) for entry in value)
     if (entry_type := entry_class(wanted)) is not None:
         return isinstance(value, tuple) and all(isinstance(entry, entry_type) for entry in value)
     return type(value) is wanted

@@ -12,7 +12,7 @@ from platformdirs import user_cache_dir
 
 from orbmm.errors import SettingsError
 from orbmm.plain_text import describe_value, is_control
-from orbmm.settings.field import value_type
+from orbmm.settings.field import Paths, value_type
 
 _STRUCTURE_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 
@@ -67,6 +67,8 @@ def change_paths(table: Table, change: Callable[[Path], Path]) -> Table:
             continue
         if value_type(type(table), field.name) is Path:
             changed[field.name] = change(value)
+        elif value_type(type(table), field.name) == Paths:
+            changed[field.name] = tuple(change(each) for each in value)
         elif field.name == "source" and is_source_file(value):
             changed[field.name] = change(Path(value)).as_posix()
     return dataclasses.replace(table, **changed)  # type: ignore[type-var]

@@ -7,7 +7,7 @@ import tomllib
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 
@@ -18,8 +18,11 @@ from orbmm.plain_text import describe_value
 from orbmm.settings.field import entry_class, value_type
 from orbmm.settings.paths import change_paths, make_absolute, make_relative
 from orbmm.settings.settings import Settings
+from orbmm.settings.training import TrainingSettings
 
 LARGEST_FILE = 1_000_000  # bytes; usual files have a few thousand
+
+Whole = TypeVar("Whole", Settings, TrainingSettings)
 
 
 def read_settings(path: Path | str) -> Settings:
@@ -32,9 +35,19 @@ def read_settings(path: Path | str) -> Settings:
     return make_settings(_read_document(path), path)
 
 
+def read_training_settings(path: Path | str) -> TrainingSettings:
+    """Read the settings of a training, as `read_settings` reads those of a system."""
+    path = Path(path)
+    return _make_whole(TrainingSettings, _read_document(path), path)
+
+
 def make_settings(document: Mapping[str, Any], path: Path) -> Settings:
     """Return the settings in a document that was read from `path`, as `read_settings` does."""
-    types = typing.get_type_hints(Settings)
+    return _make_whole(Settings, document, path)
+
+
+def _make_whole(kind: type[Whole], document: Mapping[str, Any], path: Path) -> Whole:
+    types = typing.get_type_hints(kind)
     for name in document:
         if name not in types:
             raise SettingsError(f"{path}: unknown table [{name}]; {name_nearest(name, types)}")
@@ -42,7 +55,7 @@ def make_settings(document: Mapping[str, Any], path: Path) -> Settings:
     given = absent | dict(document)
     tables = {name: _read_value(path, name, types[name], value) for name, value in given.items()}
     try:
-        return Settings(**tables)
+        return kind(**tables)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from error
 
@@ -109,7 +122,7 @@ def override_settings(settings: Settings, changes: Mapping[str, Mapping[str, Any
     return dataclasses.replace(settings, **changed)
 
 
-def write_settings(settings: Settings, path: Path | str, *, overwrite: bool = False) -> None:
+def write_settings(settings: Settings | TrainingSettings, path: Path | str, *, overwrite: bool = False) -> None:
     """Write every setting, including defaults. Paths inside the folder of the file become relative to it.
 
     overwrite: replace a file of that name, but not a link
@@ -121,7 +134,7 @@ def write_settings(settings: Settings, path: Path | str, *, overwrite: bool = Fa
     write_file(path, format_settings(settings, path.parent).encode())
 
 
-def format_settings(settings: Settings, folder: Path) -> str:
+def format_settings(settings: Settings | TrainingSettings, folder: Path) -> str:
     """Return the text of a settings file in the folder."""
     tables: dict[str, Any] = {}
     for field in dataclasses.fields(settings):
@@ -141,5 +154,5 @@ def _list_values(table: Any) -> dict[str, Any]:
 
 def _write_value(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_list_values(each) if dataclasses.is_dataclass(each) else each for each in value]
+        return [_list_values(each) if dataclasses.is_dataclass(each) else _write_value(each) for each in value]
     return value.as_posix() if isinstance(value, Path) else value

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orbmm.checkpoints.catalog import CheckpointRecord, find_record, list_models
+from orbmm.checkpoints.catalog import CheckpointRecord, list_models
+from orbmm.checkpoints.record_in_file import resolve_record
 from orbmm.errors import DiskFull, OutOfMemory, RunError
 from orbmm.files import NO_ROOM
 from orbmm.forces.failure import is_out_of_memory
@@ -86,7 +87,7 @@ def _name_gentle_setting(model: ModelSettings) -> str | None:
     """Return a setting that needs less memory and hardly changes the forces; None if there is none left."""
     if model.compile:
         return "compile = false, which uses smaller blocks of edges and gives the same forces except for rounding"
-    if find_record(model.name).kind == "conservative" and model.memory != "lean":
+    if resolve_record(model.name, model.weights).kind == "conservative" and model.memory != "lean":
         return 'memory = "lean", which gives the same forces more slowly'
     if not _runs_on_cpu(model.device) and (model.edges_per_block is None or model.edges_per_block > _FEW_EDGES):
         return f"edges_per_block = {_FEW_EDGES}, which gives the same forces more slowly"
@@ -102,7 +103,7 @@ def _runs_on_cpu(device: str) -> bool:
 
 
 def _name_smaller_system(model: ModelSettings) -> str:
-    record = find_record(model.name)
+    record = resolve_record(model.name, model.weights)
     for wanted in (
         dataclasses.replace(record, max_neighbors=20),
         dataclasses.replace(record, kind="direct"),

@@ -5,82 +5,138 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from orbmm.checkpoints.architecture import Architecture
+from orbmm.checkpoints.catalog import CheckpointRecord, element_symbol
+from orbmm.errors import OrbmmError, TrainingError
 from orbmm.graph.edges import find_edges
 from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.training.dataset import Frame
+
+CLOSEST_ANGSTROM = 0.3
+"""Two atoms nearer than this are an error of the file: no bond is shorter than 0.7 Å."""
 
 
 @dataclass(frozen=True)
 class LabelledGraph:
     """One frame with its edges; everything except the energy is float32.
 
-    atomic_numbers: (N,); senders, receivers: (E,); vectors: (E, 3) [Å]; forces: (N, 3) [eV/Å]; peptide: (N,) bool
-    energy: [eV]; volume: [Å^3], 0 without a cell
+    atomic_numbers: (N,); positions: (N, 3) [Å]; senders, receivers: (E,); vectors: (E, 3) [Å]
+    forces: (N, 3) [eV/Å]; peptide: (N,) bool; energy: [eV]
+    stress: (6,) [eV/Å^3], NaN where it is not known; volume: [Å^3], None without a cell
+    charge [e], multiplicity: None for networks that do not take them
     """
 
     atomic_numbers: Tensor
+    positions: Tensor
     senders: Tensor
     receivers: Tensor
     vectors: Tensor
     forces: Tensor
     peptide: Tensor
     energy: float
+    stress: Tensor
+    volume: float | None
+    charge: int | None
+    multiplicity: int | None
+    group: str
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Several labelled graphs joined to one, with their targets; energies: (B,) float64 [eV]."""
+    """Several labelled graphs joined to one, with their targets, all with a cell or all without.
+
+    energies: (B,) float64 [eV]; forces: (N, 3) [eV/Å]; stress: (B, 6) [eV/Å^3], NaN where it is not known
+    """
 
     graph: AtomGraph
     energies: Tensor
     forces: Tensor
+    stress: Tensor
     peptide: Tensor
 
 
-def prepare_frame(frame: Frame, architecture: Architecture, max_neighbors: int) -> LabelledGraph:
-    """Find the edges of a labelled frame."""
+def prepare_frame(frame: Frame, record: CheckpointRecord) -> LabelledGraph:
+    """Find the edges of a labelled frame.
+
+    Raises TrainingError, with the number of the frame, for coordinates without a meaning.
+    """
     positions = torch.from_numpy(frame.positions)
     cell = None if frame.cell is None else torch.from_numpy(frame.cell)
-    edges = find_edges(positions, cell, architecture.cutoff_angstrom, max_neighbors)
+    try:
+        edges = find_edges(positions, cell, record.architecture.cutoff_angstrom, record.max_neighbors)
+    except OrbmmError as error:
+        raise TrainingError(f"{frame.source}: {error}") from error
+    vectors = edges.vectors(positions, cell)
+    _check_distances(frame, edges.senders, edges.receivers, vectors)
+    stress = np.full(6, np.nan) if frame.stress is None else frame.stress
     return LabelledGraph(
         atomic_numbers=torch.from_numpy(frame.atomic_numbers),
+        positions=positions.float(),
         senders=edges.senders,
         receivers=edges.receivers,
-        vectors=edges.vectors(positions, cell).float(),
+        vectors=vectors.float(),
         forces=torch.from_numpy(frame.labels.forces).float(),
         peptide=torch.from_numpy(frame.peptide),
         energy=frame.labels.energy,
+        stress=torch.from_numpy(stress).float(),
+        volume=None if frame.cell is None else abs(float(np.linalg.det(frame.cell))),
+        charge=frame.charge if record.takes_charge else None,
+        multiplicity=frame.multiplicity if record.takes_charge else None,
+        group=frame.group,
     )
 
 
-def join_graphs(graphs: Sequence[LabelledGraph], generator: torch.Generator | None = None) -> Batch:
-    """Join graphs into a batch; if a generator is given, rotate each one randomly.
+def _check_distances(frame: Frame, senders: Tensor, receivers: Tensor, vectors: Tensor) -> None:
+    close = (torch.linalg.vector_norm(vectors, dim=1) < CLOSEST_ANGSTROM).nonzero()
+    if len(close):
+        ends = (int(senders[close[0, 0]]), int(receivers[close[0, 0]]))
+        names = " and ".join(f"{element_symbol(int(frame.atomic_numbers[end]))} {end}" for end in ends)
+        raise TrainingError(f"{frame.source}: {names} are nearer than {CLOSEST_ANGSTROM} Å: the coordinates are wrong")
 
-    Volumes are set to 1: training needs no stress, and the net torque of a periodic batch is not removed.
-    """
+
+def join_graphs(graphs: Sequence[LabelledGraph], generator: torch.Generator | None = None) -> Batch:
+    """Join graphs, all with a cell or all without, into a batch; if a generator is given, rotate each one randomly."""
     counts = torch.tensor([len(graph.atomic_numbers) for graph in graphs])
     starts = torch.cumsum(counts, 0) - counts
     turns = [random_rotation(generator) if generator else torch.eye(3) for _ in graphs]
-    atoms = int(counts.sum())
+    volumes = [graph.volume for graph in graphs if graph.volume is not None]
+    if len(volumes) not in (0, len(graphs)):
+        raise ValueError("a batch holds frames with and without a cell")
     return Batch(
         graph=AtomGraph(
             atomic_numbers=torch.cat([graph.atomic_numbers for graph in graphs]),
-            positions=torch.zeros(atoms, 3),
+            positions=torch.cat([graph.positions @ turn for graph, turn in zip(graphs, turns, strict=True)]),
             senders=torch.cat([graph.senders + start for graph, start in zip(graphs, starts, strict=True)]),
             receivers=torch.cat([graph.receivers + start for graph, start in zip(graphs, starts, strict=True)]),
             vectors=torch.cat([graph.vectors @ turn for graph, turn in zip(graphs, turns, strict=True)]),
             system=torch.repeat_interleave(torch.arange(len(graphs)), counts),
             counts=counts,
-            volumes=torch.ones(len(graphs)),
+            volumes=torch.tensor(volumes) if volumes else None,
+            charges=_join_known([graph.charge for graph in graphs]),
+            multiplicities=_join_known([graph.multiplicity for graph in graphs]),
         ),
         energies=torch.tensor([graph.energy for graph in graphs], dtype=torch.float64),
         forces=torch.cat([graph.forces @ turn for graph, turn in zip(graphs, turns, strict=True)]),
+        stress=torch.stack([rotate_stress(graph.stress, turn) for graph, turn in zip(graphs, turns, strict=True)]),
         peptide=torch.cat([graph.peptide for graph in graphs]),
     )
+
+
+def _join_known(values: Sequence[int | None]) -> Tensor | None:
+    known = [value for value in values if value is not None]
+    return torch.tensor(known, dtype=torch.float32) if known else None
+
+
+_VOIGT = ((0, 5, 4), (5, 1, 3), (4, 3, 2))
+
+
+def rotate_stress(stress: Tensor, turn: Tensor) -> Tensor:
+    """Return the stress (6,), order xx yy zz yz xz xy, of a structure whose vectors are multiplied by turn (3, 3)."""
+    rotated = turn.T @ stress[torch.tensor(_VOIGT)] @ turn  # (3, 3)
+    return torch.stack([rotated[i, j] for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))])
 
 
 def random_rotation(generator: torch.Generator) -> Tensor:

@@ -1,7 +1,8 @@
-"""Labelled frames: many small structures of different sizes in one NumPy archive."""
+"""Labelled frames: many small structures of different sizes, and the NumPy archive that holds them."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ from orbmm.files import replace_file
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a frame. energy: [eV]; forces: (N, 3) [eV/Å]."""
+    """The labels of a frame. energy: [eV]; forces: (N, 3) [eV/Å]; stress: (6,) [eV/Å^3] or None."""
 
     energy: float
     forces: np.ndarray
+    stress: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class Frame:
     peptide: (N,) bool, True for the atoms of the solute
     group: the trajectory that the frame came from; splits are made by group, never by frame
     energy: [eV], forces: (N, 3) [eV/Å]; None before labelling
+    stress: (6,) [eV/Å^3], Voigt order xx yy zz yz xz xy, positive under tension; None where it is not known
+    charge [e], multiplicity: None where they are not known
+    source: file and number of the frame, for messages
     """
 
     atomic_numbers: np.ndarray
@@ -39,6 +44,10 @@ class Frame:
     group: str
     energy: float | None = None
     forces: np.ndarray | None = None
+    stress: np.ndarray | None = None
+    charge: int | None = None
+    multiplicity: int | None = None
+    source: str = "a frame"
 
     @property
     def is_labelled(self) -> bool:
@@ -50,7 +59,18 @@ class Frame:
         """Return energy and forces. Raises ValueError if they are not known."""
         if self.energy is None or self.forces is None:
             raise ValueError(f"a frame of {self.group} has no energy or no forces: label it first")
-        return Labels(self.energy, self.forces)
+        return Labels(self.energy, self.forces, self.stress)
+
+
+def hash_frames(frames: Sequence[Frame]) -> str:
+    """Return the sha256 of structures and labels, in their order."""
+    digest = hashlib.sha256()
+    for frame in frames:
+        parts = (frame.atomic_numbers, frame.positions, frame.cell, frame.forces, frame.stress, frame.peptide)
+        for part in parts:
+            digest.update(b"absent" if part is None else np.ascontiguousarray(part).tobytes())
+        digest.update(repr((frame.energy, frame.group, frame.charge, frame.multiplicity)).encode())
+    return digest.hexdigest()
 
 
 def write_frames(path: str | Path, frames: Sequence[Frame]) -> None:
@@ -72,22 +92,36 @@ def write_frames(path: str | Path, frames: Sequence[Frame]) -> None:
         arrays["forces"] = np.concatenate([frame.forces for frame in frames])
     elif any(labelled):
         raise ValueError("frames are partly labelled: label all of them, or write two files")
+    arrays |= _list_known(frames)
     with replace_file(path) as partial, partial.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
 
 
+def _list_known(frames: Sequence[Frame]) -> dict[str, np.ndarray]:
+    """Return the arrays of what only some frames know; NaN for those that do not."""
+    unknown = np.full(6, np.nan)
+    known = {
+        "stresses": [unknown if frame.stress is None else frame.stress for frame in frames],
+        "charges": [np.nan if frame.charge is None else frame.charge for frame in frames],
+        "multiplicities": [np.nan if frame.multiplicity is None else frame.multiplicity for frame in frames],
+    }
+    arrays = {name: np.array(values, dtype=np.float64) for name, values in known.items()}
+    return {name: values for name, values in arrays.items() if np.isfinite(values).any()}
+
+
 def read_frames(path: str | Path) -> list[Frame]:
     """Read an archive of write_frames; nothing is unpickled."""
-    with np.load(path, allow_pickle=False) as archive:
-        return list(_unpack(archive))
+    with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+        return list(_unpack(archive, Path(path).name))
 
 
-def _unpack(archive: np.lib.npyio.NpzFile) -> Iterator[Frame]:
+def _unpack(archive: np.lib.npyio.NpzFile, file: str) -> Iterator[Frame]:
     arrays = {name: archive[name] for name in archive.files}
     ends = np.cumsum(arrays["sizes"])
     for index, (size, end) in enumerate(zip(arrays["sizes"], ends, strict=True)):
         atoms = slice(end - size, end)
         cell = arrays["cells"][index]
+        stress = arrays["stresses"][index] if "stresses" in arrays else np.full(6, np.nan)
         yield Frame(
             atomic_numbers=arrays["atomic_numbers"][atoms].astype(np.int64),
             positions=arrays["positions"][atoms],
@@ -96,4 +130,13 @@ def _unpack(archive: np.lib.npyio.NpzFile) -> Iterator[Frame]:
             group=str(arrays["groups"][index]),
             energy=float(arrays["energies"][index]) if "energies" in arrays else None,
             forces=arrays["forces"][atoms] if "forces" in arrays else None,
+            stress=stress if np.isfinite(stress).all() else None,
+            charge=_whole(arrays, "charges", index),
+            multiplicity=_whole(arrays, "multiplicities", index),
+            source=f"{file}, frame {index}",
         )
+
+
+def _whole(arrays: dict[str, np.ndarray], name: str, index: int) -> int | None:
+    value = arrays[name][index] if name in arrays else np.nan
+    return int(value) if np.isfinite(value) else None

@@ -1,211 +1,234 @@
-"""Train a network on labelled frames; a run can be resumed, and is reproducible from its seed."""
+"""Train a network on labelled frames; a training can be resumed, and is reproducible from its seed."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import logging
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from orbmm.checkpoints.catalog import CheckpointRecord
-from orbmm.files import replace_file
-from orbmm.model.load import make_network
-from orbmm.model.network.heads import REFERENCE_ELEMENTS
-from orbmm.model.network.orb import DirectOrb, Orb
-from orbmm.training.batches import LabelledGraph, join_graphs, prepare_frame
-from orbmm.training.dataset import Frame
-from orbmm.training.losses import LossWeights, judge_confidence, weigh_errors
+from orbmm.checkpoints.record_in_file import format_record
+from orbmm.errors import TrainingError
+from orbmm.files import write_file
+from orbmm.model.network.orb import Orb
+from orbmm.settings.training import TrainingSettings
+from orbmm.training.batches import Batch, LabelledGraph, join_graphs
+from orbmm.training.losses import Losses, compute_losses
 from orbmm.training.optimizer import MixedOptimizer
+from orbmm.training.state import Identity, read_state, write_state
+from orbmm.training.validation import Errors, validate
 
 _log = logging.getLogger(__name__)
-AVERAGE_DECAY = 0.995
-ENERGY_RAMP = 0.3  # share of the training over which the energy's weight grows to its full strength
-
-
-MAX_CONFIDENCE_ERROR = 0.3  # [eV/Å], upper edge of the last bin, as in the published models
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
-    """Length, learning rate, batches and loss of a training.
+class Task:
+    """One training, read and checked.
 
-    steps: optimizer steps; edges_per_batch: frames are added until they have this many edges; clip: gradient norm
-    huber_delta: the force error above which the loss is linear instead of quadratic, in units of the root mean square
-        of the label forces; a last stage with a small value lowers the mean absolute error
-    compile: compile the network first (needs a C++ compiler); takes minutes, then more than halves the time per step
+    network: to be trained, in training mode; record: of the result
+    training, validation: graphs with labels; force_scale: root mean square of the label forces [eV/Å]
+    identity: what a resumed training must have in common with the one that it goes on with
+    unused: tensors that are written beside those of the network
     """
 
-    steps: int = 6000
-    learning_rate: float = 8e-3
-    edges_per_batch: int = 6000
-    peptide_weight: float = 4.0
-    energy_weight: float = 0.005
-    huber_delta: float = 0.5
-    clip: float = 10.0
-    seed: int = 1
-    save_every: int = 200
-    compile: bool = False
+    network: Orb
+    record: CheckpointRecord
+    training: Sequence[LabelledGraph]
+    validation: Sequence[LabelledGraph]
+    force_scale: float
+    settings: TrainingSettings
+    folder: Path
+    identity: Identity
+    unused: Mapping[str, Tensor]
 
 
-def train(
-    record: CheckpointRecord,
-    frames: Sequence[Frame],
-    folder: Path,
-    settings: TrainingSettings,
-    start: Sequence[Path] = (),
-) -> Path:
-    """Train the network of a record, or continue from the state in the folder; return the weights file.
+@dataclass
+class Course:
+    """The state that changes from step to step.
 
-    start: weights files to start from instead of random weights; of several, the mean is taken. Their reference
-        energies and scales are kept.
-    The returned weights are the exponential average over the steps, written as safetensors with official names.
+    step: the number of finished steps; rows: one for each validation; best: the lowest force error so far [meV/Å]
+    waited: validations since the best one
     """
-    torch.manual_seed(settings.seed)
-    network = make_network(record).float()
-    _initialise(network, settings.seed)
-    set_statistics(network, frames)
-    if start:
-        network.load_state_dict(average_weights(start))
-    average = deepcopy(network).requires_grad_(False)
-    graphs = [prepare_frame(frame, record.architecture, record.max_neighbors) for frame in frames]
-    optimizer = MixedOptimizer(network, settings.learning_rate, settings.steps)
-    folder.mkdir(parents=True, exist_ok=True)
-    saved = folder / "training.pt"
-    begin = _resume(saved, network, average, optimizer) if saved.exists() else 0
-    weights = LossWeights(force_scale(frames), settings.peptide_weight, settings.energy_weight, settings.huber_delta)
-    network.train()
-    if settings.compile:
-        network.compile_network()
+
+    network: Orb
+    average: Orb
+    optimizer: MixedOptimizer
+    step: int = 0
+    rows: list[dict[str, float]] = field(default_factory=list)
+    best: float = float("inf")
+    waited: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The end of a training. weights: the file with its record; before, after: validation errors by group."""
+
+    weights: Path
+    before: dict[str, Errors]
+    after: dict[str, Errors]
+    stopped_early: bool
+
+
+OnRow = Callable[[dict[str, float]], None]
+
+
+def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
+    """Train until all steps are done or the force error no longer falls, going on from the state in the folder.
+
+    on_row: called with each row of history.csv
+    The weights are the exponential average over the steps: those of the last step, or with a patience those of the
+    lowest validated force error. Raises TrainingError for a loss that is not finite.
+    """
+    settings = task.settings
+    average = deepcopy(task.network).requires_grad_(False).eval()
+    course = Course(task.network, average, MixedOptimizer(task.network, settings.optimizer))
+    before = validate(average, task.validation) if task.validation else {}
+    read_state(task.folder, task.identity, course)
+    if settings.run.compile:
+        course.network.compile_network()
     began = time.monotonic()
-    for step in range(begin, settings.steps):
-        batch = join_graphs(*_draw(graphs, settings, step))
-        prediction = network(batch.graph, frozenset({"energy", "forces", "confidence"}))
-        loss = weigh_errors(prediction, batch, weights, min(1.0, step / (ENERGY_RAMP * settings.steps)))
-        confidence = judge_confidence(network, prediction.confidence, prediction, batch)
-        (loss + confidence).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-        optimizer.step()
-        _update_average(average, network, step)
-        if (step + 1) % 100 == 0:
-            spent = time.monotonic() - began
-            _log.info("step %d of %d, loss %.4f, %.0f s", step + 1, settings.steps, loss.item(), spent)
-        if (step + 1) % settings.save_every == 0 or step + 1 == settings.steps:
-            _save(saved, network, average, optimizer, step + 1)
-            write_weights(average, folder / f"{record.name}.safetensors")
-    return folder / f"{record.name}.safetensors"
+    while course.step < settings.optimizer.steps and not _is_exhausted(course, settings):
+        losses = _take_step(task, course)
+        last = course.step == settings.optimizer.steps
+        if course.step % settings.run.validate_every == 0 or last:
+            _note_row(task, course, losses, time.monotonic() - began)
+            on_row(course.rows[-1])
+        if course.step % settings.run.save_every == 0 or last or _is_exhausted(course, settings):
+            _save(task, course)
+    return _conclude(task, course, before)
 
 
-def average_weights(files: Sequence[Path]) -> dict[str, Tensor]:
-    """Return the mean of several weights files of one network, tensor by tensor."""
-    states = [load_file(file) for file in files]
-    return {
-        name: torch.stack([state[name].double() for state in states]).mean(dim=0).to(tensor.dtype)
-        for name, tensor in states[0].items()
-    }
+def _take_step(task: Task, course: Course) -> Losses:
+    """Draw a batch and update the weights."""
+    settings, network = task.settings, course.network
+    batch = _draw(task.training, settings, course.step)
+    prediction = network(batch.graph, _choose_outputs(network, batch, settings))
+    progress = course.step / settings.optimizer.steps
+    losses = compute_losses(network, prediction, batch, settings.loss, task.force_scale, progress)
+    if not torch.isfinite(losses.total):
+        raise TrainingError(
+            f"the loss is not finite at step {course.step + 1}: the last save, {task.folder / 'training.pt'}, is good; "
+            "train again with a lower learning_rate"
+        )
+    losses.total.backward()
+    _clip(network, settings.optimizer.clip)
+    course.optimizer.step()
+    course.step += 1
+    _update_average(course.average, network, course.step, settings.optimizer.average_decay)
+    return losses
 
 
-def write_weights(network: Orb, path: Path) -> None:
-    """Write the tensors of a network as safetensors."""
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
+def _choose_outputs(network: Orb, batch: Batch, settings: TrainingSettings) -> frozenset[str]:
+    wanted = {"energy", "forces"} | ({"confidence"} & set(network.heads))
+    if settings.loss.stress_weight and torch.isfinite(batch.stress).any() and "stress" in network.available_outputs:
+        wanted.add("stress")
+    if settings.loss.rotation_share:
+        wanted.add("rotational_gradient")
+    return frozenset(wanted)
 
 
-def _draw(graphs: Sequence[LabelledGraph], settings: TrainingSettings, step: int) -> tuple[list, torch.Generator]:
-    """Draw the frames and rotations of one step; they depend only on seed and step, so resuming changes nothing."""
-    draw = random.Random(settings.seed * 1_000_003 + step)
-    chosen, edges = [], 0
-    while edges < settings.edges_per_batch:
-        chosen.append(draw.choice(graphs))
-        edges += len(chosen[-1].senders)
-    return chosen, torch.Generator().manual_seed(draw.getrandbits(40))
-
-
-def _initialise(network: Orb, seed: int) -> None:
-    """Initialise matrices uniformly within sqrt(3 / inputs) and biases to zero, instead of torch's defaults."""
-    generator = torch.Generator().manual_seed(seed)
+def _clip(network: Orb, largest: float) -> None:
+    """Clip the gradient of the confidence head by itself: it learns from the others' errors, not with them."""
+    parts: dict[bool, list[torch.nn.Parameter]] = {True: [], False: []}
     for name, weight in network.named_parameters():
-        if weight.ndim == 2 and min(weight.shape) > 1:
-            bound = (3.0 / weight.shape[1]) ** 0.5
-            torch.nn.init.uniform_(weight, -bound, bound, generator=generator)
-        elif name.endswith("bias"):
-            torch.nn.init.zeros_(weight)
+        parts[name.startswith("heads.confidence.")].append(weight)
+    for weights in parts.values():
+        torch.nn.utils.clip_grad_norm_(weights, largest)
 
 
-def _update_average(average: Orb, network: Orb, step: int) -> None:
-    """Update the average; it follows the network closely at first, so that the random start is soon forgotten."""
-    decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
+def _draw(graphs: Sequence[LabelledGraph], settings: TrainingSettings, step: int) -> Batch:
+    """Draw and rotate the frames of one step; they depend only on seed and step, so resuming changes nothing.
+
+    A batch holds frames with a cell or frames without one: forces of a direct network differ in what is removed.
+    """
+    draw = random.Random(settings.run.seed * 1_000_003 + step)
+    first = draw.choice(graphs)
+    alike = [graph for graph in graphs if (graph.volume is None) == (first.volume is None)]
+    chosen, edges = [first], len(first.senders)
+    while edges < settings.optimizer.edges_per_batch:
+        chosen.append(draw.choice(alike))
+        edges += len(chosen[-1].senders) + 1  # a lone atom has no edges, and must come to an end too
+    return join_graphs(chosen, torch.Generator().manual_seed(draw.getrandbits(40)))
+
+
+def _update_average(average: Orb, network: Orb, step: int, largest_decay: float) -> None:
+    """Update the average; it follows the network closely at first, so that a random start is soon forgotten."""
+    decay = min(largest_decay, step / (9 + step))
     with torch.no_grad():
         for mean, weight in zip(average.parameters(), network.parameters(), strict=True):
             mean.lerp_(weight, 1.0 - decay)
 
 
-def _save(path: Path, network: Orb, average: Orb, optimizer: MixedOptimizer, step: int) -> None:
-    state = {
-        "network": network.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "step": step,
+def _note_row(task: Task, course: Course, losses: Losses, seconds: float) -> None:
+    """Validate the average and add one row to the history."""
+    row = {"step": float(course.step), "seconds": seconds}
+    row |= {
+        f"{name}_loss": float(getattr(losses, name).detach()) for name in ("forces", "energy", "stress", "rotation")
     }
-    with replace_file(path) as partial:
-        torch.save(state, partial)
+    if task.validation:
+        errors = validate(course.average, task.validation)["all"]
+        row |= {name: value for name, value in asdict(errors).items() if value is not None and "_" in name}
+        improved = errors.forces_mev_per_angstrom < course.best
+        course.waited = 0 if improved else course.waited + 1
+        if improved:
+            course.best = errors.forces_mev_per_angstrom
+        if improved and _keeps_best(task):
+            write_weights(task, course.average, {"all": errors}, course.step)
+    course.rows.append(row)
 
 
-def _resume(path: Path, network: Orb, average: Orb, optimizer: MixedOptimizer) -> int:
-    state = torch.load(path, weights_only=True)
-    network.load_state_dict(state["network"])
-    average.load_state_dict(state["average"])
-    optimizer.load_state_dict(state["optimizer"])
-    _log.info("going on from step %d", state["step"])
-    return state["step"]
+def _keeps_best(task: Task) -> bool:
+    return bool(task.settings.run.patience and task.validation)
 
 
-def iterate_errors(network: Orb, graphs: Sequence[LabelledGraph]) -> Iterator[tuple[LabelledGraph, Tensor, float]]:
-    """Yield for every graph its force errors (N, 3) [eV/Å] and its energy error [eV/atom]."""
-    for graph in graphs:
-        batch = join_graphs([graph])
-        prediction = network(batch.graph, frozenset({"energy", "forces"}))
-        energy = (prediction.energy - batch.energies).item() / len(graph.atomic_numbers)
-        yield graph, prediction.forces.detach() - batch.forces, energy
+def _is_exhausted(course: Course, settings: TrainingSettings) -> bool:
+    return 0 < settings.run.patience <= course.waited
 
 
-def fit_reference_energies(frames: Sequence[Frame]) -> tuple[np.ndarray, float, float]:
-    """Return least-squares energies per element (118,) [eV], and mean and deviation of the residual per atom [eV]."""
-    counts = np.stack([np.bincount(frame.atomic_numbers, minlength=REFERENCE_ELEMENTS) for frame in frames])
-    energies = np.array([frame.energy for frame in frames])
-    sizes = counts.sum(axis=1)
-    present = counts.any(axis=0)
-    reference = np.zeros(REFERENCE_ELEMENTS)
-    # Few compositions leave the elements nearly dependent: a light ridge keeps the fit from splitting hairs.
-    scaled = counts[:, present] / sizes[:, None]
-    gram = scaled.T @ scaled + 1e-6 * np.eye(present.sum())
-    reference[present] = np.linalg.solve(gram, scaled.T @ (energies / sizes))
-    residual = (energies - counts @ reference) / sizes
-    return reference, float(residual.mean()), float(residual.std())
+def _save(task: Task, course: Course) -> None:
+    write_state(task.folder, task.identity, course)
+    if not _keeps_best(task):
+        write_weights(task, course.average, {}, course.step)
+    names = list(dict.fromkeys(name for row in course.rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows(course.rows)
+    write_file(task.folder / "history.csv", text.getvalue().encode())
 
 
-def force_scale(frames: Sequence[Frame]) -> float:
-    """Return the root mean square force component [eV/Å]."""
-    return float(np.sqrt(np.concatenate([frame.labels.forces.ravel() ** 2 for frame in frames]).mean()))
+def _conclude(task: Task, course: Course, before: dict[str, Errors]) -> Trained:
+    """Write the weights and the errors before and after."""
+    stopped_early = _is_exhausted(course, task.settings)
+    after = validate(course.average, task.validation) if task.validation else {}
+    path = task.folder / f"{task.record.name}.safetensors"
+    if not _keeps_best(task):
+        write_weights(task, course.average, after, course.step)
+    report = {name: {k: asdict(v) for k, v in table.items()} for name, table in (("before", before), ("after", after))}
+    write_file(task.folder / "validation.json", json.dumps(report, indent=1).encode())
+    return Trained(path, before, after, stopped_early)
 
 
-def set_statistics(network: Orb, frames: Sequence[Frame], energy_deviation: float = 0.1) -> None:
-    """Write reference energies, normalisers and confidence bins into the network.
-
-    energy_deviation: [eV/atom], scale of the pooled energy head; the deviation of the residual is far too small for
-        forces, which are gradients of the energy
-    """
-    reference, mean, _ = fit_reference_energies(frames)
-    network.get_buffer("heads.energy.reference.linear.weight").copy_(torch.from_numpy(reference))
-    network.get_buffer("heads.energy.normalizer.bn.running_mean").fill_(mean)
-    network.get_buffer("heads.energy.normalizer.bn.running_var").fill_(energy_deviation**2)
-    if isinstance(network, DirectOrb):
-        network.get_buffer("heads.forces.normalizer.bn.running_var").fill_(force_scale(frames) ** 2)
-    bins = network.get_buffer("heads.confidence.bin_edges")
-    bins.copy_(torch.linspace(0.0, MAX_CONFIDENCE_ERROR, len(bins)))
+def write_weights(task: Task, network: Orb, errors: dict[str, Errors], steps: int) -> None:
+    """Write the tensors of a network as safetensors, with official names, and with the record of the model."""
+    training = {
+        "data_sha256": task.identity.data_sha256,
+        "settings": task.identity.settings,
+        "steps": steps,
+        "frames": len(task.training),
+        "errors": {group: asdict(each) for group, each in errors.items()},
+    }
+    tensors = {name: tensor.contiguous() for name, tensor in {**task.unused, **network.state_dict()}.items()}
+    content = save(tensors, metadata=format_record(task.record, training))
+    write_file(task.folder / f"{task.record.name}.safetensors", content)

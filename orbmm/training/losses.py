@@ -9,52 +9,117 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from orbmm.model.network.orb import Orb, Prediction
+from orbmm.settings.training import LossSettings
 from orbmm.training.batches import Batch
 
 ENERGY_SCALE = 0.010  # [eV/atom]: an energy error of this size counts like a force error of one standard deviation
+STRESS_SCALE = 0.002  # [eV/Å^3]: the same for a component of the stress; 0.3 GPa
+LARGE_FORCES = ((2.0, 1.0), (4.0, 0.7), (6.0, 0.4))
+"""Up to so many times the force scale, the factor of huber_delta of a conditional loss; beyond them a tenth. The steps
+are those of MACE-MP (arXiv 2401.00096), whose limits are 100, 200 and 300 eV/Å."""
 
 
 @dataclass(frozen=True)
-class LossWeights:
-    """The weights of the parts of the loss.
+class Losses:
+    """The parts of the loss, each with its weight in it; their sum is minimised.
 
-    force_scale: root mean square of the label forces [eV/Å]
-    peptide: weight of the force on a solute atom relative to a water atom
-    energy: final weight of the energy term
-    huber_delta: force errors above this many force scales enter linearly, smaller ones quadratically
+    forces, energy, stress: Huber losses; rotation: of the rotational gradient; confidence: cross-entropy
     """
 
-    force_scale: float
-    peptide: float = 4.0
-    energy: float = 0.005
-    huber_delta: float = 0.5
+    forces: Tensor
+    energy: Tensor
+    stress: Tensor
+    rotation: Tensor
+    confidence: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """Return the sum."""
+        return self.forces + self.energy + self.stress + self.rotation + self.confidence
 
 
-def weigh_errors(prediction: Prediction, batch: Batch, weights: LossWeights, energy_ramp: float) -> Tensor:
-    """Return the Huber loss of forces and energy per atom; energy_ramp, 0 to 1, scales the energy term."""
-    errors = F.huber_loss(
-        _require(prediction.forces, "forces") / weights.force_scale,
-        batch.forces / weights.force_scale,
-        reduction="none",
-        delta=weights.huber_delta,
+def compute_losses(
+    network: Orb, prediction: Prediction, batch: Batch, settings: LossSettings, force_scale: float, progress: float
+) -> Losses:
+    """Return the parts of the loss of a batch.
+
+    force_scale: root mean square of the label forces [eV/Å]; progress: 0 to 1, the share of the training that is done
+    """
+    forces = compute_force_loss(prediction, batch, settings, force_scale)
+    share = settings.rotation_share * _ramp(progress, settings.rotation_ramp)
+    return Losses(
+        forces=forces,
+        energy=settings.energy_weight * _ramp(progress, settings.energy_ramp) * compute_energy_loss(prediction, batch),
+        stress=settings.stress_weight * compute_stress_loss(prediction, batch),
+        rotation=compute_rotation_loss(prediction, forces, share),
+        confidence=compute_confidence_loss(network, prediction, batch),
     )
-    share = torch.where(batch.peptide, weights.peptide, 1.0)[:, None]
-    forces = (errors * share).sum() / (3 * share.sum())
+
+
+def _ramp(progress: float, end: float) -> float:
+    """Return 0 to 1, growing evenly until the progress `end`."""
+    return min(1.0, progress / end) if end else 1.0
+
+
+def compute_force_loss(prediction: Prediction, batch: Batch, settings: LossSettings, force_scale: float) -> Tensor:
+    """Return the Huber loss of the force components; atoms of the solute count more."""
+    labels = batch.forces / force_scale
+    errors = (_require(prediction.forces, "forces") / force_scale - labels).abs()  # (N, 3)
+    delta = torch.full_like(errors[:, :1], settings.huber_delta)  # (N, 1)
+    if settings.conditional:
+        delta = delta * _lower_for_large_forces(torch.linalg.vector_norm(labels, dim=1, keepdim=True))
+    huber = torch.where(errors < delta, 0.5 * errors**2, delta * (errors - 0.5 * delta))
+    share = torch.where(batch.peptide, settings.solute_weight, 1.0)[:, None]
+    return (huber * share).sum() / (3 * share.sum())
+
+
+def _lower_for_large_forces(sizes: Tensor) -> Tensor:
+    factors = torch.full_like(sizes, 0.1)
+    for limit, factor in reversed(LARGE_FORCES):
+        factors = torch.where(sizes < limit, factor, factors)
+    return factors
+
+
+def compute_energy_loss(prediction: Prediction, batch: Batch) -> Tensor:
+    """Return the Huber loss of the energy per atom."""
     per_atom = (_require(prediction.energy, "energy") - batch.energies) / batch.graph.counts / ENERGY_SCALE
-    energy = F.huber_loss(per_atom, torch.zeros_like(per_atom), delta=1.0).float()
-    return forces + weights.energy * energy_ramp * energy
+    return F.huber_loss(per_atom, torch.zeros_like(per_atom), delta=1.0).float()
 
 
-def judge_confidence(network: Orb, nodes_confidence: Tensor, prediction: Prediction, batch: Batch) -> Tensor:
+def compute_stress_loss(prediction: Prediction, batch: Batch) -> Tensor:
+    """Return the Huber loss of the stress of the frames that have one; 0 for a batch without."""
+    known = torch.isfinite(batch.stress).all(dim=1)
+    if prediction.stress is None or not known.any():
+        return batch.forces.new_zeros(())
+    errors = (prediction.stress - batch.stress)[known] / STRESS_SCALE
+    return F.huber_loss(errors, torch.zeros_like(errors), delta=1.0)
+
+
+def compute_rotation_loss(prediction: Prediction, force_loss: Tensor, share: float) -> Tensor:
+    """Return the penalty on a rotational gradient: its mean norm, scaled to a share of the loss of the forces.
+
+    From scratch the share must grow from 0: a network without forces is invariant, and a large penalty keeps it so.
+    """
+    if prediction.rotational_gradient is None or share == 0.0:
+        return force_loss.new_zeros(())
+    norm = torch.linalg.matrix_norm(prediction.rotational_gradient).mean()
+    return share * force_loss.detach() * norm / norm.detach().clamp_min(1e-6)
+
+
+def compute_confidence_loss(network: Orb, prediction: Prediction, batch: Batch) -> Tensor:
     """Return the cross-entropy between the predicted bins and the bin of each atom's force error.
 
-    nodes_confidence: (N, bins) probabilities. Errors above the last edge are excluded, as in the published models.
+    Errors above the last edge are left out, as in the published models. 0 for a network without a confidence head.
     """
+    if prediction.confidence is None:
+        return batch.forces.new_zeros(())
     edges = network.get_buffer("heads.confidence.bin_edges")
     error = (_require(prediction.forces, "forces").detach() - batch.forces).abs().mean(dim=-1)  # (N,)
     counted = error < edges[-1]
     bins = torch.bucketize(error[counted], edges[1:-1])
-    return F.nll_loss(torch.log(nodes_confidence[counted] + 1e-9), bins) if counted.any() else error.sum() * 0.0
+    if not counted.any():
+        return error.sum() * 0.0
+    return F.nll_loss(torch.log(prediction.confidence[counted] + 1e-9), bins)
 
 
 def _require(output: Tensor | None, name: str) -> Tensor:

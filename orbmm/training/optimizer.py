@@ -1,4 +1,4 @@
-"""Muon for the matrices and AdamW for all other weights, with one schedule."""
+"""Update the weights: Muon for the matrices and AdamW for all others, or AdamW alone, with one schedule."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ import math
 import torch
 from torch import nn
 
+from orbmm.settings.training import OptimizerSettings
+
 
 class MixedOptimizer:
-    """Two optimizers that step together; weight matrices inside the network are updated by Muon.
+    """Two optimizers that step together: Muon for weight matrices inside the network, if it is chosen, AdamW else.
 
     Source: K. Jordan et al., Muon (2024), as in torch.optim.Muon; the published Orb models were trained with AdamW.
     """
 
-    def __init__(self, network: nn.Module, learning_rate: float, steps: int) -> None:
+    def __init__(self, network: nn.Module, settings: OptimizerSettings) -> None:
+        learning_rate, steps = settings.learning_rate, settings.steps
         trained = [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]
         matrices = [
             weight for name, weight in trained if weight.ndim == 2 and min(weight.shape) > 1 and "emb" not in name
         ]
+        matrices = matrices if settings.optimizer == "muon" else []
         chosen = set(map(id, matrices))
         others = [weight for _, weight in trained if id(weight) not in chosen]
-        self.parts = [
-            torch.optim.Muon(matrices, lr=learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(others, lr=learning_rate, weight_decay=0.0),
-        ]
+        self.parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(others, lr=learning_rate, weight_decay=0.0)]
+        if matrices:
+            muon = torch.optim.Muon(matrices, lr=learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+            self.parts.insert(0, muon)
         self.schedules = [torch.optim.lr_scheduler.LambdaLR(part, Schedule(steps)) for part in self.parts]
 
     def step(self) -> None:

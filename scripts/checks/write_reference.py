@@ -17,8 +17,8 @@ import typer.main
 
 from orbmm.cli.main import PANELS, build_app
 from orbmm.forces.openmmml_plugin import CREATE_SYSTEM_OPTIONS
-from orbmm.settings import ModelSettings, Settings
-from orbmm.settings.field import Limits, entry_class, value_type
+from orbmm.settings import ModelSettings, Settings, TrainingSettings
+from orbmm.settings.field import Limits, Paths, entry_class, value_type
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 UNIT = re.compile(r" \[(?!run\]|guard\]|model\]|stage\]|analysis\])([\w./^]+)\](?=[.;,]|$)")
@@ -31,6 +31,14 @@ required. Unknown keys and impossible values are errors that name the nearest va
 folder of the file that it is written in.
 
 A value on the command line replaces the one in the file: see [Command line](command-line.md).
+
+*This page is generated from the code by `python scripts/checks/write_reference.py`.*
+"""
+TRAINING_HEAD = """\
+# Settings of a training
+
+**What can I write in a `training.toml`?** Every table and every key is listed here.
+`[model]` and `[data]` are required. [Train your own model](training.md) shows a whole file.
 
 *This page is generated from the code by `python scripts/checks/write_reference.py`.*
 """
@@ -65,25 +73,35 @@ def main() -> None:
 
 def compose_pages() -> dict[str, str]:
     """Return the text of each generated page by its file name in docs/."""
-    return {"settings.md": compose_settings_page(), "command-line.md": compose_command_page()}
+    return {
+        "settings.md": compose_settings_page(),
+        "training-settings.md": TRAINING_HEAD + format_tables(TrainingSettings),
+        "command-line.md": compose_command_page(),
+    }
 
 
 def compose_settings_page() -> str:
     """Return docs/settings.md: one table of keys for each table of a system.toml, then createSystem's keywords."""
-    parts = [SETTINGS_HEAD]
-    for title, table in list_tables():
-        rows = [format_key(table, field) for field in dataclasses.fields(table)]
-        parts.append(f"\n## {title}\n\n{format_table(('key', 'meaning', 'default', 'unit', 'allowed'), rows)}")
+    parts = [SETTINGS_HEAD, format_tables(Settings)]
     fields = {field.name: field for field in dataclasses.fields(ModelSettings)}
     keywords = [format_key(ModelSettings, fields[name], python=True) for name in CREATE_SYSTEM_OPTIONS]
     parts.append(f"{KEYWORDS_HEAD}\n{format_table(('keyword', 'meaning', 'default', 'unit', 'allowed'), keywords)}")
     return "".join(parts)
 
 
-def list_tables() -> Iterator[tuple[str, type]]:
-    """Yield the heading and the dataclass of each table that a system.toml may hold."""
-    for field in dataclasses.fields(Settings):
-        hint = value_type(Settings, field.name)
+def format_tables(whole: type) -> str:
+    """Return a heading and a table of keys for each table of a settings file."""
+    parts = []
+    for title, table in list_tables(whole):
+        rows = [format_key(table, field) for field in dataclasses.fields(table)]
+        parts.append(f"\n## {title}\n\n{format_table(('key', 'meaning', 'default', 'unit', 'allowed'), rows)}")
+    return "".join(parts)
+
+
+def list_tables(whole: type = Settings) -> Iterator[tuple[str, type]]:
+    """Yield the heading and the dataclass of each table that a settings file may hold."""
+    for field in dataclasses.fields(whole):
+        hint = value_type(whole, field.name)
         entry = entry_class(hint)
         table = entry or hint
         yield (f"[{field.name}]" if entry is None else f"[[{field.name}]]"), table
@@ -120,7 +138,7 @@ def describe_limits(limits: Limits, kind: Any) -> str:
         return ", ".join(f"`{choice}`" for choice in limits.choices)
     bounds = {"above": limits.above, "at least": limits.at_least, "at most": limits.at_most}
     words = [f"{word} {bound:.10g}" for word, bound in bounds.items() if bound is not None]
-    return ", ".join(words) or {bool: "true, false", str: "text", Path: "path"}.get(kind, "")
+    return ", ".join(words) or {bool: "true, false", str: "text", Path: "path", Paths: "paths"}.get(kind, "")
 
 
 def compose_command_page() -> str:

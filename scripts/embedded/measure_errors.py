@@ -18,20 +18,20 @@ from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
 from orbmm.training.batches import prepare_frame
 from orbmm.training.dataset import read_frames
-from orbmm.training.loop import iterate_errors
+from orbmm.training.validation import compare_frame
 
 
 def collect(potential: Potential, files: list[Path]) -> dict[str, dict[str, np.ndarray]]:
     """Force errors of water and solute atoms, labels, and energy errors, by kind of frame."""
     groups: dict[str, dict[str, list]] = defaultdict(lambda: defaultdict(list))
     for frame in (frame for path in files for frame in read_frames(path)):
-        graph = prepare_frame(frame, potential.record.architecture, potential.record.max_neighbors)
-        ((_, errors, energy),) = iterate_errors(potential.network, [graph])
+        graph = prepare_frame(frame, potential.record)
+        found = compare_frame(potential.network, graph)
         parts = groups[frame.group.rsplit("-", 1)[0]]
-        parts["water"].append(errors[~graph.peptide])
-        parts["peptide"].append(errors[graph.peptide])
+        parts["water"].append(found.forces[~graph.peptide])
+        parts["peptide"].append(found.forces[graph.peptide])
         parts["label"].append(graph.forces)
-        parts["energy"].append(energy)
+        parts["energy"].append(found.energy)
     return {
         group: {part: torch.cat(v).numpy() if part != "energy" else np.array(v) for part, v in parts.items()}
         for group, parts in groups.items()

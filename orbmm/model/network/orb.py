@@ -28,12 +28,14 @@ class Prediction:
     forces: (N, 3) [eV/Å]
     stress: (B, 6) [eV/Å^3], Voigt order xx yy zz yz xz xy, positive under tension: (1/V) dE/d(strain)
     confidence: (N, bins), probabilities of the bins of the expected force error
+    rotational_gradient: (B, 3, 3) [eV], conservative networks only; see compute_rotational_gradient
     """
 
     energy: Tensor | None = None
     forces: Tensor | None = None
     stress: Tensor | None = None
     confidence: Tensor | None = None
+    rotational_gradient: Tensor | None = None
 
 
 class Orb(nn.Module):
@@ -138,16 +140,17 @@ class ConservativeOrb(Orb):
 
     def forward(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
         """See Orb.forward. In training mode, energy and forces stay differentiable with respect to the weights."""
-        forces = stress = None
+        forces = stress = rotational = None
         # A compiled network has only one code path, so that its energy does not depend on the outputs.
-        if outputs.isdisjoint({"forces", "stress"}) and not self._is_compiled:
+        if outputs.isdisjoint({"forces", "stress", "rotational_gradient"}) and not self._is_compiled:
             nodes, interaction = self._interaction(graph, graph.vectors)
         else:
             nodes, interaction, gradient = self._interaction_and_gradient(graph)
             forces = graph.forces_from_gradient(gradient) if "forces" in outputs else None
             stress = _stress_from_gradient(gradient, graph) if "stress" in outputs else None
+            rotational = compute_rotational_gradient(gradient, graph) if "rotational_gradient" in outputs else None
         energy = self._total_energy(interaction, graph) if "energy" in outputs else None
-        return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
+        return Prediction(energy, forces, stress, self._confidence(nodes, outputs), rotational)
 
     def read_out(
         self, nodes: Tensor, gradient: Tensor | None, graph: AtomGraph, bonds: AtomGraph, outputs: AbstractSet[str]
@@ -192,6 +195,17 @@ def _stress_from_gradient(gradient: Tensor, graph: AtomGraph) -> Tensor:
     if graph.volumes is None:
         raise ModelError("stress needs a cell: a molecule in vacuum has no volume")
     return to_voigt(graph.virial_from_gradient(gradient)) / graph.volumes[:, None]  # (B, 6)
+
+
+def compute_rotational_gradient(gradient: Tensor, graph: AtomGraph) -> Tensor:
+    """Return the gradient of the energy by a rotation of all coordinates, (B, 3, 3) [eV]; zero for an invariant energy.
+
+    gradient: (E, 3) [eV/Å], of the energy by the edge vectors
+    With exp(G - G^T) inserted at the input, it is dE/dG at G = 0: the virial minus its transpose, so it costs nothing
+    beside forces. Source: arXiv 2504.06231, equation 1.
+    """
+    virial = graph.virial_from_gradient(gradient)  # (B, 3, 3)
+    return virial - virial.transpose(1, 2)
 
 
 def to_voigt(tensor: Tensor) -> Tensor:

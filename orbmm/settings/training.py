@@ -1,0 +1,149 @@
+"""The settings of a training: one TOML file with the tables [model], [data], [loss], [optimizer] and [run]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orbmm.errors import SettingsError
+from orbmm.settings.field import Limits, Paths, check_fields, setting
+from orbmm.settings.model import DEFAULT_MODEL
+from orbmm.settings.paths import check_name
+from orbmm.settings.system import LARGEST_SEED
+
+ENERGY_UNITS = ("eV", "kcal/mol", "kJ/mol", "Hartree")
+FORCE_UNITS = ("eV/Å", "kcal/mol/Å", "kJ/mol/nm", "Hartree/Bohr")
+STRESS_UNITS = ("eV/Å^3", "GPa")
+STRESS_SIGNS = ("positive under tension", "positive under pressure")
+OPTIMIZERS = ("muon", "adamw")
+_POSITIVE = Limits(above=0)
+_SHARE = Limits(at_least=0, at_most=1)
+_WEIGHT = Limits(at_least=0)
+
+
+@dataclass(frozen=True)
+class TrainedModelSettings:
+    """The table [model]: the network to train, and what is written down with its weights."""
+
+    name: str = setting("Short name of the trained model; its weights are written to <name>.safetensors.")
+    level_of_theory: str = setting('Method of the labels, such as "GFN1-xTB"; it is kept with the weights.')
+    start: str = setting(
+        "Model of the catalogue whose size, and unless from_scratch its weights, are used.", DEFAULT_MODEL
+    )
+    weights: Path | None = setting("Local weights file to start from; absent: those of the catalogue.", None)
+    from_scratch: bool = setting("Start from random weights instead.", False)
+    purpose: str = setting("One line on what the model is for.", "trained by its user")
+    dispersion: str = setting('What is known of dispersion in the labels, such as "contained".', "not stated")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        check_name(self.name)
+        if self.from_scratch and self.weights is not None:
+            raise SettingsError("from_scratch is true, but weights names a file to start from: take one of the two out")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """The table [data]: labelled frames, their units, and those held out for validation."""
+
+    training: Paths = setting("Files of labelled frames: .extxyz or .xyz, .db of ASE, .npz of `orbmm label`.")
+    energy_unit: str = setting("Unit of the energies.", limits=Limits(choices=ENERGY_UNITS))
+    force_unit: str = setting("Unit of the forces.", limits=Limits(choices=FORCE_UNITS))
+    stress_unit: str | None = setting(
+        "Unit of the stress; absent: stress is not learned.", None, Limits(choices=STRESS_UNITS)
+    )
+    stress_sign: str | None = setting(
+        "Sign of the stress; needed with stress_unit.", None, Limits(choices=STRESS_SIGNS)
+    )
+    validation: Paths = setting(
+        "Files of frames that are only validated on; absent: a share of the training files.", ()
+    )
+    validation_share: float = setting("Share of the frames that is held out, whole groups first.", 0.1, _SHARE)
+    energy_key: str = setting("Name of the energy in the files.", "energy")
+    forces_key: str = setting("Name of the forces in the files.", "forces")
+    stress_key: str = setting("Name of the stress in the files.", "stress")
+    group_key: str = setting(
+        "Name of the text in each frame that says which trajectory it is of; frames without it are grouped by formula.",
+        "group",
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.training:
+            raise SettingsError("training is an empty list, but must name at least one file of labelled frames")
+        if (self.stress_unit is None) != (self.stress_sign is None):
+            raise SettingsError("stress_unit and stress_sign belong together: give both, or none to leave stress out")
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """The table [loss]: the weights of its parts. The part of the forces has weight 1."""
+
+    energy_weight: float = setting("Weight of the energy per atom at the end of the training.", 0.005, _WEIGHT)
+    energy_ramp: float = setting("Share of the training over which the weight of the energy grows.", 0.3, _SHARE)
+    stress_weight: float = setting("Weight of the stress.", 0.05, _WEIGHT)
+    solute_weight: float = setting("Weight of a solute atom's force, relative to one of the solvent.", 4.0, _POSITIVE)
+    huber_delta: float = setting(
+        "Force error, in units of the labels' root mean square force, beyond which the loss is linear.", 0.5, _POSITIVE
+    )
+    conditional: bool = setting("Lower huber_delta for atoms with large label forces, down to a tenth.", False)
+    rotation_share: float = setting(
+        "Size of the penalty on energies that depend on orientation, relative to the loss of the forces; conservative "
+        "models only.",
+        0.0,
+        _SHARE,
+    )
+    rotation_ramp: float = setting(
+        "Share of the training over which rotation_share grows from 0; random weights need about 0.5.", 0.0, _SHARE
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """The table [optimizer]: length of the training, learning rate and batches."""
+
+    optimizer: str = setting("muon for small networks, adamw for published ones.", "muon", Limits(choices=OPTIMIZERS))
+    steps: int = setting("Number of optimizer steps.", 6000, Limits(at_least=1))
+    learning_rate: float = setting("Largest learning rate.", 2e-3, Limits(at_least=0, at_most=1))
+    edges_per_batch: int = setting(
+        "Frames are added to a batch until it has this many edges.", 6000, Limits(at_least=1)
+    )
+    clip: float = setting("Largest norm of the gradient of all weights.", 10.0, _POSITIVE)
+    average_decay: float = setting("Decay of the average over the weights.", 0.995, Limits(at_least=0, at_most=0.99999))
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class TrainingRunSettings:
+    """The table [run]: where the training is kept, and how often it is saved and validated."""
+
+    output: Path | None = setting("Folder of the training; absent: training/<name> in the current folder.", None)
+    seed: int = setting("Seed of weights, batches and rotations.", 1, Limits(at_least=1, at_most=LARGEST_SEED))
+    save_every: int = setting(
+        "Steps between two saves, from which the training can be resumed.", 200, Limits(at_least=1)
+    )
+    validate_every: int = setting("Steps between two validations.", 500, Limits(at_least=1))
+    patience: int = setting(
+        "Stop after this many validations without a lower force error; 0: never.", 0, Limits(at_least=0)
+    )
+    compile: bool = setting("Compile the network first; the first step then takes minutes.", False)
+    device: str = setting("Device of the training: auto, cpu, cuda, cuda:1, ...", "cpu")
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """One TRAINING.toml."""
+
+    model: TrainedModelSettings
+    data: DataSettings
+    loss: LossSettings = field(default_factory=LossSettings)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    run: TrainingRunSettings = field(default_factory=TrainingRunSettings)
