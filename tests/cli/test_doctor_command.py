@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from orbmm.cli.main import build_app
@@ -22,6 +23,14 @@ def test_a_broken_installation_exits_with_two(monkeypatch: pytest.MonkeyPatch) -
     assert result.exit_code == 2
     assert "1 broken" in result.output
     assert "pip install no-such-package" in result.output
+
+
+def test_a_machine_without_a_gpu_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    result = CliRunner().invoke(build_app(), ["doctor", "--gpu"])
+    assert result.exit_code == 2 and "torch finds no GPU here" in result.stderr
+    result = CliRunner().invoke(build_app(), ["doctor", "--model", "orb-mini-direct-inf-xtb"])
+    assert result.exit_code == 2 and "--model belongs to --gpu" in result.stderr
 
 
 @pytest.mark.gpu

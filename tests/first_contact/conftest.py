@@ -22,7 +22,8 @@ WATER = (8, 1, 1) * 15 + (6, 7)
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path: Path, operators: Operators, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache; asked for after the stand-in, so that what a test patches in torch.cuda is put back before it."""
     monkeypatch.setenv("ORBMM_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
