@@ -13,7 +13,7 @@ from openmm import app, unit
 from orbmm.doctor.installation import Finding, State
 from orbmm.errors import OrbmmError
 from orbmm.forces.attach import create_system
-from orbmm.forces.kinds import list_force_kinds
+from orbmm.forces.kinds import find_platform_fault, list_force_kinds
 from orbmm.model.load import load_model
 from orbmm.settings import ModelSettings
 from orbmm.units import EV_PER_KJ_PER_MOL, KJ_PER_MOL_NM_PER_EV_ANGSTROM, NM_PER_ANGSTROM
@@ -50,6 +50,9 @@ def try_force(kind: str, platform_name: str) -> Finding:
     A force that cannot run is LIMITED, because another may run; one that computes wrong numbers is BROKEN.
     """
     subject = f"{kind} on {platform_name}"
+    fault = find_platform_fault(platform_name, kind)
+    if fault is not None:
+        return Finding(subject, State.LIMITED, fault)
     started = time.perf_counter()
     try:
         energy_error, force_error = _compare_with_model(kind, platform_name)

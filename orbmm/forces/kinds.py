@@ -12,7 +12,7 @@ from functools import cache
 import openmm
 
 from orbmm.errors import ForceError, name_nearest
-from orbmm.forces.versions import Versions, find_torch_force_crash, is_at_least, read_versions
+from orbmm.forces.versions import Versions, find_opencl_crash, find_torch_force_crash, is_at_least, read_versions
 
 AUTO = "auto"
 
@@ -104,12 +104,17 @@ def load_torch_plugin() -> str | None:
     platforms = {openmm.Platform.getPlatform(i).getName() for i in range(openmm.Platform.getNumPlatforms())}
     for failure in openmm.Platform.getPluginLoadFailures():
         found = _FAILED_LIBRARY.match(failure)
-        if found and found["platform"] in platforms:
+        if found and found["platform"] in platforms and not find_platform_fault(found["platform"], "TorchForce"):
             try:
                 openmm.Platform.loadPluginLibrary(found["path"])
             except openmm.OpenMMException as error:
                 return str(error).splitlines()[0]
     return None
+
+
+def find_platform_fault(platform: str, kind: str) -> str | None:
+    """Return a sentence if a force kind cannot compute on an OpenMM platform with the installed versions, else None."""
+    return find_opencl_crash(read_versions()) if (platform, kind) == ("OpenCL", "TorchForce") else None
 
 
 @contextmanager

@@ -37,7 +37,8 @@ def read_versions() -> Versions:
 
 def find_bad_pairs(versions: Versions) -> tuple[str, ...]:
     """Return one sentence for each pair of versions that is known to crash or to give wrong numbers."""
-    return tuple(text for text in (find_torch_force_crash(versions), find_worker_thread(versions)) if text)
+    found = (find_torch_force_crash(versions), find_opencl_crash(versions), find_worker_thread(versions))
+    return tuple(text for text in found if text)
 
 
 def find_torch_force_crash(versions: Versions) -> str | None:
@@ -48,6 +49,21 @@ def find_torch_force_crash(versions: Versions) -> str | None:
     return (
         f"OpenMM {versions.openmm} crashes when it loads a System with a TorchForce of openmmtorch "
         f"{torchforce}: use OpenMM 8.5.2 with it"
+    )
+
+
+def find_opencl_crash(versions: Versions) -> str | None:
+    """Return a sentence on the pair that ends the process when a TorchForce computes on the OpenCL platform.
+
+    The OpenCL plugin of openmmtorch 1.5 asks for a function that OpenMM 8.5 no longer has (tested: 8.5.2 on PoCL). Its
+    CUDA plugin asks for no such function.
+    """
+    torchforce = versions.openmmtorch
+    if torchforce is None or is_at_least(torchforce, 1, 6) or not is_at_least(versions.openmm, 8, 5):
+        return None
+    return (
+        f"a TorchForce of openmmtorch {torchforce} ends the process on the OpenCL platform of OpenMM "
+        f"{versions.openmm}: use the CUDA or CPU platform, or PythonForce"
     )
 
 

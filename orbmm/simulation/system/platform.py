@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cache
 
 import openmm
 
 from orbmm.errors import RunError
+from orbmm.forces.kinds import find_platform_fault
 
 _LOG = logging.getLogger(__name__)
 _GPU_PLATFORMS = ("CUDA", "HIP", "OpenCL")
@@ -21,9 +23,14 @@ def create_context(
     make_integrator: called once per attempt, because an integrator belongs to its Context even if that fails
     Raises RunError with OpenMM's reason if no platform works.
     """
-    names = _list_platforms() if platform == "auto" else [platform]
+    names = [name for name in _list_platforms() if not _is_slow(name)] if platform == "auto" else [platform]
     reasons = []
+    kinds = {force.getName() for force in system.getForces()}  # of a force without a name, its class
     for name in names:
+        fault = find_platform_fault(name, "TorchForce") if "TorchForce" in kinds else None
+        if fault is not None:
+            reasons.append(f"{name}: {fault}")
+            continue
         try:
             context = _open(system, make_integrator(), name)
         except openmm.OpenMMException as error:
@@ -45,6 +52,21 @@ def choose_platform(recorded: str) -> str:
         return recorded
     _LOG.warning("the run started on the %s platform, which is not available here", recorded)
     return "auto"
+
+
+@cache
+def _is_slow(name: str) -> bool:
+    """Return True for an OpenCL platform that a processor carries out, as PoCL does: the CPU platform is faster."""
+    if name != "OpenCL":
+        return False
+    system = openmm.System()
+    system.addParticle(1.0)
+    try:
+        context = _open(system, openmm.VerletIntegrator(0.001), name)
+    except openmm.OpenMMException:
+        return False  # the error is told when the platform is tried
+    opened = context.getPlatform()
+    return opened.getPropertyValue(context, "OpenCLPlatformName") == "Portable Computing Language"
 
 
 def _list_platforms() -> list[str]:
