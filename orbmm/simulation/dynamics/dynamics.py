@@ -114,7 +114,8 @@ class Dynamics:
         velocities = state.getVelocities(asNumpy=True)._value
         forces = state.getForces(asNumpy=True)._value if energy else None
         # From the velocities, because the kinetic energy of the state would need an evaluation of the energy.
-        kinetic = self.thermometer.kinetic_energy(self._advance_velocities(velocities, forces))
+        thermometer, full_step = self.thermometer, self._advance_velocities(velocities, forces)
+        kinetic = thermometer.kinetic_energy(full_step)
         return Frame(
             step=self.step,
             time_ps=self.time_ps,
@@ -122,7 +123,8 @@ class Dynamics:
             velocities=velocities,
             box=state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None,
             kinetic_energy=kinetic,
-            temperature=self.thermometer.temperature(kinetic),
+            temperature=thermometer.temperature(kinetic),
+            element_temperatures=thermometer.name_temperatures(full_step),
             potential_energy=state.getPotentialEnergy()._value if energy else None,
             forces=forces,
             speed=speed,

@@ -55,7 +55,9 @@ class StageSystem:
         if stage.pressure_bar is not None:
             check_molecules(context, self.start.topology)
         periodic = self.start.topology.getPeriodicBoxVectors() is not None
-        return Dynamics(context, make_thermometer(self.system), periodic, stage, planned.first_step)
+        return Dynamics(
+            context, make_thermometer(self.system, self.start.topology), periodic, stage, planned.first_step
+        )
 
     def _set_masses(self, stage: Stage) -> None:
         masses = self.masses
