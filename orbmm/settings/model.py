@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orbmm.settings.field import Limits, check_fields, setting
+from orbmm.settings.time_step import MEASURED_MODEL
 
 DEFAULT_MODEL = "orb-mini-conservative-inf-xtb"
 PRECISIONS = ("float64", "float32-highest", "float32-high", "float16", "bfloat16")
@@ -71,3 +72,11 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def has_measured_steps(self) -> bool:
+        """Return whether this is the model whose longest time steps were measured, with the weights of the catalogue.
+
+        The catalogue also knows it with the prefix of orbmm.
+        """
+        return self.weights is None and self.name in (MEASURED_MODEL, f"orbmm-{MEASURED_MODEL}")

@@ -44,10 +44,11 @@ class Stage:
         return self.temperature_kelvin if self.from_temperature_kelvin is None else self.from_temperature_kelvin
 
 
-def complete_stages(given: Sequence[StageSettings], run: RunSettings) -> tuple[Stage, ...]:
+def complete_stages(given: Sequence[StageSettings], run: RunSettings, measured: bool = False) -> tuple[Stage, ...]:
     """Return the stages of a run; [run] gives the values that they leave open. Without stages: minimise and produce.
 
     A stage of kind minimise is added at the start if [run] asks for it and there is none.
+    measured: the network is the one whose longest time steps were measured (time_step.MEASURED_FS)
     Raises SettingsError, which names the stage, for an impossible order or value.
     """
     stages = list(given) or [StageSettings(kind="produce")]
@@ -57,14 +58,14 @@ def complete_stages(given: Sequence[StageSettings], run: RunSettings) -> tuple[S
     complete = []
     for number, stage in enumerate(stages, start=1):
         try:
-            complete.append(_complete(stage, run))
+            complete.append(_complete(stage, run, measured))
         except SettingsError as error:
             raise SettingsError(f"{error} (stage {number}, {stage.kind})" if given else str(error)) from error
     _check_production(complete)
     return tuple(complete)
 
 
-def _complete(stage: StageSettings, run: RunSettings) -> Stage:
+def _complete(stage: StageSettings, run: RunSettings, measured: bool) -> Stage:
     timestep_fs = stage.timestep_fs or run.timestep_fs
     complete = Stage(
         kind=stage.kind,
@@ -82,7 +83,7 @@ def _complete(stage: StageSettings, run: RunSettings) -> Stage:
         restraint=stage.restraint,
     )
     if complete.moves:
-        check_timestep(timestep_fs, complete.hydrogen_mass_amu)
+        check_timestep(timestep_fs, complete.hydrogen_mass_amu, measured)
         for name in run.intervals if stage.kind == "produce" else ("table_every_fs", "checkpoint_every_ps"):
             run.count_steps(name, timestep_fs)
     return complete

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from orbmm.errors import SettingsError
 from orbmm.settings.field import Limits, check_fields, setting
 from orbmm.settings.run import LENGTH
+from orbmm.settings.time_step import HEAVIEST_HYDROGEN_AMU
 
 STAGE_KINDS = ("minimise", "heat", "equilibrate", "produce")
 INTEGRATORS = ("langevin-middle", "nose-hoover", "verlet")
-HEAVIEST_HYDROGEN_AMU = 4.0  # with more, the carbon of a methyl group would keep almost no mass
 
 _POSITIVE = Limits(above=0)
 _MOVING = {

@@ -10,6 +10,7 @@ from openmm import app
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.errors import RunError
 from orbmm.settings import Settings
+from orbmm.settings.time_step import HYDROGEN_AMU
 from orbmm.simulation.start.selection import select_atoms
 from orbmm.simulation.system.restraints import make_restraint, shift_mass_to_hydrogens
 from orbmm.simulation.system.stage_system import StageSystem
@@ -50,6 +51,13 @@ def warn_about(settings: Settings, topology: app.Topology, record: CheckpointRec
             record.name,
             ", ".join(unknown),
             record.note,
+        )
+    heaviest = max(stage.hydrogen_mass_amu or 0.0 for stage in settings.stages if stage.kind == "produce")
+    if heaviest > HYDROGEN_AMU:
+        _LOG.warning(
+            "hydrogen_mass_amu is %g: averages of the structure stay the same, but times do not. Proton hops, rotation "
+            "and diffusion of water become slower; use the usual mass to measure them",
+            heaviest,
         )
     if record.kind == "direct" and any(stage.pressure_bar is not None for stage in settings.stages):
         _LOG.warning(

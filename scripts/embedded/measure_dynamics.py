@@ -39,7 +39,10 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
         "checkpoint_every_ps": 1.0,
         "minimize": arguments.minimize,
         "output": folder,
+        "timestep_fs": arguments.timestep_fs,
     }
+    if arguments.hydrogen_mass is not None:
+        changes["hydrogen_mass_amu"] = arguments.hydrogen_mass
     if arguments.friction is not None:
         changes["friction_per_ps"] = arguments.friction
     model = {"name": arguments.model, "compile": arguments.compile}
@@ -66,6 +69,8 @@ if __name__ == "__main__":
     parser.add_argument("--to", type=Path, default=Path("docs/embedded"))
     parser.add_argument("--length-ps", type=float, default=20.0)
     parser.add_argument("--friction", type=float, help="1/ps; absent: the model's own")
+    parser.add_argument("--timestep-fs", type=float, default=0.5)
+    parser.add_argument("--hydrogen-mass", type=float, help="g/mol; absent: the usual one")
     parser.add_argument("--minimize", action="store_true", help="relax the structure first")
     parser.add_argument("--compile", action="store_true", help="faster steps after minutes; needs a C++ compiler")
     arguments = parser.parse_args()
@@ -81,6 +86,8 @@ if __name__ == "__main__":
         "model": arguments.model,
         "weights_sha256": recording.record["weights_sha256"],
         "length_ps": arguments.length_ps,
+        "timestep_fs": arguments.timestep_fs,
+        "hydrogen_mass_amu": arguments.hydrogen_mass,
         "stopped": recording.stopped,  # the guard's sentence without the folders of this machine
         "discard_ps": DISCARD_PS,
         "verdict": analysis.verdict.line,
@@ -88,8 +95,9 @@ if __name__ == "__main__":
         "results": {name: result.summarise() for name, result in analysis.results.items()},
     }
     print(analysis.verdict.line)
-    target = arguments.to / f"dynamics-{arguments.model}"
-    target.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
+    mass = "" if arguments.hydrogen_mass is None else f"-{arguments.timestep_fs:g}fs-{arguments.hydrogen_mass:g}amu"
+    target = arguments.to / f"dynamics-{arguments.model}{mass}"
+    target.with_name(f"{target.name}.json").write_text(json.dumps(summary, indent=1) + "\n")
     target.mkdir(exist_ok=True)
     for name, result in analysis.results.items():
         (target / f"{name}.png").write_bytes(figures.format_figure(figures.draw_figure(result), "png"))
