@@ -70,6 +70,12 @@ class ModelSettings:
         "Spin multiplicity, for models that need it; 0: not known.", None, Limits(at_least=0)
     )
 
+    fast: str | None = setting(
+        "Direct model for multiple time steps: its forces act in every step, those of the conservative model `name` "
+        "correct them every `outer_steps` steps; absent: none.",
+        None,
+    )
+
     def __post_init__(self) -> None:
         check_fields(self)
 
@@ -79,4 +85,4 @@ class ModelSettings:
 
         The catalogue also knows it with the prefix of orbmm.
         """
-        return self.weights is None and self.name in (MEASURED_MODEL, f"orbmm-{MEASURED_MODEL}")
+        return self.fast is None and self.weights is None and self.name in (MEASURED_MODEL, f"orbmm-{MEASURED_MODEL}")

@@ -64,6 +64,25 @@ def _find_mass(timestep_fs: float, measured: bool) -> float:
     return min([(timestep_fs / LONGEST_FS) ** 2, *known])
 
 
+OUTER_STEPS = 4
+"""Steps between two corrections by the conservative model, unless the settings say otherwise."""
+
+LONGEST_OUTER_FS, LONGEST_HEAVY_OUTER_FS = 2.0, 4.0
+"""Longest time between two corrections that keeps the energy, with usual and with the heaviest hydrogens [fs]."""
+
+
+def check_outer_step(outer_fs: float, hydrogen_mass_amu: float | None) -> None:
+    """Raise SettingsError for too long a time between two corrections by the conservative model."""
+    heavy = (hydrogen_mass_amu or HYDROGEN_AMU) >= HEAVIEST_HYDROGEN_AMU
+    longest = LONGEST_HEAVY_OUTER_FS if heavy else LONGEST_OUTER_FS
+    if outer_fs > longest * (1.0 + 1e-9):
+        way = "" if heavy else f", or {LONGEST_HEAVY_OUTER_FS:g} fs with hydrogen_mass_amu = {HEAVIEST_HYDROGEN_AMU:g}"
+        raise SettingsError(
+            f"timestep_fs times outer_steps is {outer_fs:g} fs, but longer outer steps than {longest:g} fs gain "
+            f"energy; use that{way}"
+        )
+
+
 _PS_PER_UNIT = {"fs": 1e-3, "ps": 1.0, "ns": 1e3, "us": 1e6}
 _WRITTEN = re.compile(r"\s*(?P<number>[^a-zA-Z\s]+(?:[eE][+-]?\d+)?)\s*(?P<unit>[a-zA-Z]+)\s*")
 

@@ -7,8 +7,13 @@ the same positions, on a box of water and on the shipped peptide box. Velocities
 the point. Points take turns until each has the first length, then the next one. `--work` keeps their states: stopped
 and repeated, the script goes on.
 
+With `--fast` the same is measured for multiple time steps: inner steps with the direct network, and the difference to
+the conservative one in every outer step.
+
+    python scripts/embedded/measure_steps.py --fast --work runs/multiple-steps --to docs/embedded --lengths-ps 0.5 1
+
 Temperatures are those of the velocities at half steps: leapfrog keeps their variance, and reads too small a variance
-at whole steps. Total energies are OpenMM's, at whole steps.
+at whole steps. Multiple time steps have whole steps only. Total energies are OpenMM's, at whole steps.
 """
 
 from __future__ import annotations
@@ -32,15 +37,21 @@ from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.errors import OrbmmError
 from orbmm.files import replace_file
 from orbmm.forces.attach import create_system
+from orbmm.forces.difference import FAST_GROUP, SLOW_GROUP
 from orbmm.run_files.state_xml import read_state
 from orbmm.settings import ModelSettings
 from orbmm.simulation.system.restraints import shift_mass_to_hydrogens
 from orbmm.units import EV_PER_KJ_PER_MOL, KJ_PER_MOL_PER_KELVIN
 
-MODEL = "orb-mini-conservative-inf-xtb"
+MODEL, FAST = "orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"
 PEPTIDE = Path(__file__).parents[2] / "systems" / "alanine-dipeptide"
 STEPS_FS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 MASSES_AMU = (1.008, 2.0, 3.0, 4.0)
+MULTIPLE = (  # inner step [fs], inner steps in an outer one, mass of the hydrogens
+    *((0.5, steps, 1.008) for steps in (2, 4, 6, 8)),
+    *((0.5, steps, 4.0) for steps in (4, 8)),
+    *((1.0, steps, 4.0) for steps in (2, 4, 6)),
+)
 KELVIN, SEED = 300.0, 7
 ROW_FS = 12.0  # about one row of energies
 HOT_KELVIN = 1500.0  # a run above it is over
@@ -76,10 +87,11 @@ class Box:
 
 @dataclass
 class Point:
-    """One step and mass on one box, and what has been seen of it so far."""
+    """One step and mass on one box, and what has been seen of it so far. inner_steps: in each outer one; 1: no other"""
 
     box: Box
     timestep_fs: float
+    inner_steps: int
     hydrogen_amu: float
     positions: np.ndarray
     velocities: np.ndarray
@@ -89,26 +101,31 @@ class Point:
 
     @property
     def name(self) -> str:
-        return f"{self.box.name}-{self.timestep_fs:g}fs-{self.hydrogen_amu:g}amu"
+        times = "" if self.inner_steps == 1 else f"-times-{self.inner_steps}"
+        return f"{self.box.name}-{self.timestep_fs:g}fs{times}-{self.hydrogen_amu:g}amu"
+
+    @property
+    def outer_fs(self) -> float:
+        return self.timestep_fs * self.inner_steps
 
     @property
     def time_ps(self) -> float:
         return self.rows[-1][0] if self.rows else 0.0
 
 
-def read_peptide() -> Box:
+def read_peptide(fast: str | None) -> Box:
     """The box of the README's first run, at 300 K."""
     topology = app.PDBFile(str(PEPTIDE / "alanine-dipeptide.pdb")).topology
     state = read_state(PEPTIDE / "equilibrated.xml")
     topology.setPeriodicBoxVectors(state.box * unit.nanometer)
-    return Box("peptide", topology, state.positions, make_system(topology))
+    return Box("peptide", topology, state.positions, make_system(topology, fast))
 
 
-def make_system(topology: app.Topology) -> openmm.System:
-    return create_system(topology, ModelSettings(name=MODEL, precision="float32-highest", compile=True))
+def make_system(topology: app.Topology, fast: str | None = None) -> openmm.System:
+    return create_system(topology, ModelSettings(name=MODEL, fast=fast, precision="float32-highest", compile=True))
 
 
-def make_water(work: Path) -> Box:
+def make_water(work: Path, fast: str | None) -> Box:
     """A cube of waters, 4 ps at 300 K with the network itself; kept in the work folder."""
     topology = app.Topology()
     chain = topology.addChain()
@@ -120,7 +137,7 @@ def make_water(work: Path) -> Box:
         for hydrogen in hydrogens:
             topology.addBond(oxygen, hydrogen)
     topology.setPeriodicBoxVectors(np.eye(3) * WATER_EDGE_NM * unit.nanometer)
-    box = Box("water", topology, np.empty(0), make_system(topology))
+    box = Box("water", topology, np.empty(0), make_system(topology, fast))
     kept = work / "water.npy"
     if not kept.exists():
         np.save(kept, equilibrate(box))
@@ -150,13 +167,14 @@ def make_context(box: Box, hydrogen_amu: float, integrator: openmm.Integrator) -
     return openmm.Context(box.system, integrator, openmm.Platform.getPlatform("Reference"))
 
 
-def start_point(box: Box, timestep_fs: float, hydrogen_amu: float, work: Path) -> Point:
+def start_point(box: Box, steps: tuple[float, int, float], work: Path) -> Point:
     """The point as the work folder has it, or new."""
+    timestep_fs, inner_steps, hydrogen_amu = steps
     velocities = np.random.default_rng(SEED).normal(size=box.positions.shape)  # the same for all points, but for mass
     masses = box.masses(hydrogen_amu)[:, None]
     velocities *= np.sqrt(KJ_PER_MOL_PER_KELVIN * KELVIN / masses)
     velocities -= (masses * velocities).sum(axis=0) / masses.sum()
-    point = Point(box, timestep_fs, hydrogen_amu, box.positions, velocities)
+    point = Point(box, timestep_fs, inner_steps, hydrogen_amu, box.positions, velocities)
     kept = work / f"{point.name}.npz"
     if kept.exists():
         with np.load(kept) as read:
@@ -168,10 +186,13 @@ def start_point(box: Box, timestep_fs: float, hydrogen_amu: float, work: Path) -
 def extend_point(point: Point, length_ps: float, work: Path) -> None:
     """Go on to a length of time, or to the end of a run that fails, and keep it."""
     integrator = openmm.VerletIntegrator(point.timestep_fs * unit.femtosecond)
+    if point.inner_steps > 1:
+        groups = [(FAST_GROUP, point.inner_steps), (SLOW_GROUP, 1)]
+        integrator = openmm.MTSIntegrator(point.outer_fs * unit.femtosecond, groups)
     context = make_context(point.box, point.hydrogen_amu, integrator)
     context.setPositions(point.positions)
     context.setVelocities(point.velocities)
-    steps = round(ROW_FS / point.timestep_fs)
+    steps = round(ROW_FS / point.outer_fs)
     try:
         while point.time_ps < length_ps and not point.stopped:
             integrator.step(steps)
@@ -198,7 +219,7 @@ def read_row(point: Point, context: openmm.Context, steps: int) -> None:
     masses = point.box.masses(point.hydrogen_amu)
     kinetic = 0.5 * masses * (point.velocities**2).sum(axis=1)
     temperatures = [float(kinetic[of].mean() / (1.5 * KJ_PER_MOL_PER_KELVIN)) for of in list_groups(point.box)]
-    point.rows.append([point.time_ps + steps * point.timestep_fs / 1000, total, *temperatures])
+    point.rows.append([point.time_ps + steps * point.outer_fs / 1000, total, *temperatures])
     one, other = point.box.water_bonds.T
     distances = np.linalg.norm(point.positions[one] - point.positions[other], axis=1)
     point.counts += np.histogram(distances, BINS_NM)[0]
@@ -221,6 +242,7 @@ def describe_point(point: Point, usual: Point) -> dict[str, Any]:
     numbers: dict[str, Any] = {
         "box": point.box.name,
         "timestep_fs": point.timestep_fs,
+        "inner_steps": point.inner_steps,
         "hydrogen_mass_amu": point.hydrogen_amu,
         "length_ps": round(point.time_ps, 4),
         "stopped": point.stopped or None,
@@ -248,18 +270,19 @@ def describe_point(point: Point, usual: Point) -> dict[str, Any]:
     }
 
 
-def list_points(boxes: list[Box], work: Path) -> Iterator[Point]:
+def list_points(boxes: list[Box], fast: str | None, work: Path) -> Iterator[Point]:
+    single = [(timestep_fs, 1, hydrogen_amu) for timestep_fs in STEPS_FS for hydrogen_amu in MASSES_AMU]
     for box in boxes:
-        for timestep_fs in STEPS_FS:
-            for hydrogen_amu in MASSES_AMU:
-                yield start_point(box, timestep_fs, hydrogen_amu, work)
+        for steps in MULTIPLE if fast else single:
+            yield start_point(box, steps, work)
 
 
 def write_map(points: list[Point], path: Path) -> None:
     """Write the numbers of all points."""
-    usual = {point.box.name: point for point in reversed(points) if point.timestep_fs == STEPS_FS[0]}
+    usual = {point.box.name: point for point in reversed(points)}
     summary = {
         "model": MODEL,
+        "fast": FAST if any(point.inner_steps > 1 for point in points) else None,
         "weights_sha256": find_record(MODEL).sha256,
         "atoms": {point.box.name: point.box.topology.getNumAtoms() for point in points},
         "points": [describe_point(point, usual[point.box.name]) for point in points],
@@ -272,12 +295,15 @@ if __name__ == "__main__":
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--to", type=Path, default=Path("docs/embedded"))
     parser.add_argument("--lengths-ps", type=float, nargs="+", default=[0.25, 0.5, 1.0])
+    parser.add_argument("--fast", action="store_const", const=FAST, help="multiple time steps")
     arguments = parser.parse_args()
     keep_freed_memory()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    points = list(list_points([make_water(arguments.work), read_peptide()], arguments.work))
+    boxes = [make_water(arguments.work, arguments.fast), read_peptide(arguments.fast)]
+    points = list(list_points(boxes, arguments.fast, arguments.work))
+    name = "multiple-steps.json" if arguments.fast else "steps.json"
     for length_ps in arguments.lengths_ps:
         for point in points:
             extend_point(point, length_ps, arguments.work)
             print(point.name, f"{point.time_ps:.3f} ps", point.stopped, flush=True)
-            write_map(points, arguments.to / "steps.json")
+            write_map(points, arguments.to / name)

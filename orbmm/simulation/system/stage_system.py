@@ -15,7 +15,12 @@ from orbmm.simulation.dynamics.dynamics import Dynamics
 from orbmm.simulation.dynamics.thermometer import make_thermometer
 from orbmm.simulation.schedule import PlannedStage
 from orbmm.simulation.start.structure import Structure
-from orbmm.simulation.system.integrators import check_molecules, derive_seed, make_barostat, make_integrator
+from orbmm.simulation.system.integrators import (
+    check_molecules,
+    derive_seed,
+    make_barostat,
+    make_integrator,
+)
 from orbmm.simulation.system.platform import create_context
 from orbmm.simulation.system.restraints import make_restraint, shift_mass_to_hydrogens
 
