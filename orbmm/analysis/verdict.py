@@ -10,6 +10,7 @@ from enum import StrEnum
 from orbmm.analysis.result import Result, write_error
 
 _ERRORS_ALLOWED = 2
+_ERRORS_OF_ELEMENTS = 4
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Limits:
     change.
     drift_mev_per_atom_ps: of the potential energy; two standard errors are allowed on top. A drift that is not below
     the limit by two standard errors either is undecided.
+    element_kelvin: largest excess of the mean temperature of an element over that of all atoms; four standard errors
+        are allowed on top, because an element may have few atoms.
     doubtful_share: atoms of which the model expects a force error in the upper half of its scale (see `confidence`).
     equipartition_chance: least chance of the temperatures of the elements, were all as hot as the bath.
     """
@@ -35,6 +38,7 @@ class Limits:
     rmsd_angstrom: float = 3.0
     bent_share: float = 0.5
     drift_mev_per_atom_ps: float = 1.0
+    element_kelvin: float = 10.0
     doubtful_share: float = 0.01
     equipartition_chance: float = 1e-6
 
@@ -113,7 +117,24 @@ def _check_temperature(result: Result, limits: Limits) -> list[Check]:
         return [Check("temperature", says, limit, Outcome.FAILED)]
     if not converged:
         return [Check("temperature", f"{says} (run too short to be sure)", limit, Outcome.UNDECIDED)]
-    return [Check("temperature", says, limit, Outcome.PASSED)]
+    return [Check("temperature", says, limit, Outcome.PASSED), *_check_elements(result, limits)]
+
+
+def _check_elements(result: Result, limits: Limits) -> list[Check]:
+    """Return a call for caution about the hottest element, if one is hotter than chance allows."""
+    mean, most = result.number("mean"), limits.element_kelvin
+    excess = {}
+    for symbol in (name.removeprefix("temperature_") for name in result.values if name.startswith("temperature_")):
+        error = result.number(f"{symbol}_mean_error")
+        excess[symbol] = result.number(f"{symbol}_mean") - mean - most - _ERRORS_OF_ELEMENTS * error
+    hot = [symbol for symbol in excess if excess[symbol] > 0.0]  # an unknown error, NaN, is not above
+    if not hot:
+        return []
+    worst = max(hot, key=lambda symbol: excess[symbol])
+    kelvin, error = result.number(f"{worst}_mean"), result.number(f"{worst}_mean_error")
+    limit = f"at most {most:g} K above all atoms, and four standard errors on top"
+    says = f"{worst} hotter than the rest: {write_error(kelvin, error, 0)} K"
+    return [Check("elements", says, limit, Outcome.CAUTION)]
 
 
 def _check_equipartition(result: Result, limits: Limits) -> list[Check]:

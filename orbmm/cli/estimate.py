@@ -52,6 +52,8 @@ def estimate(
     note = describe_compiling(model, atoms, sum(stage.steps for stage in settings.stages))
     if note:
         say(note)
+    if model.fast:
+        say(f"this is for {model.name} in every step; multiple time steps with {model.fast} are not estimated")
 
 
 HEADER = f"{'precision':16} {'mode':5} {'steps/s':>9} {'ns/day':>9} {'memory':>10}"

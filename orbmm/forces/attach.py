@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import operator
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from openmm import app
 from orbmm.errors import ModelError, StructureError
 from orbmm.forces.box import has_placeholder_box, refuse_overfull_box
 from orbmm.forces.description import ForceDescription
+from orbmm.forces.difference import FAST_GROUP, SLOW_GROUP
 from orbmm.forces.evaluator_cache import find_evaluator
 from orbmm.forces.kinds import ForceKind
 from orbmm.forces.python_force import create_python_force
@@ -26,6 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 
 NAME = "MoleculesOfTheNetwork"
+DIFFERENCE_NAME = "DifferenceOfNetworks"
 
 
 def attach_force(
@@ -44,6 +47,8 @@ def attach_force(
     Raises ModelError, CheckpointError, DeviceError, StructureError, SettingsError or ForceError.
     """
     model = resolve_model(model)
+    if model.fast is not None:
+        return _attach_split_force(system, topology, (model, model.fast), atoms, force_group)
     kind = model.kind
     periodic = has_usable_box(topology) or system.usesPeriodicBoundaryConditions()
     description = describe_force(topology, model, atoms, periodic)
@@ -58,6 +63,38 @@ def attach_force(
     hazard = find_worker_thread(read_versions())
     if hazard and kind.name == "PythonForce" and evaluator.device.type == "cuda":
         _LOG.warning("%s", hazard)
+    return kind
+
+
+def _attach_split_force(
+    system: openmm.System,
+    topology: app.Topology,
+    models: tuple[ResolvedModel, ResolvedModel],
+    atoms: Iterable[int] | None,
+    force_group: int,
+) -> ForceKind:
+    """Add the fast network in FAST_GROUP, and the slow network less the fast one, as one force, in SLOW_GROUP.
+
+    models: the slow and the fast one. The sum of both forces is that of the slow network.
+    Raises ModelError for another force group, and the errors of attach_force.
+    """
+    if force_group != FAST_GROUP:
+        raise ModelError(
+            f"with a fast model the forces are in groups {FAST_GROUP} and {SLOW_GROUP}, got {force_group}: "
+            "leave out forceGroup"
+        )
+    slow, fast = models
+    periodic = has_usable_box(topology) or system.usesPeriodicBoundaryConditions()
+    chosen = None if atoms is None else read_indices(atoms)
+    described = describe_force(topology, slow, chosen, periodic)
+    kind = attach_force(system, topology, fast, chosen)
+    difference = dataclasses.replace(described, fast=describe_force(topology, fast, chosen, periodic))
+    find_evaluator(difference.to_json(), torch.device("cpu"))
+    force = _choose_creator(kind.name)(difference)
+    force.setForceGroup(SLOW_GROUP)
+    force.setName(DIFFERENCE_NAME)
+    system.addForce(force)
+    _LOG.info("%s corrects %s in every outer step, in force group %d", slow.record.name, fast.record.name, SLOW_GROUP)
     return kind
 
 

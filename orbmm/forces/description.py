@@ -15,7 +15,7 @@ from orbmm.settings.model import ModelSettings
 FORMAT = 5
 """The version of the format; raise it whenever a reader of the old text would misunderstand the new one."""
 
-_ADDED = {"first_contact": "check"}  # the meaning of texts from before the key
+_ADDED = {"first_contact": "check", "fast": None}  # the meaning of texts from before these keys
 _EXECUTION = tuple(each.name for each in dataclasses.fields(Execution))
 _SETTINGS = ("precision", "device", "charge", "multiplicity", "first_contact", *_EXECUTION)
 
@@ -32,6 +32,7 @@ class ForceDescription:
     charge, multiplicity: of the atoms that the network acts on; None if the model does not take them
     execution: how the network is computed, which may change the rounding
     first_contact: "check" or "skip" of the comparison of a GPU with the CPU
+    fast: a network on the same atoms whose energy and forces are subtracted, None for none
     """
 
     model: str
@@ -45,6 +46,7 @@ class ForceDescription:
     multiplicity: int | None = None
     execution: Execution = field(default_factory=Execution)
     first_contact: str = "check"
+    fast: ForceDescription | None = None
 
     def __post_init__(self) -> None:
         for name, is_valid in _check_values(self).items():
@@ -53,9 +55,13 @@ class ForceDescription:
 
     def to_json(self) -> str:
         """Return the text that from_json reads; the fields of the execution are among the others."""
+        return json.dumps({"format": FORMAT, **self._list_entries()}, separators=(",", ":"), sort_keys=True)
+
+    def _list_entries(self) -> dict[str, Any]:
         entries = dataclasses.asdict(self)
         entries |= entries.pop("execution")
-        return json.dumps({"format": FORMAT, **entries}, separators=(",", ":"), sort_keys=True)
+        del entries["fast"]
+        return entries if self.fast is None else entries | {"fast": self.fast._list_entries()}
 
     @classmethod
     def from_json(cls, text: str) -> ForceDescription:
@@ -63,11 +69,17 @@ class ForceDescription:
 
         Raises ForceError for a text of another format, with an unknown or missing key, or an impossible value.
         """
-        entries = _ADDED | _read_entries(text)
+        return cls._from_entries(_read_entries(text))
+
+    @classmethod
+    def _from_entries(cls, entries: dict[str, Any]) -> ForceDescription:
+        entries = _ADDED | entries
         _check_keys(entries, {*_SETTINGS, *(each.name for each in dataclasses.fields(cls))} - {"execution"})
         for name in ("atomic_numbers", "atoms"):
             if isinstance(entries[name], list):
                 entries[name] = tuple(entries[name])
+        if isinstance(entries["fast"], dict):
+            entries["fast"] = cls._from_entries(entries["fast"])
         execution = Execution.from_settings(_check_settings(entries))
         return cls(**{name: value for name, value in entries.items() if name not in _EXECUTION}, execution=execution)
 
@@ -115,7 +127,18 @@ def _check_values(description: ForceDescription) -> dict[str, bool]:
         "atomic_numbers": _are_counts(numbers) and len(numbers) > 0 and min(numbers) >= 1,
         "atoms": atoms is None or (_are_counts(atoms) and len(atoms) == len(set(atoms)) == len(numbers)),
         "periodic": isinstance(description.periodic, bool),
+        "fast": description.fast is None or _is_of_same_atoms(description, description.fast),
     }
+
+
+def _is_of_same_atoms(one: ForceDescription, other: Any) -> bool:
+    """Return whether another description is of a single network on the same atoms."""
+    names = ("atomic_numbers", "atoms", "periodic", "device")
+    return (
+        isinstance(other, ForceDescription)
+        and other.fast is None
+        and all(getattr(one, name) == getattr(other, name) for name in names)
+    )
 
 
 def _are_counts(values: Any) -> bool:

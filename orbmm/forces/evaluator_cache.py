@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from functools import lru_cache
@@ -11,9 +12,11 @@ import torch
 
 from orbmm.checkpoints.catalog import OWN_NAME, find_record
 from orbmm.checkpoints.store import find_by_hash, locate_weights, state_of_weights
+from orbmm.errors import ForceError
 from orbmm.first_contact.meet import Atoms, meet
 from orbmm.first_contact.record import Contact
 from orbmm.forces.description import ForceDescription
+from orbmm.forces.difference import DifferenceEvaluator
 from orbmm.forces.evaluator import Evaluator
 from orbmm.model.inference.execution import Execution
 from orbmm.model.load import load_model
@@ -30,7 +33,7 @@ _WARNED: set[str] = set()  # kinds that a warning was given of
 _CONTACTS: dict[str, Contact] = {}  # by the hash of the weights
 
 
-def find_evaluator(description: str, positions_device: torch.device) -> Evaluator:
+def find_evaluator(description: str, positions_device: torch.device) -> Evaluator | DifferenceEvaluator:
     """Return the evaluator of a description (JSON text), loaded at the first call; safe in any thread.
 
     positions_device: the device of OpenMM's coordinates; a description with device "auto" uses their GPU
@@ -55,9 +58,12 @@ def count_networks() -> int:
 
 
 @lru_cache(maxsize=MOST_EVALUATORS)
-def _build_evaluator(text: str, positions_device: str) -> Evaluator:
+def _build_evaluator(text: str, positions_device: str) -> Evaluator | DifferenceEvaluator:
     _warn_of_turns((text, positions_device), f"{MOST_EVALUATORS} forces", "a search for neighbours")
     description = ForceDescription.from_json(text)
+    if description.fast is not None:
+        slow = dataclasses.replace(description, fast=None)
+        return DifferenceEvaluator(*(_build_plain(each, positions_device) for each in (slow, description.fast)))
     device = _choose_device(description.device, positions_device)
     weights = (description.model, description.weights_sha256)
     potential = _load_potential(*weights, device, description.precision, description.execution)
@@ -81,6 +87,14 @@ def _meet(potential: Potential, description: ForceDescription) -> Contact:
         atoms,
         lambda precision: load_model(description.model, weights, "cpu", precision),
     )
+
+
+def _build_plain(description: ForceDescription, positions_device: str) -> Evaluator:
+    """Return the evaluator of one network, which a force of that network alone shares."""
+    evaluator = _build_evaluator(description.to_json(), positions_device)
+    if isinstance(evaluator, DifferenceEvaluator):
+        raise ForceError("the fast network of a difference cannot be a difference itself")
+    return evaluator
 
 
 def _warn_of_turns(key: tuple[object, ...], limit: str, price: str) -> None:

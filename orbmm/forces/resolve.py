@@ -13,6 +13,7 @@ import torch
 from orbmm.checkpoints.catalog import OWN_NAME, CheckpointRecord
 from orbmm.checkpoints.record_in_file import resolve_record
 from orbmm.checkpoints.store import WeightsFile, locate_weights
+from orbmm.errors import ModelError
 from orbmm.forces.kinds import ForceKind, choose_force_kind, list_force_kinds
 from orbmm.model.compiled import find_compiler, has_python_headers, has_temporary_room
 from orbmm.model.inference.execution import Execution
@@ -45,6 +46,13 @@ class ResolvedModel:
     execution: Execution
 
     @cached_property
+    def fast(self) -> ResolvedModel | None:
+        """The direct model of multiple time steps, carried out as this one is; None without one."""
+        if self.settings.fast is None:
+            return None
+        return resolve_model(dataclasses.replace(self.settings, name=self.settings.fast, weights=None, fast=None))
+
+    @cached_property
     def weights(self) -> WeightsFile:
         """The weights file, downloaded when it is first asked for: after all checks that need no weights."""
         return locate_weights(self.record, self.settings.weights)
@@ -62,6 +70,8 @@ def resolve_model(model: ModelSettings | ResolvedModel, atoms: int = 0, steps: i
     record, device = resolve_record(model.name, model.weights), find_device(model.device)
     if record.load_name == OWN_NAME:
         model = dataclasses.replace(model, name=OWN_NAME)
+    if model.fast is not None:
+        check_pair(record, resolve_record(model.fast))
     kind = choose_force_kind(model.force, list_force_kinds())
     if steps is not None:
         compiled = resolve_compile(model, record, device, atoms, steps)
@@ -70,6 +80,23 @@ def resolve_model(model: ModelSettings | ResolvedModel, atoms: int = 0, steps: i
     execution = Execution.from_settings(model)
     check_execution(execution, find_precision(model.precision), device)
     return ResolvedModel(model, record, kind, device, execution)
+
+
+def check_pair(slow: CheckpointRecord, fast: CheckpointRecord) -> None:
+    """Raise ModelError for two models that multiple time steps cannot combine: they must describe the same energy."""
+    if (slow.kind, fast.kind) != ("conservative", "direct"):
+        raise ModelError(
+            f"multiple time steps take a conservative model with a direct one as fast, got {slow.name} "
+            f"({slow.kind}) and {fast.name} ({fast.kind})"
+        )
+    for what, one, other in (
+        ("elements", slow.elements, fast.elements),
+        ("total charge", slow.takes_charge, fast.takes_charge),
+        ("level of theory", slow.level_of_theory, fast.level_of_theory),
+        ("dispersion", slow.dispersion, fast.dispersion),
+    ):
+        if one != other:
+            raise ModelError(f"{fast.name} cannot be the fast model of {slow.name}: they differ in their {what}")
 
 
 def _resolve_block(model: ModelSettings, record: CheckpointRecord, device: torch.device) -> int | None:

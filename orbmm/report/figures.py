@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from orbmm.report.style import (
 )
 
 _TIME = "time / ps"
+_PARTS = 40
 
 
 def draw_rmsd(result: Result) -> Figure:
@@ -101,8 +103,10 @@ def draw_angles(result: Result) -> Figure:
 
 
 def draw_temperature(result: Result) -> Figure:
-    """Draw the temperature over time, its mean with the standard error, and that of the bath."""
-    figure, (panel,) = make_panels()
+    """Draw the temperature over time, its mean with the standard error, and that of the bath; below, each element's."""
+    symbols = [name.removeprefix("temperature_") for name in result.values if name.startswith("temperature_")]
+    figure, panels = make_panels(2 if symbols else 1)
+    panel = panels[0]
     time, temperature = result.values["time"], result.values["temperature"]
     panel.plot(time, temperature, linewidth=0.6, **FAINT, **mark_points(time))
     mean, error, discarded = (result.number(name) for name in ("mean", "mean_error", "discarded"))
@@ -112,9 +116,25 @@ def draw_temperature(result: Result) -> Figure:
     if "bath" in result.values:
         panel.plot(kept, [result.number("bath")] * 2, label=f"bath {result.number('bath'):g} K", linewidth=1.2, **LIGHT)
     leave_room(panel, 0.35)
-    name_axes(panel, _TIME, "temperature / K")
+    name_axes(panel, None if symbols else _TIME, "temperature / K")
     add_legend(panel)
+    if symbols:
+        _draw_elements(panels[1], result, symbols)
     return figure
+
+
+def _draw_elements(panel: Axes, result: Result, symbols: Sequence[str]) -> None:
+    """Draw the temperature of each element over time, as means of at most 40 parts of the run."""
+    time = result.values["time"]
+    parts = np.array_split(np.arange(len(time)), min(_PARTS, len(time)))
+    middles = np.array([time[part].mean() for part in parts])
+    for symbol, look in zip(symbols, cycle(LINES), strict=False):
+        series = result.values[f"temperature_{symbol}"]
+        means = [series[part].mean() for part in parts]
+        panel.plot(middles, means, linewidth=1.2, label=symbol, **look, **mark_points(middles))
+    leave_room(panel, 0.35)
+    name_axes(panel, _TIME, "elements,\ntemperature / K")
+    add_legend(panel, columns=min(4, len(symbols)))
 
 
 def draw_energy(result: Result) -> Figure:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +25,26 @@ COLUMNS = (
 )
 LAST_COLUMN = "speed_ns_per_day"
 VOLUME_COLUMN = "volume_nm3"
+_OF_ELEMENT = re.compile(r"temperature_([A-Z][a-z]?)_K")
 _TOO_LARGE = 1e100  # sums of squares of smaller numbers are finite
 
 _READ = dict(zip(("time_ps", "potential", "kinetic", "total", "temperature"), COLUMNS[1:], strict=True))
 
 
-def format_header(volume: bool) -> str:
-    """Return the first line. volume: whether there is a column for the volume of the box, as with a barostat."""
-    return ",".join([*COLUMNS, *([VOLUME_COLUMN] if volume else []), LAST_COLUMN]) + "\n"
+def format_header(volume: bool, elements: Sequence[str] = ()) -> str:
+    """Return the first line.
+
+    volume: whether there is a column for the volume of the box, as with a barostat; elements: symbols, with a column
+    for the temperature of each
+    """
+    of_elements = [f"temperature_{symbol}_K" for symbol in elements]
+    return ",".join([*COLUMNS, *([VOLUME_COLUMN] if volume else []), *of_elements, LAST_COLUMN]) + "\n"
+
+
+def find_elements(header: str) -> tuple[str, ...]:
+    """Return the symbols of the elements whose temperature has a column; none in tables of older versions."""
+    found = (_OF_ELEMENT.fullmatch(column) for column in header.strip().split(","))
+    return tuple(match[1] for match in found if match)
 
 
 def format_row(row: EnergyRow) -> str:
@@ -38,12 +53,16 @@ def format_row(row: EnergyRow) -> str:
     cells = [str(row.step), f"{row.time_ps:.6f}", *(f"{energy:.6f}" for energy in energies), f"{row.temperature:.3f}"]
     if row.volume is not None:
         cells.append(f"{row.volume:.6f}")
+    cells += [f"{temperature:.3f}" for temperature in row.of_elements]
     return ",".join([*cells, f"{row.speed:.5g}"]) + "\n"
 
 
 @dataclass(frozen=True)
 class EnergyRow:
-    """One row: energies [kJ/mol], temperature [K], speed [ns/day], volume [nm^3] or None if it has no column."""
+    """One row: energies [kJ/mol], temperature [K], speed [ns/day], volume [nm^3] or None if it has no column.
+
+    of_elements: temperature of each element that has a column, in their order [K]
+    """
 
     step: int
     time_ps: float
@@ -52,17 +71,22 @@ class EnergyRow:
     temperature: float
     speed: float
     volume: float | None = None
+    of_elements: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
 class EnergyTable:
-    """Energies along a run: times (R,) [ps], energies (R,) [kJ/mol], temperatures (R,) [K]."""
+    """Energies along a run: times (R,) [ps], energies (R,) [kJ/mol], temperatures (R,) [K].
+
+    of_elements: temperature of each element (R,) [K], by its symbol; empty for a table of an older version
+    """
 
     time_ps: NDArray[np.float64]
     potential: NDArray[np.float64]
     kinetic: NDArray[np.float64]
     total: NDArray[np.float64]
     temperature: NDArray[np.float64]
+    of_elements: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def start_at(self, time_ps: float) -> EnergyTable:
         """Return the rows from a time on. Raises AnalysisError if fewer than two are left."""
@@ -72,7 +96,9 @@ class EnergyTable:
                 f"energies.csv has {np.count_nonzero(keep)} of {len(keep)} rows from {time_ps:g} ps on, "
                 "too few to average; discard less, or continue the run"
             )
-        return EnergyTable(*(getattr(self, name)[keep] for name in _READ))
+        of_elements = {symbol: series[keep] for symbol, series in self.of_elements.items()}
+        kept = EnergyTable(*(getattr(self, name)[keep] for name in _READ))
+        return dataclasses.replace(kept, of_elements=of_elements)
 
 
 def read_energy_table(path: Path, growing: bool = False) -> EnergyTable:
@@ -93,9 +119,12 @@ def read_energy_table(path: Path, growing: bool = False) -> EnergyTable:
         rows = rows[:-1]
     if not rows:
         raise AnalysisError(f"{path}: no rows; the run stopped before its first one")
-    positions = [header.index(name) for name in _READ.values()]
+    symbols = find_elements(",".join(header))
+    positions = [header.index(name) for name in (*_READ.values(), *(f"temperature_{one}_K" for one in symbols))]
     numbers = [_read_row(path, line, row, len(header), positions) for line, row in enumerate(rows, start=2)]
-    table = EnergyTable(*np.array(numbers).T)
+    columns = np.array(numbers).T
+    of_elements = dict(zip(symbols, columns[len(_READ) :], strict=True))
+    table = dataclasses.replace(EnergyTable(*columns[: len(_READ)]), of_elements=of_elements)
     if np.any(np.diff(table.time_ps) <= 0.0):
         raise AnalysisError(f"{path}: times do not increase after {_first_fall(table.time_ps):g} ps; two runs in one?")
     return table

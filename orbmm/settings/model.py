@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orbmm.settings.field import Limits, check_fields, setting
+from orbmm.settings.time_step import MEASURED_MODEL
 
 DEFAULT_MODEL = "orb-mini-conservative-inf-xtb"
 PRECISIONS = ("float64", "float32-highest", "float32-high", "float16", "bfloat16")
@@ -69,5 +70,20 @@ class ModelSettings:
         "Spin multiplicity, for models that need it; 0: not known.", None, Limits(at_least=0)
     )
 
+    fast: str | None = setting(
+        "Direct model for multiple time steps: its forces act in every step, those of the conservative model `name` "
+        "correct them every `outer_steps` steps; absent: none.",
+        None,
+        fixed=True,
+    )
+
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def has_measured_steps(self) -> bool:
+        """Return whether this is the model whose longest time steps were measured, with the weights of the catalogue.
+
+        The catalogue also knows it with the prefix of orbmm.
+        """
+        return self.fast is None and self.weights is None and self.name in (MEASURED_MODEL, f"orbmm-{MEASURED_MODEL}")

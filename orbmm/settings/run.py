@@ -28,6 +28,12 @@ class RunSettings:
         "Langevin friction [1/ps]; absent: the value in the model's catalogue record.", None, _POSITIVE
     )
     timestep_fs: float = setting("Length of a time step [fs].", 0.5, Limits(above=0, at_most=10), fixed=True)
+    outer_steps: int | None = setting(
+        "With `fast` of [model]: time steps between two corrections by the conservative model; absent: 2.",
+        None,
+        Limits(at_least=1),
+        fixed=True,
+    )
     hydrogen_mass_amu: float | None = setting(
         "Mass of every hydrogen, taken from the atom it is bonded to; absent: the usual mass [g/mol].",
         None,

@@ -93,12 +93,12 @@ class Settings:
     stage: tuple[StageSettings, ...] = ()
 
     def __post_init__(self) -> None:
-        complete_stages(self.stage, self.run)
+        complete_stages(self.stage, self.run, self.model)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """Return the stages in their order, complete except for values that depend on the model."""
-        return complete_stages(self.stage, self.run)
+        return complete_stages(self.stage, self.run, self.model)
 
     @property
     def production(self) -> Stage:

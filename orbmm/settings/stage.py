@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from orbmm.errors import SettingsError
 from orbmm.settings.field import Limits, check_fields, setting
 from orbmm.settings.run import LENGTH
+from orbmm.settings.time_step import HEAVIEST_HYDROGEN_AMU
 
 STAGE_KINDS = ("minimise", "heat", "equilibrate", "produce")
 INTEGRATORS = ("langevin-middle", "nose-hoover", "verlet")
-HEAVIEST_HYDROGEN_AMU = 4.0  # with more, the carbon of a methyl group would keep almost no mass
 
 _POSITIVE = Limits(above=0)
 _MOVING = {
@@ -20,6 +20,7 @@ _MOVING = {
     "temperature_kelvin",
     "friction_per_ps",
     "timestep_fs",
+    "outer_steps",
     "hydrogen_mass_amu",
     "pressure_bar",
 }
@@ -63,6 +64,9 @@ class StageSettings:
     )
     timestep_fs: float | None = setting(
         "Length of a time step; absent: that of [run] [fs].", None, Limits(above=0, at_most=10)
+    )
+    outer_steps: int | None = setting(
+        "Time steps between two corrections by the conservative model; absent: that of [run].", None, Limits(at_least=1)
     )
     hydrogen_mass_amu: float | None = setting(
         "Mass of every hydrogen, taken from the atom it is bonded to; absent: that of [run] [g/mol].",

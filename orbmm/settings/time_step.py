@@ -11,6 +11,15 @@ LONGEST_FS = 0.5
 """Longest time step with hydrogens of the usual mass: a bond to hydrogen vibrates with a period of 9 fs."""
 
 HYDROGEN_AMU = 1.008
+HEAVIEST_HYDROGEN_AMU = 4.0  # with more, the carbon of a methyl group would keep almost no mass
+
+MEASURED_MODEL = "orb-mini-conservative-inf-xtb"
+MEASURED_FS = ((1.0, 1.0), (3.0, 1.5), (4.0, 2.0))
+"""Mass of the hydrogens [g/mol] and the longest step with which MEASURED_MODEL keeps its energy [fs].
+
+Measured by scripts/embedded/measure_steps.py; see docs/validation.md.
+"""
+
 MOST_STEPS = 2**53  # beyond, a float cannot hold every whole number
 
 
@@ -29,16 +38,51 @@ def count_steps(name: str, value: float, timestep_fs: float) -> int:
     return steps
 
 
-def check_timestep(timestep_fs: float, hydrogen_mass_amu: float | None) -> None:
+def check_timestep(timestep_fs: float, hydrogen_mass_amu: float | None, measured: bool = False) -> None:
     """Raise SettingsError for a step that is too long for the hydrogens.
 
-    The period of a bond to hydrogen grows with the square root of its mass.
+    measured: the network is MEASURED_MODEL; for any other, steps grow with the period of a bond to hydrogen, which is
+    that of the square root of its mass
     """
-    needed = (timestep_fs / LONGEST_FS) ** 2  # [amu]
-    if timestep_fs > LONGEST_FS and (hydrogen_mass_amu or HYDROGEN_AMU) < needed:
+    mass = hydrogen_mass_amu or HYDROGEN_AMU
+    needed = _find_mass(timestep_fs, measured)
+    if timestep_fs <= LONGEST_FS or mass >= needed:
+        return
+    known = [longest for least, longest in MEASURED_FS if measured and mass >= least]
+    longest_fs = max([LONGEST_FS, *known] + [LONGEST_FS * mass**0.5] * (mass > HYDROGEN_AMU))
+    heavier = f", or hydrogen_mass_amu of at least {needed:.3g}" if needed <= HEAVIEST_HYDROGEN_AMU else ""
+    other = "" if measured else f". Longer steps were measured for {MEASURED_MODEL} only"
+    raise SettingsError(
+        f"timestep_fs is {timestep_fs:g}, but a bond to hydrogen has a period of 9 fs, and hydrogens of {mass:g} g/mol "
+        f"need steps of at most {longest_fs:.3g} fs; use that{heavier}{other}"
+    )
+
+
+def _find_mass(timestep_fs: float, measured: bool) -> float:
+    """Return the least mass of the hydrogens for a time step [g/mol]."""
+    known = [least for least, longest in MEASURED_FS if measured and timestep_fs <= longest]
+    return min([(timestep_fs / LONGEST_FS) ** 2, *known])
+
+
+OUTER_STEPS = 2
+"""Steps between two corrections by the conservative model, unless the settings say otherwise.
+
+With 2 the embedded pair drifts by 0.1 meV/atom/ps, with 4 by up to 1.7; see docs/validation.md.
+"""
+
+LONGEST_OUTER_FS, LONGEST_HEAVY_OUTER_FS = 2.0, 4.0
+"""Longest time between two corrections that keeps the energy, with usual and with the heaviest hydrogens [fs]."""
+
+
+def check_outer_step(outer_fs: float, hydrogen_mass_amu: float | None) -> None:
+    """Raise SettingsError for too long a time between two corrections by the conservative model."""
+    heavy = (hydrogen_mass_amu or HYDROGEN_AMU) >= HEAVIEST_HYDROGEN_AMU
+    longest = LONGEST_HEAVY_OUTER_FS if heavy else LONGEST_OUTER_FS
+    if outer_fs > longest * (1.0 + 1e-9):
+        way = "" if heavy else f", or {LONGEST_HEAVY_OUTER_FS:g} fs with hydrogen_mass_amu = {HEAVIEST_HYDROGEN_AMU:g}"
         raise SettingsError(
-            f"timestep_fs is {timestep_fs:g}, but a bond to hydrogen has a period of 9 fs and needs steps of at most "
-            f"{LONGEST_FS:g} fs; use that, or heavier hydrogens: hydrogen_mass_amu of at least {needed:.3g}"
+            f"timestep_fs times outer_steps is {outer_fs:g} fs, but longer outer steps than {longest:g} fs gain "
+            f"energy; use that{way}"
         )
 
 

@@ -10,17 +10,23 @@ from openmm import app
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.errors import RunError
 from orbmm.settings import Settings
+from orbmm.settings.time_step import HYDROGEN_AMU
 from orbmm.simulation.start.selection import select_atoms
+from orbmm.simulation.system.integrators import check_groups
 from orbmm.simulation.system.restraints import make_restraint, shift_mass_to_hydrogens
 from orbmm.simulation.system.stage_system import StageSystem
 
 
 def check_stages(settings: Settings, system: StageSystem) -> None:
-    """Raise RunError for missing atoms, hydrogens that cannot be made heavier, and pressure without a box."""
+    """Raise RunError for missing atoms, a force that no step applies, hydrogens that cannot be made heavier, and
+    pressure without a box.
+    """
     start = system.start
     for selection in (settings.run.frame_atoms, settings.run.show_rmsd):
         if selection is not None and selection != "all":
             select_atoms(start.topology, selection)
+    if any(stage.inner_steps > 1 for stage in settings.stages):
+        check_groups(system.system)
     for stage in settings.stages:
         for restraint in stage.restraint:
             make_restraint(restraint, start)
@@ -50,6 +56,13 @@ def warn_about(settings: Settings, topology: app.Topology, record: CheckpointRec
             record.name,
             ", ".join(unknown),
             record.note,
+        )
+    heaviest = max(stage.hydrogen_mass_amu or 0.0 for stage in settings.stages if stage.kind == "produce")
+    if heaviest > HYDROGEN_AMU:
+        _LOG.warning(
+            "hydrogen_mass_amu is %g: averages of the structure stay the same, but times do not. Proton hops and "
+            "the rotation of water become slower; use the usual mass to measure them",
+            heaviest,
         )
     if record.kind == "direct" and any(stage.pressure_bar is not None for stage in settings.stages):
         _LOG.warning(

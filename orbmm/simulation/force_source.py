@@ -22,12 +22,14 @@ class ForceIdentity:
     """The description of the forces in run.json. A run is only resumed with weights of the same hash.
 
     first_contact: the comparison of a GPU with the CPU; None on a CPU, or if it was skipped
+    fast_weights_sha256: of the fast model of multiple time steps, None without one
     """
 
     kind: str
     device: str
     weights_sha256: str
     first_contact: dict[str, Any] | None = None
+    fast_weights_sha256: str | None = None
 
 
 class ConfidenceSource(Protocol):
@@ -93,7 +95,8 @@ class _Network:
         resolved = self._resolved
         contact = find_contact(resolved.weights.sha256)
         told = None if contact is None else contact.to_dict()
-        return ForceIdentity(resolved.kind.name, str(resolved.device), resolved.weights.sha256, told)
+        fast = None if resolved.fast is None else resolved.fast.weights.sha256
+        return ForceIdentity(resolved.kind.name, str(resolved.device), resolved.weights.sha256, told, fast)
 
     def create_system(self, topology: app.Topology) -> openmm.System:
         from orbmm.forces.attach import create_system

@@ -39,11 +39,28 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
         "checkpoint_every_ps": 1.0,
         "minimize": arguments.minimize,
         "output": folder,
+        "timestep_fs": arguments.timestep_fs,
     }
+    if arguments.hydrogen_mass is not None:
+        changes["hydrogen_mass_amu"] = arguments.hydrogen_mass
     if arguments.friction is not None:
         changes["friction_per_ps"] = arguments.friction
     model = {"name": arguments.model, "compile": arguments.compile}
+    if arguments.fast is not None:
+        model["fast"], changes["outer_steps"] = arguments.fast, arguments.outer_steps
     start_run(override_settings(read_settings(SYSTEM), {"model": model, "run": changes}))
+
+
+def name_steps(arguments: argparse.Namespace) -> str:
+    """The end of the file names, for other steps than the usual ones."""
+    parts = []
+    if arguments.hydrogen_mass is not None or arguments.fast is not None:
+        parts.append(f"-{arguments.timestep_fs:g}fs")
+    if arguments.fast is not None:
+        parts.append(f"-times-{arguments.outer_steps}")
+    if arguments.hydrogen_mass is not None:
+        parts.append(f"-{arguments.hydrogen_mass:g}amu")
+    return "".join(parts)
 
 
 def measure_water_angles(run: Path) -> dict[str, float]:
@@ -66,6 +83,10 @@ if __name__ == "__main__":
     parser.add_argument("--to", type=Path, default=Path("docs/embedded"))
     parser.add_argument("--length-ps", type=float, default=20.0)
     parser.add_argument("--friction", type=float, help="1/ps; absent: the model's own")
+    parser.add_argument("--timestep-fs", type=float, default=0.5)
+    parser.add_argument("--hydrogen-mass", type=float, help="g/mol; absent: the usual one")
+    parser.add_argument("--fast", help="direct model for multiple time steps")
+    parser.add_argument("--outer-steps", type=int, default=4, help="with --fast: steps between two corrections")
     parser.add_argument("--minimize", action="store_true", help="relax the structure first")
     parser.add_argument("--compile", action="store_true", help="faster steps after minutes; needs a C++ compiler")
     arguments = parser.parse_args()
@@ -81,6 +102,10 @@ if __name__ == "__main__":
         "model": arguments.model,
         "weights_sha256": recording.record["weights_sha256"],
         "length_ps": arguments.length_ps,
+        "timestep_fs": arguments.timestep_fs,
+        "hydrogen_mass_amu": arguments.hydrogen_mass,
+        "fast": arguments.fast,
+        "outer_steps": arguments.outer_steps if arguments.fast else None,
         "stopped": recording.stopped,  # the guard's sentence without the folders of this machine
         "discard_ps": DISCARD_PS,
         "verdict": analysis.verdict.line,
@@ -88,8 +113,8 @@ if __name__ == "__main__":
         "results": {name: result.summarise() for name, result in analysis.results.items()},
     }
     print(analysis.verdict.line)
-    target = arguments.to / f"dynamics-{arguments.model}"
-    target.with_suffix(".json").write_text(json.dumps(summary, indent=1) + "\n")
+    target = arguments.to / f"dynamics-{arguments.model}{name_steps(arguments)}"
+    target.with_name(f"{target.name}.json").write_text(json.dumps(summary, indent=1) + "\n")
     target.mkdir(exist_ok=True)
     for name, result in analysis.results.items():
         (target / f"{name}.png").write_bytes(figures.format_figure(figures.draw_figure(result), "png"))

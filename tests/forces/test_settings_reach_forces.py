@@ -25,6 +25,7 @@ OTHER_VALUES = {
     "cuda_graphs": True,  # refused without a GPU
     "first_contact": "skip",
     "charge": 1,  # refused by this model
+    "fast": "orb-mini-direct-inf-xtb",  # refused by this model, which is direct itself
     "multiplicity": 2,  # refused by this model
 }
 ELSEWHERE = {"force": "it chooses the class of the force; attach_force reads it, and test_contract tests every kind"}

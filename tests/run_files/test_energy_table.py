@@ -8,7 +8,7 @@ import pytest
 from analysis.synthetic import COLUMNS
 
 from orbmm.errors import AnalysisError
-from orbmm.run_files.energies import read_energy_table
+from orbmm.run_files.energies import EnergyRow, format_header, format_row, read_energy_table
 
 ROWS = ["0,0.0,-10.0,4.0,-6.0,300.0,nan", "20,0.01,-9.0,3.0,-6.0,225.0,1.5"]
 
@@ -51,3 +51,17 @@ def test_a_damaged_table_is_refused(tmp_path: Path, lines: list[str], complaint:
 def test_a_missing_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnalysisError, match="cannot be read as a table of energies"):
         read_energy_table(tmp_path / "energies.csv")
+
+
+def test_temperatures_of_elements_are_read_where_the_table_has_them(tmp_path: Path) -> None:
+    header = format_header(volume=True, elements=("H", "Zn"))
+    rows = [
+        EnergyRow(20 * i, 0.01 * i, -10.0, 4.0, 300.0, 1.5, volume=2.0, of_elements=(310.0 + i, 290.0)) for i in (0, 1)
+    ]
+    table = read_energy_table(write_table(tmp_path, header + "".join(map(format_row, rows))))
+    assert {symbol: series.tolist() for symbol, series in table.of_elements.items()} == {
+        "H": [310.0, 311.0],
+        "Zn": [290.0, 290.0],
+    }
+    assert table.start_at(0.0).of_elements.keys() == {"H", "Zn"}
+    assert not read_energy_table(write_table(tmp_path, COLUMNS, *ROWS)).of_elements

@@ -16,7 +16,9 @@ import openmm
 import pytest
 
 from orbmm.errors import RunError, SettingsError
+from orbmm.run_files.energies import read_energy_table
 from orbmm.settings import Settings, override_settings
+from orbmm.simulation.dynamics.thermometer import Elements
 from orbmm.simulation.force_source import ForceSource
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.progress import Progress
@@ -253,3 +255,15 @@ def test_a_shortened_trajectory_is_refused(settings: Settings, classical_forces:
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(RunError, match="damaged"):
         resume_run(folder, forces=classical_forces())
+
+
+def test_a_table_without_temperatures_of_elements_keeps_its_columns(
+    settings: Settings, classical_forces: Forces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables of older versions have none; the resumed run must not write rows of another width."""
+    with monkeypatch.context() as older:
+        older.setattr("orbmm.simulation.reporters.files.find_elements", lambda topology: Elements())
+        folder = _break_off(settings, classical_forces(), 20)
+    assert resume_run(folder, forces=classical_forces()).finished
+    table = read_energy_table(folder / "energies.csv")
+    assert len(table.time_ps) == 7 and not table.of_elements

@@ -38,6 +38,11 @@ def test_a_run_folder_holds_frames_rows_and_the_record(settings: Settings, class
     rows = np.genfromtxt(folder / "energies.csv", delimiter=",", names=True)
     assert rows["step"].tolist() == list(range(0, 61, 10))
     assert np.allclose(rows["total_energy_kJ_mol"], rows["potential_energy_kJ_mol"] + rows["kinetic_energy_kJ_mol"])
+    degrees = {
+        symbol: 3.0 * (atoms - mass / (15 * 18.015)) for symbol, atoms, mass in (("H", 30, 30.24), ("O", 15, 239.985))
+    }
+    both = sum(degrees[symbol] * rows[f"temperature_{symbol}_K"] for symbol in degrees) / (3 * 45 - 3)
+    assert np.allclose(both, rows["temperature_K"], rtol=1e-4)
     record = json.loads((folder / "run.json").read_text())
     assert record["weights_sha256"] == "0" * 64
     assert record["degrees_of_freedom"] == 3 * 45 - 3

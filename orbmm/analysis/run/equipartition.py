@@ -21,8 +21,8 @@ from orbmm.units import KJ_PER_MOL_PER_KELVIN
 _METHOD = (
     "Temperature of the atoms of each element from their velocities, 3 degrees of freedom an atom and masses of the "
     "elements (or as the run shifted them to hydrogens), in checkpoints ({snapshots}) at {times} ps: "
-    "energies.csv and trajectories hold no velocities, and a run "
-    "keeps its last checkpoints only. The chance is that of a share of the kinetic energy at least as far off on its "
+    "trajectories hold no velocities, and a run keeps its last "
+    "checkpoints only. The chance is that of a share of the kinetic energy at least as far off on its "
     "side, twice; in a bath of any temperature the share follows a beta distribution. Checkpoints near each other are "
     "no independent samples, which makes chances look smaller than they are."
 )

@@ -1,11 +1,14 @@
-"""Temperature of a run: is it the one that was asked for?"""
+"""Temperature of a run, of all atoms and of each element: is it the one that was asked for?"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from orbmm.analysis.result import Result
 from orbmm.analysis.run.energy import keep_rows
@@ -18,7 +21,13 @@ LEAST_RELAXATIONS = 5.0
 
 _METHOD = (
     "Temperature 2 K / (f R) from the kinetic energy K with f = {freedom} degrees of freedom{rule}; mean from "
-    "{start:g} ps on, standard error by block averaging (Flyvbjerg and Petersen 1989){converged}."
+    "{start:g} ps on, standard error by block averaging (Flyvbjerg and Petersen 1989){converged}.{elements}"
+)
+
+
+_OF_ELEMENTS = (
+    " The temperature of an element counts 3 degrees of freedom an atom, less its part of those that the centre of "
+    "mass takes."
 )
 
 
@@ -32,6 +41,8 @@ class Bath:
 
 def compute_temperature(energies: EnergyTable, atoms: int, discard_ps: float = 0.0, bath: Bath | None = None) -> Result:
     """Compute mean temperature after the equilibration cut, its standard error and its fluctuation [K].
+
+    The same of each element, where the table has it.
 
     energies: the table of a run; atoms: how many there are; discard_ps: time that the mean leaves out.
     bath: what was asked for, kept beside what was measured; None when unknown. Weak friction lets go of heat slowly:
@@ -54,14 +65,30 @@ def compute_temperature(energies: EnergyTable, atoms: int, discard_ps: float = 0
     }
     if bath is not None:
         values["bath"] = bath.kelvin
+    values |= _describe_elements(energies.of_elements, kept)
     units = dict.fromkeys(values, "K") | {"degrees_of_freedom": "", "converged": "", "time": "ps", "discarded": "ps"}
     method = _METHOD.format(
         freedom=freedom,
         rule=_name_rule(freedom, atoms),
         start=max(discard_ps, float(energies.time_ps[0])),
         converged="" if values["converged"] else "; the run is too short to be sure of that error",
+        elements=_OF_ELEMENTS if energies.of_elements else "",
     )
     return Result.of("temperature", method, "time", values, units, len(kept.time_ps))
+
+
+def _describe_elements(series: Mapping[str, NDArray[np.float64]], kept: EnergyTable) -> dict[str, Any]:
+    """Return the temperatures of each element along time, with means; nothing for a table without them.
+
+    series: of the whole run; kept: the rows for the means. The error of a mean is NaN until the rows can show it.
+    """
+    values: dict[str, Any] = {}
+    for symbol, temperatures in series.items():
+        average = average_blocks(kept.of_elements[symbol])
+        values[f"temperature_{symbol}"] = temperatures
+        values[f"{symbol}_mean"] = average.mean
+        values[f"{symbol}_mean_error"] = average.error if average.converged else math.nan
+    return values
 
 
 def _spans_relaxation(kept: EnergyTable, bath: Bath | None) -> bool:

@@ -15,6 +15,7 @@ from orbmm.forces.failure import is_out_of_memory, read_sentence
 from orbmm.settings import Stage
 from orbmm.simulation.dynamics.frame import Frame, State
 from orbmm.simulation.dynamics.thermometer import Thermometer
+from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
 _SIGNS_OF_INSTABILITY = ("nan", "not finite", "infinite", "overlap")
 
@@ -103,8 +104,22 @@ class Dynamics:
         Energy and forces come from the same evaluation of the network.
         """
         with self.translate_errors():
+            if energy and self.stage.inner_steps > 1:
+                return self._observe_custom(speed)
             state = self.context.getState(positions=True, velocities=True, energy=energy, forces=energy)
         return self.read_frame(state, energy, speed)
+
+    def _observe_custom(self, speed: float) -> Frame:
+        """Return the frame with its energy from a CustomIntegrator, and leave the random numbers as they were.
+
+        OpenMM draws random numbers for the kinetic energy of such an integrator, which would change the run.
+        """
+        before = self.context.createCheckpoint()
+        frame = self.read_frame(
+            self.context.getState(positions=True, velocities=True, energy=True, forces=True), energy=True, speed=speed
+        )
+        self.context.loadCheckpoint(before)
+        return frame
 
     def read_frame(self, state: openmm.State, energy: bool, speed: float = 0.0) -> Frame:
         """Return the frame of a state of this Context, which holds positions and velocities.
@@ -114,7 +129,8 @@ class Dynamics:
         velocities = state.getVelocities(asNumpy=True)._value
         forces = state.getForces(asNumpy=True)._value if energy else None
         # From the velocities, because the kinetic energy of the state would need an evaluation of the energy.
-        kinetic = self.thermometer.kinetic_energy(self._advance_velocities(velocities, forces))
+        thermometer, full_step = self.thermometer, self._advance_velocities(velocities, forces)
+        kinetic = thermometer.kinetic_energy(full_step)
         return Frame(
             step=self.step,
             time_ps=self.time_ps,
@@ -122,7 +138,8 @@ class Dynamics:
             velocities=velocities,
             box=state.getPeriodicBoxVectors(asNumpy=True)._value if self.periodic else None,
             kinetic_energy=kinetic,
-            temperature=self.thermometer.temperature(kinetic),
+            temperature=thermometer.temperature(kinetic),
+            element_temperatures=thermometer.name_temperatures(full_step),
             potential_energy=state.getPotentialEnergy()._value if energy else None,
             forces=forces,
             speed=speed,
@@ -133,7 +150,7 @@ class Dynamics:
 
         The velocities of verlet are half a step behind; forces (N, 3) advance them.
         """
-        if self.stage.integrator != "verlet" or forces is None:
+        if self.stage.integrator != "verlet" or self.stage.inner_steps > 1 or forces is None:
             return velocities
         masses = self.thermometer.masses[:, None]
         return velocities + 0.5 * self.timestep_ps * np.divide(
@@ -169,7 +186,9 @@ def bath_temperature(stage: Stage, step: int) -> float:
 def set_temperature(context: openmm.Context, kelvin: float) -> None:
     """Set the temperature [K] of the heat bath and, if there is one, of the barostat."""
     integrator = context.getIntegrator()
-    if not isinstance(integrator, openmm.VerletIntegrator):
+    if isinstance(integrator, openmm.CustomIntegrator):
+        integrator.setGlobalVariableByName("kT", KJ_PER_MOL_PER_KELVIN * kelvin)
+    elif not isinstance(integrator, openmm.VerletIntegrator):
         integrator.setTemperature(kelvin * unit.kelvin)
     if openmm.MonteCarloBarostat.Temperature() in context.getParameters():
         context.setParameter(openmm.MonteCarloBarostat.Temperature(), kelvin)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from openmm import unit
@@ -18,7 +19,7 @@ class Frame:
 
     positions: (N, 3) [nm], not wrapped; box: (3, 3) rows [nm] or None
     velocities: (N, 3) [nm/ps]
-    kinetic_energy: [kJ/mol]; temperature: [K]
+    kinetic_energy: [kJ/mol]; temperature: [K]; element_temperatures: of each element, by its symbol [K]
     forces: (N, 3) [kJ/mol/nm], only together with the potential energy
     potential_energy: None if not requested, because it costs an evaluation of the network [kJ/mol]
     confidence: None if not requested, because it costs an evaluation without forces
@@ -36,6 +37,7 @@ class Frame:
     forces: np.ndarray | None = None
     confidence: AtomConfidence | None = None
     speed: float = 0.0
+    element_temperatures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from orbmm.files import hash_file, write_file
 from orbmm.run_files.checkpoints import PRODUCTION
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import (
+    ModelSettings,
     RunSettings,
     Settings,
     StageSettings,
@@ -35,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 
 _FIXED = frozenset(
     f"{table}.{name}"
-    for table, settings_class in (("system", SystemSettings), ("run", RunSettings))
+    for table, settings_class in (("system", SystemSettings), ("model", ModelSettings), ("run", RunSettings))
     for name in list_marked(settings_class, "fixed")
 )
 
@@ -176,16 +177,22 @@ def _lengthen(settings: Settings, length_ps: float) -> Settings:
 
 def accept_weights(folder: RunFolder, record: dict[str, Any], found: ForceIdentity, accepted: bool, step: int) -> None:
     """Raise RunError for weights other than those of the record, or record them if changes are accepted."""
-    recorded = record["weights_sha256"]
-    if found.weights_sha256 == recorded:
+    recorded = (record["weights_sha256"], record.get("fast_weights_sha256"))
+    now = (found.weights_sha256, found.fast_weights_sha256)
+    if now == recorded:
         return
-    change = f"sha256 {recorded[:12]}... then, {found.weights_sha256[:12]}... now"
+    change = f"sha256 {_shorten_hashes(*recorded)} then, {_shorten_hashes(*now)} now"
     if not accepted:
         raise RunError(
             f"the weights have changed since the run started: {change}; use the same weights, start a new run, "
             "or, if you want this change, resume with --force-new-settings"
         )
-    write_record(folder, _note(record, {"weights": change}, step) | {"weights_sha256": found.weights_sha256})
+    hashes = {"weights_sha256": found.weights_sha256, "fast_weights_sha256": found.fast_weights_sha256}
+    write_record(folder, _note(record, {"weights": change}, step) | hashes)
+
+
+def _shorten_hashes(*hashes: str | None) -> str:
+    return " and ".join(f"{each[:12]}..." for each in hashes if each)
 
 
 def _require_acceptable(folder: RunFolder, settings: Settings, changes: dict[str, str], request: ResumeRequest) -> None:

@@ -57,7 +57,7 @@ class Guard:
             self._find_infinite(frame)
             or self._find_large_force(frame)
             or (self.bonds and self.bonds.find_fault(frame.positions, frame.box))
-            or self.heat.find_fault(frame.temperature, frame.velocities)
+            or self.heat.find_fault(frame)
             or (self.centre and self.centre.find_fault(frame.positions))
             or (self.confidence and frame.confidence and self.confidence.find_fault(frame.confidence))
             or None
@@ -119,7 +119,7 @@ def make_guard(limits: GuardSettings, start: Structure, dynamics: Dynamics, mean
     watches_centre = dynamics.thermometer.removes_drift and stage.pressure_bar is None
     return Guard(
         topology=start.topology,
-        heat=HeatWatch(start.topology, masses, bath, hottest),
+        heat=HeatWatch(start.topology, dynamics.thermometer, bath, hottest),
         force_limit=limits.force_limit_kj_mol_nm,
         bonds=BondWatch(start.topology, start.positions, box, limits.bond_limit_factor) if watches_bonds else None,
         centre=CentreWatch(masses, start.positions, limits.drift_limit_nm) if watches_centre else None,

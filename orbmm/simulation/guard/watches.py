@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 
 import numpy as np
 from openmm import app
@@ -13,8 +14,9 @@ from scipy.special import chdtri
 from orbmm.forces.confidence import AtomConfidence
 from orbmm.geometry import take_nearest
 from orbmm.kinds import NON_METALS
+from orbmm.simulation.dynamics.frame import Frame
+from orbmm.simulation.dynamics.thermometer import Thermometer
 from orbmm.simulation.start.selection import name_atoms
-from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
 _LOG = logging.getLogger(__name__)
 _SHORTEST_NM = 0.09  # only the bond of hydrogen gas is shorter at equilibrium; a poor start may compress one
@@ -82,38 +84,66 @@ def _is_covalent(one: app.topology.Atom, other: app.topology.Atom) -> bool:
     return all(atom.element is not None and atom.element.symbol in NON_METALS for atom in (one, other))
 
 
+_CHECKS_AVERAGED = 16
+_HOT_SHARE = 0.25
+_HOT_DEVIATIONS = 4.0
+
+
 class HeatWatch:
-    """The check of the temperatures of all atoms and of each element."""
+    """The check of the temperatures of all atoms and of each element. It remembers which element ran hot first."""
 
-    def __init__(self, topology: app.Topology, masses: np.ndarray, bath_kelvin: float, limit_kelvin: float) -> None:
-        """Compute the limit of each element. masses: (N,) [g/mol]; bath_kelvin: mean of the temperatures"""
+    def __init__(
+        self, topology: app.Topology, thermometer: Thermometer, bath_kelvin: float, limit_kelvin: float
+    ) -> None:
+        """Compute the limits of each element. bath_kelvin: mean of the temperatures"""
         self._topology = topology
-        self._masses = masses
+        self._thermometer = thermometer
         self._limit = limit_kelvin
-        symbols = [atom.element.symbol if atom.element is not None else "massless" for atom in topology.atoms()]
-        self._symbols, self._group = np.unique(symbols, return_inverse=True)  # (G,), (N,)
-        self._degrees = 3.0 * np.maximum(np.bincount(self._group, weights=masses > 0.0), 1.0)  # (G,)
-        self._limits = np.maximum(limit_kelvin, bath_kelvin * chdtri(self._degrees, _CHANCE) / self._degrees)  # (G,)
+        degrees = np.maximum(thermometer.element_degrees, 1.0)  # (G,)
+        self._limits = np.maximum(limit_kelvin, bath_kelvin * chdtri(degrees, _CHANCE) / degrees)  # (G,)
+        # Neighbouring checks are correlated: half of them count as independent.
+        deviation = np.sqrt(2.0 / (degrees * (_CHECKS_AVERAGED / 2)))
+        self._hot = bath_kelvin * (1.0 + np.maximum(_HOT_SHARE, _HOT_DEVIATIONS * deviation))  # (G,)
+        self._recent: deque[np.ndarray] = deque(maxlen=_CHECKS_AVERAGED)
+        self._first = ""
 
-    def find_fault(self, temperature: float, velocities: np.ndarray) -> str | None:
-        """Return a sentence about atoms that are too hot, or None. velocities: (N, 3) [nm/ps]"""
-        kinetic = 0.5 * self._masses * np.einsum("ij,ij->i", velocities, velocities)  # (N,)
-        if not temperature <= self._limit:
-            hottest = name_atoms(self._topology, [int(np.argmax(kinetic))])
+    def find_fault(self, frame: Frame) -> str | None:
+        """Return a sentence about atoms that are too hot, or None."""
+        temperatures = np.array(list(frame.element_temperatures.values()))  # (G,)
+        if not frame.temperature <= self._limit:
+            everything = np.arange(len(self._thermometer.masses))
             return (
-                f"the temperature is {temperature:.0f} K, above the limit of {self._limit:.0f} K; hottest is {hottest}"
+                f"the temperature is {frame.temperature:.0f} K, above the limit of {self._limit:.0f} K"
+                f"{self._name_hottest(everything, frame)}"
             )
-        sums = np.bincount(self._group, weights=kinetic, minlength=len(self._symbols))
-        temperatures = 2.0 * sums / (self._degrees * KJ_PER_MOL_PER_KELVIN)  # (G,)
         hot = np.flatnonzero(~(temperatures <= self._limits))
         if not hot.size:
+            self._remember(temperatures, frame.time_ps)
             return None
-        members = np.flatnonzero(self._group == hot[0])
-        hottest = name_atoms(self._topology, [int(members[np.argmax(kinetic[members])])])
+        hottest = hot[np.argmax(temperatures[hot] / self._limits[hot])]
+        elements = self._thermometer.elements
+        members = np.flatnonzero(elements.index == hottest)
         return (
-            f"the temperature of the {members.size} {self._symbols[hot[0]]} is {temperatures[hot[0]]:.0f} K, above the "
-            f"limit of {self._limits[hot[0]]:.0f} K; hottest is {hottest}"
+            f"the temperature of the {members.size} {elements.symbols[hottest]} is {temperatures[hottest]:.0f} K, "
+            f"above the limit of {self._limits[hottest]:.0f} K{self._name_hottest(members, frame)}"
         )
+
+    def _remember(self, temperatures: np.ndarray, time_ps: float) -> None:
+        """Note the first element whose mean over the last checks is above what chance allows. temperatures: (G,) [K]"""
+        self._recent.append(temperatures)
+        if self._first or len(self._recent) < _CHECKS_AVERAGED:
+            return
+        mean = np.mean(self._recent, axis=0)  # (G,)
+        worst = int(np.argmax(mean / self._hot))
+        if mean[worst] > self._hot[worst]:
+            symbol = self._thermometer.elements.symbols[worst]
+            self._first = f"; {symbol} ran hot first ({mean[worst]:.0f} K until {time_ps:.3f} ps)"
+
+    def _name_hottest(self, members: np.ndarray, frame: Frame) -> str:
+        """Return the hottest of these atoms and the element that ran hot first, as the end of a sentence."""
+        kinetic = self._thermometer.masses * np.einsum("ij,ij->i", frame.velocities, frame.velocities)  # (N,)
+        hottest = name_atoms(self._topology, [int(members[np.argmax(kinetic[members])])])
+        return f"; hottest is {hottest}{self._first}"
 
 
 class ConfidenceWatch:

@@ -79,7 +79,7 @@ class StabilityGuard:
             integrator="verlet" if isinstance(simulation.integrator, openmm.VerletIntegrator) else "langevin-middle",
         )
         periodic = topology.getPeriodicBoxVectors() is not None
-        dynamics = Dynamics(context, make_thermometer(simulation.system), periodic, stage)
+        dynamics = Dynamics(context, make_thermometer(simulation.system, topology), periodic, stage)
         return dynamics, make_guard(self._limits, Structure(topology, positions), dynamics)
 
 

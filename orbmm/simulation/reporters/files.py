@@ -16,6 +16,7 @@ from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings
 from orbmm.settings.run import TRAJECTORY_FORMATS
 from orbmm.settings.time_step import count_steps
+from orbmm.simulation.dynamics.thermometer import MASSLESS, find_elements
 from orbmm.simulation.folder.checkpoint import Checkpoint
 from orbmm.simulation.reporters import confidence, table, trajectory
 from orbmm.simulation.reporters.reporter import CountEntries, Reporter, cut_back
@@ -110,7 +111,8 @@ def _open_table(files: RunFiles, planned: PlannedStage, step: int | None) -> Rep
     path = files.folder.table if planned.phase == PRODUCTION else files.folder.equilibration_table
     between = files.settings.run.count_steps("table_every_fs", planned.stage.timestep_fs)
     volume = any(stage.pressure_bar is not None for stage in files.settings.stages)
-    return table.TableWriter(path, between, append=step is not None, volume=volume)
+    symbols = [symbol for symbol in find_elements(files.start.topology).symbols if symbol != MASSLESS]
+    return table.TableWriter(path, between, step is not None, volume, symbols)
 
 
 def _open_confidence(files: RunFiles, planned: PlannedStage, step: int | None) -> Reporter | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from orbmm.files import open_regular
-from orbmm.run_files.energies import EnergyRow, format_header, format_row
+from orbmm.run_files.energies import EnergyRow, find_elements, format_header, format_row
 from orbmm.simulation.dynamics.frame import Frame
 
 _LONGEST_START = 4096  # bytes of the header and the row of step 0
@@ -20,17 +21,24 @@ class TableWriter:
     needs_energy = True
     needs_confidence = False
 
-    def __init__(self, path: Path, steps_between: int, append: bool, volume: bool = False) -> None:
-        """Write the header, unless an existing file is continued.
+    def __init__(
+        self, path: Path, steps_between: int, append: bool, volume: bool = False, elements: Sequence[str] = ()
+    ) -> None:
+        """Write the header, unless an existing file is continued, which keeps its columns.
 
-        volume: add a column for the volume of the box, as with a barostat
+        volume: add a column for the volume of the box, as with a barostat; elements: symbols, with a column for the
+        temperature of each
         """
         self.path = path
         self.steps_between = steps_between
         self._volume = volume
-        if not append:
+        self._elements = tuple(elements)
+        if append:
+            with open_regular(path, "rb") as stream:
+                self._elements = find_elements(stream.readline().decode(errors="replace"))
+        else:
             with open_regular(path, "wb") as stream:
-                stream.write(format_header(volume).encode())
+                stream.write(format_header(volume, elements).encode())
 
     def report(self, frame: Frame) -> None:
         """Write the row of this frame, whose potential energy must be known."""
@@ -45,6 +53,7 @@ class TableWriter:
             temperature=frame.temperature,
             speed=frame.speed,
             volume=volume,
+            of_elements=[frame.element_temperatures[symbol] for symbol in self._elements],
         )
         with open_regular(self.path, "ab") as stream:
             stream.write(format_row(row).encode())

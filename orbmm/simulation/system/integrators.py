@@ -8,12 +8,15 @@ import openmm
 from openmm import app, unit
 
 from orbmm.errors import RunError
+from orbmm.forces.difference import FAST_GROUP, SLOW_GROUP
 from orbmm.settings import Stage
 
 
 def make_integrator(stage: Stage, seed: int) -> openmm.Integrator:
     """Return the integrator of a stage; for minimise, which only needs forces, a Verlet integrator."""
     timestep = stage.timestep_fs * unit.femtosecond
+    if stage.inner_steps > 1:
+        return _make_multiple_steps(stage, seed)
     if not stage.moves or stage.integrator == "verlet":
         return openmm.VerletIntegrator(timestep)
     bath = (stage.start_temperature_kelvin * unit.kelvin, stage.friction_per_ps / unit.picosecond, timestep)
@@ -22,6 +25,27 @@ def make_integrator(stage: Stage, seed: int) -> openmm.Integrator:
     integrator = openmm.LangevinMiddleIntegrator(*bath)
     integrator.setRandomNumberSeed(seed)
     return integrator
+
+
+def _make_multiple_steps(stage: Stage, seed: int) -> openmm.CustomIntegrator:
+    """Return the integrator that applies the fast forces in every step and the difference in every outer step."""
+    groups, outer = [(FAST_GROUP, stage.inner_steps), (SLOW_GROUP, 1)], stage.timestep_fs * unit.femtosecond
+    if stage.integrator == "verlet":
+        return openmm.MTSIntegrator(outer, groups)
+    friction = stage.friction_per_ps / unit.picosecond
+    integrator = openmm.MTSLangevinIntegrator(stage.start_temperature_kelvin * unit.kelvin, friction, outer, groups)
+    integrator.setRandomNumberSeed(seed)
+    return integrator
+
+
+def check_groups(system: openmm.System) -> None:
+    """Raise RunError for a force in a group that no integrator of multiple time steps applies."""
+    for force in system.getForces():
+        if force.getForceGroup() not in (FAST_GROUP, SLOW_GROUP):
+            raise RunError(
+                f"{force.getName()} is in force group {force.getForceGroup()}, which multiple time steps never apply; "
+                f"put it into group {FAST_GROUP} (every step) or {SLOW_GROUP} (every outer step)"
+            )
 
 
 _LARGEST = 2**31 - 1

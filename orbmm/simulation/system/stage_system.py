@@ -15,7 +15,12 @@ from orbmm.simulation.dynamics.dynamics import Dynamics
 from orbmm.simulation.dynamics.thermometer import make_thermometer
 from orbmm.simulation.schedule import PlannedStage
 from orbmm.simulation.start.structure import Structure
-from orbmm.simulation.system.integrators import check_molecules, derive_seed, make_barostat, make_integrator
+from orbmm.simulation.system.integrators import (
+    check_molecules,
+    derive_seed,
+    make_barostat,
+    make_integrator,
+)
 from orbmm.simulation.system.platform import create_context
 from orbmm.simulation.system.restraints import make_restraint, shift_mass_to_hydrogens
 
@@ -55,7 +60,9 @@ class StageSystem:
         if stage.pressure_bar is not None:
             check_molecules(context, self.start.topology)
         periodic = self.start.topology.getPeriodicBoxVectors() is not None
-        return Dynamics(context, make_thermometer(self.system), periodic, stage, planned.first_step)
+        return Dynamics(
+            context, make_thermometer(self.system, self.start.topology), periodic, stage, planned.first_step
+        )
 
     def _set_masses(self, stage: Stage) -> None:
         masses = self.masses

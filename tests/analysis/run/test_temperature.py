@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from analysis.synthetic import make_noise
 from analysis.test_statistics import expect_error
 
-from orbmm.analysis import compute_temperature
+from orbmm.analysis import compute_temperature, judge
+from orbmm.analysis.result import Result
 from orbmm.analysis.run.temperature import Bath
 from orbmm.errors import AnalysisError
 from orbmm.run_files.energies import EnergyTable
@@ -67,3 +70,21 @@ def test_a_run_shorter_than_the_bath_relaxes_does_not_know_its_error(friction_pe
     result = compute_temperature(table, ATOMS, bath=Bath(300.0, friction_per_ps))
     assert result.number("converged") == converged
     assert ("too short" in result.method) is not bool(converged)
+
+
+def test_each_element_has_its_mean_and_the_hottest_calls_for_caution() -> None:
+    temperature = 300.0 + 5.0 * make_noise(4000, 0.5)
+    bath = Bath(300.0)
+
+    def measure(nitrogen: float) -> Result:
+        series = {"N": nitrogen + 80.0 * make_noise(4000, 0.5, seed=3), "O": 300.0 + 10.0 * make_noise(4000, 0.5, 4)}
+        table = dataclasses.replace(make_table(temperature), of_elements=series)
+        return compute_temperature(table, ATOMS, bath=bath)
+
+    hot = measure(360.0)
+    assert hot.number("N_mean") == pytest.approx(360.0, abs=3.0 * hot.number("N_mean_error"))
+    assert hot.number("N_mean_error") == pytest.approx(80.0 * expect_error(4000, 0.5), rel=0.4)
+    assert "N, mean" in str(hot) and hot.columns["temperature_O"].shape == (4000,)
+    verdict = judge({"temperature": hot})
+    assert verdict.stable and "N hotter than the rest: 36" in verdict.line
+    assert "hotter" not in judge({"temperature": measure(303.0)}).line

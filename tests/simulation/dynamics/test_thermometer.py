@@ -7,7 +7,7 @@ import openmm
 import pytest
 from openmm import unit
 
-from orbmm.simulation.dynamics.thermometer import Thermometer, make_thermometer
+from orbmm.simulation.dynamics.thermometer import Elements, Thermometer, make_thermometer
 from orbmm.simulation.system.integrators import derive_seed
 from orbmm.units import KJ_PER_MOL_PER_KELVIN
 
@@ -77,6 +77,29 @@ def test_a_bath_of_300_kelvin_reads_300_kelvin() -> None:
     assert abs(thermometer.temperature(float(np.mean(kinetic))) - 300.0) < 2.0
     too_many = Thermometer(thermometer.masses, thermometer.degrees_of_freedom + 3, removes_drift=True)
     assert abs(too_many.temperature(float(np.mean(kinetic))) - 300.0) > 20.0
+
+
+@pytest.mark.parametrize("removes_drift", [True, False])
+def test_each_element_reads_the_temperature_of_its_velocities(removes_drift: bool) -> None:
+    """Four atoms, of which one holds half of the mass: what the centre of mass takes matters most to that one."""
+    masses = np.array([1.0, 1.0, 12.0, 16.0])
+    elements = Elements(("C", "H", "O"), np.array([1, 1, 0, 2]))
+    thermometer = Thermometer(masses, 12 - 3 * removes_drift, removes_drift, elements)
+    assert thermometer.element_degrees.sum() == pytest.approx(thermometer.degrees_of_freedom)
+    draws = (
+        np.random.default_rng(3).normal(size=(20_000, 4, 3)) * np.sqrt(KJ_PER_MOL_PER_KELVIN * 300.0 / masses)[:, None]
+    )
+    mean = np.mean([thermometer.element_temperatures(velocities) for velocities in draws], axis=0)
+    assert np.abs(mean - 300.0).max() < 6.0  # three degrees at least: 245 K a draw, 1.7 K in 20,000
+    without_share = mean * thermometer.element_degrees / (3.0 * np.array([1, 2, 1]))
+    assert (np.abs(without_share - 300.0).max() > 100.0) == removes_drift
+    named = thermometer.name_temperatures(draws[0])
+    total = thermometer.temperature(thermometer.kinetic_energy(draws[0])) * thermometer.degrees_of_freedom
+    assert np.dot(list(named.values()), thermometer.element_degrees) == pytest.approx(total)
+
+
+def test_without_a_topology_no_element_has_a_temperature() -> None:
+    assert make_thermometer(_make_system(momentum_removed=True)).name_temperatures(np.ones((4, 3))) == {}
 
 
 def test_removing_drift_leaves_no_momentum_and_spares_massless_particles() -> None:

@@ -15,6 +15,8 @@ from orbmm.errors import ForceError, OutOfMemory, UnstableRun
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import ModelSettings, Settings, override_settings
 from orbmm.simulation.advice import explain_memory_errors, name_way_out
+from orbmm.simulation.dynamics.frame import Frame
+from orbmm.simulation.dynamics.thermometer import Thermometer, find_elements
 from orbmm.simulation.force_source import ForceSource
 from orbmm.simulation.guard.watches import HeatWatch
 from orbmm.simulation.progress import Progress
@@ -162,13 +164,47 @@ def test_one_element_alone_can_be_too_hot() -> None:
         residue = topology.addResidue("X", chain)
         topology.addAtom("X", app.element.zinc if index == 7 else app.element.oxygen, residue)
     masses = np.array([atom.element.mass._value for atom in topology.atoms()])
-    watch = HeatWatch(topology, masses, bath_kelvin=300.0, limit_kelvin=1200.0)
+    watch, read = _watch_heat(topology, masses)
     thermal = np.random.default_rng(1).normal(size=(1000, 3)) * np.sqrt(KJ_PER_MOL_PER_KELVIN * 300.0 / masses)[:, None]
-    assert watch.find_fault(300.0, thermal) is None
+    assert watch.find_fault(read(thermal)) is None
     thermal[7] *= np.sqrt(3000.0 / 300.0)  # what one atom of 3 degrees of freedom may show by chance
-    assert watch.find_fault(300.0, thermal) is None
+    assert watch.find_fault(read(thermal)) is None
     thermal[7] = np.sqrt(3.0 * KJ_PER_MOL_PER_KELVIN * 9000.0 / masses[7] / 3.0)
-    assert "the temperature of the 1 Zn is 9000 K" in str(watch.find_fault(300.0, thermal))
+    assert "the temperature of the 1 Zn is 9000 K" in str(watch.find_fault(read(thermal)))
+
+
+def test_the_element_that_ran_hot_first_is_named_though_all_are_hot_at_the_end() -> None:
+    topology = app.Topology()
+    residue = topology.addResidue("X", topology.addChain())
+    for index in range(90):
+        topology.addAtom("X", app.element.nitrogen if index < 20 else app.element.hydrogen, residue)
+    masses = np.array([atom.element.mass._value for atom in topology.atoms()])
+    random = np.random.default_rng(2)
+
+    def stop(hot: float) -> str:
+        """Sixteen checks with nitrogen at `hot` and hydrogen at 300 K, then one at 2000 K."""
+        watch, read = _watch_heat(topology, masses)
+        for _ in range(16):
+            kelvin = np.where(np.arange(90) < 20, hot, 300.0)
+            scale = np.sqrt(KJ_PER_MOL_PER_KELVIN * kelvin / masses)[:, None]
+            assert watch.find_fault(read(random.normal(size=(90, 3)) * scale)) is None
+        return str(watch.find_fault(read(random.normal(size=(90, 3)) * scale * np.sqrt(2000.0 / 300.0))))
+
+    assert "N ran hot first" in stop(600.0)
+    assert "ran hot first" not in stop(300.0)
+
+
+def _watch_heat(topology: app.Topology, masses: np.ndarray) -> tuple[HeatWatch, Callable[[np.ndarray], Frame]]:
+    """Return the watch with a bath of 300 K and a limit of 1200 K, and how velocities become a frame for it."""
+    thermometer = Thermometer(masses, 3 * len(masses), removes_drift=False, elements=find_elements(topology))
+
+    def read(velocities: np.ndarray) -> Frame:
+        kinetic = thermometer.kinetic_energy(velocities)
+        temperature = thermometer.temperature(kinetic)
+        named = thermometer.name_temperatures(velocities)
+        return Frame(0, 0.0, velocities, velocities, None, kinetic, temperature, element_temperatures=named)
+
+    return HeatWatch(topology, thermometer, bath_kelvin=300.0, limit_kelvin=1200.0), read
 
 
 def test_a_harmless_extra_force_does_not_stop_the_run(settings: Settings, classical_forces: Forces) -> None:

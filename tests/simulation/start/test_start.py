@@ -14,7 +14,7 @@ from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import PreparationError, StructureError
 from orbmm.preparation.reading.read_structure import read_structure
 from orbmm.preparation.reading.source import read_source
-from orbmm.settings import Settings, SystemSettings
+from orbmm.settings import RunSettings, Settings, SystemSettings
 from orbmm.simulation.checks import warn_about
 from orbmm.simulation.start.structure import read_start
 
@@ -47,6 +47,16 @@ def test_known_residues_and_published_models_give_no_warning(water_box: Path, ca
     _tell(water_box, _make_topology("ACE", "ALA", "NME", "HOH"), "orb-mini-conservative-inf-xtb")
     _tell(water_box, _make_topology("TRP"), "orb-v3-direct-inf-omat")
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("mass", "warns"), [(4.0, True), (None, False)])
+def test_what_heavy_hydrogens_falsify_is_said(
+    mass: float | None, warns: bool, water_box: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    system = SystemSettings(name="raw", structure=water_box)
+    settings = Settings(system, run=RunSettings(hydrogen_mass_amu=mass))
+    warn_about(settings, _make_topology("HOH"), find_record("orb-mini-conservative-inf-xtb"))
+    assert ("Proton hops and the rotation of water become slower" in caplog.text) == warns
 
 
 def test_a_structure_without_hydrogen_or_box_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
