@@ -3,7 +3,7 @@
     python scripts/benchmarks/doors.py --to scripts/benchmarks/results/doors.json
 
 The ways: a command such as `orbmm run`, a System of createSystem with each kind of force, and load_model. Water of
-`orbmm benchmark`, one thread, OpenMM's reference platform. A page fault is a page of 4 kB that Linux fills with zeros again. A kind of force
+`orbmm benchmark`, one thread, OpenMM's reference platform. At a page fault Linux fills 4 kB with zeros. A kind of force
 that is not installed is skipped with the reason. With --checkout the package of another checkout is measured too.
 Prints a Markdown table.
 """
