@@ -57,12 +57,21 @@ COMPARISONS = {
 }
 
 
-def answer_turns(name: str, folder: Path) -> None:
-    """Evaluate once for each line that arrives, and answer with wall and CPU seconds; the first is the warm-up."""
+def find_execution(memory: str) -> Any:
+    """The execution with a memory mode, in this checkout or one where it had another place."""
     try:
         from orbmm.model.inference.execution import Execution
-    except ImportError:  # where it was in older commits
+    except ImportError:
         from orbmm.model.execution import Execution
+
+        from orbmm.model.inference.memory import MemoryUse
+
+        return Execution(memory=MemoryUse(mode=memory))
+    return Execution(memory=memory)
+
+
+def answer_turns(name: str, folder: Path) -> None:
+    """Evaluate once for each line that arrives, and answer with wall and CPU seconds; the first is the warm-up."""
     comparison = COMPARISONS[name]
     torch.set_num_threads(1)
     atoms = np.load(folder / "atoms.npz")
@@ -72,7 +81,7 @@ def answer_turns(name: str, folder: Path) -> None:
         random if random.exists() else None,
         "cpu",
         comparison.precision,
-        Execution(memory=comparison.memory),
+        find_execution(comparison.memory),
     )
     composition = potential.compose(atoms["atomic_numbers"])
     positions, cell = torch.tensor(atoms["positions"]), torch.tensor(atoms["cell"])
