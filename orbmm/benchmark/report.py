@@ -42,19 +42,24 @@ def format_row(row: Row) -> str:
 
 def _format_comparison(row: Row) -> str:
     peer = row["peer"]
+    name = peer["package"].split()[0]
     text = (
         f"  {peer['package']}: {1 / peer['evaluation_s']:.3g} evals/s, "
         f"{peer.get('device_mb', peer['host_mb']):.0f} MB; "
         f"orbmm is {row['speed_ratio']:.2f} times as fast ({row['cpu_time_ratio']:.2f} by CPU time) "
         f"with {row['memory_ratio']:.2f} of the memory; "
-        f"{_format_spread('orbmm', row)}, {_format_spread('orb-models', peer)}\n"
-        f"  forces differ by at most {row['largest_difference_mev_per_angstrom']:.2g} meV/Å "
+        f"{_format_spread('orbmm', row)}, {_format_spread(name, peer)}"
+    )
+    if "largest_difference_mev_per_angstrom" not in row:
+        return text
+    text += (
+        f"\n  forces differ by at most {row['largest_difference_mev_per_angstrom']:.2g} meV/Å "
         f"(largest force {row['largest_force_mev_per_angstrom']:.3g})"
     )
     if "own_error_mev_per_angstrom" not in row:
         return text
     own, theirs = row["own_error_mev_per_angstrom"], row["peer_error_mev_per_angstrom"]
-    return f"{text}; RMS error against float64: orbmm {own:.2g}, orb-models {theirs:.2g} meV/Å"
+    return f"{text}; RMS error against float64: orbmm {own:.2g}, {name} {theirs:.2g} meV/Å"
 
 
 def _format_spread(name: str, times: Row) -> str:

@@ -24,7 +24,7 @@ from orbmm.model.inference.execution import Execution
 WARM_UP_CALLS = 3  # an evaluation, one for the shares of the stages, and a step
 KEEP_BYTES = str(2**30)
 KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": KEEP_BYTES, "MALLOC_TRIM_THRESHOLD_": KEEP_BYTES}
-"""Environment variables that set glibc in a measuring process as orbmm.cli.host_memory sets it for `orbmm run`. A peer
+"""Environment variables that set glibc in a measuring process as orbmm.model.inference.allocator sets it. A peer
 runs without them, as for its users."""
 
 

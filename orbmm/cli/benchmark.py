@@ -55,7 +55,8 @@ def benchmark(
         Path | None, typer.Option(help="Folder of the cases' structures; default: prepared, or that of CASES.toml.")
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="Measure a peer too, on the same random weights, without OpenMM: orb-models.")
+        str | None,
+        typer.Option(help="Measure a peer too, random weights: orb-models, mace-torch, sevenn or mattersim."),
     ] = None,
     peer_python: Annotated[Path | None, typer.Option(help="Python of the peer; default: this environment's.")] = None,
     runner: Annotated[
@@ -110,7 +111,7 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
         rows = run_plan(plan, say_row)
     else:
         check_peer(against, plan.models)
-        rows = run_against_peer(plan, peer_python, say_row)
+        rows = run_against_peer(plan, peer_python, say_row, against)
     for path in write_report(rows, about, output):
         say(f"wrote {path}")
 

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from orbmm.errors import OutOfMemory
 
-# From malloc.h of glibc, which documents them with mallopt(3).
-TRIM_THRESHOLD = -1
-MMAP_THRESHOLD = -3
-KEEP_BYTES = 2**30
-
 LEAST_BYTES = 350_000_000
 """Free memory to load NumPy, SciPy and mdtraj, which need 280 MB of addresses on one thread."""
-
-
-def keep_freed_memory() -> bool:
-    """Keep freed memory instead of returning it to Linux after every operation; return True if that was possible.
-
-    The arrays of a network on a CPU are freed and allocated again dozens of times per step. Each time the kernel would
-    fill them with zeros page by page, which takes up to a third of a step (scripts/benchmarks/step_time.py).
-    Used only in the processes of the command line, because a library must not change the allocator of its host. Does
-    nothing if the C library is not glibc.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_option is None:
-        return False
-    return bool(set_option(MMAP_THRESHOLD, KEEP_BYTES) and set_option(TRIM_THRESHOLD, KEEP_BYTES))
 
 
 def require_free_memory() -> None:

@@ -14,7 +14,7 @@ from orbmm.cli.analyze import analyze
 from orbmm.cli.benchmark import benchmark
 from orbmm.cli.doctor import doctor
 from orbmm.cli.estimate import estimate
-from orbmm.cli.host_memory import keep_freed_memory, require_free_memory
+from orbmm.cli.host_memory import require_free_memory
 from orbmm.cli.label import label
 from orbmm.cli.models import models
 from orbmm.cli.new import new
@@ -26,6 +26,7 @@ from orbmm.cli.run import run
 from orbmm.cli.screen import PlainFormatter, ScreenHandler, plain_warnings
 from orbmm.cli.streams import find_exit_code, protect_streams
 from orbmm.cli.train import train
+from orbmm.model.inference.allocator import keep_freed_memory
 
 # In the order of a day's work. Command files import nothing heavy before they run, so that help appears at once.
 _LOOK_AROUND, _SIMULATE = "Look around", "Simulate"

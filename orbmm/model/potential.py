@@ -16,6 +16,7 @@ from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.errors import ModelError, StructureError, name_nearest
 from orbmm.graph.edges import EdgeList, find_edges
 from orbmm.model.composition import Composition, compose
+from orbmm.model.inference.allocator import keep_freed_memory
 from orbmm.model.inference.engine import Predictor
 from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.network.orb import OUTPUTS, Orb, Prediction
@@ -98,7 +99,12 @@ class Potential:
 
     @torch.inference_mode(False)
     def run(self, graph: AtomGraph, outputs: AbstractSet[str] = ENERGY_AND_FORCES) -> Prediction:
-        """Predict from a graph made by make_graph; outputs are not checked."""
+        """Predict from a graph made by make_graph; outputs are not checked.
+
+        On a CPU the first call makes this process keep freed memory; see orbmm.model.inference.allocator.
+        """
+        if self.device.type == "cpu":
+            keep_freed_memory()
         with torch.no_grad(), self.precision.in_force(self.device):
             if self.engine is not None:
                 return self.engine.predict(graph, outputs)

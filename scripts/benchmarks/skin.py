@@ -21,10 +21,10 @@ import torch
 from openmm import app, unit
 from results_file import describe_run, write_results
 
-from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.forces.attach import create_system
 from orbmm.graph.edges import find_edges
 from orbmm.graph.verlet import VerletList
+from orbmm.model.inference.allocator import keep_freed_memory
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
 from orbmm.settings.model import DEFAULT_MODEL, ModelSettings

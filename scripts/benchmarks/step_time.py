@@ -23,8 +23,8 @@ import torch
 from openmm import app, unit
 from results_file import describe_run, write_results
 
-from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.errors import OrbmmError
+from orbmm.model.inference.allocator import keep_freed_memory
 from orbmm.model.inference.execution import Execution
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from openmm import app, unit
 
 from orbmm.checkpoints.catalog import find_record
-from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.forces.attach import create_system
+from orbmm.model.inference.allocator import keep_freed_memory
 from orbmm.run_files.state_xml import read_state
 from orbmm.settings import ModelSettings
 from orbmm.units import EV_PER_KJ_PER_MOL

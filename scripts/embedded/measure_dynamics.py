@@ -16,8 +16,8 @@ import numpy as np
 
 from orbmm.analysis.analyze import analyze_recording
 from orbmm.analysis.reading.run_folder import read_run_folder
-from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.errors import UnstableRun
+from orbmm.model.inference.allocator import keep_freed_memory
 from orbmm.report import figures
 from orbmm.settings import override_settings, read_settings
 from orbmm.simulation.progress import ignore_progress

@@ -27,9 +27,9 @@ from orbmm.benchmark.peer import check_peer, run_against_peer
 from orbmm.benchmark.report import format_row, write_report
 from orbmm.benchmark.run import KEEP_FREED_MEMORY, Plan, compare_forces, list_ways, measure_apart, run_apart, run_plan
 from orbmm.cli.benchmark import say_row
-from orbmm.cli.host_memory import KEEP_BYTES
 from orbmm.cli.main import build_app
 from orbmm.errors import ModelError, SettingsError
+from orbmm.model.inference.allocator import KEEP_BYTES
 from orbmm.model.inference.execution import Execution
 from orbmm.model.load import load_model
 

@@ -17,7 +17,7 @@ from orbmm.cli.main import build_app
 CHURN = """
 import resource, sys
 import numpy as np
-from orbmm.cli.host_memory import keep_freed_memory
+from orbmm.model.inference.allocator import keep_freed_memory
 if sys.argv[1] == "kept" and not keep_freed_memory():
     sys.exit(3)
 for turn in range(20):

@@ -125,12 +125,17 @@ def test_the_figure_of_speed_has_its_numbers_beside_it(run_script: Callable, tmp
     models = ("orb-v3-direct-20-omat", "orb-v3-conservative-20-omat")
     options = ("--cases", tmp_path / "cases.toml", "--device", "cpu", "--threads", 1, "--evaluations", 1)
     chosen = (each for model in models for each in ("--model", model))
-    found = run_script("scripts/benchmarks/paper_speed.py", *options, *chosen, report="speed/speed.json")
-    assert [(row["case"], row["model"]) for row in found.rows] == [(c, m) for c in ("tiny", "absent") for m in models]
+    peer = ("--peer", f"sevenn={tmp_path / 'no-python'}")
+    found = run_script("scripts/benchmarks/paper_speed.py", *options, *chosen, *peer, report="speed/speed.json")
+    rows, peers = found.rows[:-2], found.rows[-2:]
+    assert [row["model"] for row in peers] == ["sevenn"] * 2
+    assert "does not start" in peers[0]["skipped"] and peers[1]["skipped"] == "not tried after tiny"
+    assert [(row["case"], row["model"]) for row in rows] == [(c, m) for c in ("tiny", "absent") for m in models]
     for row in found.rows[:2]:
         assert (row["atoms"], row["edges"]) == (30, 600)
         assert row["evaluation_s"] > 0.0 and row["host_mb"] > 100.0
-    assert all("absent.pdb" in row["skipped"] for row in found.rows[2:])
+    assert all("absent.pdb" in row["skipped"] for row in rows[2:])
     assert found.report["paper"]["steps_per_s"]["orb-v3-direct-20-omat"] == 216.5
     assert imread(found.path.with_suffix(".png")).std() > 0.01
     assert found.path.with_suffix(".svg").stat().st_size > 1_000
+    assert imread(found.path.with_name("times.png")).std() > 0.01

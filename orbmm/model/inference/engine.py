@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from orbmm.errors import ModelError
+from orbmm.model.inference.allocator import count_kept_bytes
 from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks, cut_into_fixed_blocks
-from orbmm.model.inference.free_memory import read_free_bytes
+from orbmm.model.inference.free_memory import FreeMemory, read_free_bytes
 from orbmm.model.inference.kernels.choose import choose_kernels
 from orbmm.model.inference.memory import Keep, MemoryUse
 from orbmm.model.inference.network_pass import NetworkPass
@@ -47,6 +48,8 @@ class Engine:
         self._network, self._memory, self._precision = network, memory, precision
         self._device, self._kernels = device, kernels
         self._edges_per_block = memory.choose_block(network.architecture, device)
+        kept_bytes = count_kept_bytes if device.type == "cpu" else int
+        self._free_memory = FreeMemory(lambda: read_free_bytes(device) + kept_bytes())
         self._weights = list(network.model.parameters())
         self._read_weights()
 
@@ -94,18 +97,18 @@ class Engine:
     def choose_kept(self, graph: AtomGraph, outputs: AbstractSet[str], free_bytes: int | None = None) -> list[Keep]:
         """Return what is kept of the encoder and of each layer for the backward pass.
 
-        free_bytes: memory to use, None for what is free now on the device of the graph
+        free_bytes: memory to use, None for what is free on the device, read once in a while
         The list is empty for a direct network, and for outputs without forces and stress.
         """
         if isinstance(self._network, DirectOrb) or outputs.isdisjoint({"forces", "stress"}):
             return []
-        device = graph.vectors.device
-        bytes_each = self._precision.stored_operands(device).itemsize
+        edges = len(graph.senders)
+        bytes_each = self._precision.stored_operands(graph.vectors.device).itemsize
         return self._memory.choose_kept(
             self._network.architecture,
-            len(graph.senders),
+            edges,
             bytes_each,
-            lambda: read_free_bytes(device) if free_bytes is None else free_bytes,
+            lambda: self._free_memory.find_bytes(edges * bytes_each) if free_bytes is None else free_bytes,
         )
 
     def refuse_overflow(self, prediction: Prediction) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -20,6 +21,29 @@ PROCESSES = Path("/proc")
 KEPT_FREE = 0.1  # of the memory that is free: what other programs may ask for meanwhile
 _OCTAL = re.compile(r"\\([0-7]{3})")  # a space in mountinfo
 _LIMITS = {"RLIMIT_AS": "VmSize", "RLIMIT_DATA": "VmData"}  # of a process, and what /proc/self/status counts for it
+
+
+READ_AGAIN_AFTER_S = 10.0
+"""Age of a reading of the free memory at which it is read again: five files of Linux at each step cost more."""
+
+
+class FreeMemory:
+    """The free memory of a device, read again only when the last reading is old or was made for less.
+
+    read: returns the free bytes now
+    """
+
+    def __init__(self, read: Callable[[], int]) -> None:
+        self._read = read
+        self._last: tuple[float, int, int] | None = None  # one reference, so that threads see a whole reading
+
+    def find_bytes(self, wanted: int) -> int:
+        """Return the free bytes as last read. wanted: bytes to be used now; more than before means a new reading."""
+        now = time.monotonic()
+        last = self._last
+        if last is None or now - last[0] > READ_AGAIN_AFTER_S or wanted > last[1]:
+            last = self._last = (now, wanted, self._read())
+        return last[2]
 
 
 def read_free_bytes(device: torch.device) -> int:

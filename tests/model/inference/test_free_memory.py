@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from orbmm.model.inference import free_memory
-from orbmm.model.inference.free_memory import read_free_bytes
+from orbmm.model.inference.free_memory import READ_AGAIN_AFTER_S, FreeMemory, read_free_bytes
 
 CPU = torch.device("cpu")
 GB = 2**30
@@ -121,3 +121,16 @@ def test_damaged_and_missing_lists_limit_nothing(machine: Path) -> None:
 
 def test_this_machine_has_some_memory_left() -> None:
     assert 10 * 2**20 < read_free_bytes(CPU) < 2**50
+
+
+def test_free_memory_is_read_again_only_when_it_is_old_or_more_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([4 * GB, 3 * GB, 2 * GB])
+    clock = [100.0]
+    monkeypatch.setattr(free_memory.time, "monotonic", lambda: clock[0])
+    memory = FreeMemory(lambda: next(readings))
+    assert [memory.find_bytes(wanted) for wanted in (500, 500, 400)] == [4 * GB] * 3
+    assert memory.find_bytes(501) == 3 * GB  # more atoms than before
+    clock[0] += READ_AGAIN_AFTER_S
+    assert memory.find_bytes(501) == 3 * GB
+    clock[0] += 0.1
+    assert memory.find_bytes(10) == 2 * GB
