@@ -11,7 +11,7 @@ from torch.profiler import record_function
 from orbmm.errors import ModelError, StructureError
 from orbmm.forces.description import ForceDescription
 from orbmm.graph.verlet import VerletList
-from orbmm.model.network.orb import Prediction
+from orbmm.model.step import CheckedPrediction, Step, is_finite
 from orbmm.model.potential import Potential
 from orbmm.units import ANGSTROM_PER_NM, KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_MOL_PER_EV
 
@@ -35,6 +35,7 @@ class Evaluator:
         )
         architecture, cap = potential.record.architecture, potential.record.max_neighbors
         self._neighbors = VerletList(architecture.cutoff_angstrom, cap, SKIN_ANGSTROM, potential.search)
+        self._step = Step(potential, self._composition, self._neighbors) if Step.suits(potential) else None
         self._has_counted = False
         self.periodic = description.periodic
         self.device = potential.device
@@ -67,16 +68,23 @@ class Evaluator:
     def _predict(self, positions: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return energy () [eV] and forces (A, 3) [eV/Å] in float64 at positions (A, 3) [Å]."""
         try:
-            with torch.cuda.device_of(positions), record_function("orbmm: graph"):
-                edges = self._neighbors.find_edges(positions, cell)
-                if not self._has_counted:
-                    self._warn_of_limit()
-                graph = self.potential.make_graph(self._composition, positions, cell, edges)
-            return _read_finite(self.potential.run(graph))
+            found = self._predict_checked(positions, cell)
+            if not self._has_counted:
+                self._warn_of_limit()
+            return _convert_finite(found)
         except StructureError as error:
             if self._atoms is None:
                 raise
             raise StructureError(f"{error} (atoms counted among the {self._count} that the network sees)") from error
+
+    def _predict_checked(self, positions: Tensor, cell: Tensor | None) -> CheckedPrediction:
+        if self._step is not None:
+            return self._step.predict(positions, cell)
+        with record_function("orbmm: graph"):
+            edges = self._neighbors.find_edges(positions, cell)
+            graph = self.potential.make_graph(self._composition, positions, cell, edges)
+        prediction = self.potential.run(graph)
+        return CheckedPrediction(prediction, is_finite(prediction))
 
     def _warn_of_limit(self) -> None:
         """Log, at the first evaluation only, how many edges the limit of neighbours leaves out."""
@@ -111,15 +119,14 @@ class Evaluator:
             )
 
 
-def _read_finite(prediction: Prediction) -> tuple[Tensor, Tensor]:
+def _convert_finite(found: CheckedPrediction) -> tuple[Tensor, Tensor]:
     """Return energy () [eV] and forces (A, 3) [eV/Å] in float64. Raises StructureError for NaN or infinity."""
+    prediction = found.prediction
     if prediction.energy is None or prediction.forces is None:
         raise ModelError("the network gave no energy or no forces, and OpenMM needs both")
-    energy = prediction.energy.detach().to(torch.float64).reshape(())  # ()
-    forces = prediction.forces.detach().to(torch.float64)  # (A, 3)
-    if not bool(torch.isfinite(energy) & torch.isfinite(forces).all()):
+    if not found.is_finite:
         raise StructureError(
             "the network gave NaN or infinity for this structure, which is far from the training data: "
             "minimise it, take a smaller time step, or start from a better structure"
         )
-    return energy, forces
+    return prediction.energy.detach().to(torch.float64).reshape(()), prediction.forces.detach().to(torch.float64)

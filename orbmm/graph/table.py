@@ -26,8 +26,8 @@ class NeighborTable:
 
     wrapped: (N, 3) [Å] float64, positions at the search
     given, rows, inverse: (3, 3), the cell that was passed in, and in float64 with its inverse; None without a cell
-    shifts: (I, 3), offsets: (I, 3) [Å], strides: (3,), of the ImageTable
-    receivers, images: (N, W) int64; filled: (N, W) bool, False behind the last pair of an atom
+    shifts: (I, 3) int64, offsets: (3, I) [Å], strides: (3,), of the ImageTable
+    receivers, images: (N, W) int32; filled: (N, W) bool, False behind the last pair of an atom
     """
 
     wrapped: Tensor
@@ -96,8 +96,9 @@ def tabulate_pairs(
     numbers.view(-1).index_copy_(0, slots, pairs.images)
     filled = torch.arange(width, device=device) < starts.diff()[:, None]  # (N, W)
     rows, inverse = (None, None) if cell is None else (cell.rows, cell.inverse)
-    shifts, offsets, strides = images.shifts, images.offsets, images.strides
-    return NeighborTable(wrapped, given, rows, inverse, shifts, offsets, strides, receivers, numbers, filled)
+    shifts, offsets = images.shifts.long(), images.offsets.t().contiguous()
+    ends = receivers.int(), numbers.int()
+    return NeighborTable(wrapped, given, rows, inverse, shifts, offsets, images.strides, *ends, filled)
 
 
 def select_edges(
@@ -110,17 +111,18 @@ def select_edges(
     """
     wrapped, moved_cells, images = _follow(table, positions)
     farthest = _measure_farthest(table, positions, wrapped, images)
-    steps_of_images = torch.zeros_like(table.wrapped[:, 0], dtype=torch.int64)  # (N,)
+    numbers = table.images  # (N, W)
     if images is not None:
-        steps_of_images = (images @ table.strides).long()
-    numbers = table.images + steps_of_images[table.receivers] - steps_of_images[:, None]  # (N, W)
-    numbers = numbers.clamp_(0, len(table.shifts) - 1)  # where an atom went too far, any image will do
+        by_atom = (images @ table.strides).int()  # (N,)
+        numbers = by_atom[table.receivers].sub_(by_atom[:, None]).add_(numbers)
+        numbers.clamp_(0, len(table.shifts) - 1)  # where an atom went too far, any image will do
     distances = _measure_rows(table, wrapped, numbers)  # (N, W)
+    apart = distances >= OVERLAP_ANGSTROM  # (N, W); False for NaN
+    # A pair of an atom with its own image is never that near, and nothing else fills a slot than pairs.
+    overlaps = (table.filled & ~apart).any()
     steps = (distances / DISTANCE_GRID_ANGSTROM).round_()  # (N, W)
     limit = round(limits.cutoff_angstrom / DISTANCE_GRID_ANGSTROM)
-    near = (steps < limit) & (distances >= OVERLAP_ANGSTROM) & table.filled  # (N, W)
-    atoms = torch.arange(len(positions), device=positions.device)  # (N,)
-    overlaps = ((distances < OVERLAP_ANGSTROM) & (table.receivers != atoms[:, None]) & table.filled).any()
+    near = (steps < limit).logical_and_(apart).logical_and_(table.filled)  # (N, W)
     slots, counts = _sort_rows(steps, near, limit)  # (N, W), (N,)
     if limits.max_neighbors is not None:
         counts = counts.clamp(max=limits.max_neighbors)
@@ -132,7 +134,7 @@ def select_edges(
     columns = (index - (ends - counts).index_select(0, senders)).clamp_(0, slots.shape[1] - 1)  # (E,)
     chosen = senders * slots.shape[1] + slots.view(-1).index_select(0, senders * slots.shape[1] + columns)  # (E,)
     receivers = torch.where(is_real, table.receivers.view(-1).index_select(0, chosen), senders)
-    shifts = table.shifts.long().index_select(0, numbers.view(-1).index_select(0, chosen))  # (E, 3)
+    shifts = table.shifts.index_select(0, numbers.view(-1).index_select(0, chosen))  # (E, 3)
     if moved_cells is not None:
         cells = moved_cells.long()  # (N, 3)
         shifts = shifts + cells.index_select(0, senders) - cells.index_select(0, receivers)
@@ -160,11 +162,10 @@ def _measure_farthest(table: NeighborTable, positions: Tensor, wrapped: Tensor, 
 def _measure_rows(table: NeighborTable, wrapped: Tensor, numbers: Tensor) -> Tensor:
     """Return the distance of every slot, (N, W) [Å] float64: the operations of `measure_pairs`, in the same order."""
     squared = torch.zeros_like(numbers, dtype=torch.float64)  # (N, W)
-    for axis in range(3):
-        component = wrapped[:, axis].contiguous()  # (N,)
+    for component, offsets in zip(wrapped.t().contiguous(), table.offsets, strict=True):  # (N,), (I,)
         lengths = component[table.receivers]  # (N, W)
         lengths -= component[:, None]
-        lengths += table.offsets[:, axis].contiguous()[numbers]
+        lengths += offsets[numbers]
         squared += lengths.square_()
     return squared.sqrt_()
 

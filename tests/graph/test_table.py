@@ -105,4 +105,4 @@ def test_the_host_never_waits(name: str, operators: Operators) -> None:
     table, count = neighbors.tabulate(positions, cell)
     operators.forget()
     select_edges(table, positions + 0.1, cell, neighbors.limits, count + PADDING)
-    assert operators.waits.total() == 0 and operators.launched.total() <= 103
+    assert operators.waits.total() == 0 and operators.launched.total() <= 94, dict(operators.launched)

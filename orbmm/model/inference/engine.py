@@ -76,15 +76,17 @@ class Engine:
         self.refuse_overflow(prediction)
         return prediction
 
-    def launch(self, graph: AtomGraph, outputs: AbstractSet[str], keep: Sequence[Keep]) -> Prediction:
+    def launch(
+        self, graph: AtomGraph, outputs: AbstractSet[str], keep: Sequence[Keep], bonds: AtomGraph | None = None
+    ) -> Prediction:
         """Predict with operations that depend only on the shapes of the graph, without waiting for a value on the host.
 
         A GPU can therefore record them, except where asks_host is true. Overflow is not detected.
-        keep: the result of choose_kept
+        keep: the result of choose_kept; bonds: the graph with at least the edges that repel, None for all edges
         """
         with torch.no_grad():
             blocks = cut_into_fixed_blocks(*self._ends(graph), self._edges_per_block)
-            return self._predict(graph, graph, blocks, outputs, keep)
+            return self._predict(graph, graph if bonds is None else bonds, blocks, outputs, keep)
 
     @property
     def weights_read(self) -> list[int]:

@@ -24,16 +24,19 @@ from orbmm.model.inference.engine import Engine
 from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.network.orb import Prediction
 
-MOST_RECORDINGS = 4  # the least recently used one is dropped
+MOST_RECORDINGS = 8  # the least recently used one is dropped
 WARM_UPS = 2  # kernels and libraries allocate at their first use, which must not happen while recording
 _LOG = logging.getLogger(__name__)
 _CAPTURE = threading.Lock()  # a process can make only one recording at a time
-Inputs, Results, Holder = TypeVar("Inputs", bound=Any), TypeVar("Results", bound=Any), TypeVar("Holder", bound=Any)
+Inputs = TypeVar("Inputs", bound=Any)
+Results = TypeVar("Results", bound=Any)
+Holder = TypeVar("Holder", bound=Any)
+Kept = TypeVar("Kept")
 
 
 FEWEST_EDGES = 1_024
-RUNGS_PER_DOUBLING = 16  # above the first rung at most 1/16 of the edges are padding, half of that on average
-WIDEST_RUNG = 16_384  # for many edges; their number fluctuates less than that, as the root of the number does
+RUNGS_PER_DOUBLING = 64  # from 4,096 edges on at most 1/64 of them are padding, half of that on average
+NARROWEST_RUNG, WIDEST_RUNG = 64, 16_384  # the number of edges fluctuates less than that, about as its root
 PADDING_CUTOFFS = 2.0  # length of a padding edge, in cutoffs: beyond every envelope and every pair of covalent radii
 
 
@@ -94,11 +97,11 @@ class Recording(Generic[Inputs, Results]):
         return copy_tensors(self.results)
 
 
-class Recordings(Generic[Inputs, Results]):
+class Recordings(Generic[Kept]):
     """The recordings of one kind of work, by the shapes of their arrays; the least recently used one is dropped."""
 
     def __init__(self) -> None:
-        self._by_shape: OrderedDict[tuple, Recording[Inputs, Results]] = OrderedDict()
+        self._by_shape: OrderedDict[tuple, Kept] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._by_shape)
@@ -106,8 +109,8 @@ class Recordings(Generic[Inputs, Results]):
     def __iter__(self) -> Iterator[tuple]:
         return iter(self._by_shape)
 
-    def find(self, shape: tuple, record: Callable[[], Recording[Inputs, Results]]) -> Recording[Inputs, Results]:
-        """Return the recording of these shapes, which is made if there is none."""
+    def find(self, shape: tuple, record: Callable[[], Kept]) -> Kept:
+        """Return what was recorded for these shapes; it is recorded if there is none."""
         if shape not in self._by_shape:
             torch.cuda.empty_cache()  # so that memory cached by torch is free for this recording
             self._by_shape[shape] = record()
@@ -132,7 +135,7 @@ class Replay:
     def __init__(self, engine: Engine, cutoff_angstrom: float, device: torch.device) -> None:
         self.engine, self.recorder = engine, Recorder(device)
         self._cutoff, self._device = cutoff_angstrom, device
-        self._recordings: Recordings[AtomGraph, Prediction] = Recordings()
+        self._recordings: Recordings[Recording[AtomGraph, Prediction]] = Recordings()
         self._weights = engine.weights_read
 
     def __reduce__(self) -> tuple[type[Replay], tuple[object, ...]]:
@@ -196,11 +199,12 @@ def overwrite_tensors(holder: Holder, given: Holder) -> None:
 def climb_ladder(edges: int) -> int:
     """Return the smallest size of the ladder that holds this many edges.
 
-    The sizes are 1,024, then every 64th number up to 2,048, every 128th up to 4,096, and so on up to every 16,384th.
+    The sizes are 1,024, then every 64th number up to 8,192, every 128th up to 16,384, and so on up to every 16,384th.
     """
     if edges <= FEWEST_EDGES:
         return FEWEST_EDGES
-    rung = min(WIDEST_RUNG, 2 ** ((edges - 1).bit_length() - 1) // RUNGS_PER_DOUBLING)
+    share = 2 ** ((edges - 1).bit_length() - 1) // RUNGS_PER_DOUBLING
+    rung = min(max(NARROWEST_RUNG, share), WIDEST_RUNG)
     return -(-edges // rung) * rung
 
 
