@@ -52,7 +52,7 @@ class StepInputs:
 
 @dataclass(frozen=True)
 class StepResults:
-    """The results of a step. prediction: energy and forces; report: (6,) float64, the fields of a Report"""
+    """The results of a step. prediction: energy and forces; report: (7,) float64, the fields of a Report"""
 
     prediction: Prediction
     report: Tensor
@@ -61,11 +61,12 @@ class StepResults:
 class Report(NamedTuple):
     """The numbers that the host reads of a step.
 
-    farthest: [Å^2], the longest way of an atom since the search, squared
+    energy: [eV]; farthest: [Å^2], the longest way of an atom since the search, squared
     edges, bonds: how many edges there are, and how many of them repel
     same_box, overlaps, finite: 1 if the box is that of the search, two atoms overlap, energy and forces are finite
     """
 
+    energy: float
     farthest: float
     edges: float
     bonds: float
@@ -113,10 +114,14 @@ class _RecordedStep:
 
 @dataclass(frozen=True)
 class CheckedPrediction:
-    """Energy and forces of the coordinates that were asked for. is_finite: False if there is NaN or infinity in them"""
+    """Energy and forces of the coordinates that were asked for.
+
+    is_finite: False if there is NaN or infinity in them; energy: () float64 [eV] on the host, None if not copied there
+    """
 
     prediction: Prediction
     is_finite: bool
+    energy: Tensor | None = None
 
 
 class Step:
@@ -169,7 +174,8 @@ class Step:
         self._kept = replace(kept, reach=reach, last_move=abs(reach - kept.reach))
         if not report.finite:
             self._engine.refuse_overflow(results.prediction)
-        return CheckedPrediction(results.prediction, bool(report.finite))
+        energy = torch.tensor(report.energy, dtype=torch.float64, device="cpu")
+        return CheckedPrediction(results.prediction, bool(report.finite), energy)
 
     def _is_due(self, kept: _Kept, cell: Tensor | None) -> bool:
         """Return True if it is better to search now than to compute a step in vain; never needed for a right answer."""
@@ -269,6 +275,8 @@ def _check_finite(prediction: Prediction) -> Tensor:
 
 
 def _write_report(found: PaddedEdges, bonds: Tensor, prediction: Prediction) -> Tensor:
-    """Return the fields of a Report, (6,) float64, on the device. bonds: (), the number of edges that repel"""
-    fields = (found.farthest, found.count, bonds, found.same_box, found.overlaps, _check_finite(prediction))
+    """Return the fields of a Report, (7,) float64, on the device. bonds: (), the number of edges that repel"""
+    if prediction.energy is None:
+        raise ModelError("the network gave no energy: report this as a bug")
+    fields = (prediction.energy.sum(), found.farthest, found.count, bonds, found.same_box, found.overlaps, _check_finite(prediction))
     return torch.stack([each.to(torch.float64) for each in fields])

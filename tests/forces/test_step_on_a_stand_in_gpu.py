@@ -117,3 +117,14 @@ def test_overlaps_bad_coordinates_and_numbers_that_are_not_finite_are_errors(
     evaluator.potential.network.heads["forces"].normalizer.bn.running_var.fill_(torch.inf)
     with pytest.raises(ModelError, match="NaN or infinity in float16"):
         evaluator.evaluate(*put(water, GPU))
+
+
+def test_coordinates_from_the_host_cost_two_waits_more(make_water, operators) -> None:
+    water = make_water("cube")
+    evaluator = make_evaluator(water, DIRECT, recorded=True)
+    for step in range(3):
+        moved = replace(water, positions=water.positions + 1e-4 * step)
+        operators.forget()
+        found = evaluator.evaluate(*put(moved, torch.device("cpu")))
+    assert operators.waits == {"copy to cuda": 1, "copy to cpu": 2}  # coordinates; the report with the energy, forces
+    assert are_close(found, evaluate_on_cpu(moved, DIRECT, None, torch.float64))
