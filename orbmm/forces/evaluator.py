@@ -12,8 +12,8 @@ from torch.profiler import record_function
 from orbmm.errors import ModelError, StructureError
 from orbmm.forces.description import ForceDescription
 from orbmm.graph.verlet import VerletList
-from orbmm.model.step import CheckedPrediction, Step, is_finite
 from orbmm.model.potential import Potential
+from orbmm.model.step import CheckedPrediction, Step, is_finite
 from orbmm.units import ANGSTROM_PER_NM, KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_MOL_PER_EV
 
 _LOG = logging.getLogger(__name__)

@@ -278,5 +278,13 @@ def _write_report(found: PaddedEdges, bonds: Tensor, prediction: Prediction) -> 
     """Return the fields of a Report, (7,) float64, on the device. bonds: (), the number of edges that repel"""
     if prediction.energy is None:
         raise ModelError("the network gave no energy: report this as a bug")
-    fields = (prediction.energy.sum(), found.farthest, found.count, bonds, found.same_box, found.overlaps, _check_finite(prediction))
+    fields = (
+        prediction.energy.sum(),
+        found.farthest,
+        found.count,
+        bonds,
+        found.same_box,
+        found.overlaps,
+        _check_finite(prediction),
+    )
     return torch.stack([each.to(torch.float64) for each in fields])

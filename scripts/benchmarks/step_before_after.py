@@ -36,9 +36,9 @@ def measure(model: str, source: str) -> Row:
     from orbmm.cli.host_memory import keep_freed_memory
     from orbmm.forces.description import ForceDescription
     from orbmm.forces.evaluator import Evaluator
-    from orbmm.model.load import assemble_network, load_model, make_network
     from orbmm.model.inference.engine import Engine
     from orbmm.model.inference.memory import MemoryUse
+    from orbmm.model.load import assemble_network, load_model, make_network
     from orbmm.model.potential import Potential
     from orbmm.model.precision import find_precision
 
@@ -62,9 +62,7 @@ def measure(model: str, source: str) -> Row:
             record, network, "0" * 64, cpu, precision, engine=Engine(network, precision, MemoryUse(), cpu)
         )
     numbers = tuple(int(number) for number in numbers)
-    evaluator = Evaluator(
-        potential, ForceDescription(model, "0" * 64, "float32-high", "cpu", numbers, None, True)
-    )
+    evaluator = Evaluator(potential, ForceDescription(model, "0" * 64, "float32-high", "cpu", numbers, None, True))
     given, times = torch.from_numpy(positions), []
     for step in range(1 + STEPS[model]):
         began = time.process_time()
@@ -103,7 +101,9 @@ def main() -> None:
             for name, tree in (("before", arguments.before), ("after", arguments.after)):
                 found[name].append(run_in(tree, model, source))
         least = {name: round(min(row["step_cpu_ms"] for row in each), 1) for name, each in found.items()}
-        rows.append({"model": model, "atoms": found["after"][0]["atoms"], **{f"{k}_cpu_ms": v for k, v in least.items()}})
+        rows.append(
+            {"model": model, "atoms": found["after"][0]["atoms"], **{f"{k}_cpu_ms": v for k, v in least.items()}}
+        )
         print(f"| {model} | {rows[-1]['atoms']} | {least['before']} | {least['after']} |", flush=True)
     write_results(arguments.to, about, {"rows": rows})
 
