@@ -12,13 +12,21 @@ from torch.profiler import record_function
 from orbmm.errors import ModelError, StructureError
 from orbmm.forces.description import ForceDescription
 from orbmm.graph.verlet import VerletList
-from orbmm.model.network.orb import Prediction
 from orbmm.model.potential import Potential
+from orbmm.model.step import CheckedPrediction, Step, is_finite
 from orbmm.units import ANGSTROM_PER_NM, KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_MOL_PER_EV
 
 _LOG = logging.getLogger(__name__)
 
 SKIN_ANGSTROM = 0.7  # by scripts/benchmarks/skin.py: 0.5 to 1.0 cost the same, and more pairs take more memory
+
+
+@dataclass(frozen=True)
+class _SentBox:
+    """The last box that was copied to the device. given: (3, 3) [nm], as OpenMM gave it; cell: (3, 3) [Å]"""
+
+    given: Tensor
+    cell: Tensor
 
 
 class Evaluator:
@@ -36,6 +44,8 @@ class Evaluator:
         )
         architecture, cap = potential.record.architecture, potential.record.max_neighbors
         self._neighbors = VerletList(architecture.cutoff_angstrom, cap, SKIN_ANGSTROM, potential.search)
+        self._step = Step(potential, self._composition, self._neighbors) if Step.suits(potential) else None
+        self._sent_box: _SentBox | None = None
         self._has_counted = False
         self.remembers = False  # set where several forces of a System ask for the same coordinates
         self._kept: _Answer | None = None
@@ -60,14 +70,14 @@ class Evaluator:
         cell = self._read_cell(box_nm)
         self._check_count(len(positions))
         chosen = positions if self._atoms is None else positions[self._atoms]  # (A, 3)
-        energy_ev, forces_ev = self._recall(chosen, cell)
+        energy_ev, forces_ev = self._recall(chosen, cell, positions_nm.device)
         energy = energy_ev * KJ_PER_MOL_PER_EV  # ()
         forces = forces_ev * KJ_PER_MOL_NM_PER_EV_ANGSTROM  # (A, 3)
         if self._atoms is not None:
             forces = torch.zeros_like(positions).index_copy(0, self._atoms, forces)  # (N, 3)
         return energy.to(positions_nm.device), forces.to(positions_nm.device, positions_nm.dtype).contiguous()
 
-    def _recall(self, positions: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _recall(self, positions: Tensor, cell: Tensor | None, wanted: torch.device) -> tuple[Tensor, Tensor]:
         """Return what _predict returns; for the very coordinates and cell of the last call, its answer.
 
         The answer is one object that is replaced as a whole, so that threads may share the evaluator.
@@ -75,24 +85,32 @@ class Evaluator:
         kept = self._kept
         if kept is not None and kept.is_of(positions, cell):
             return kept.energy, kept.forces
-        energy, forces = self._predict(positions, cell)
+        energy, forces = self._predict(positions, cell, wanted)
         if self.remembers:
             self._kept = _Answer(positions, cell, energy, forces)
         return energy, forces
 
-    def _predict(self, positions: Tensor, cell: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return energy () [eV] and forces (A, 3) [eV/Å] in float64 at positions (A, 3) [Å]."""
+    def _predict(self, positions: Tensor, cell: Tensor | None, wanted: torch.device) -> tuple[Tensor, Tensor]:
+        """Return energy () [eV] and forces (A, 3) [eV/Å] in float64 at positions (A, 3) [Å]. wanted: for the energy"""
         try:
-            with torch.cuda.device_of(positions), record_function("orbmm: graph"):
-                edges = self._neighbors.find_edges(positions, cell)
-                if not self._has_counted:
-                    self._warn_of_limit()
-                graph = self.potential.make_graph(self._composition, positions, cell, edges)
-            return _read_finite(self.potential.run(graph))
+            found = self._predict_checked(positions, cell)
+            if not self._has_counted:
+                self._warn_of_limit()
+            energy, forces = _convert_finite(found)
+            return (energy if found.energy is None or wanted.type != "cpu" else found.energy), forces
         except StructureError as error:
             if self._atoms is None:
                 raise
             raise StructureError(f"{error} (atoms counted among the {self._count} that the network sees)") from error
+
+    def _predict_checked(self, positions: Tensor, cell: Tensor | None) -> CheckedPrediction:
+        if self._step is not None:
+            return self._step.predict(positions, cell)
+        with record_function("orbmm: graph"):
+            edges = self._neighbors.find_edges(positions, cell)
+            graph = self.potential.make_graph(self._composition, positions, cell, edges)
+        prediction = self.potential.run(graph)
+        return CheckedPrediction(prediction, is_finite(prediction))
 
     def _warn_of_limit(self) -> None:
         """Log, at the first evaluation only, how many edges the limit of neighbours leaves out."""
@@ -114,7 +132,13 @@ class Evaluator:
             return None
         if box_nm is None:
             raise StructureError("the force is periodic, but OpenMM gave it no box: set the System's box vectors")
-        return box_nm.detach().to(self.device, torch.float64) * ANGSTROM_PER_NM  # (3, 3)
+        sent = self._sent_box
+        if sent is not None and box_nm.device == sent.given.device and torch.equal(box_nm, sent.given):
+            return sent.cell
+        cell = box_nm.detach().to(self.device, torch.float64) * ANGSTROM_PER_NM  # (3, 3)
+        if box_nm.device != self.device:  # comparing on the host is cheaper than sending it again
+            self._sent_box = _SentBox(box_nm.detach().clone(), cell)
+        return cell
 
     def _check_count(self, particles: int) -> None:
         if self._atoms is None and particles != self._count:
@@ -143,15 +167,14 @@ class _Answer:
         return torch.equal(self.cell, cell) and torch.equal(self.positions, positions)
 
 
-def _read_finite(prediction: Prediction) -> tuple[Tensor, Tensor]:
+def _convert_finite(found: CheckedPrediction) -> tuple[Tensor, Tensor]:
     """Return energy () [eV] and forces (A, 3) [eV/Å] in float64. Raises StructureError for NaN or infinity."""
+    prediction = found.prediction
     if prediction.energy is None or prediction.forces is None:
         raise ModelError("the network gave no energy or no forces, and OpenMM needs both")
-    energy = prediction.energy.detach().to(torch.float64).reshape(())  # ()
-    forces = prediction.forces.detach().to(torch.float64)  # (A, 3)
-    if not bool(torch.isfinite(energy) & torch.isfinite(forces).all()):
+    if not found.is_finite:
         raise StructureError(
             "the network gave NaN or infinity for this structure, which is far from the training data: "
             "minimise it, take a smaller time step, or start from a better structure"
         )
-    return energy, forces
+    return prediction.energy.detach().to(torch.float64).reshape(()), prediction.forces.detach().to(torch.float64)

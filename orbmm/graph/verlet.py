@@ -8,6 +8,7 @@ of an atom now and its position at the search is counted. So an atom may leave t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ from orbmm.graph.nearest import (
     tabulate_images,
 )
 from orbmm.graph.search.choose import choose_search
+from orbmm.graph.table import Limits, NeighborTable, tabulate_pairs
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,19 @@ class _KeptPairs:
     cell: PeriodicCell | None
     table: ImageTable
     pairs: NumberedPairs
+
+    @cached_property
+    def neighbors(self) -> NeighborTable:
+        """Return the same pairs as a table with one row for each atom."""
+        return tabulate_pairs(self.pairs, self.wrapped, self.rows, self.cell, self.table)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The result of a search: the pairs to keep, and the edges among them."""
+
+    kept: _KeptPairs
+    edges: EdgeList
 
 
 class VerletList:
@@ -69,6 +84,7 @@ class VerletList:
         self._skin, self._method = skin_angstrom, method
         self._kept: _KeptPairs | None = None
         self.searches = 0
+        self.limits = Limits(cutoff_angstrom, skin_angstrom, max_neighbors)
 
     def find_edges(self, positions: Tensor, cell: Tensor | None) -> EdgeList:
         """Return the edges of `orbmm.graph.edges.find_edges`, and raise its errors.
@@ -82,7 +98,15 @@ class VerletList:
             cells = _count_cells(kept, wrapped)  # (N, 3) or None
             if self._is_near(kept, given, wrapped, cells):
                 return self._select(kept, wrapped, images, cells)
-        return self._search(check_positions(positions), cell)
+        return self._search(check_positions(positions), cell).edges
+
+    def tabulate(self, positions: Tensor, cell: Tensor | None) -> tuple[NeighborTable, int]:
+        """Search, whether or not the kept pairs would do; return the new ones as a table, and the number of edges now.
+
+        See find_edges for the arguments and errors.
+        """
+        found = self._search(check_positions(positions), cell)
+        return found.kept.neighbors, len(found.edges)
 
     def count_left_out(self) -> LeftOut | None:
         """Count the edges that the limit of neighbours left out of the last search; None where it left out none."""
@@ -102,7 +126,7 @@ class VerletList:
         still = moved.square().sum(dim=1) <= (self._skin / 2) ** 2  # (N,)
         return bool((still & (given.abs() < FARTHEST_ANGSTROM).all(dim=1)).all())
 
-    def _search(self, positions: Tensor, cell: Tensor | None) -> EdgeList:
+    def _search(self, positions: Tensor, cell: Tensor | None) -> _Found:
         checked = None if cell is None else check_cell(cell, positions.device)
         wrapped, images = _wrap(positions, checked)
         reach = self._cutoff + self._skin + SEARCH_MARGIN_ANGSTROM
@@ -117,7 +141,7 @@ class VerletList:
         edges = self._select(kept, wrapped, images, None)
         self._kept = kept
         self.searches += 1
-        return edges
+        return _Found(kept, edges)
 
     def _select(self, kept: _KeptPairs, wrapped: Tensor, images: Tensor | None, cells: Tensor | None) -> EdgeList:
         """Return the edges among the kept pairs. cells: (N, 3), of _count_cells; None if no atom changed its image."""

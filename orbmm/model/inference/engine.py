@@ -79,20 +79,27 @@ class Engine:
         self.refuse_overflow(prediction)
         return prediction
 
-    def launch(self, graph: AtomGraph, outputs: AbstractSet[str], keep: Sequence[Keep]) -> Prediction:
+    def launch(
+        self, graph: AtomGraph, outputs: AbstractSet[str], keep: Sequence[Keep], bonds: AtomGraph | None = None
+    ) -> Prediction:
         """Predict with operations that depend only on the shapes of the graph, without waiting for a value on the host.
 
         A GPU can therefore record them, except where asks_host is true. Overflow is not detected.
-        keep: the result of choose_kept
+        keep: the result of choose_kept; bonds: the graph with at least the edges that repel, None for all edges
         """
         with torch.no_grad():
             blocks = cut_into_fixed_blocks(*self._ends(graph), self._edges_per_block)
-            return self._predict(graph, graph, blocks, outputs, keep)
+            return self._predict(graph, graph if bonds is None else bonds, blocks, outputs, keep)
 
-    def asks_host(self, graph: AtomGraph) -> bool:
+    @property
+    def weights_read(self) -> list[int]:
+        """Return the versions of the weights that were read last: another list after each reading."""
+        return self._versions
+
+    def asks_host(self, periodic: bool) -> bool:
         """Return True if the network needs a value on the host, to remove the net torque of a system without a cell."""
         network = self._network
-        return isinstance(network, DirectOrb) and network.oddities.removes_net_torque and graph.volumes is None
+        return isinstance(network, DirectOrb) and network.oddities.removes_net_torque and not periodic
 
     def choose_kept(self, graph: AtomGraph, outputs: AbstractSet[str], free_bytes: int | None = None) -> list[Keep]:
         """Return what is kept of the encoder and of each layer for the backward pass.

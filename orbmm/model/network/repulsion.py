@@ -74,6 +74,11 @@ class PairRepulsion(nn.Module):
         lengths = torch.linalg.vector_norm(graph.vectors, dim=-1)  # (E,)
         return graph.take_edges((lengths < self._sum_radii(graph)).nonzero().squeeze(1))
 
+    def count_close_edges(self, graph: AtomGraph) -> Tensor:
+        """Return for each edge how many edges up to it repel: (E,) int64."""
+        lengths = torch.linalg.vector_norm(graph.vectors, dim=-1)  # (E,)
+        return (lengths < self._sum_radii(graph)).cumsum(0)
+
     def energy_and_gradient(self, graph: AtomGraph) -> tuple[Tensor, Tensor]:
         """Return the energy of each system (B,) [eV], and the gradient of their sum by the vectors (E, 3) [eV/Å]."""
 
