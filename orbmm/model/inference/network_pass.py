@@ -85,7 +85,7 @@ class NetworkPass:
 
         gradient: (N, D), by the node features; vectors: (E, 3) [Å]
         """
-        grad_edges = torch.zeros_like(trace.layers[0].edges)  # (E, D)
+        grad_edges = gradient.new_zeros(trace.layers[0].edges.shape)  # (E, D)
         gradients = LayerGradients(gradient, grad_edges, torch.zeros_like(trace.envelope))
         for number in reversed(range(len(self._layers))):
             with record_function(f"orbmm: layer {number + 1} backwards"):
@@ -102,7 +102,8 @@ class NetworkPass:
         self, vectors: Tensor, blocks: list[EdgeBlock], keep: Keep
     ) -> tuple[Tensor, Tensor, list[Activations | None]]:
         """Return edge features (E, D), envelope (E,), and what is kept of each block."""
-        edges = vectors.new_empty(len(vectors), self.network.architecture.latent_dim)
+        width, stored = self.network.architecture.latent_dim, self._layers[0].edge_update.stored
+        edges = vectors.new_empty(len(vectors), width, dtype=stored)
         envelope = vectors.new_empty(len(vectors))
         space, memory = Workspace(vectors.device), FreshMemory(vectors.device)
         encode = self._encode_edges

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from orbmm.model.inference.edge_blocks import EdgeBlock, Grouping
+from orbmm.model.inference.kernels.edge_update.protocol import EdgeKernels
 from orbmm.model.inference.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 class Kernels(Protocol):
     """The steps on a block of C edges between N atoms; the same input always gives the same bits."""
+
+    edge_update: EdgeKernels | None
+    """Kernels that carry out the whole edge update of a layer, None for separate steps."""
 
     def gather_add_silu(
         self, first: Tensor, parts: tuple[Tensor, Tensor], block: EdgeBlock, space: Workspace, active: Tensor | None

@@ -22,6 +22,7 @@ from orbmm.model.inference.kernels.plain import PlainKernels
 from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.inference.workspace import Workspace
+from orbmm.model.precision import find_precision
 
 ATOMS, WIDTH = 11, 40  # no power of two; every third atom without an edge
 EDGES = (0, 1, 57)
@@ -39,7 +40,7 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 
 @pytest.fixture
 def fused(device: torch.device) -> Kernels:
-    return choose_kernels("triton", device)
+    return choose_kernels("triton", device, find_precision("float64"))
 
 
 def draw(device: torch.device, *shape: int, dtype: torch.dtype = torch.float32, seed: int = 1) -> Tensor:
