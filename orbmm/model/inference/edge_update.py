@@ -23,7 +23,7 @@ NARROWEST = 16  # width of the smallest product of a GPU's matrix units
 
 @dataclass(frozen=True)
 class EdgeInputs:
-    """What the edge update of a layer reads.
+    """The arrays that the edge update of a layer reads.
 
     edges: (E, D); envelope: (E,)
     parts: (N, H) each, the contributions of senders and receivers to the first hidden values, bias included

@@ -1,0 +1,41 @@
+"""Count the bytes and operations of the fused edge update, for predictions of its time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orbmm.checkpoints.architecture import Architecture
+
+INDEX_BYTES, REAL_BYTES = 8, 4  # of an int64, and of a gate or envelope in float32
+
+
+@dataclass(frozen=True)
+class EdgeCost:
+    """What one edge and layer costs in one kernel.
+
+    moved: bytes of the arrays with a row for each edge, read or written
+    gathered: bytes of rows of the atoms' arrays, which come from the cache where neighbours in the list share an atom
+    flops: operations of the products on matrix units
+    """
+
+    moved: int
+    gathered: int = 0
+    flops: int = 0
+
+
+def count_edge_cost(architecture: Architecture, bytes_each: int) -> dict[str, EdgeCost]:
+    """Return the cost of one edge and layer by kernel, in the order in which they run.
+
+    bytes_each: of a stored number, 2 in float16 and bfloat16, 4 in float32. The last layer writes no edges.
+    """
+    hidden = architecture.mlp_hidden_dim * bytes_each
+    features = architecture.latent_dim * bytes_each
+    outer = 2 * architecture.latent_dim * architecture.mlp_hidden_dim
+    inner = architecture.mlp_depth - 1
+    gates = 2 * REAL_BYTES
+    return {
+        "start": EdgeCost(features + hidden + 2 * INDEX_BYTES, gathered=2 * hidden, flops=outer),
+        "multiply": EdgeCost(inner * 2 * hidden, flops=inner * 2 * architecture.mlp_hidden_dim**2),
+        "finish": EdgeCost(hidden + 3 * features + gates + REAL_BYTES, flops=outer),
+        "add_messages": EdgeCost(2 * (features + INDEX_BYTES) + gates),
+    }

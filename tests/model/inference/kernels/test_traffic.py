@@ -1,0 +1,114 @@
+"""The bytes of an edge and layer, counted by formula, are those of the arrays that the kernels are given."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from orbmm.checkpoints.architecture import Architecture
+from orbmm.model.inference.edge_blocks import cut_into_blocks
+from orbmm.model.inference.edge_update import EdgeInputs, build_edge_update
+from orbmm.model.inference.kernels.edge_update.plain import PlainEdgeKernels
+from orbmm.model.inference.kernels.edge_update.traffic import count_edge_cost
+from orbmm.model.inference.kernels.plain import PlainKernels
+from orbmm.model.inference.kernels.protocol import Kernels
+from orbmm.model.inference.memory import Keep
+from orbmm.model.inference.workspace import Workspace
+from orbmm.model.network.network import InteractionLayer
+from orbmm.model.precision import Precision, find_precision
+
+PUBLISHED = Architecture()
+EDGES, ATOMS = 512, 4  # so few atoms that their arrays do not count
+AIM_BYTES = 12_000  # an edge and layer in float16
+SEPARATE_BYTES = 48_300
+
+
+class CountingKernels(PlainEdgeKernels):
+    """Counts the bytes of the arrays with a row for each edge that each kernel is given: read or written once."""
+
+    def __init__(self) -> None:
+        self.moved: Counter[str] = Counter()
+
+    def _count(self, name: str, *arrays: Tensor | None) -> None:
+        self.moved[name] += sum(array.nbytes for array in arrays if array is not None)
+
+    def start(self, edges: Any, matrix: Any, parts: Any, block: Any, outputs: Any) -> None:
+        self._count("start", edges, block.senders, block.receivers, *outputs)
+        super().start(edges, matrix, parts, block, outputs)
+
+    def multiply(self, active: Any, matrix: Any, bias: Any, hidden: Any) -> None:
+        self._count("multiply", active, hidden)
+        super().multiply(active, matrix, bias, hidden)
+
+    def finish(self, hidden: Any, weights: Any, edges: Any, envelope: Any, outputs: Any) -> None:
+        self._count("finish", hidden, edges, envelope, outputs.message, outputs.gates, outputs.edges, outputs.raw)
+        super().finish(hidden, weights, edges, envelope, outputs)
+
+    def add_messages(self, message: Any, gates: Any, block: Any, totals: Any) -> None:
+        self._count("add_messages", message, message, gates, block.by_sender.order, block.by_receiver.order)
+        super().add_messages(message, gates, block, totals)
+
+
+class OperatorBytes(TorchDispatchMode):
+    """Counts the bytes that operators read and write. An array is read where it is an argument other than `out`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moved = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        is_view = any(each.alias_info is not None and not each.alias_info.is_write for each in func._schema.returns)
+        if not is_view and func is not torch.ops.aten.empty.memory_format:
+            arrays = [*args, *(result if isinstance(result, tuple) else [result])]
+            self.moved += sum(array.nbytes for array in arrays if isinstance(array, Tensor))
+        return result
+
+
+def run_update(precision_name: str, kernels: Kernels, edge_count: int) -> int:
+    """The edge update of one layer of published width, on a few edges, as a direct network runs it.
+
+    Returns the bytes that operators of torch move.
+    """
+    precision, device = find_precision(precision_name), torch.device("cpu")
+    update = build_edge_update(InteractionLayer(PUBLISHED).requires_grad_(False), precision, kernels)
+    ends = torch.arange(2 * edge_count).reshape(2, edge_count) % ATOMS
+    block = cut_into_blocks(ends[0], ends[1], ATOMS, edge_count)[0]
+    edges = torch.randn(edge_count, PUBLISHED.latent_dim).to(update.stored)
+    parts = torch.randn(2, ATOMS, PUBLISHED.mlp_hidden_dim, dtype=precision.stored_operands(device)).unbind()
+    totals = torch.zeros(2, ATOMS, PUBLISHED.latent_dim).unbind()
+    inputs = EdgeInputs(edges, torch.ones(edge_count), (parts[0], parts[1]))
+    space = Workspace(device)
+    with OperatorBytes() as operators:
+        update.run(inputs, block, (totals[0], totals[1]), edges, Keep.NOTHING, space)
+    return operators.moved
+
+
+@pytest.mark.parametrize(("precision", "bytes_each"), [("float16", 2), ("bfloat16", 2), ("float32-high", 4)])
+def test_counted_bytes_are_those_of_the_arrays(precision: str, bytes_each: int) -> None:
+    kernels = CountingKernels()
+    run_update(precision, PlainKernels(kernels), EDGES)
+    expected = {name: cost.moved for name, cost in count_edge_cost(PUBLISHED, bytes_each).items()}
+    assert {name: moved / EDGES for name, moved in kernels.moved.items()} == expected
+
+
+def test_an_edge_moves_at_most_a_quarter_of_what_separate_steps_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    fused = sum(cost.moved for cost in count_edge_cost(PUBLISHED, 2).values())
+    monkeypatch.setattr(Precision, "stored_operands", lambda self, device: self.operands)  # as on a GPU
+    few, many = (run_update("float16", PlainKernels(), edges) for edges in (EDGES, 2 * EDGES))
+    separate = (many - few) / EDGES  # without the arrays of weights and atoms
+    assert fused <= AIM_BYTES
+    assert separate == pytest.approx(SEPARATE_BYTES, rel=0.01)
+    assert fused < separate / 4
+
+
+def test_products_are_counted_as_the_network_has_them() -> None:
+    layer = InteractionLayer(PUBLISHED)
+    matrices = [linear.weight for linear in layer._edge_mlp.mlp.linear_layers]
+    wide = matrices[0].shape[0] * PUBLISHED.latent_dim + sum(matrix.numel() for matrix in matrices[1:])
+    assert sum(cost.flops for cost in count_edge_cost(PUBLISHED, 2).values()) == 2 * wide
