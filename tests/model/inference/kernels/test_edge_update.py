@@ -10,13 +10,19 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from oracles.edge_update import Case, carry_out, compute_exactly, make_case
+from oracles.random_weights import make_random_potential
+from oracles.structures import MAKERS
 
+from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.kernels.choose import choose_kernels
 from orbmm.model.inference.kernels.edge_update.plain import PlainEdgeKernels
 from orbmm.model.inference.kernels.edge_update.protocol import EdgeKernels
+from orbmm.model.inference.kernels.plain import PlainKernels
+from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.precision import find_precision
 
 CPU = torch.device("cpu")
@@ -81,6 +87,25 @@ def test_no_edges_are_no_work(way: tuple[torch.device, torch.dtype]) -> None:
 def test_the_twin_gives_what_the_formulas_give(edges: int, dtype: torch.dtype) -> None:
     case = make_case(edges, dtype, CPU, SIZES)
     assert list_differing(carry_out(PlainEdgeKernels(), case), compute_exactly(case), 3 * TOLERANCE[dtype]) == []
+
+
+@pytest.mark.parametrize("mode", ["fast", "lean"])
+@pytest.mark.parametrize("name", ["orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"])
+def test_the_network_with_fused_kernels_is_that_with_their_twin(
+    way: tuple[torch.device, torch.dtype], name: str, mode: str
+) -> None:
+    (device, dtype), structure = way, MAKERS["molecule"]()
+    potential = make_random_potential(name, precision=PRECISIONS[dtype])
+    network, predictions = potential.network.to(device), []
+    for kernels in ("fused", PlainKernels(PlainEdgeKernels())):
+        engine = Engine(network, potential.precision, MemoryUse(200, mode), device, kernels)
+        there = replace(potential, network=network, device=device, engine=engine)
+        predictions.append(there.predict(structure.atomic_numbers, structure.positions))
+    got, expected = predictions
+    # A rounding that falls the other way goes through some ten products; 1e-5 is its size in float32.
+    tolerance = 10 * TOLERANCE[torch.float16 if device.type == "cuda" and dtype == torch.float32 else dtype]
+    assert np.abs(got.forces - expected.forces).max() <= tolerance * np.abs(expected.forces).max()
+    assert abs(got.energy - expected.energy) <= tolerance * len(structure.positions)
 
 
 def swap_ends(case: Case) -> Case:

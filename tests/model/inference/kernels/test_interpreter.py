@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from orbmm.errors import ModelError
+from orbmm.errors import MissingDependency, ModelError
+from orbmm.model.inference.kernels import choose
 from orbmm.model.inference.kernels.choose import choose_kernels
 from orbmm.model.inference.kernels.plain import PlainKernels
 from orbmm.model.precision import find_precision
@@ -52,3 +53,16 @@ def test_kernels_that_cannot_run_here_are_refused(name: str, sentence: str, monk
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(ModelError, match=sentence):
         choose_kernels(name, CPU, FLOAT16)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32-highest"])
+def test_fused_kernels_are_refused_in_a_precision_that_they_do_not_have(
+    precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("triton")
+    gpu = torch.device("cuda")
+    with pytest.raises(ModelError, match=f"compute in float16, bfloat16, float32-high, got {precision}: choose one"):
+        choose_kernels("fused", gpu, find_precision(precision))
+    monkeypatch.setattr(choose, "find_spec", lambda _: None)
+    with pytest.raises(MissingDependency, match='kernels = "fused" needs the package triton: install it, or choose'):
+        choose_kernels("fused", gpu, FLOAT16)
