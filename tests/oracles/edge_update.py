@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks
-from orbmm.model.inference.kernels.edge_update.protocol import EdgeKernels, FinishOutputs, FinishWeights
+from orbmm.model.inference.kernels.edge_update.protocol import (
+    AtomParts,
+    EdgeKernels,
+    GateInputs,
+    HiddenOutputs,
+    MessageOutputs,
+    NormWeights,
+)
 
 EPSILON = torch.finfo(torch.float32).eps
 
@@ -23,7 +30,9 @@ class Case:
     first: Tensor
     middle: Tensor
     middle_bias: Tensor
-    last: FinishWeights
+    last: NormWeights
+    gates: Tensor
+    gate_bias: Tensor
     block: EdgeBlock
     totals: tuple[Tensor, Tensor]
 
@@ -37,8 +46,6 @@ def make_case(edges: int, dtype: torch.dtype, device: torch.device, sizes: tuple
         return (scale * torch.randn(shape, generator=generator)).to(device, dtype)
 
     ends = 3 * torch.randint(0, atoms // 3, (2, edges), generator=generator).to(device)
-    gates = (draw(2, width, scale=width**-0.5), draw(2))
-    last = FinishWeights(draw(width, hidden, scale=hidden**-0.5, dtype=dtype), draw(width), draw(width), *gates)
     return Case(
         draw(edges, width, dtype=dtype),
         draw(edges).abs(),
@@ -46,7 +53,9 @@ def make_case(edges: int, dtype: torch.dtype, device: torch.device, sizes: tuple
         draw(hidden, width, scale=width**-0.5, dtype=dtype),
         draw(hidden, hidden, scale=hidden**-0.5, dtype=dtype),
         draw(hidden, dtype=dtype),
-        last,
+        NormWeights(draw(width, hidden, scale=hidden**-0.5, dtype=dtype), draw(width), draw(width)),
+        draw(2, width, scale=width**-0.5),
+        draw(2),
         cut_into_blocks(ends[0], ends[1], atoms, edges)[0],
         (draw(atoms, width), draw(atoms, width)),
     )
@@ -59,12 +68,24 @@ def carry_out(kernels: EdgeKernels, case: Case) -> dict[str, Tensor]:
     first, active, second = (case.edges.new_full((count, hidden), torch.nan) for _ in range(3))
     message, raw = (case.edges.new_full((count, width), torch.nan) for _ in range(2))
     gates = case.envelope.new_full((count, 2), torch.nan)
-    kernels.start(edges, case.first, case.parts, case.block, (first, active))
+    parts = AtomParts(*case.parts, case.block.senders, case.block.receivers)
+    kernels.start(edges, case.first, parts, HiddenOutputs(first, active))
     kernels.multiply(active, case.middle, case.middle_bias, second)
-    kernels.finish(second, case.last, edges, case.envelope, FinishOutputs(message, gates, edges, raw))
+    gate = GateInputs(edges, case.envelope, case.gates, case.gate_bias)
+    kernels.finish(second, case.last, gate, MessageOutputs(message, gates, edges), raw)
     kernels.add_messages(message, gates, case.block, totals)
     written = {"first": first, "active": active, "second": second, "message": message, "raw": raw, "gates": gates}
+    written |= encode(kernels, case)
     return {**written, "edges": edges, "received": totals[0], "sent": totals[1]}
+
+
+def encode(kernels: EdgeKernels, case: Case) -> dict[str, Tensor]:
+    """What the encoder's kernels write: the same without atoms, gates and a residual connection."""
+    count, (hidden, width) = len(case.edges), case.first.shape
+    first, encoded = case.edges.new_full((count, hidden), torch.nan), case.edges.new_full((count, width), torch.nan)
+    kernels.start(case.edges, case.first, case.middle_bias, HiddenOutputs(first, None))
+    kernels.encode(first, case.last, encoded, None)
+    return {"encoder first": first, "encoded": encoded}
 
 
 def compute_exactly(case: Case) -> dict[str, Tensor]:
@@ -74,12 +95,18 @@ def compute_exactly(case: Case) -> dict[str, Tensor]:
     first = first + case.parts[0].double()[block.senders] + case.parts[1].double()[block.receivers]
     active = first * torch.sigmoid(first)
     second = active @ case.middle.double().T + case.middle_bias.double()
-    raw = (second * torch.sigmoid(second)) @ last.matrix.double().T + last.bias.double()
-    message = raw / (raw.square().mean(dim=1, keepdim=True) + EPSILON).sqrt() * last.scale.double()
-    gates = torch.sigmoid(edges @ last.gates.double().T + last.gate_bias.double()) * case.envelope.double()[:, None]
+    raw, message = _normalize(second, last)
+    gates = torch.sigmoid(edges @ case.gates.double().T + case.gate_bias.double()) * case.envelope.double()[:, None]
     received, sent = (total.double().clone() for total in case.totals)
     for edge in range(len(edges)):
         received[block.receivers[edge]] += gates[edge, 0] * message[edge]
         sent[block.senders[edge]] += gates[edge, 1] * message[edge]
     written = {"first": first, "active": active, "second": second, "message": message, "raw": raw, "gates": gates}
+    written["encoder first"] = edges @ case.first.double().T + case.middle_bias.double()
+    written["encoded"] = _normalize(written["encoder first"], last)[1]
     return {**written, "edges": edges + message, "received": received, "sent": sent}
+
+
+def _normalize(hidden: Tensor, weights: NormWeights) -> tuple[Tensor, Tensor]:
+    raw = (hidden * torch.sigmoid(hidden)) @ weights.matrix.double().T + weights.bias.double()
+    return raw, raw / (raw.square().mean(dim=1, keepdim=True) + EPSILON).sqrt() * weights.scale.double()

@@ -8,17 +8,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from orbmm.errors import ModelError
 from orbmm.model.inference.edge_blocks import EdgeBlock
-from orbmm.model.inference.kernels.edge_update.protocol import EdgeKernels, FinishOutputs, FinishWeights
+from orbmm.model.inference.fused_perceptron import FusedPerceptron, select_kept
+from orbmm.model.inference.kernels.edge_update.protocol import AtomParts, EdgeKernels, GateInputs, MessageOutputs
 from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.memory import Keep
 from orbmm.model.inference.perceptron_pass import Activations, PerceptronPass
 from orbmm.model.inference.workspace import FreshMemory, Workspace
 from orbmm.model.network.network import InteractionLayer
 from orbmm.model.precision import Precision
-
-NARROWEST = 16  # width of the smallest product of a GPU's matrix units
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class EdgeUpdate(Protocol):
 def build_edge_update(layer: InteractionLayer, precision: Precision, kernels: Kernels) -> EdgeUpdate:
     """Return the edge update of a layer: fused if the kernels have it, else in separate steps."""
     steps = SeparateEdgeUpdate(layer, precision, kernels)
-    return steps if kernels.edge_update is None else FusedEdgeUpdate(layer, precision, kernels.edge_update, steps)
+    return steps if kernels.edge_update is None else FusedEdgeUpdate(layer, kernels.edge_update, steps)
 
 
 class SeparateEdgeUpdate:
@@ -173,18 +171,10 @@ class FusedEdgeUpdate:
     Raises ModelError for widths that cannot be divided into tiles.
     """
 
-    def __init__(
-        self, layer: InteractionLayer, precision: Precision, kernels: EdgeKernels, steps: SeparateEdgeUpdate
-    ) -> None:
-        self.stored = precision.operands or precision.dtype
+    def __init__(self, layer: InteractionLayer, kernels: EdgeKernels, steps: SeparateEdgeUpdate) -> None:
+        self._perceptron = FusedPerceptron(layer._edge_mlp, steps.perceptron, kernels)
+        self.stored = self._perceptron.stored
         self._kernels, self._steps = kernels, steps
-        (self._first, _), *self._middle, (last, _) = (
-            (matrix.to(self.stored), bias.to(self.stored)) for matrix, bias in steps.perceptron.list_weights()
-        )
-        check_widths(*self._first.shape)
-        bias = layer._edge_mlp.mlp.linear_layers[-1].bias.detach()
-        scale = layer._edge_mlp.layer_norm.weight.detach()
-        self._last = FinishWeights(last, bias, scale, steps.gates, steps.gate_bias)
 
     def run(
         self,
@@ -196,88 +186,31 @@ class FusedEdgeUpdate:
         space: Workspace,
     ) -> Activations | None:
         """See EdgeUpdate.run."""
-        memory = FreshMemory(space.device)
-        hidden = self._compute_hidden(inputs, block, keep, space, memory)
-        raw = None if keep is Keep.NOTHING else self._take("raw", block, memory)
-        outputs = self._finish(inputs, block, hidden[-1], space, (after, raw))
-        self._kernels.add_messages(outputs.message, outputs.gates, block, totals)
-        if raw is None:
-            return None
-        return Activations(hidden[0] if keep is Keep.ALL else None, tuple(hidden[1:]), raw)
+        edges, memory = inputs.edges[block.rows], FreshMemory(space.device)  # (C, D)
+        hidden = self._perceptron.compute_hidden(edges, self._select_parts(inputs, block), keep, space, memory)
+        raw = self._perceptron.take_raw(edges, keep, memory)
+        place = None if after is None else after[block.rows]
+        message = space.take("message", len(edges), edges.shape[1], self.stored)
+        outputs = MessageOutputs(message, space.take("gates", len(edges), 2, torch.float32), place)
+        gate = GateInputs(edges, inputs.envelope[block.rows], self._steps.gates, self._steps.gate_bias)
+        self._kernels.finish(hidden.last, self._perceptron.last, gate, outputs, raw)
+        self._kernels.add_messages(message, outputs.gates, block, totals)
+        return select_kept(hidden, raw, keep)
 
     def backward(
         self, inputs: EdgeInputs, block: EdgeBlock, kept: Activations | None, gradients: EdgeGradients, space: Workspace
     ) -> None:
         """See EdgeUpdate.backward."""
-        if kept is None:
-            first, *later = hidden = self._compute_hidden(inputs, block, Keep.ALL, space, space)
-            output = self._take("raw", block, space)
-            self._finish(inputs, block, hidden[-1], space, (None, output))
-        else:
-            later, output = list(kept.later), kept.output
-            first = self._recompute_first(inputs, block, space) if kept.first is None else kept.first
-        given = self._steps.perceptron.stored  # on a CPU not that of the operands
-        complete = Activations(None, tuple(each.to(given) for each in later), output.to(gradients.edges.dtype))
-        self._steps.differentiate(inputs, block, first.to(given), complete, gradients, space)
+        edges, parts = inputs.edges[block.rows], self._select_parts(inputs, block)
+        kept = self._perceptron.recompute(edges, parts, space) if kept is None else kept
+        first, others = self._perceptron.complete(edges, parts, kept, space)
+        self._steps.differentiate(inputs, block, first, others, gradients, space)
 
-    def _recompute_first(self, inputs: EdgeInputs, block: EdgeBlock, space: Workspace) -> Tensor:
-        first = space.take("first", len(block), self._first.shape[0], self.stored)
-        self._kernels.start(inputs.edges[block.rows], self._first, inputs.parts, block, (first, None))
-        return first
-
-    def _compute_hidden(
-        self, inputs: EdgeInputs, block: EdgeBlock, keep: Keep, space: Workspace, memory: FreshMemory
-    ) -> list[Tensor]:
-        """Return the values of all hidden layers before SiLU, (C, H) each; `memory` allocates what is kept of them.
-
-        The first values are not written, and the array is empty, if they are neither kept nor the only ones.
-        """
-        rows, columns = len(block), self._first.shape[0]
-        needs_first = keep is Keep.ALL or not self._middle
-        first = (memory if keep is Keep.ALL else space).take("first", rows if needs_first else 0, columns, self.stored)
-        active = space.take("active", rows if self._middle else 0, columns, self.stored)
-        outputs = (first if needs_first else None, active if self._middle else None)
-        self._kernels.start(inputs.edges[block.rows], self._first, inputs.parts, block, outputs)
-        hidden = [first]
-        for number, (matrix, bias) in enumerate(self._middle):
-            if number:
-                torch.ops.aten.silu.out(hidden[-1], out=active)
-            place = (space if keep is Keep.NOTHING else memory).take(f"later {number}", rows, columns, self.stored)
-            self._kernels.multiply(active, matrix, bias, place)
-            hidden.append(place)
-        return hidden
-
-    def _finish(
-        self,
-        inputs: EdgeInputs,
-        block: EdgeBlock,
-        hidden: Tensor,
-        space: Workspace,
-        results: tuple[Tensor | None, Tensor | None],
-    ) -> FinishOutputs:
-        """Return messages and gates. results: new edges (E, D) and raw output (C, D) to write, None for neither."""
-        after, raw = results
-        place = None if after is None else after[block.rows]
-        gates = space.take("gates", len(block), 2, torch.float32)
-        outputs = FinishOutputs(self._take("message", block, space), gates, place, raw)
-        edges, envelope = inputs.edges[block.rows], inputs.envelope[block.rows]
-        self._kernels.finish(hidden, self._last, edges, envelope, outputs)
-        return outputs
-
-    def _take(self, name: str, block: EdgeBlock, memory: FreshMemory) -> Tensor:
-        return memory.take(name, len(block), self._first.shape[1], self.stored)
+    def _select_parts(self, inputs: EdgeInputs, block: EdgeBlock) -> AtomParts:
+        return AtomParts(*inputs.parts, block.senders, block.receivers)
 
 
 def read_gates(layer: InteractionLayer) -> tuple[Tensor, Tensor]:
     """Return the weights (2, D) and biases (2,) of the receive and send gates."""
     gates = (layer._receive_attn, layer._send_attn)
     return torch.cat([gate.weight.detach() for gate in gates]), torch.cat([gate.bias.detach() for gate in gates])
-
-
-def check_widths(hidden: int, features: int) -> None:
-    """Raise ModelError unless both widths are powers of two that a GPU's matrix units can divide."""
-    if any(width < NARROWEST or width & (width - 1) for width in (hidden, features)):
-        raise ModelError(
-            f"kernels 'fused' need widths that are powers of two from {NARROWEST} on, got {features} features and "
-            f'{hidden} hidden values: choose kernels = "triton" or "torch"'
-        )

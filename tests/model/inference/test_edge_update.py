@@ -69,8 +69,8 @@ def test_what_is_kept_and_what_is_computed_twice_is_the_same_to_the_last_bit(nam
 class ForgetTheResidual(PlainEdgeKernels):
     """Edges become messages alone."""
 
-    def finish(self, hidden, weights, edges, envelope, outputs) -> None:  # type: ignore[no-untyped-def]
-        super().finish(hidden, weights, torch.zeros_like(edges), envelope, outputs)
+    def finish(self, hidden, weights, gate, outputs, raw) -> None:  # type: ignore[no-untyped-def]
+        super().finish(hidden, weights, replace(gate, edges=torch.zeros_like(gate.edges)), outputs, raw)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -83,5 +83,5 @@ def test_a_lost_residual_connection_would_be_seen(name: str) -> None:
 def test_widths_that_no_tile_divides_are_refused() -> None:
     architecture = replace(WIDE, mlp_hidden_dim=96)
     potential = make_random_potential(MODELS[0], precision="float16", architecture=architecture)
-    with pytest.raises(ModelError, match="need widths that are powers of two from 16 on, got 64 features and 96"):
+    with pytest.raises(ModelError, match="need widths that are powers of two from 16 on, got 64, 96"):
         predict(potential, TWIN)

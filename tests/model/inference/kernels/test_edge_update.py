@@ -113,7 +113,7 @@ def swap_ends(case: Case) -> Case:
 
 
 def swap_gates(case: Case) -> Case:
-    return replace(case, last=replace(case.last, gates=case.last.gates.flip(0)))
+    return replace(case, gates=case.gates.flip(0))
 
 
 def swap_sums(case: Case) -> Case:
@@ -131,7 +131,7 @@ def lose_the_middle_bias(case: Case) -> Case:
         (swap_ends, {"first", "active", "second", "message", "raw", "edges"}),
         (swap_gates, {"gates", "received", "sent"}),
         (swap_sums, {"received", "sent"}),
-        (lose_the_middle_bias, {"second", "raw", "message", "edges"}),
+        (lose_the_middle_bias, {"second", "raw", "message", "edges", "encoder first", "encoded"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -16,10 +16,12 @@ from oracles.compiled import Compiled, Launch, compile_for
 
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.errors import ModelError
+from orbmm.model.inference.kernels.edge_update.protocol import HiddenOutputs
 from orbmm.model.inference.kernels.edge_update.tiles import TILES, WHOLE_ROW, Tile, find_tiles
 
 WIDTH, HIDDEN = Architecture.latent_dim, Architecture.mlp_hidden_dim
 BYTES = {"fp16": 2, "bf16": 2, "fp32": 4}
+USES = ("runs", "keeps", "encoder")  # an update, the same with values for a gradient, and the encoder of edges
 SPILLS = ("LDL", "STL")  # instructions that load and store spilled registers
 REAL, INDEX = "*fp32", "*i64"
 
@@ -30,27 +32,28 @@ needs_compiler = pytest.mark.skipif(
 
 def list_launches(kind: str, capability: int) -> Iterator[tuple[str, Launch]]:
     """Each kernel of a type ("fp16") with its tile for an architecture, for inference and for what a gradient keeps."""
-    for keeps in (False, True):
-        yield f"start, keeps {keeps}", launch_start(kind, TILES[capability].choose("start", BYTES[kind]), keeps)
-        yield f"finish, keeps {keeps}", launch_finish(kind, TILES[capability].choose("finish", BYTES[kind]), keeps)
+    for use in USES if kind == "fp16" else USES[:2]:
+        yield f"start, {use}", launch_start(kind, TILES[capability].choose("start", BYTES[kind]), use)
+        yield f"finish, {use}", launch_finish(kind, TILES[capability].choose("finish", BYTES[kind]), use)
     yield "sums", launch_sums(kind)
 
 
-def launch_start(kind: str, tile: Tile, keeps: bool) -> Launch:
+def launch_start(kind: str, tile: Tile, use: str) -> Launch:
     from orbmm.model.inference.kernels.edge_update import start
 
-    constants = start.name_constants(WIDTH, HIDDEN, (0 if keeps else None, 0), tile.fit(HIDDEN, WIDTH))
+    some: Any = 0
+    outputs = HiddenOutputs(some if use == "keeps" else None, some)
+    widths = (WIDTH, HIDDEN)
+    constants = start.name_constants(widths, use != "encoder", outputs, tile.fit(HIDDEN, WIDTH))
     types = [f"*{kind}"] * 4 + [INDEX] * 2 + [f"*{kind}"] * 2 + ["i32"]
     return Launch(start._kernel, types, constants, tile.warps, tile.stages)
 
 
-def launch_finish(kind: str, tile: Tile, keeps: bool) -> Launch:
+def launch_finish(kind: str, tile: Tile, use: str) -> Launch:
     from orbmm.model.inference.kernels.edge_update import finish
-    from orbmm.model.inference.kernels.edge_update.protocol import FinishOutputs
 
-    some: Any = 0
-    outputs = FinishOutputs(some, some, None if keeps else some, some if keeps else None)
-    constants = finish.name_constants(HIDDEN, WIDTH, outputs, tile.fit(WIDTH, HIDDEN))
+    widths, writes = (HIDDEN, WIDTH), (True, use == "keeps")
+    constants = finish.name_constants(widths, use != "encoder", writes, tile.fit(WIDTH, HIDDEN))
     half = f"*{kind}"
     types = [half, half, REAL, REAL, half, REAL, REAL, REAL, half, REAL, half, half, "i32", "fp32"]
     return Launch(finish._kernel, types, constants, tile.warps, tile.stages)
@@ -95,7 +98,7 @@ def test_products_run_on_matrix_units_and_nothing_is_added_atomically(kind: str,
 @choices
 def test_hidden_values_and_messages_move_in_16_bytes(kind: str, capability: int) -> None:
     compiled = compile_all(kind, capability)
-    for name in ("start, keeps False", "finish, keeps False"):
+    for name in ("start, runs", "finish, runs"):
         assert compiled[name].count("STG.E.128") > 0, name
         assert compiled[name].count("STG.E.64") == 0 and compiled[name].count("STG.E.U16") == 0, name
     assert compiled["sums"].count("LDG.E.128") > 0
@@ -105,9 +108,9 @@ def test_hidden_values_and_messages_move_in_16_bytes(kind: str, capability: int)
 def test_a_tile_that_is_too_large_would_be_seen() -> None:
     pytest.importorskip("triton")
     tile = TILES[90].choose("finish", 2)
-    wide = compile_for(launch_finish("fp16", replace(tile, rows=128), False), 90)
+    wide = compile_for(launch_finish("fp16", replace(tile, rows=128), "runs"), 90)
     assert wide.stack_bytes > 0 and wide.count("STL") > 0
-    deep = compile_for(launch_finish("fp16", replace(tile, stages=6), False), 90)
+    deep = compile_for(launch_finish("fp16", replace(tile, stages=6), "runs"), 90)
     assert deep.shared_kb > TILES[120].shared_kb
 
 

@@ -12,14 +12,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.model.inference.edge_blocks import cut_into_blocks
+from orbmm.model.inference.edge_encoder import build_edge_encoder
 from orbmm.model.inference.edge_update import EdgeInputs, build_edge_update
 from orbmm.model.inference.kernels.edge_update.plain import PlainEdgeKernels
-from orbmm.model.inference.kernels.edge_update.traffic import count_edge_cost
+from orbmm.model.inference.kernels.edge_update.traffic import count_edge_cost, count_encoder_cost
 from orbmm.model.inference.kernels.plain import PlainKernels
 from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.memory import Keep
 from orbmm.model.inference.workspace import Workspace
-from orbmm.model.network.network import InteractionLayer
+from orbmm.model.network.basis import count_harmonics
+from orbmm.model.network.network import Encoder, InteractionLayer
 from orbmm.model.precision import Precision, find_precision
 
 PUBLISHED = Architecture()
@@ -37,17 +39,22 @@ class CountingKernels(PlainEdgeKernels):
     def _count(self, name: str, *arrays: Tensor | None) -> None:
         self.moved[name] += sum(array.nbytes for array in arrays if array is not None)
 
-    def start(self, edges: Any, matrix: Any, parts: Any, block: Any, outputs: Any) -> None:
-        self._count("start", edges, block.senders, block.receivers, *outputs)
-        super().start(edges, matrix, parts, block, outputs)
+    def start(self, values: Any, matrix: Any, added: Any, outputs: Any) -> None:
+        ends = () if isinstance(added, Tensor) else (added.senders, added.receivers)
+        self._count("start", values, *ends, outputs.before, outputs.after)
+        super().start(values, matrix, added, outputs)
 
     def multiply(self, active: Any, matrix: Any, bias: Any, hidden: Any) -> None:
         self._count("multiply", active, hidden)
         super().multiply(active, matrix, bias, hidden)
 
-    def finish(self, hidden: Any, weights: Any, edges: Any, envelope: Any, outputs: Any) -> None:
-        self._count("finish", hidden, edges, envelope, outputs.message, outputs.gates, outputs.edges, outputs.raw)
-        super().finish(hidden, weights, edges, envelope, outputs)
+    def encode(self, hidden: Any, weights: Any, edges: Any, raw: Any) -> None:
+        self._count("encode", hidden, edges, raw)
+        super().encode(hidden, weights, edges, raw)
+
+    def finish(self, hidden: Any, weights: Any, gate: Any, outputs: Any, raw: Any) -> None:
+        self._count("finish", hidden, gate.edges, gate.envelope, outputs.message, outputs.gates, outputs.edges, raw)
+        super().finish(hidden, weights, gate, outputs, raw)
 
     def add_messages(self, message: Any, gates: Any, block: Any, totals: Any) -> None:
         self._count("add_messages", message, message, gates, block.by_sender.order, block.by_receiver.order)
@@ -94,6 +101,17 @@ def test_counted_bytes_are_those_of_the_arrays(precision: str, bytes_each: int) 
     kernels = CountingKernels()
     run_update(precision, PlainKernels(kernels), EDGES)
     expected = {name: cost.moved for name, cost in count_edge_cost(PUBLISHED, bytes_each).items()}
+    assert {name: moved / EDGES for name, moved in kernels.moved.items()} == expected
+
+
+@pytest.mark.parametrize(("precision", "bytes_each"), [("float16", 2), ("float32-high", 4)])
+def test_counted_bytes_of_the_encoder_are_those_of_the_arrays(precision: str, bytes_each: int) -> None:
+    kernels, inputs = CountingKernels(), PUBLISHED.radial_functions * count_harmonics(PUBLISHED.max_degree)
+    perceptron = Encoder(PUBLISHED).requires_grad_(False)._edge_fn
+    encoder = build_edge_encoder(perceptron, find_precision(precision), PlainKernels(kernels))
+    edges = torch.empty(EDGES, PUBLISHED.latent_dim, dtype=torch.float16 if bytes_each == 2 else torch.float32)
+    encoder.run(torch.randn(EDGES, inputs), edges, Keep.NOTHING, Workspace(torch.device("cpu")))
+    expected = {name: cost.moved for name, cost in count_encoder_cost(PUBLISHED, bytes_each).items()}
     assert {name: moved / EDGES for name, moved in kernels.moved.items()} == expected
 
 

@@ -7,7 +7,13 @@ from torch import Tensor
 
 from orbmm.model.inference.edge_blocks import EdgeBlock
 from orbmm.model.inference.kernels.edge_update import finish, start, sums
-from orbmm.model.inference.kernels.edge_update.protocol import FinishOutputs, FinishWeights
+from orbmm.model.inference.kernels.edge_update.protocol import (
+    AtomParts,
+    GateInputs,
+    HiddenOutputs,
+    MessageOutputs,
+    NormWeights,
+)
 from orbmm.model.inference.kernels.edge_update.tiles import Tiles
 
 
@@ -17,27 +23,23 @@ class FusedEdgeKernels:
     def __init__(self, tiles: Tiles) -> None:
         self._tiles = tiles
 
-    def start(
-        self,
-        edges: Tensor,
-        matrix: Tensor,
-        parts: tuple[Tensor, Tensor],
-        block: EdgeBlock,
-        outputs: tuple[Tensor | None, Tensor | None],
-    ) -> None:
+    def start(self, values: Tensor, matrix: Tensor, added: AtomParts | Tensor, outputs: HiddenOutputs) -> None:
         """See EdgeKernels.start."""
-        start.launch(edges, matrix, parts, block, outputs, self._tiles.choose("start", edges.dtype.itemsize))
+        start.launch(values, matrix, added, outputs, self._tiles.choose("start", values.dtype.itemsize))
 
     def multiply(self, active: Tensor, matrix: Tensor, bias: Tensor, hidden: Tensor) -> None:
         """See EdgeKernels.multiply."""
         torch.addmm(bias, active, matrix.t(), out=hidden)
 
+    def encode(self, hidden: Tensor, weights: NormWeights, edges: Tensor, raw: Tensor | None) -> None:
+        """See EdgeKernels.encode."""
+        finish.launch_encoder(hidden, weights, edges, raw, self._tiles.choose("finish", hidden.dtype.itemsize))
+
     def finish(
-        self, hidden: Tensor, weights: FinishWeights, edges: Tensor, envelope: Tensor, outputs: FinishOutputs
+        self, hidden: Tensor, weights: NormWeights, gate: GateInputs, outputs: MessageOutputs, raw: Tensor | None
     ) -> None:
         """See EdgeKernels.finish."""
-        tile = self._tiles.choose("finish", edges.dtype.itemsize)
-        finish.launch(hidden, weights, edges, envelope, outputs, tile)
+        finish.launch(hidden, weights, gate, outputs, raw, self._tiles.choose("finish", hidden.dtype.itemsize))
 
     def add_messages(self, message: Tensor, gates: Tensor, block: EdgeBlock, totals: tuple[Tensor, Tensor]) -> None:
         """See EdgeKernels.add_messages."""

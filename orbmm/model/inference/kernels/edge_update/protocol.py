@@ -11,32 +11,62 @@ from orbmm.model.inference.edge_blocks import EdgeBlock
 
 
 @dataclass(frozen=True)
-class FinishWeights:
-    """Weights of the last kernel of an edge update.
+class AtomParts:
+    """The contributions of both atoms of C edges to the first hidden values.
 
-    matrix: (D, H), in the type of the operands
-    bias, scale: (D,), of the product and of the RMSNorm; gates: (2, D), gate_bias: (2,), receive and send; all float32
+    for_senders, for_receivers: (N, H) each, one of them with the bias; senders, receivers: (C,)
+    """
+
+    for_senders: Tensor
+    for_receivers: Tensor
+    senders: Tensor
+    receivers: Tensor
+
+
+@dataclass(frozen=True)
+class HiddenOutputs:
+    """The first hidden values (C, H), before and after SiLU, to be written; None for those that are not needed."""
+
+    before: Tensor | None
+    after: Tensor | None
+
+
+@dataclass(frozen=True)
+class NormWeights:
+    """Weights of the last product and of the RMSNorm after it.
+
+    matrix: (D, H), in the type of the operands; bias, scale: (D,) float32, of the product and of the RMSNorm
     """
 
     matrix: Tensor
     bias: Tensor
     scale: Tensor
-    gates: Tensor
-    gate_bias: Tensor
 
 
 @dataclass(frozen=True)
-class FinishOutputs:
-    """Arrays that the last kernel writes, for C edges; None for what is not needed.
+class GateInputs:
+    """The inputs of the gates of C edges; messages are added to the edges.
+
+    edges: (C, D); envelope: (C,); matrix: (2, D), bias: (2,), of the receive and send gates, float32
+    """
+
+    edges: Tensor
+    envelope: Tensor
+    matrix: Tensor
+    bias: Tensor
+
+
+@dataclass(frozen=True)
+class MessageOutputs:
+    """Arrays that the last kernel of an edge update writes for C edges.
 
     message: (C, D); gates: (C, 2) float32, receive and send, times the envelope
-    edges: (C, D), edges plus messages, may be the edges themselves; raw: (C, D), the output before the RMSNorm
+    edges: (C, D), edges plus messages, may be the edges themselves; None if they are not needed
     """
 
     message: Tensor
     gates: Tensor
-    edges: Tensor | None = None
-    raw: Tensor | None = None
+    edges: Tensor | None
 
 
 class EdgeKernels(Protocol):
@@ -45,26 +75,25 @@ class EdgeKernels(Protocol):
     Edges, hidden values and messages are stored in the type of the operands. Sums, norms and gates are in float32.
     """
 
-    def start(
-        self,
-        edges: Tensor,
-        matrix: Tensor,
-        parts: tuple[Tensor, Tensor],
-        block: EdgeBlock,
-        outputs: tuple[Tensor | None, Tensor | None],
-    ) -> None:
-        """Write the first hidden values (C, H), before and after SiLU, to the outputs that are not None.
+    def start(self, values: Tensor, matrix: Tensor, added: AtomParts | Tensor, outputs: HiddenOutputs) -> None:
+        """Compute the first hidden values (C, H) of values (C, inputs), and their SiLU.
 
-        edges: (C, D); matrix: (H, D); parts: (N, H) each, of senders and receivers, bias included
+        matrix: (H, inputs); added: the parts of both atoms, or for the encoder a bias (H,)
         """
 
     def multiply(self, active: Tensor, matrix: Tensor, bias: Tensor, hidden: Tensor) -> None:
         """Write the next hidden values (C, H). active: (C, H), after SiLU; matrix: (H, H); bias: (H,)."""
 
+    def encode(self, hidden: Tensor, weights: NormWeights, edges: Tensor, raw: Tensor | None) -> None:
+        """Write the normalised output of a perceptron to edges (C, D), and that before the RMSNorm to raw (C, D).
+
+        hidden: (C, H), before SiLU
+        """
+
     def finish(
-        self, hidden: Tensor, weights: FinishWeights, edges: Tensor, envelope: Tensor, outputs: FinishOutputs
+        self, hidden: Tensor, weights: NormWeights, gate: GateInputs, outputs: MessageOutputs, raw: Tensor | None
     ) -> None:
-        """Write messages, gates and new edges. hidden: (C, H), before SiLU; edges: (C, D); envelope: (C,)."""
+        """Write the normalised output as messages, and gates and new edges in the same kernel; see encode."""
 
     def add_messages(self, message: Tensor, gates: Tensor, block: EdgeBlock, totals: tuple[Tensor, Tensor]) -> None:
         """Add messages (C, D), times their gates (C, 2), to the received and sent totals of the atoms, (N, D) each."""

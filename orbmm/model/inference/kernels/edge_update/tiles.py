@@ -53,7 +53,7 @@ TILES = {
         {
             ("start", 2): Tile(128, 128, 64, warps=8),
             ("finish", 2): Tile(64, WHOLE_ROW, 64, warps=16),
-            ("start", 4): Tile(128, 64, 32, warps=4),
+            ("start", 4): Tile(128, 64, 32, warps=8),
             ("finish", 4): Tile(64, WHOLE_ROW, 32, warps=16),
         },
     ),
@@ -70,8 +70,8 @@ TILES = {
         99,
         {
             ("start", 2): Tile(128, 128, 64, warps=8),
-            ("finish", 2): Tile(64, WHOLE_ROW, 64, warps=16),
-            ("start", 4): Tile(128, 64, 32, warps=4),
+            ("finish", 2): Tile(64, WHOLE_ROW, 32, warps=16),
+            ("start", 4): Tile(128, 64, 32, warps=8),
             ("finish", 4): Tile(64, WHOLE_ROW, 32, warps=16),
         },
     ),

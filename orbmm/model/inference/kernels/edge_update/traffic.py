@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orbmm.checkpoints.architecture import Architecture
+from orbmm.model.network.basis import count_harmonics
 
 INDEX_BYTES, REAL_BYTES = 8, 4  # of an int64, and of a gate or envelope in float32
 
 
 @dataclass(frozen=True)
 class EdgeCost:
-    """What one edge and layer costs in one kernel.
+    """The cost of one edge in one kernel.
 
     moved: bytes of the arrays with a row for each edge, read or written
     gathered: bytes of rows of the atoms' arrays, which come from the cache where neighbours in the list share an atom
@@ -38,4 +39,16 @@ def count_edge_cost(architecture: Architecture, bytes_each: int) -> dict[str, Ed
         "multiply": EdgeCost(inner * 2 * hidden, flops=inner * 2 * architecture.mlp_hidden_dim**2),
         "finish": EdgeCost(hidden + 3 * features + gates + REAL_BYTES, flops=outer),
         "add_messages": EdgeCost(2 * (features + INDEX_BYTES) + gates),
+    }
+
+
+def count_encoder_cost(architecture: Architecture, bytes_each: int) -> dict[str, EdgeCost]:
+    """Return the cost of one edge in the encoder by kernel, from its functions (R * A numbers) on."""
+    inputs = architecture.radial_functions * count_harmonics(architecture.max_degree)
+    hidden, features = architecture.mlp_hidden_dim * bytes_each, architecture.latent_dim * bytes_each
+    layer = count_edge_cost(architecture, bytes_each)
+    return {
+        "start": EdgeCost(inputs * bytes_each + hidden, flops=2 * inputs * architecture.mlp_hidden_dim),
+        "multiply": layer["multiply"],
+        "encode": EdgeCost(hidden + features, flops=layer["finish"].flops),
     }
