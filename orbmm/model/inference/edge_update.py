@@ -154,7 +154,6 @@ class SeparateEdgeUpdate:
         grad_edges += (grad_gates * cut * open_ * (1.0 - open_)) @ self.gates
         gradients.envelope[block.rows] += (grad_gates * open_).sum(dim=1)
         if gradients.parts is not None:
-            grad_hidden = grad_hidden.to(gradients.parts[0].dtype)
             self._kernels.add_sums(gradients.parts[0], grad_hidden, block.by_sender)
             self._kernels.add_sums(gradients.parts[1], grad_hidden, block.by_receiver)
 

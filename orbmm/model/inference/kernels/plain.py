@@ -31,7 +31,7 @@ class PlainKernels:
 
     def add_sums(self, totals: Tensor, values: Tensor, grouping: Grouping, weights: Tensor | None = None) -> None:
         """See Kernels.add_sums."""
-        grouping.add_to(totals, values, weights)
+        grouping.add_to(totals, values.to(totals.dtype), weights)
 
     def backward_sums(
         self, gradients: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, grad_edges: Tensor

@@ -31,7 +31,10 @@ class Kernels(Protocol):
         """
 
     def add_sums(self, totals: Tensor, values: Tensor, grouping: Grouping, weights: Tensor | None = None) -> None:
-        """Add the rows of values (C, W), each times its weight (C,), to the rows of totals (N, W) of their atoms."""
+        """Add the rows of values (C, W), each times its weight (C,), to the rows of totals (N, W) of their atoms.
+
+        values: of any float type; the sums are in the type of the totals
+        """
 
     def backward_sums(
         self, gradients: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, grad_edges: Tensor

@@ -97,6 +97,20 @@ def test_gated_sum(fused: Kernels, device: torch.device, edges: int, weighted: b
     assert torch.equal(got[1::3], before[1::3])  # atoms without an edge
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_values_of_half_precision_are_summed_in_float32(
+    fused: Kernels, device: torch.device, dtype: torch.dtype
+) -> None:
+    block, values = make_block(EDGES[-1], device), draw(device, EDGES[-1], WIDTH, dtype=dtype)
+    expected = torch.zeros(ATOMS, WIDTH, dtype=torch.float64, device=device)
+    expected.index_add_(0, block.senders, values.double())
+    for kernels in (PlainKernels(), fused):
+        totals = torch.zeros(ATOMS, WIDTH, device=device)
+        kernels.add_sums(totals, values, block.by_sender)
+        assert_close(totals, expected.float())
+    assert not torch.equal(totals, totals.to(dtype))  # so half precision was not enough
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("edges", EDGES)
 def test_the_way_back_through_gated_sums(fused: Kernels, device: torch.device, edges: int, dtype: torch.dtype) -> None:
