@@ -37,7 +37,7 @@ WATERS = {
     "orb-mini-direct-inf-xtb": 85,
     "orb-mini-conservative-inf-xtb": 85,
     "orb-v3-direct-inf-omat": 40,
-    "orb-v3-conservative-inf-omat": 20,
+    "orb-v3-conservative-inf-omat": 12,
 }
 PRECISIONS = ("float16", "bfloat16")
 SEPARATE, FUSED = PlainKernels(), PlainKernels(PlainEdgeKernels())
@@ -104,7 +104,7 @@ HEADER = (
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", choices=WATERS, help="may be repeated; by default all four")
-    parser.add_argument("--waters", type=int, help="molecules; by default 85 for embedded models, 20 or 40 for others")
+    parser.add_argument("--waters", type=int, help="molecules; by default 85 for embedded models, 40 or 12 for others")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--to", type=Path)
     arguments = parser.parse_args()

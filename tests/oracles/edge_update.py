@@ -13,6 +13,7 @@ from orbmm.model.inference.kernels.edge_update.protocol import (
     EdgeKernels,
     GateInputs,
     HiddenOutputs,
+    MessageGradients,
     MessageOutputs,
     NormWeights,
 )
@@ -86,6 +87,65 @@ def encode(kernels: EdgeKernels, case: Case) -> dict[str, Tensor]:
     kernels.start(case.edges, case.first, case.middle_bias, HiddenOutputs(first, None))
     kernels.encode(first, case.last, encoded, None)
     return {"encoder first": first, "encoded": encoded}
+
+
+def carry_out_backward(kernels: EdgeKernels, case: Case) -> dict[str, Tensor]:
+    """Gradients by the hidden values, edges and envelope, from random gradients by the sums and the new edges."""
+    hidden, raw, first = _draw_kept(case)
+    gate = GateInputs(case.edges, case.envelope, case.gates, case.gate_bias)
+    by_edges, by_envelope, block = _draw_gradient(case), torch.zeros_like(case.envelope), case.block
+    given = MessageGradients(*case.totals, block.receivers, block.senders, by_edges, by_envelope)
+    by_hidden = torch.full_like(hidden, torch.nan)
+    kernels.backward_finish((hidden, raw), case.last, gate, given, by_hidden)
+    halfway = by_edges.clone()
+    by_first, plain = by_hidden.clone(), by_hidden.clone()
+    kernels.backward_start(by_first, first, case.first, by_edges)
+    last = torch.zeros_like(by_edges)
+    kernels.backward_start(plain, None, case.first, last)
+    return {
+        "by hidden": by_hidden,
+        "by gates": halfway,
+        "by envelope": by_envelope,
+        "by first": by_first,
+        "by edges": by_edges,
+        "without SiLU": last,
+    }
+
+
+def differentiate_exactly(case: Case) -> dict[str, Tensor]:
+    """The same gradients by automatic differentiation of the formulas, in float64."""
+    hidden, raw, first = (each.double().requires_grad_() for each in _draw_kept(case))
+    edges, envelope = case.edges.double().requires_grad_(), case.envelope.double().requires_grad_()
+    by_edges, block = _draw_gradient(case).double(), case.block
+    message = raw / (raw.square().mean(dim=1, keepdim=True) + EPSILON).sqrt() * case.last.scale.double()
+    gates = torch.sigmoid(edges @ case.gates.double().T + case.gate_bias.double()) * envelope[:, None]
+    received, sent = (total.double() for total in case.totals)
+    loss = (message * gates[:, :1] * received[block.receivers] + message * gates[:, 1:] * sent[block.senders]).sum()
+    loss = loss + ((edges + message) * by_edges).sum()
+    by_raw, halfway, by_envelope = torch.autograd.grad(loss, (raw, edges, envelope))
+    active = hidden * torch.sigmoid(hidden)
+    (by_hidden,) = torch.autograd.grad(active, hidden, by_raw @ case.last.matrix.double())
+    (by_first,) = torch.autograd.grad(first * torch.sigmoid(first), first, by_hidden)
+    return {
+        "by hidden": by_hidden,
+        "by gates": halfway,
+        "by envelope": by_envelope,
+        "by first": by_first,
+        "by edges": halfway + by_first @ case.first.double(),
+        "without SiLU": by_hidden @ case.first.double(),
+    }
+
+
+def _draw_kept(case: Case) -> tuple[Tensor, Tensor, Tensor]:
+    """Hidden values (C, H), raw output (C, D) and first hidden values (C, H) of a forward pass that was not made."""
+    count, (hidden, width) = len(case.edges), case.first.shape
+    generator = torch.Generator().manual_seed(7)
+    drawn = (torch.randn(count, columns, generator=generator) for columns in (hidden, width, hidden))
+    return tuple(each.to(case.edges) for each in drawn)
+
+
+def _draw_gradient(case: Case) -> Tensor:
+    return torch.randn(case.edges.shape, generator=torch.Generator().manual_seed(8)).to(case.edges.device)
 
 
 def compute_exactly(case: Case) -> dict[str, Tensor]:

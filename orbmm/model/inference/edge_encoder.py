@@ -82,5 +82,6 @@ class FusedEdgeEncoder:
         """See EdgeEncoder.backward."""
         values, bias = self._perceptron.round_inputs(shape), self._perceptron.first_bias
         kept = self._perceptron.recompute(values, bias, space) if kept is None else kept
-        first, others = self._perceptron.complete(values, bias, kept, space)
+        hidden = self._perceptron.complete(values, bias, kept, space)
+        first, others = self._perceptron.convert(hidden, kept.output)
         return self._steps.backward_start(self._steps.backward(gradient, first, others, space))

@@ -10,7 +10,13 @@ from torch import Tensor
 
 from orbmm.model.inference.edge_blocks import EdgeBlock
 from orbmm.model.inference.fused_perceptron import FusedPerceptron, select_kept
-from orbmm.model.inference.kernels.edge_update.protocol import AtomParts, EdgeKernels, GateInputs, MessageOutputs
+from orbmm.model.inference.kernels.edge_update.protocol import (
+    AtomParts,
+    EdgeKernels,
+    GateInputs,
+    MessageGradients,
+    MessageOutputs,
+)
 from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.memory import Keep
 from orbmm.model.inference.perceptron_pass import Activations, PerceptronPass
@@ -88,7 +94,7 @@ class SeparateEdgeUpdate:
         self.stored = precision.dtype
         width = layer._edge_mlp.mlp.first.weight.shape[1] // 3
         self.perceptron = PerceptronPass(layer._edge_mlp, precision, kernels, slice(0, width))
-        self._kernels = kernels
+        self.kernels = kernels
         self.gates, self.gate_bias = read_gates(layer)
 
     def run(
@@ -106,11 +112,11 @@ class SeparateEdgeUpdate:
         gates = self._open_gates(mine) * inputs.envelope[block.rows, None]  # (C, 2)
         first = self.perceptron.start(mine, memory if keep is Keep.ALL else space)  # (C, H)
         active = self.perceptron.place_active(first, keep, space)
-        self._kernels.gather_add_silu(first, inputs.parts, block, space, active)
+        self.kernels.gather_add_silu(first, inputs.parts, block, space, active)
         output, kept = self.perceptron.finish_and_trace(first, active, keep, space, memory)  # (C, D)
         message = self.perceptron.normalize(output)  # (C, D)
-        self._kernels.add_sums(totals[0], message, block.by_receiver, gates[:, 0])
-        self._kernels.add_sums(totals[1], message, block.by_sender, gates[:, 1])
+        self.kernels.add_sums(totals[0], message, block.by_receiver, gates[:, 0])
+        self.kernels.add_sums(totals[1], message, block.by_sender, gates[:, 1])
         if after is not None:
             torch.add(mine, message, out=after[block.rows])
         return kept
@@ -122,16 +128,16 @@ class SeparateEdgeUpdate:
         if kept is None:
             first = self.perceptron.start(inputs.edges[block.rows], space)  # (C, H)
             active = self.perceptron.place_active(first, Keep.ALL, space)
-            self._kernels.gather_add_silu(first, inputs.parts, block, space, active)
+            self.kernels.gather_add_silu(first, inputs.parts, block, space, active)
             kept = self.perceptron.finish_and_keep(first, active, space, space)
         elif kept.first is None:
             first = self.perceptron.start(inputs.edges[block.rows], space)
-            self._kernels.gather_add_silu(first, inputs.parts, block, space, None)
+            self.kernels.gather_add_silu(first, inputs.parts, block, space, None)
         else:
             first = kept.first
-        self.differentiate(inputs, block, first, kept, gradients, space)
+        self._differentiate(inputs, block, first, kept, gradients, space)
 
-    def differentiate(
+    def _differentiate(
         self,
         inputs: EdgeInputs,
         block: EdgeBlock,
@@ -146,7 +152,7 @@ class SeparateEdgeUpdate:
         open_, cut = self._open_gates(mine), inputs.envelope[block.rows, None]  # (C, 2), (C, 1)
         grad_edges = gradients.edges[block.rows]  # (C, D), a view: the residual connection adds to it
         by_sums = (gradients.received, gradients.sent)
-        grad_message, grad_gates = self._kernels.backward_sums(
+        grad_message, grad_gates = self.kernels.backward_sums(
             by_sums, message, open_ * cut, block, grad_edges
         )  # (C, D), (C, 2)
         grad_hidden = self.perceptron.backward(grad_message, first, kept, space)  # (C, H)
@@ -154,8 +160,8 @@ class SeparateEdgeUpdate:
         grad_edges += (grad_gates * cut * open_ * (1.0 - open_)) @ self.gates
         gradients.envelope[block.rows] += (grad_gates * open_).sum(dim=1)
         if gradients.parts is not None:
-            self._kernels.add_sums(gradients.parts[0], grad_hidden, block.by_sender)
-            self._kernels.add_sums(gradients.parts[1], grad_hidden, block.by_receiver)
+            self.kernels.add_sums(gradients.parts[0], grad_hidden, block.by_sender)
+            self.kernels.add_sums(gradients.parts[1], grad_hidden, block.by_receiver)
 
     def _open_gates(self, edges: Tensor) -> Tensor:
         """Return the receive and send gates (C, 2) of edges (C, D), without the envelope."""
@@ -165,8 +171,7 @@ class SeparateEdgeUpdate:
 class FusedEdgeUpdate:
     """See EdgeUpdate. Few kernels; edges, hidden values and messages are stored in the type of the operands.
 
-    The backward pass starts from what these kernels have stored, and works in separate steps.
-    steps: the same layer in separate steps
+    steps: the same layer in separate steps, for its weights and its kernels
     Raises ModelError for widths that cannot be divided into tiles.
     """
 
@@ -191,8 +196,7 @@ class FusedEdgeUpdate:
         place = None if after is None else after[block.rows]
         message = space.take("message", len(edges), edges.shape[1], self.stored)
         outputs = MessageOutputs(message, space.take("gates", len(edges), 2, torch.float32), place)
-        gate = GateInputs(edges, inputs.envelope[block.rows], self._steps.gates, self._steps.gate_bias)
-        self._kernels.finish(hidden.last, self._perceptron.last, gate, outputs, raw)
+        self._kernels.finish(hidden.last, self._perceptron.last, self._select_gate(inputs, block), outputs, raw)
         self._kernels.add_messages(message, outputs.gates, block, totals)
         return select_kept(hidden, raw, keep)
 
@@ -202,8 +206,24 @@ class FusedEdgeUpdate:
         """See EdgeUpdate.backward."""
         edges, parts = inputs.edges[block.rows], self._select_parts(inputs, block)
         kept = self._perceptron.recompute(edges, parts, space) if kept is None else kept
-        first, others = self._perceptron.complete(edges, parts, kept, space)
-        self._steps.differentiate(inputs, block, first, others, gradients, space)
+        hidden = self._perceptron.complete(edges, parts, kept, space)
+        gate = self._select_gate(inputs, block)
+        messages = MessageGradients(
+            gradients.received,
+            gradients.sent,
+            block.receivers,
+            block.senders,
+            gradients.edges[block.rows],
+            gradients.envelope[block.rows],
+        )
+        by_first = self._perceptron.backward(hidden, kept.output, gate, messages, space)  # (C, H)
+        if gradients.parts is not None:
+            self._steps.kernels.add_sums(gradients.parts[0], by_first, block.by_sender)
+            self._steps.kernels.add_sums(gradients.parts[1], by_first, block.by_receiver)
+
+    def _select_gate(self, inputs: EdgeInputs, block: EdgeBlock) -> GateInputs:
+        rows = block.rows
+        return GateInputs(inputs.edges[rows], inputs.envelope[rows], self._steps.gates, self._steps.gate_bias)
 
     def _select_parts(self, inputs: EdgeInputs, block: EdgeBlock) -> AtomParts:
         return AtomParts(*inputs.parts, block.senders, block.receivers)

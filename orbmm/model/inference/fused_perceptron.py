@@ -9,7 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from orbmm.errors import ModelError
-from orbmm.model.inference.kernels.edge_update.protocol import AtomParts, EdgeKernels, HiddenOutputs, NormWeights
+from orbmm.model.inference.kernels.edge_update.protocol import (
+    AtomParts,
+    EdgeKernels,
+    GateInputs,
+    HiddenOutputs,
+    MessageGradients,
+    NormWeights,
+)
 from orbmm.model.inference.memory import Keep
 from orbmm.model.inference.perceptron_pass import Activations, PerceptronPass
 from orbmm.model.inference.workspace import FreshMemory, Workspace
@@ -31,17 +38,20 @@ class Hidden:
     @property
     def last(self) -> Tensor:
         """Return the values that the last product starts from."""
-        if self.later:
-            return self.later[-1]
+        return self.later[-1] if self.later else self.needed_first
+
+    @property
+    def needed_first(self) -> Tensor:
+        """Return the first hidden values. Raises ValueError if they were not written."""
         if self.first is None:
-            raise ValueError("a perceptron with one hidden layer keeps its first hidden values")
+            raise ValueError("the first hidden values were not written")
         return self.first
 
 
 class FusedPerceptron:
     """A NormalizedPerceptron whose values are stored in the type of the operands.
 
-    steps: the same perceptron in separate steps, for the backward pass
+    steps: the same perceptron in separate steps, for its weights and for gradients of the encoder
     Raises ModelError for widths that cannot be divided into tiles.
     """
 
@@ -100,17 +110,37 @@ class FusedPerceptron:
         self._kernels.encode(hidden.last, self.last, unused, raw)
         return Activations(hidden.first, hidden.later, raw)
 
-    def complete(
-        self, values: Tensor, added: AtomParts | Tensor, kept: Activations, space: Workspace
-    ) -> tuple[Tensor, Activations]:
-        """Return the first hidden values (C, H), computed again if needed, and all others, as the steps take them."""
+    def complete(self, values: Tensor, added: AtomParts | Tensor, kept: Activations, space: Workspace) -> Hidden:
+        """Return all hidden values (C, H); the first are computed again if they are not kept."""
         first = kept.first
         if first is None:
             first = self._take("first", values, space)
             self._kernels.start(values, self._first, added, HiddenOutputs(first, None))
+        return Hidden(first, kept.later)
+
+    def backward(
+        self, hidden: Hidden, raw: Tensor, gate: GateInputs, gradients: MessageGradients, space: Workspace
+    ) -> Tensor:
+        """Return the gradient by the first hidden values before SiLU (C, H), and change the gradients by the edges.
+
+        hidden: all hidden values; raw: (C, D), the output before the RMSNorm
+        """
+        result = self._take("gradient", raw, space)
+        self._kernels.backward_finish((hidden.last, raw), self.last, gate, gradients, result)
+        for number, (matrix, _) in reversed(list(enumerate(self._middle))):
+            given, result = result, self._take(f"gradient {number}", raw, space)
+            self._kernels.backward_multiply(given, matrix, result)
+            if number:
+                torch.ops.aten.silu_backward.grad_input(result, hidden.later[number - 1], grad_input=result)
+        first = hidden.first if self._middle else None
+        self._kernels.backward_start(result, first, self._first, gradients.edges)
+        return result
+
+    def convert(self, hidden: Hidden, raw: Tensor) -> tuple[Tensor, Activations]:
+        """Return the first hidden values (C, H), and all others with the output, as the separate steps take them."""
         given = self._steps.stored  # on a CPU not that of the operands
-        later = tuple(hidden.to(given) for hidden in kept.later)
-        return first.to(given), Activations(None, later, kept.output.to(self._steps.precision.dtype))
+        later = tuple(each.to(given) for each in hidden.later)
+        return hidden.needed_first.to(given), Activations(None, later, raw.to(self._steps.precision.dtype))
 
     def _take(self, name: str, values: Tensor, memory: FreshMemory) -> Tensor:
         return memory.take(name, len(values), self._first.shape[0], self.stored)

@@ -76,7 +76,8 @@ class LayerPass:
         kept = self.node_mlp.finish_and_keep(first, active, space, space)
         inputs = self.node_mlp.backward_start(self.node_mlp.backward(gradient, first, kept, space))  # (N, 3 D)
         grad_nodes, grad_received, grad_sent = inputs.split(gradient.shape[1], dim=1)
-        return gradient + grad_nodes, grad_received, grad_sent
+        # All three are slices of one array, while kernels need whole rows.
+        return gradient + grad_nodes, grad_received.contiguous(), grad_sent.contiguous()
 
     def _start_nodes(self, nodes: Tensor, received: Tensor, sent: Tensor, space: Workspace) -> Tensor:
         first = self.node_mlp.start(torch.cat([nodes, received, sent], dim=1), space)  # (N, H)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from oracles.edge_update import Case, carry_out, compute_exactly, make_case
+from oracles.edge_update import Case, carry_out, carry_out_backward, compute_exactly, differentiate_exactly, make_case
 from oracles.random_weights import make_random_potential
 from oracles.structures import MAKERS
 
@@ -73,6 +73,15 @@ def test_fused_kernels_give_what_their_twin_gives(way: tuple[torch.device, torch
     assert torch.equal(got["received"][untouched], case.totals[0][untouched])
 
 
+@pytest.mark.parametrize("edges", EDGES)
+def test_fused_gradients_are_those_of_their_twin(way: tuple[torch.device, torch.dtype], edges: int) -> None:
+    device, dtype = way
+    case = make_case(edges, dtype, device, SIZES)
+    tolerance = TOLERANCE[torch.float16 if device.type == "cuda" and dtype == torch.float32 else dtype]
+    got = carry_out_backward(find_fused(device, dtype), case)
+    assert list_differing(got, carry_out_backward(PlainEdgeKernels(), case), tolerance) == []
+
+
 def test_no_edges_are_no_work(way: tuple[torch.device, torch.dtype]) -> None:
     device, dtype = way
     case = make_case(3, dtype, device, SIZES)
@@ -106,6 +115,20 @@ def test_the_network_with_fused_kernels_is_that_with_their_twin(
     tolerance = 10 * TOLERANCE[torch.float16 if device.type == "cuda" and dtype == torch.float32 else dtype]
     assert np.abs(got.forces - expected.forces).max() <= tolerance * np.abs(expected.forces).max()
     assert abs(got.energy - expected.energy) <= tolerance * len(structure.positions)
+
+
+@pytest.mark.parametrize("dtype", list(PRECISIONS), ids=str)
+@pytest.mark.parametrize("edges", EDGES)
+def test_the_gradients_of_the_twin_are_those_of_the_formulas(edges: int, dtype: torch.dtype) -> None:
+    case = make_case(edges, dtype, CPU, SIZES)
+    got = carry_out_backward(PlainEdgeKernels(), case)
+    assert list_differing(got, differentiate_exactly(case), 3 * TOLERANCE[dtype]) == []
+
+
+def test_gradients_with_swapped_gates_would_be_seen() -> None:
+    case = make_case(EDGES[-1], torch.float16, CPU, SIZES)
+    got = list_differing(carry_out_backward(PlainEdgeKernels(), swap_gates(case)), differentiate_exactly(case), 0.012)
+    assert {"by hidden", "by gates", "by envelope", "by edges"} <= set(got)
 
 
 def swap_ends(case: Case) -> Case:

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from orbmm.model.inference.edge_blocks import EdgeBlock
-from orbmm.model.inference.kernels.edge_update import finish, start, sums
+from orbmm.model.inference.kernels.edge_update import backward, finish, start, sums
 from orbmm.model.inference.kernels.edge_update.protocol import (
     AtomParts,
     GateInputs,
     HiddenOutputs,
+    MessageGradients,
     MessageOutputs,
     NormWeights,
 )
@@ -44,3 +45,24 @@ class FusedEdgeKernels:
     def add_messages(self, message: Tensor, gates: Tensor, block: EdgeBlock, totals: tuple[Tensor, Tensor]) -> None:
         """See EdgeKernels.add_messages."""
         sums.launch(message, gates, block, totals)
+
+    def backward_finish(
+        self,
+        kept: tuple[Tensor, Tensor],
+        weights: NormWeights,
+        gate: GateInputs,
+        gradients: MessageGradients,
+        result: Tensor,
+    ) -> None:
+        """See EdgeKernels.backward_finish."""
+        tile = self._tiles.choose("backward_finish", result.dtype.itemsize)
+        backward.launch_finish(kept, weights, gate, gradients, result, tile)
+
+    def backward_multiply(self, gradient: Tensor, matrix: Tensor, result: Tensor) -> None:
+        """See EdgeKernels.backward_multiply."""
+        torch.mm(gradient, matrix, out=result)
+
+    def backward_start(self, gradient: Tensor, first: Tensor | None, matrix: Tensor, edges: Tensor) -> None:
+        """See EdgeKernels.backward_start."""
+        tile = self._tiles.choose("backward_start", gradient.dtype.itemsize)
+        backward.launch_start(gradient, first, matrix, edges, tile)

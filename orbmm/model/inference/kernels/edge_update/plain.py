@@ -11,9 +11,12 @@ from orbmm.model.inference.kernels.edge_update.protocol import (
     AtomParts,
     GateInputs,
     HiddenOutputs,
+    MessageGradients,
     MessageOutputs,
     NormWeights,
 )
+
+EPSILON = torch.finfo(torch.float32).eps  # of torch.nn.RMSNorm in float32
 
 
 class PlainEdgeKernels:
@@ -57,10 +60,50 @@ class PlainEdgeKernels:
         for column, grouping in enumerate((block.by_receiver, block.by_sender)):
             grouping.add_to(totals[column], values, gates[:, column])
 
+    def backward_finish(
+        self,
+        kept: tuple[Tensor, Tensor],
+        weights: NormWeights,
+        gate: GateInputs,
+        gradients: MessageGradients,
+        result: Tensor,
+    ) -> None:
+        """See EdgeKernels.backward_finish."""
+        hidden, output = kept[0].float(), kept[1].float()
+        open_ = torch.sigmoid(F.linear(gate.edges.float(), gate.matrix, gate.bias))  # (C, 2)
+        gates, inverse = open_ * gate.envelope[:, None], torch.rsqrt(output.square().mean(1, keepdim=True) + EPSILON)
+        message = output * inverse * weights.scale
+        arriving = (
+            gradients.received.index_select(0, gradients.receivers),
+            gradients.sent.index_select(0, gradients.senders),
+        )
+        by_gates = torch.stack([(message * each).sum(dim=1) for each in arriving], dim=1)  # (C, 2)
+        by_message = gradients.edges + arriving[0] * gates[:, :1] + arriving[1] * gates[:, 1:]  # (C, D)
+        gradients.envelope.add_((by_gates * open_).sum(dim=1))
+        gradients.edges.add_((by_gates * gates * (1.0 - open_)) @ gate.matrix)
+        scaled = by_message * weights.scale
+        along = (scaled * output).mean(dim=1, keepdim=True) * inverse.square()
+        by_output = ((scaled - output * along) * inverse).to(result.dtype).float()
+        result.copy_(_differentiate_silu(by_output @ weights.matrix.float(), hidden))
+
+    def backward_multiply(self, gradient: Tensor, matrix: Tensor, result: Tensor) -> None:
+        """See EdgeKernels.backward_multiply."""
+        result.copy_(gradient.float() @ matrix.float())
+
+    def backward_start(self, gradient: Tensor, first: Tensor | None, matrix: Tensor, edges: Tensor) -> None:
+        """See EdgeKernels.backward_start."""
+        if first is not None:
+            gradient.copy_(_differentiate_silu(gradient.float(), first.float()))
+        edges.add_(gradient.float() @ matrix.float())
+
+
+def _differentiate_silu(gradient: Tensor, before: Tensor) -> Tensor:
+    return torch.ops.aten.silu_backward(gradient, before)
+
 
 def _normalize(hidden: Tensor, weights: NormWeights, raw: Tensor | None) -> Tensor:
     active = F.silu(hidden.float()).to(hidden.dtype).float()
     output = torch.addmm(weights.bias, active, weights.matrix.float().t())  # (C, D)
     if raw is not None:
         raw.copy_(output)
-    return F.rms_norm(output, output.shape[1:], weights.scale, torch.finfo(torch.float32).eps)
+    return F.rms_norm(output, output.shape[1:], weights.scale, EPSILON)

@@ -69,6 +69,22 @@ class MessageOutputs:
     edges: Tensor | None
 
 
+@dataclass(frozen=True)
+class MessageGradients:
+    """Gradients around the messages of C edges, all float32.
+
+    received, sent: (N, D), by the sums over the edges of an atom; receivers, senders: (C,), the atoms of the edges
+    edges: (C, D), by the new edges, changed in place to those by the old ones; envelope: (C,), added to
+    """
+
+    received: Tensor
+    sent: Tensor
+    receivers: Tensor
+    senders: Tensor
+    edges: Tensor
+    envelope: Tensor
+
+
 class EdgeKernels(Protocol):
     """The edge update of a block of C edges between N atoms, step by step; the same input gives the same bits.
 
@@ -97,3 +113,26 @@ class EdgeKernels(Protocol):
 
     def add_messages(self, message: Tensor, gates: Tensor, block: EdgeBlock, totals: tuple[Tensor, Tensor]) -> None:
         """Add messages (C, D), times their gates (C, 2), to the received and sent totals of the atoms, (N, D) each."""
+
+    def backward_finish(
+        self,
+        kept: tuple[Tensor, Tensor],
+        weights: NormWeights,
+        gate: GateInputs,
+        gradients: MessageGradients,
+        result: Tensor,
+    ) -> None:
+        """Write the gradient by the last hidden values before SiLU to result (C, H); the reverse of finish.
+
+        kept: last hidden values (C, H), and raw output (C, D); gradients: changed by what comes through the gates
+        """
+
+    def backward_multiply(self, gradient: Tensor, matrix: Tensor, result: Tensor) -> None:
+        """Write the gradient by active values (C, H); the reverse of multiply. gradient: (C, H), by hidden values."""
+
+    def backward_start(self, gradient: Tensor, first: Tensor | None, matrix: Tensor, edges: Tensor) -> None:
+        """Add the gradient by the edges of an update to edges (C, D) float32; the reverse of start.
+
+        gradient: (C, H), by the first hidden values after SiLU, changed to those before it; matrix: (H, D)
+        first: (C, H), before SiLU; None if the gradient is already by these
+        """

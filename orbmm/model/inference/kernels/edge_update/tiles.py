@@ -34,7 +34,7 @@ class Tiles:
     """The tiles of an architecture.
 
     shared_kb: shared memory that one program may use [KiB]
-    by_use: the tile for each kernel ("start", "finish") and size of a number (2 or 4 bytes)
+    by_use: the tile for each kernel and size of a number (2 or 4 bytes)
     """
 
     shared_kb: int
@@ -45,7 +45,7 @@ class Tiles:
         return self.by_use[kernel, bytes_each]
 
 
-WHOLE_ROW = 256  # columns of the last product: its norm needs the whole row
+WHOLE_ROW = 256  # of edge features: a norm, and its gradient, need the whole row
 
 TILES = {
     80: Tiles(
@@ -53,8 +53,12 @@ TILES = {
         {
             ("start", 2): Tile(128, 128, 64, warps=8),
             ("finish", 2): Tile(64, WHOLE_ROW, 64, warps=16),
+            ("backward_finish", 2): Tile(32, 64, WHOLE_ROW, warps=8, stages=2),
+            ("backward_start", 2): Tile(64, WHOLE_ROW, 32, warps=8),
             ("start", 4): Tile(128, 64, 32, warps=8),
             ("finish", 4): Tile(64, WHOLE_ROW, 32, warps=16),
+            ("backward_finish", 4): Tile(16, 64, WHOLE_ROW, warps=8, stages=2),
+            ("backward_start", 4): Tile(64, WHOLE_ROW, 32, warps=16, stages=2),
         },
     ),
     90: Tiles(
@@ -62,8 +66,12 @@ TILES = {
         {
             ("start", 2): Tile(128, 128, 64, warps=8),
             ("finish", 2): Tile(64, WHOLE_ROW, 64, warps=8),
+            ("backward_finish", 2): Tile(32, 64, WHOLE_ROW, warps=8, stages=2),
+            ("backward_start", 2): Tile(64, WHOLE_ROW, 32, warps=8),
             ("start", 4): Tile(128, 128, 32, warps=8),
             ("finish", 4): Tile(64, WHOLE_ROW, 32, warps=8),
+            ("backward_finish", 4): Tile(32, 32, WHOLE_ROW, warps=8, stages=2),
+            ("backward_start", 4): Tile(64, WHOLE_ROW, 32, warps=8),
         },
     ),
     120: Tiles(
@@ -71,8 +79,12 @@ TILES = {
         {
             ("start", 2): Tile(128, 128, 64, warps=8),
             ("finish", 2): Tile(64, WHOLE_ROW, 32, warps=16),
+            ("backward_finish", 2): Tile(32, 64, WHOLE_ROW, warps=8, stages=2),
+            ("backward_start", 2): Tile(64, WHOLE_ROW, 32, warps=8),
             ("start", 4): Tile(128, 64, 32, warps=8),
             ("finish", 4): Tile(64, WHOLE_ROW, 32, warps=16),
+            ("backward_finish", 4): Tile(16, 64, WHOLE_ROW, warps=8, stages=2),
+            ("backward_start", 4): Tile(64, WHOLE_ROW, 32, warps=16, stages=2),
         },
     ),
 }
