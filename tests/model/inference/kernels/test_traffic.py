@@ -13,9 +13,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.model.inference.edge_blocks import cut_into_blocks
 from orbmm.model.inference.edge_encoder import build_edge_encoder
-from orbmm.model.inference.edge_update import EdgeInputs, build_edge_update
+from orbmm.model.inference.edge_update import EdgeGradients, EdgeInputs, build_edge_update
 from orbmm.model.inference.kernels.edge_update.plain import PlainEdgeKernels
-from orbmm.model.inference.kernels.edge_update.traffic import count_edge_cost, count_encoder_cost
+from orbmm.model.inference.kernels.edge_update.traffic import count_backward_cost, count_edge_cost, count_encoder_cost
 from orbmm.model.inference.kernels.plain import PlainKernels
 from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.memory import Keep
@@ -25,9 +25,9 @@ from orbmm.model.network.network import Encoder, InteractionLayer
 from orbmm.model.precision import Precision, find_precision
 
 PUBLISHED = Architecture()
-EDGES, ATOMS = 512, 4  # so few atoms that their arrays do not count
+EDGES, ATOMS = 256, 4  # so few atoms that their arrays do not count
 AIM_BYTES = 12_000  # an edge and layer in float16
-SEPARATE_BYTES = 48_300
+SEPARATE_BYTES, SEPARATE_BACKWARD_BYTES = 48_300, 87_400
 
 
 class CountingKernels(PlainEdgeKernels):
@@ -60,6 +60,29 @@ class CountingKernels(PlainEdgeKernels):
         self._count("add_messages", message, message, gates, block.by_sender.order, block.by_receiver.order)
         super().add_messages(message, gates, block, totals)
 
+    def backward_finish(self, kept: Any, weights: Any, gate: Any, gradients: Any, result: Any) -> None:
+        ends = (gradients.receivers, gradients.senders)
+        changed = (gradients.edges, gradients.envelope) * 2  # read and written
+        self._count("backward_finish", *kept, gate.edges, gate.envelope, *ends, *changed, result)
+        super().backward_finish(kept, weights, gate, gradients, result)
+
+    def backward_multiply(self, gradient: Any, matrix: Any, result: Any) -> None:
+        self._count("backward_multiply", gradient, result)
+        super().backward_multiply(gradient, matrix, result)
+
+    def backward_start(self, gradient: Any, first: Any, matrix: Any, edges: Any) -> None:
+        self._count("backward_start", gradient, *(() if first is None else (gradient, first)), edges, edges)
+        super().backward_start(gradient, first, matrix, edges)
+
+
+class CountingSums(PlainKernels):
+    """Counts the sums that are no part of the fused kernels, in their counts."""
+
+    def add_sums(self, totals: Any, values: Any, grouping: Any, weights: Any = None) -> None:
+        if isinstance(self.edge_update, CountingKernels):
+            self.edge_update._count("add_sums", values, grouping.order)
+        super().add_sums(totals, values, grouping, weights)
+
 
 class OperatorBytes(TorchDispatchMode):
     """Counts the bytes that operators read and write. An array is read where it is an argument other than `out`."""
@@ -77,8 +100,8 @@ class OperatorBytes(TorchDispatchMode):
         return result
 
 
-def run_update(precision_name: str, kernels: Kernels, edge_count: int) -> int:
-    """The edge update of one layer of published width, on a few edges, as a direct network runs it.
+def run_update(precision_name: str, kernels: Kernels, edge_count: int, backward: bool = False) -> int:
+    """The edge update of one layer of published width, on a few edges, or its backward pass with all values kept.
 
     Returns the bytes that operators of torch move.
     """
@@ -90,10 +113,35 @@ def run_update(precision_name: str, kernels: Kernels, edge_count: int) -> int:
     parts = torch.randn(2, ATOMS, PUBLISHED.mlp_hidden_dim, dtype=precision.stored_operands(device)).unbind()
     totals = torch.zeros(2, ATOMS, PUBLISHED.latent_dim).unbind()
     inputs = EdgeInputs(edges, torch.ones(edge_count), (parts[0], parts[1]))
-    space = Workspace(device)
-    with OperatorBytes() as operators:
-        update.run(inputs, block, (totals[0], totals[1]), edges, Keep.NOTHING, space)
+    keep, space = Keep.ALL if backward else Keep.NOTHING, Workspace(device)
+    with torch.no_grad(), OperatorBytes() as operators:
+        kept = update.run(inputs, block, (totals[0], totals[1]), edges, keep, space)
+        if backward:
+            if isinstance(kernels.edge_update, CountingKernels):
+                kernels.edge_update.moved.clear()
+            by_parts = torch.zeros(2, ATOMS, PUBLISHED.mlp_hidden_dim).unbind()
+            by_edges, by_envelope = torch.zeros(edge_count, PUBLISHED.latent_dim), torch.zeros(edge_count)
+            gradients = EdgeGradients(*totals, by_edges, by_envelope, (by_parts[0], by_parts[1]))
+            operators.moved = 0
+            update.backward(inputs, block, kept, gradients, space)
     return operators.moved
+
+
+@pytest.mark.parametrize(("precision", "bytes_each"), [("float16", 2), ("float32-high", 4)])
+def test_counted_bytes_of_the_backward_pass_are_those_of_the_arrays(precision: str, bytes_each: int) -> None:
+    kernels = CountingKernels()
+    run_update(precision, CountingSums(kernels), EDGES, backward=True)
+    expected = {name: cost.moved for name, cost in count_backward_cost(PUBLISHED, bytes_each).items()}
+    assert {name: moved / EDGES for name, moved in kernels.moved.items()} == expected
+
+
+def test_gradients_move_less_than_a_third_of_what_separate_steps_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    fused = sum(cost.moved for cost in count_backward_cost(PUBLISHED, 2).values())
+    monkeypatch.setattr(Precision, "stored_operands", lambda self, device: self.operands)  # as on a GPU
+    few, many = (run_update("float16", PlainKernels(), edges, backward=True) for edges in (EDGES // 2, EDGES))
+    separate = (many - few) / (EDGES // 2)
+    assert separate == pytest.approx(SEPARATE_BACKWARD_BYTES, rel=0.01)
+    assert fused < separate / 3
 
 
 @pytest.mark.parametrize(("precision", "bytes_each"), [("float16", 2), ("bfloat16", 2), ("float32-high", 4)])

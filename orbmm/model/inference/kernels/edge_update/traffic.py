@@ -52,3 +52,21 @@ def count_encoder_cost(architecture: Architecture, bytes_each: int) -> dict[str,
         "multiply": layer["multiply"],
         "encode": EdgeCost(hidden + features, flops=layer["finish"].flops),
     }
+
+
+def count_backward_cost(architecture: Architecture, bytes_each: int) -> dict[str, EdgeCost]:
+    """Return the cost of one edge and layer of the backward pass by kernel, where all activations were kept.
+
+    The first layer adds no gradients to its atoms.
+    """
+    hidden, features = architecture.mlp_hidden_dim * bytes_each, architecture.latent_dim * bytes_each
+    gradient = 2 * architecture.latent_dim * REAL_BYTES  # by the edges, read and written in float32
+    update = count_edge_cost(architecture, bytes_each)
+    inner = architecture.mlp_depth - 1
+    finish = 2 * hidden + 2 * features + gradient + 3 * REAL_BYTES + 2 * INDEX_BYTES
+    return {
+        "backward_finish": EdgeCost(finish, gradient, update["finish"].flops),
+        "backward_multiply": update["multiply"],
+        "backward_start": EdgeCost((3 if inner else 1) * hidden + gradient, flops=update["start"].flops),
+        "add_sums": EdgeCost(2 * (hidden + INDEX_BYTES)),
+    }
