@@ -48,6 +48,12 @@ def test_in_float32_the_fused_path_is_the_network(name: str) -> None:
     assert list_disagreements(predict(potential, TWIN), predict(potential, "torch"), FLOAT32) == {}
 
 
+def test_three_hidden_layers_are_fused_too() -> None:
+    deep = replace(WIDE, mlp_depth=3)
+    potential = make_random_potential("orb-v3-conservative-inf-omat", precision="float32-high", architecture=deep)
+    assert list_disagreements(predict(potential, TWIN), predict(potential, "torch"), FLOAT32) == {}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_half_precision_edges_err_little_more_than_half_precision_products(name: str) -> None:
     exact = predict(make(name, "float64"), "torch").forces

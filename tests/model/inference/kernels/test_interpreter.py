@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ import torch
 from orbmm.errors import MissingDependency, ModelError
 from orbmm.model.inference.kernels import choose
 from orbmm.model.inference.kernels.choose import choose_kernels
+from orbmm.model.inference.kernels.edge_update.tiles import TILES
 from orbmm.model.inference.kernels.plain import PlainKernels
 from orbmm.model.precision import find_precision
 
@@ -66,3 +68,15 @@ def test_fused_kernels_are_refused_in_a_precision_that_they_do_not_have(
     monkeypatch.setattr(choose, "find_spec", lambda _: None)
     with pytest.raises(MissingDependency, match='kernels = "fused" needs the package triton: install it, or choose'):
         choose_kernels("fused", gpu, FLOAT16)
+
+
+def test_fused_kernels_take_the_tiles_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    card = SimpleNamespace(major=8, minor=9, shared_memory_per_block_optin=101_376)  # 99 KiB
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    kernels = choose_kernels("fused", torch.device("cuda"), FLOAT16)
+    assert kernels.edge_update._tiles is TILES[120]
+    card.major = 7
+    with pytest.raises(ModelError, match="need a GPU of compute capability 8"):
+        choose_kernels("fused", torch.device("cuda"), FLOAT16)
