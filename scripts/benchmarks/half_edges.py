@@ -2,7 +2,7 @@
 
     python scripts/benchmarks/half_edges.py --to scripts/benchmarks/results/half-edges.json
 
-Forces in water against float64: published networks with random weights, embedded ones with their own. In separate
+Forces in water against float64: a published network with random weights, embedded ones with their own. In separate
 steps a CPU rounds the operands of products, a GPU also what it stores of hidden values (imitated). "fused" is the plain
 twin of kernels = "fused", which also rounds edges and messages.
 """
@@ -37,7 +37,6 @@ WATERS = {
     "orb-mini-direct-inf-xtb": 85,
     "orb-mini-conservative-inf-xtb": 85,
     "orb-v3-direct-inf-omat": 40,
-    "orb-v3-conservative-inf-omat": 12,
 }
 PRECISIONS = ("float16", "bfloat16")
 SEPARATE, FUSED = PlainKernels(), PlainKernels(PlainEdgeKernels())
@@ -103,8 +102,8 @@ HEADER = (
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", action="append", choices=WATERS, help="may be repeated; by default all four")
-    parser.add_argument("--waters", type=int, help="molecules; by default 85 for embedded models, 40 or 12 for others")
+    parser.add_argument("--model", action="append", choices=WATERS, help="may be repeated; by default all three")
+    parser.add_argument("--waters", type=int, help="molecules; by default 85 for embedded models, 40 for the other")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--to", type=Path)
     arguments = parser.parse_args()

@@ -93,7 +93,8 @@ def compile_all(kind: str, capability: int) -> dict[str, Compiled]:
 
 
 # Code for bfloat16 differs from that for float16 in its products alone: a few kernels on one architecture are enough.
-CHOICES = [("bf16", 90), *((kind, capability) for kind in ("fp16", "fp32") for capability in TILES)]
+CHOICES = [("bf16", 90), ("fp32", 90), *(("fp16", capability) for capability in TILES)]
+CHOICES += [pytest.param("fp32", capability, marks=pytest.mark.slow) for capability in TILES if capability != 90]
 choices = pytest.mark.parametrize(("kind", "capability"), CHOICES)
 
 
