@@ -20,6 +20,7 @@ from orbmm.errors import SettingsError, UnsafeFile
 from orbmm.files import read_json
 from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import FEWEST_EDGES_PER_BLOCK, MemoryUse
+from orbmm.settings.model import TRITON_KERNELS
 
 CALIBRATION_ATOMS = (150, 300)  # of water: two boxes give the cost of an edge and the constant part
 QUICK_ATOMS, QUICK_S = 3_000, 5.0  # of the second box, where an evaluation of it takes no longer
@@ -161,7 +162,7 @@ def _is_way(row: Row, way: Way) -> bool:
 
     Rows of compiled and recorded networks and of Triton kernels do not count: an estimate is for plain execution.
     """
-    if row.get("compile") or row.get("cuda_graphs") or row.get("kernels") == "triton":
+    if row.get("compile") or row.get("cuda_graphs") or row.get("kernels") in TRITON_KERNELS:
         return False
     theirs, ours = find_record(row["model"]), find_record(way.model)
     same_network = theirs.kind == ours.kind and theirs.architecture == ours.architecture

@@ -35,7 +35,7 @@ def benchmark(
     ] = None,
     memory: Annotated[Names, typer.Option(help="For conservative models: auto, fast or lean; may be repeated.")] = None,
     edges_per_block: Annotated[int | None, typer.Option(help="Edges of a block; default: by device.", min=1)] = None,
-    kernels: Annotated[str, typer.Option(help="What works on edges: auto, torch or triton.")] = "auto",
+    kernels: Annotated[str, typer.Option(help="What works on edges: auto, torch, triton or fused.")] = "auto",
     compile: Annotated[bool, typer.Option("--compile", help="Translate the network to machine code first.")] = False,
     cuda_graphs: Annotated[
         bool, typer.Option("--cuda-graphs", help="Record the work of the GPU once and repeat it.")

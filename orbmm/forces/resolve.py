@@ -20,7 +20,7 @@ from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import check_execution
 from orbmm.model.precision import find_device, find_precision
-from orbmm.settings.model import ModelSettings
+from orbmm.settings.model import TRITON_KERNELS, ModelSettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -133,7 +133,10 @@ def resolve_compile(
 def _is_worth_it(model: ModelSettings, record: CheckpointRecord, device: torch.device, atoms: int, steps: int) -> bool:
     """Return True if compilation saves time for this network, device and length, and the settings do not exclude it."""
     has_other_choice = (
-        model.kernels == "triton" or model.cuda_graphs or model.memory != "auto" or model.edges_per_block is not None
+        model.kernels in TRITON_KERNELS
+        or model.cuda_graphs
+        or model.memory != "auto"
+        or model.edges_per_block is not None
     )
     return (
         not has_other_choice

@@ -69,7 +69,7 @@ def check_execution(execution: Execution, precision: Precision, device: torch.de
 
     Raises ModelError, GraphError, DeviceError or MissingDependency.
     """
-    choose_kernels(execution.kernels, device)
+    choose_kernels(execution.kernels, device, precision)
     check_search(execution.search, device)
     if execution.cuda_graphs:
         check_recordable(device)

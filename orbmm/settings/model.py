@@ -12,7 +12,8 @@ DEFAULT_MODEL = "orb-mini-conservative-inf-xtb"
 PRECISIONS = ("float64", "float32-highest", "float32-high", "float16", "bfloat16")
 MEMORY_MODES = ("auto", "fast", "lean")
 SEARCHES = ("auto", "brute_force", "kd_tree", "cell_list", "ball_cover")
-KERNELS = ("auto", "torch", "triton")
+TRITON_KERNELS = ("triton", "fused")
+KERNELS = ("auto", "torch", *TRITON_KERNELS)
 FIRST_CONTACTS = ("check", "skip")
 FORCE_KINDS = ("auto", "TorchForce", "PythonTorchForce", "PythonForce")
 
@@ -49,8 +50,8 @@ class ModelSettings:
         Limits(choices=SEARCHES),
     )
     kernels: str = setting(
-        "Kernels for the work on edges between the matrix products: torch, triton (CUDA, not run on a GPU yet); "
-        "auto takes torch.",
+        "Kernels for the work on edges: torch; triton, for the steps between the matrix products; fused, for products "
+        "too, with edges in half precision (both CUDA, not run on a GPU yet); auto takes torch.",
         "auto",
         Limits(choices=KERNELS),
     )

@@ -24,6 +24,7 @@ from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks
 from orbmm.model.inference.kernels.choose import choose_kernels
 from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.workspace import Workspace
+from orbmm.model.precision import find_precision
 
 CUTOFF_ANGSTROM, MOST_NEIGHBORS = 6.0, 120
 HIDDEN, FEATURES = 1024, 256
@@ -71,14 +72,14 @@ def make_steps(block: EdgeBlock, atoms: int, dtype: torch.dtype, device: torch.d
 
 def measure(name: str, step: Step, least_bytes: int, device: torch.device, calls: int) -> dict[str, object]:
     """Median seconds of a step in each kind of kernels, each after a warm-up."""
-    plain = choose_kernels("torch", device)
+    plain = choose_kernels("torch", device, find_precision("float32-high"))
     use_private_cache()
     ways: dict[str, Callable[[], object]] = {
         "torch": lambda: step(plain),
         "compiled": torch.compile(lambda: step(plain), options=PRIVATE_OPTIONS),
     }
     if device.type == "cuda":
-        fused = choose_kernels("triton", device)
+        fused = choose_kernels("triton", device, find_precision("float32-high"))
         ways["triton"] = lambda: step(fused)
     row: dict[str, object] = {"step": name, "least_bytes": least_bytes}
     for way, work in ways.items():

@@ -241,7 +241,8 @@ def test_the_error_of_an_estimate_is_told_from_smaller_boxes(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "changes", [{"compile": True}, {"cuda_graphs": True}, {"kernels": "triton"}, {"edges_per_block": 512}]
+    "changes",
+    [{"compile": True}, {"cuda_graphs": True}, {"kernels": "triton"}, {"kernels": "fused"}, {"edges_per_block": 512}],
 )
 def test_rows_of_other_ways_do_not_count(tmp_path: Path, changes: dict) -> None:
     row = {"model": WAY.model, "precision": WAY.precision, "memory": WAY.memory, "edges": 9, "evaluation_s": 1.0}

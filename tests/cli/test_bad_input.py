@@ -191,6 +191,8 @@ BAD = {
     "benchmark --device cpu --compile --cuda-graphs": "compile, or cuda_graphs, but not both",
     "benchmark --device cpu --compile --precision bfloat16": "does not round to bfloat16",
     "benchmark --device cpu --kernels triton": "'triton' need a CUDA device, got cpu",
+    "benchmark --device cpu --kernels fused": "'fused' need a CUDA device, got cpu",
+    "benchmark --device cpu --compile --kernels fused": 'compile, or kernels = "fused", but not both',
     "models orb-v3-direct-inf-omta": "did you mean 'orb-v3-direct-inf-omat'",
 }
 

@@ -15,6 +15,7 @@ from orbmm.model.inference.allocator import count_kept_bytes
 from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks, cut_into_fixed_blocks
 from orbmm.model.inference.free_memory import FreeMemory, read_free_bytes
 from orbmm.model.inference.kernels.choose import choose_kernels
+from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.memory import Keep, MemoryUse
 from orbmm.model.inference.network_pass import NetworkPass
 from orbmm.model.network.atom_graph import AtomGraph
@@ -43,7 +44,7 @@ class Engine:
         precision: Precision,
         memory: MemoryUse,
         device: torch.device,
-        kernels: str = "auto",
+        kernels: str | Kernels = "auto",
     ) -> None:
         self._network, self._memory, self._precision = network, memory, precision
         self._device, self._kernels = device, kernels
@@ -59,7 +60,9 @@ class Engine:
 
     def _read_weights(self) -> None:
         versions = [weight._version for weight in self._weights]
-        self._pass = NetworkPass(self._network.model, self._precision, choose_kernels(self._kernels, self._device))
+        self._pass = NetworkPass(
+            self._network.model, self._precision, choose_kernels(self._kernels, self._device, self._precision)
+        )
         self._versions = versions
 
     def read_changed_weights(self) -> bool:

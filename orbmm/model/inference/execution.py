@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orbmm.errors import ModelError
 from orbmm.model.inference.memory import MemoryUse
-from orbmm.settings.model import ModelSettings
+from orbmm.settings.model import TRITON_KERNELS, ModelSettings
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Execution:
                 "a compiled network works on all edges at once: choose compile, or memory and edges_per_block, "
                 "but not both"
             )
-        if self.compile and self.kernels == "triton":
+        if self.compile and self.kernels in TRITON_KERNELS:
             raise ModelError(
-                'a compiled network makes its own kernels: choose compile, or kernels = "triton", but not both'
+                f'a compiled network makes its own kernels: choose compile, or kernels = "{self.kernels}", but not both'
             )
         if self.compile and self.cuda_graphs:
             raise ModelError("a compiled network is not recorded: choose compile, or cuda_graphs, but not both")

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.profiler import record_function
 
 from orbmm.model.inference.edge_blocks import EdgeBlock
+from orbmm.model.inference.edge_encoder import build_edge_encoder
 from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.layer_pass import (
     LayerGradients,
@@ -21,8 +22,8 @@ from orbmm.model.inference.layer_pass import (
     run_layer,
 )
 from orbmm.model.inference.memory import Keep
-from orbmm.model.inference.perceptron_pass import Activations, PerceptronPass
-from orbmm.model.inference.workspace import FreshMemory, Workspace
+from orbmm.model.inference.perceptron_pass import Activations
+from orbmm.model.inference.workspace import Workspace
 from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.network.basis import evaluate_envelope
 from orbmm.model.network.network import EDGE_ENVELOPE_POWER, InteractionLayer, OrbNetwork
@@ -47,7 +48,7 @@ class NetworkPass:
 
     def __init__(self, network: OrbNetwork, precision: Precision, kernels: Kernels) -> None:
         self.network, self.precision = network, precision
-        self._encode_edges = PerceptronPass(network._encoder._edge_fn, precision, kernels)
+        self._encoder = build_edge_encoder(network._encoder._edge_fn, precision, kernels)
         self._layers = [LayerPass(cast(InteractionLayer, layer), precision, kernels) for layer in network.gnn_stacks]
         with torch.no_grad():
             # Before the first layer a node depends only on its element.
@@ -85,7 +86,7 @@ class NetworkPass:
 
         gradient: (N, D), by the node features; vectors: (E, 3) [Å]
         """
-        grad_edges = torch.zeros_like(trace.layers[0].edges)  # (E, D)
+        grad_edges = gradient.new_zeros(trace.layers[0].edges.shape)  # (E, D)
         gradients = LayerGradients(gradient, grad_edges, torch.zeros_like(trace.envelope))
         for number in reversed(range(len(self._layers))):
             with record_function(f"orbmm: layer {number + 1} backwards"):
@@ -102,39 +103,27 @@ class NetworkPass:
         self, vectors: Tensor, blocks: list[EdgeBlock], keep: Keep
     ) -> tuple[Tensor, Tensor, list[Activations | None]]:
         """Return edge features (E, D), envelope (E,), and what is kept of each block."""
-        edges = vectors.new_empty(len(vectors), self.network.architecture.latent_dim)
+        width, stored = self.network.architecture.latent_dim, self._layers[0].edge_update.stored
+        edges = vectors.new_empty(len(vectors), width, dtype=stored)
         envelope = vectors.new_empty(len(vectors))
-        space, memory = Workspace(vectors.device), FreshMemory(vectors.device)
-        encode = self._encode_edges
-        kept = []
+        space, kept = Workspace(vectors.device), []
         with record_function("orbmm: edge features"):
             for block in blocks:
                 shape, envelope[block.rows] = self._describe(vectors[block.rows])  # (C, R * A)
-                first = encode.start(shape, memory if keep is Keep.ALL else space).add_(encode.first_bias)  # (C, H)
-                active = torch.ops.aten.silu.out(first, out=encode.place_active(first, keep, space))
-                output, activations = encode.finish_and_trace(first, active, keep, space, memory)  # (C, D)
-                edges[block.rows] = encode.normalize(output)
-                kept.append(activations)
+                kept.append(self._encoder.run(shape, edges[block.rows], keep, space))
         return edges, envelope, kept
 
     def _backward_encoder(self, vectors: Tensor, trace: NetworkTrace, gradients: LayerGradients) -> Tensor:
         """Return the gradient by the edge vectors (E, 3)."""
         result = torch.empty_like(vectors)
         space = Workspace(vectors.device)
-        encode = self._encode_edges
         with record_function("orbmm: edge features backwards"):
             for block, kept in zip(trace.blocks, trace.encoder, strict=True):
                 with torch.enable_grad():
                     leaf = vectors[block.rows].detach().requires_grad_(True)  # (C, 3)
                     shape, envelope = self._describe(leaf)
-                first = kept.first if kept is not None else None
-                if first is None:
-                    first = encode.start(shape.detach(), space).add_(encode.first_bias)  # (C, H)
-                if kept is None:
-                    active = torch.ops.aten.silu.out(first, out=encode.place_active(first, Keep.ALL, space))
-                    kept = encode.finish_and_keep(first, active, space, space)
-                grad_first = encode.backward(gradients.edges[block.rows], first, kept, space)  # (C, H)
-                outer = (encode.backward_start(grad_first), gradients.envelope[block.rows])
+                grad_shape = self._encoder.backward(gradients.edges[block.rows], shape.detach(), kept, space)
+                outer = (grad_shape, gradients.envelope[block.rows])
                 (result[block.rows],) = torch.autograd.grad((shape, envelope), leaf, outer)
         return result
 

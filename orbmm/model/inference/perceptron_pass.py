@@ -52,6 +52,10 @@ class PerceptronPass:
         self._later = [(precision.round_operand(matrix).t(), bias.to(self.stored)) for matrix, bias in later]
         self._scale = perceptron.layer_norm.weight.detach()  # (D,)
 
+    def list_weights(self) -> list[tuple[Tensor, Tensor]]:
+        """Return matrix (outputs, inputs) and bias (outputs,) of each product, rounded and stored as operands."""
+        return [(matrix.t(), bias) for matrix, bias in ((self._first, self.first_bias), *self._later)]
+
     def start(self, inputs: Tensor, memory: FreshMemory) -> Tensor:
         """Return the first hidden values (C, H) of inputs (C, inputs), before bias and SiLU, allocated in `memory`."""
         out = memory.take("first", len(inputs), self._first.shape[1], self.stored)

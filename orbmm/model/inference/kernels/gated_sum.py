@@ -10,6 +10,7 @@ from orbmm.model.inference.edge_blocks import EdgeBlock, Grouping
 from orbmm.model.inference.kernels.protocol import accumulate_in
 
 ROWS, WIDTH = 16, 128  # edges at a time, and columns of a program
+BACKWARD_ROWS, WARPS = 4, 4  # edges of a program of the backward pass: one for each warp
 
 
 def launch_sums(totals: Tensor, values: Tensor, grouping: Grouping, weights: Tensor | None) -> None:
@@ -33,7 +34,10 @@ def launch_backward(
     if edges:
         columns = triton.next_power_of_2(width)
         given = (*gradients, message, gates, block.receivers, block.senders, grad_edges)
-        _backward_kernel[(edges,)](*given, grad_message, grad_gates, width, columns, accumulate_in(message))
+        sizes = (edges, width, BACKWARD_ROWS, columns, accumulate_in(message))
+        _backward_kernel[(triton.cdiv(edges, BACKWARD_ROWS),)](
+            *given, grad_message, grad_gates, *sizes, num_warps=WARPS
+        )
     return grad_message, grad_gates
 
 
@@ -87,19 +91,26 @@ def _backward_kernel(
     grad_edges: tl.tensor,
     grad_message: tl.tensor,
     grad_gates: tl.tensor,
+    count: tl.tensor,
     width: tl.tensor,
+    ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     REAL: tl.constexpr,
 ) -> None:
-    edge = tl.program_id(0).to(tl.int64)
-    column = tl.arange(0, COLUMNS)
-    inside = column < width
-    offset = edge * width + column
-    message_row = tl.load(message + offset, mask=inside, other=0.0).to(REAL)
-    at_receiver = tl.load(grad_received + tl.load(receivers + edge) * width + column, mask=inside, other=0.0).to(REAL)
-    at_sender = tl.load(grad_sent + tl.load(senders + edge) * width + column, mask=inside, other=0.0).to(REAL)
-    receive, send = tl.load(gates + 2 * edge).to(REAL), tl.load(gates + 2 * edge + 1).to(REAL)
-    gradient = tl.load(grad_edges + offset, mask=inside, other=0.0).to(REAL) + at_receiver * receive + at_sender * send
-    tl.store(grad_message + offset, gradient.to(grad_message.dtype.element_ty), mask=inside)
-    tl.store(grad_gates + 2 * edge, tl.sum(message_row * at_receiver, axis=0).to(grad_gates.dtype.element_ty))
-    tl.store(grad_gates + 2 * edge + 1, tl.sum(message_row * at_sender, axis=0).to(grad_gates.dtype.element_ty))
+    edge = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
+    column = tl.arange(0, COLUMNS)[None, :]
+    present = edge < count
+    mask = present[:, None] & (column < width)
+    offset = edge[:, None] * width + column
+    receiver = tl.load(receivers + edge, mask=present, other=0)[:, None]
+    sender = tl.load(senders + edge, mask=present, other=0)[:, None]
+    values = tl.load(message + offset, mask=mask, other=0.0).to(REAL)
+    at_receiver = tl.load(grad_received + receiver * width + column, mask=mask, other=0.0).to(REAL)
+    at_sender = tl.load(grad_sent + sender * width + column, mask=mask, other=0.0).to(REAL)
+    receive = tl.load(gates + 2 * edge, mask=present, other=0.0).to(REAL)[:, None]
+    send = tl.load(gates + 2 * edge + 1, mask=present, other=0.0).to(REAL)[:, None]
+    gradient = tl.load(grad_edges + offset, mask=mask, other=0.0).to(REAL) + at_receiver * receive + at_sender * send
+    tl.store(grad_message + offset, gradient.to(grad_message.dtype.element_ty), mask=mask)
+    by_receive, by_send = tl.sum(values * at_receiver, axis=1), tl.sum(values * at_sender, axis=1)
+    tl.store(grad_gates + 2 * edge, by_receive.to(grad_gates.dtype.element_ty), mask=present)
+    tl.store(grad_gates + 2 * edge + 1, by_send.to(grad_gates.dtype.element_ty), mask=present)

@@ -7,11 +7,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from orbmm.model.inference.edge_blocks import EdgeBlock, Grouping
+from orbmm.model.inference.kernels.edge_update.protocol import EdgeKernels
 from orbmm.model.inference.workspace import Workspace
 
 
 class PlainKernels:
     """See Kernels."""
+
+    def __init__(self, edge_update: EdgeKernels | None = None) -> None:
+        self.edge_update = edge_update
 
     def gather_add_silu(
         self, first: Tensor, parts: tuple[Tensor, Tensor], block: EdgeBlock, space: Workspace, active: Tensor | None
@@ -27,7 +31,7 @@ class PlainKernels:
 
     def add_sums(self, totals: Tensor, values: Tensor, grouping: Grouping, weights: Tensor | None = None) -> None:
         """See Kernels.add_sums."""
-        grouping.add_to(totals, values, weights)
+        grouping.add_to(totals, values.to(totals.dtype), weights)
 
     def backward_sums(
         self, gradients: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, grad_edges: Tensor

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from orbmm.model.inference.edge_blocks import EdgeBlock, Grouping
+from orbmm.model.inference.kernels.edge_update.protocol import EdgeKernels
 from orbmm.model.inference.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 class Kernels(Protocol):
     """The steps on a block of C edges between N atoms; the same input always gives the same bits."""
+
+    edge_update: EdgeKernels | None
+    """Kernels that carry out the whole edge update of a layer, None for separate steps."""
 
     def gather_add_silu(
         self, first: Tensor, parts: tuple[Tensor, Tensor], block: EdgeBlock, space: Workspace, active: Tensor | None
@@ -27,7 +31,10 @@ class Kernels(Protocol):
         """
 
     def add_sums(self, totals: Tensor, values: Tensor, grouping: Grouping, weights: Tensor | None = None) -> None:
-        """Add the rows of values (C, W), each times its weight (C,), to the rows of totals (N, W) of their atoms."""
+        """Add the rows of values (C, W), each times its weight (C,), to the rows of totals (N, W) of their atoms.
+
+        values: of any float type; the sums are in the type of the totals
+        """
 
     def backward_sums(
         self, gradients: tuple[Tensor, Tensor], message: Tensor, gates: Tensor, block: EdgeBlock, grad_edges: Tensor

@@ -1,4 +1,4 @@
-"""Scale rows to unit root mean square, and the backward pass; one program per row."""
+"""Scale rows to unit root mean square, and the backward pass; a few rows per program."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from torch import Tensor
 
 from orbmm.model.inference.kernels.protocol import accumulate_in
 
+ROWS, WARPS = 8, 4  # of a program: each warp has two rows, so that no norm is summed across warps
+
 
 def launch(output: Tensor, scale: Tensor) -> Tensor:
     """Return output (C, D), contiguous, divided by the root mean square of each row, times scale (D,)."""
     result = torch.empty_like(output)
     rows = len(output)
     if rows:
-        _kernel[(rows,)](output, scale, result, *_list_sizes(output))
+        _kernel[(triton.cdiv(rows, ROWS),)](output, scale, result, *_list_sizes(output), num_warps=WARPS)
     return result
 
 
@@ -24,19 +26,21 @@ def launch_backward(gradient: Tensor, output: Tensor, scale: Tensor) -> Tensor:
     result = torch.empty_like(output)
     rows = len(output)
     if rows:
-        _backward_kernel[(rows,)](gradient, output, scale, result, *_list_sizes(output))
+        programs = triton.cdiv(rows, ROWS)
+        _backward_kernel[(programs,)](gradient, output, scale, result, *_list_sizes(output), num_warps=WARPS)
     return result
 
 
-def _list_sizes(output: Tensor) -> tuple[int, float, int, tl.dtype]:
-    """Return the kernel arguments: width, epsilon, block width, accumulation type."""
-    width = output.shape[1]
-    return width, torch.finfo(output.dtype).eps, triton.next_power_of_2(width), accumulate_in(output)
+def _list_sizes(output: Tensor) -> tuple[int, int, float, int, int, tl.dtype]:
+    """Return the kernel arguments: row count, width, epsilon, rows and columns of a program, accumulation type."""
+    count, width = output.shape
+    columns = triton.next_power_of_2(width)
+    return count, width, torch.finfo(output.dtype).eps, ROWS, columns, accumulate_in(output)
 
 
 @triton.jit
-def _invert_size(row: tl.tensor, width: tl.tensor, epsilon: tl.tensor) -> tl.tensor:
-    return 1.0 / tl.sqrt(tl.sum(row * row, axis=0) / width + epsilon)
+def _invert_size(rows: tl.tensor, width: tl.tensor, epsilon: tl.tensor) -> tl.tensor:
+    return 1.0 / tl.sqrt(tl.sum(rows * rows, axis=1) / width + epsilon)
 
 
 @triton.jit
@@ -44,18 +48,21 @@ def _kernel(
     output: tl.tensor,
     scale: tl.tensor,
     result: tl.tensor,
+    count: tl.tensor,
     width: tl.tensor,
     epsilon: tl.tensor,
+    ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     REAL: tl.constexpr,
 ) -> None:
-    column = tl.arange(0, COLUMNS)
+    row, column = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS), tl.arange(0, COLUMNS)
     inside = column < width
-    offset = tl.program_id(0).to(tl.int64) * width + column
-    row = tl.load(output + offset, mask=inside, other=0.0).to(REAL)
-    inverse = _invert_size(row, width, epsilon)
-    scaled = row * inverse * tl.load(scale + column, mask=inside, other=0.0).to(REAL)
-    tl.store(result + offset, scaled.to(result.dtype.element_ty), mask=inside)
+    mask = (row < count)[:, None] & inside[None, :]
+    offset = row[:, None] * width + column[None, :]
+    values = tl.load(output + offset, mask=mask, other=0.0).to(REAL)
+    inverse = _invert_size(values, width, epsilon)[:, None]
+    scaled = values * inverse * tl.load(scale + column, mask=inside, other=0.0).to(REAL)[None, :]
+    tl.store(result + offset, scaled.to(result.dtype.element_ty), mask=mask)
 
 
 @triton.jit
@@ -64,17 +71,20 @@ def _backward_kernel(
     output: tl.tensor,
     scale: tl.tensor,
     result: tl.tensor,
+    count: tl.tensor,
     width: tl.tensor,
     epsilon: tl.tensor,
+    ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
     REAL: tl.constexpr,
 ) -> None:
-    column = tl.arange(0, COLUMNS)
+    row, column = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS), tl.arange(0, COLUMNS)
     inside = column < width
-    offset = tl.program_id(0).to(tl.int64) * width + column
-    row = tl.load(output + offset, mask=inside, other=0.0).to(REAL)
-    inverse = _invert_size(row, width, epsilon)
-    scaled = tl.load(gradient + offset, mask=inside, other=0.0).to(REAL)
-    scaled *= tl.load(scale + column, mask=inside, other=0.0).to(REAL)
-    along = tl.sum(scaled * row, axis=0) / width * inverse * inverse
-    tl.store(result + offset, ((scaled - row * along) * inverse).to(result.dtype.element_ty), mask=inside)
+    mask = (row < count)[:, None] & inside[None, :]
+    offset = row[:, None] * width + column[None, :]
+    values = tl.load(output + offset, mask=mask, other=0.0).to(REAL)
+    inverse = _invert_size(values, width, epsilon)[:, None]
+    scaled = tl.load(gradient + offset, mask=mask, other=0.0).to(REAL)
+    scaled *= tl.load(scale + column, mask=inside, other=0.0).to(REAL)[None, :]
+    along = (tl.sum(scaled * values, axis=1) / width)[:, None] * inverse * inverse
+    tl.store(result + offset, ((scaled - values * along) * inverse).to(result.dtype.element_ty), mask=mask)

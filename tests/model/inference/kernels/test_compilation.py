@@ -3,48 +3,99 @@
 from __future__ import annotations
 
 import os
-import re
 
 import pytest
+from oracles.compiled import Compiled, Launch, compile_for
+
+KINDS = ("fp32", "fp16", "bf16", "fp64")
+BYTES = {"fp32": 4, "fp16": 2}
+# Arrays with a row for each edge that a kernel reads and writes; a sum writes one row for each atom.
+ROW_ARRAYS = {
+    "gather_add_silu": (3, 2),
+    "gated_sum": (1, 0),
+    "gated_sum back": (4, 1),
+    "rms_norm": (1, 1),
+    "rms_norm back": (2, 1),
+}
+NAMES = tuple(ROW_ARRAYS)
+HIDDEN, FEATURES = 1024, 256  # of the published networks
+
+pytestmark = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="the interpreter compiles nothing")
 
 
-@pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="the interpreter compiles nothing")
-@pytest.mark.parametrize("real", ["*fp32", "*fp16", "*bf16", "*fp64"])
-@pytest.mark.parametrize("name", ["gather_add_silu", "gated_sum", "gated_sum back", "rms_norm", "rms_norm back"])
-def test_a_kernel_compiles_for_an_h100_and_adds_without_atomics(name: str, real: str) -> None:
-    triton = pytest.importorskip("triton")
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    kernel, types, constants = describe(name, real)
-    names = [parameter.name for parameter in kernel.params]
-    signature = {**dict(zip(names, types, strict=False)), **dict.fromkeys(constants, "constexpr")}
-    fixed = {(names.index(key),): value for key, value in constants.items()}
-    compiled = triton.compile(ASTSource(fn=kernel, signature=signature, constexprs=fixed), GPUTarget("cuda", 90, 32))
-    assert len(compiled.asm["cubin"]) > 0
-    assert re.search(r"\b(atom|red)\.", compiled.asm["ptx"]) is None
+def make(name: str, kind: str, **changes: int) -> Compiled:
+    pytest.importorskip("triton")
+    return compile_for(describe(name, kind, **changes), 90)
 
 
-def describe(name: str, real: str):  # type: ignore[no-untyped-def]
-    """A kernel, the types of its arguments in order, and its constants."""
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_kernel_compiles_for_an_h100_without_atomics_and_without_spills(name: str, kind: str) -> None:
+    compiled = make(name, kind)
+    assert not any(map(compiled.count, ("ATOM", "ATOMG", "RED", "REDG", "LDL", "STL")))
+    assert compiled.stack_bytes == 0
+
+
+@pytest.mark.parametrize("kind", ["fp32", "fp16"])
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_move_in_pieces_of_16_bytes(name: str, kind: str) -> None:
+    loads, stores = count_pieces(describe(name, kind), kind, *ROW_ARRAYS[name])
+    compiled = make(name, kind)
+    assert compiled.count("LDG.E.128") >= loads >= 1
+    assert compiled.count("STG.E.128") >= stores
+
+
+def test_smaller_pieces_would_be_seen() -> None:
+    loads, _ = count_pieces(describe("rms_norm", "fp32"), "fp32", *ROW_ARRAYS["rms_norm"])
+    assert loads == 4
+    assert make("rms_norm", "fp32", ROWS=1).count("LDG.E.128") == 0
+
+
+def count_pieces(launch: Launch, kind: str, reads: int, writes: int) -> tuple[float, float]:
+    """The 16-byte pieces of rows that a thread loads and stores, if it moves nothing smaller."""
+    each = launch.constants["ROWS"] * launch.constants["COLUMNS"] * BYTES[kind] / 16 / (32 * launch.warps)
+    return reads * each, writes * each
+
+
+def describe(name: str, kind: str, **changes: int) -> Launch:
+    """A kernel as it is launched for the published networks."""
     import triton.language as tl
 
     from orbmm.model.inference.kernels import gated_sum, gather_add_silu, rms_norm
 
-    fixed = {"COLUMNS": 256, "REAL": tl.float64 if real == "*fp64" else tl.float32}
-    index = "*i64"
-    return {
+    real, index = f"*{kind}", "*i64"
+    accumulates = {"REAL": tl.float64 if kind == "fp64" else tl.float32}
+    whole = {"COLUMNS": FEATURES, **accumulates}
+    kernel, types, constants, warps = {
         "gather_add_silu": (
             gather_add_silu._kernel,
-            [real, real, real, index, index, real, "i32"],
-            {"KEEPS": True, "ACTIVATES": True, **fixed},
+            [real, real, real, index, index, real, "i32", "i32"],
+            {"KEEPS": True, "ACTIVATES": True, "ROWS": gather_add_silu.ROWS, "COLUMNS": HIDDEN, **accumulates},
+            gather_add_silu.WARPS,
         ),
         "gated_sum": (
             gated_sum._sum_kernel,
             [real, real, real, index, index, index, "i32", "i32"],
-            {"WEIGHTED": True, "ROWS": gated_sum.ROWS, **fixed},
+            {"WEIGHTED": True, "ROWS": gated_sum.ROWS, "COLUMNS": gated_sum.WIDTH, **accumulates},
+            4,
         ),
-        "gated_sum back": (gated_sum._backward_kernel, [real] * 4 + [index] * 2 + [real] * 3 + ["i32"], fixed),
-        "rms_norm": (rms_norm._kernel, [real, real, real, "i32", "fp32"], fixed),
-        "rms_norm back": (rms_norm._backward_kernel, [real] * 4 + ["i32", "fp32"], fixed),
+        "gated_sum back": (
+            gated_sum._backward_kernel,
+            [real] * 4 + [index] * 2 + [real] * 3 + ["i32", "i32"],
+            {"ROWS": gated_sum.BACKWARD_ROWS, **whole},
+            gated_sum.WARPS,
+        ),
+        "rms_norm": (
+            rms_norm._kernel,
+            [real, real, real, "i32", "i32", "fp32"],
+            {"ROWS": rms_norm.ROWS, **whole},
+            rms_norm.WARPS,
+        ),
+        "rms_norm back": (
+            rms_norm._backward_kernel,
+            [real] * 4 + ["i32", "i32", "fp32"],
+            {"ROWS": rms_norm.ROWS, **whole},
+            rms_norm.WARPS,
+        ),
     }[name]
+    return Launch(kernel, types, {**constants, **changes}, warps)

@@ -22,6 +22,7 @@ from orbmm.model.inference.kernels.plain import PlainKernels
 from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.inference.workspace import Workspace
+from orbmm.model.precision import find_precision
 
 ATOMS, WIDTH = 11, 40  # no power of two; every third atom without an edge
 EDGES = (0, 1, 57)
@@ -39,7 +40,7 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 
 @pytest.fixture
 def fused(device: torch.device) -> Kernels:
-    return choose_kernels("triton", device)
+    return choose_kernels("triton", device, find_precision("float64"))
 
 
 def draw(device: torch.device, *shape: int, dtype: torch.dtype = torch.float32, seed: int = 1) -> Tensor:
@@ -94,6 +95,20 @@ def test_gated_sum(fused: Kernels, device: torch.device, edges: int, weighted: b
     assert_close(got, expected)
     assert torch.equal(got, again)
     assert torch.equal(got[1::3], before[1::3])  # atoms without an edge
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_values_of_half_precision_are_summed_in_float32(
+    fused: Kernels, device: torch.device, dtype: torch.dtype
+) -> None:
+    block, values = make_block(EDGES[-1], device), draw(device, EDGES[-1], WIDTH, dtype=dtype)
+    expected = torch.zeros(ATOMS, WIDTH, dtype=torch.float64, device=device)
+    expected.index_add_(0, block.senders, values.double())
+    for kernels in (PlainKernels(), fused):
+        totals = torch.zeros(ATOMS, WIDTH, device=device)
+        kernels.add_sums(totals, values, block.by_sender)
+        assert_close(totals, expected.float())
+    assert not torch.equal(totals, totals.to(dtype))  # so half precision was not enough
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)

@@ -6,11 +6,15 @@ from torch import Tensor
 
 from orbmm.model.inference.edge_blocks import EdgeBlock, Grouping
 from orbmm.model.inference.kernels import gated_sum, gather_add_silu, rms_norm
+from orbmm.model.inference.kernels.edge_update.protocol import EdgeKernels
 from orbmm.model.inference.workspace import Workspace
 
 
 class TritonKernels:
     """See Kernels. float16 and bfloat16 values are summed in float32, float64 values in float64."""
+
+    def __init__(self, edge_update: EdgeKernels | None = None) -> None:
+        self.edge_update = edge_update
 
     def gather_add_silu(
         self, first: Tensor, parts: tuple[Tensor, Tensor], block: EdgeBlock, space: Workspace, active: Tensor | None
