@@ -19,8 +19,14 @@ from orbmm.forces import evaluator_cache
 from orbmm.forces.attach import create_system
 from orbmm.forces.description import ForceDescription
 from orbmm.model.load import load_model
+from orbmm.run_files.layout import RunFolder
 from orbmm.settings import ModelSettings, override_settings, read_settings
+from orbmm.simulation.folder import record as record_module
+from orbmm.simulation.folder.record import record_contact
+from orbmm.simulation.force_source import ForceIdentity, NetworkForces
 from orbmm.simulation.run import start_run
+
+pytestmark = pytest.mark.usefixtures("small_box")
 
 GPU = ModelSettings(DIRECT, device="cuda", precision="float32-high", force="PythonForce")
 
@@ -94,6 +100,35 @@ def test_a_run_keeps_the_contact_or_leaves_no_folder(
     kept = record["first_contact"]
     assert kept["meeting"]["card"]["name"] == "stand-in GPU" and kept["faults"] == []
     assert 0.0 <= kept["comparison"]["errors"]["forces_mev_per_angstrom"] < 100.0 and kept["seconds"] > 0.0
+
+
+def test_a_run_on_a_cpu_or_without_the_check_names_no_contact_of_an_earlier_run(water: app.Topology) -> None:
+    def name_contact(settings: ModelSettings) -> object:
+        forces = NetworkForces().resolve(settings, 18, None)
+        forces.create_system(water)
+        return forces.identity.first_contact
+
+    assert name_contact(GPU) is not None
+    for change in ({"device": "cpu"}, {"first_contact": "skip"}):
+        assert name_contact(dataclasses.replace(GPU, **change)) is None
+
+
+def test_a_resumed_run_records_a_contact_with_another_card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(tmp_path)
+    monkeypatch.setattr(record_module, "read_record", lambda _: json.loads(folder.record.read_text("utf-8")))
+
+    def resume(card: str | None) -> dict[str, object]:
+        found = None if card is None else {"meeting": {"card": card, "elements": (1, 8)}}
+        record_contact(folder, ForceIdentity("PythonForce", "cuda", "0" * 64, found))
+        return json.loads(folder.record.read_text("utf-8"))
+
+    folder.record.write_text("{}", encoding="utf-8")
+    assert resume(None) == {}
+    first = resume("one")
+    assert resume("one") == first and "earlier_contacts" not in first
+    second = resume("other")
+    assert second["first_contact"]["meeting"]["card"] == "other"
+    assert [each["meeting"]["card"] for each in second["earlier_contacts"]] == ["one"]
 
 
 def test_the_doctor_compares_every_precision_on_request() -> None:
