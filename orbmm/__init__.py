@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orbmm.checkpoints.catalog import list_models
     from orbmm.errors import OrbmmError
-    from orbmm.model.load import load_model
+    from orbmm.first_contact.load import load_model
     from orbmm.simulation.openmm_reporters.confidence import ConfidenceReporter
     from orbmm.simulation.openmm_reporters.guard import StabilityGuard
     from orbmm.simulation.openmm_reporters.rmsd import RmsdReporter
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "list_models": "orbmm.checkpoints.catalog",
-    "load_model": "orbmm.model.load",
+    "load_model": "orbmm.first_contact.load",
     "ConfidenceReporter": "orbmm.simulation.openmm_reporters.confidence",
     "OrbmmError": "orbmm.errors",
     "RmsdReporter": "orbmm.simulation.openmm_reporters.rmsd",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -40,14 +41,17 @@ def count_gpus() -> int:
 
 def _check_precision(model: str, device: str, precision: str) -> Finding:
     try:
-        contact = meet_gpu(model, device, precision)
+        contact, report = meet_gpu(model, device, precision)
     except OrbmmError as error:
         return Finding(precision, State.BROKEN, str(error))
-    return _describe(contact, precision)
+    return _describe(contact, precision, report)
 
 
-def meet_gpu(model: str, device: str, precision: str) -> Contact:
-    """Compare one device with the CPU now, whatever is kept, and keep the result. Raises the errors of load_model."""
+def meet_gpu(model: str, device: str, precision: str) -> tuple[Contact, Path | None]:
+    """Compare one device with the CPU now, whatever is kept; return the result, and the report of its faults.
+
+    Raises the errors of load_model and make_contact.
+    """
     record = find_record(model)
     execution = Execution()
     potential = load_model(model, device=device, precision=precision, execution=execution)
@@ -63,13 +67,13 @@ def _name(contact: Contact) -> str:
     return f"{meeting.model}, {meeting.precision}, {meeting.card.name}"
 
 
-def _describe(contact: Contact, subject: str) -> Finding:
+def _describe(contact: Contact, subject: str, report: Path | None = None) -> Finding:
     errors, limits = contact.comparison.errors, contact.comparison.limits
     seen = (
         f"forces within {errors.forces_mev_per_angstrom:.2g} meV/Å (limit {limits.forces_mev_per_angstrom:.2g}), "
         f"energy {errors.energy_mev_per_atom:.2g} meV/atom ({limits.energy_mev_per_atom:.2g}), {contact.seconds:.1f} s"
     )
     if contact.faults:
-        advice = "do not compute with it; orbmm stops before the first step, and its report can be sent in"
+        advice = "do not compute with it" + (f", and send in {report}" if report else "")
         return Finding(subject, State.BROKEN, "; ".join(contact.faults), advice)
     return Finding(subject, State.GOOD, seen)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SITES_PER_EDGE = 4  # of a cubic lattice, so at most 64 atoms
+SITES_PER_EDGE = 4  # of a cubic lattice, so 64 atoms
 SPACING_ANGSTROM = 2.4  # some 65 edges an atom within 6 Å, as in a liquid; no two nuclei come near
 DISPLACEMENT_ANGSTROM = 0.25
 STEP_ANGSTROM = 0.003  # between two frames, about what an atom moves in 0.5 fs
@@ -51,10 +51,10 @@ def build_case(
 
 
 def choose_atoms(atomic_numbers: Sequence[int], most: int) -> np.ndarray:
-    """Return at most so many atomic numbers, with each element in about its share and at least once."""
-    counts = Counter(atomic_numbers)
-    total = sum(counts.values())
-    chosen = [
-        number for number, count in sorted(counts.items()) for _ in range(max(1, int(min(total, most) * count / total)))
-    ]
-    return np.array(chosen[:most], dtype=np.int64)
+    """Return so many atomic numbers: each element at least once, if there is room, and the rest by its share."""
+    counts = Counter(int(number) for number in atomic_numbers)
+    elements = sorted(counts)[:most]
+    chosen = dict.fromkeys(elements, 1)
+    for _ in range(most - len(elements)):
+        chosen[max(elements, key=lambda number: counts[number] / (chosen[number] + 1))] += 1
+    return np.array([number for number in elements for _ in range(chosen[number])], dtype=np.int64)

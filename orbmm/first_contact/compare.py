@@ -28,6 +28,9 @@ SMALLEST_CONFIDENCE = {torch.float64: 1e-7, torch.float32: 1e-4}
 HEAD_ACCURACY = 1e-6
 """Largest relative error of the energy head. Its scale is kept in float32, which gives 1e-7; TF32 gives 1e-3."""
 
+CPU, GPU, AGAIN = "CPU in float64", "GPU", "GPU once more"
+"""The evaluations of a comparison, by which its report names their answers."""
+
 LoadOnCpu = Callable[[str], Potential]
 """Load the same weights on the CPU, in the precision of this name."""
 
@@ -68,21 +71,22 @@ class Comparison:
     exact_head: bool
 
 
-def compare(potential: Potential, case: Case, load_on_cpu: LoadOnCpu) -> Comparison:
-    """Compare a network on its device with the CPU. It must repeat bitwise unless it is compiled."""
+def compare(potential: Potential, case: Case, load_on_cpu: LoadOnCpu) -> tuple[Comparison, dict[str, Answers]]:
+    """Compare a network on its device with the CPU; return what was found, and the answers it was found from."""
     exact = load_on_cpu("float64")
     truth = evaluate(replace(exact, engine=None), case)
     twin = load_on_cpu(potential.precision.name)
     with TensorFloat32() if potential.precision.allows_tf32 else nullcontext():
         rounded = evaluate(twin, case)
     found, again = evaluate(potential, case), evaluate(potential, case)
-    return Comparison(
+    comparison = Comparison(
         errors=measure_errors(found, truth),
         limits=derive_limits(measure_errors(rounded, truth), truth, potential.dtype),
         repeats=_are_equal(found, again),
         weights_agree=_weights_agree(potential, twin),
         exact_head=_is_head_exact(potential, exact, case),
     )
+    return comparison, {CPU: truth, GPU: found, AGAIN: again}
 
 
 def evaluate(potential: Potential, case: Case) -> Answers:

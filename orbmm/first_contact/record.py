@@ -5,19 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import platform
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from orbmm.errors import UnsafeFile
 from orbmm.files import make_folder, read_json, write_file
-from orbmm.first_contact.compare import Comparison, Errors
+from orbmm.first_contact.case import Case
+from orbmm.first_contact.compare import Answers, Comparison, Errors
 from orbmm.settings.paths import cache_folder
 
-FORMAT = 1
+FORMAT = 2
+_PACKAGES = ("orbmm", "torch", "triton", "warp-lang", "nvalchemi-toolkit-ops", "openmm", "openmmtorch", "numpy")
+_PACKAGE = Path(__file__).parents[1]
 _DRIVER = Path("/proc/driver/nvidia/version")
 _LARGEST_BYTES = 1_000_000
 _LOG = logging.getLogger(__name__)
@@ -38,6 +46,7 @@ class Meeting:
     """All that the comparison depends on. A change of any field makes a new meeting.
 
     options: of the execution, by name; elements: atomic numbers; periodic: with or without a box
+    code: hash of the code that computes, which changes between two states of one version
     """
 
     model: str
@@ -47,6 +56,7 @@ class Meeting:
     elements: tuple[int, ...]
     periodic: bool
     card: Card
+    code: str
 
     @property
     def key(self) -> str:
@@ -90,6 +100,16 @@ def _read_driver() -> str:
     return found[1] if found else "unknown"
 
 
+@cache
+def hash_code() -> str:
+    """Return a hash of the source files of the network and of the neighbour search."""
+    digest = hashlib.sha256()
+    for room in ("model", "graph"):
+        for path in sorted((_PACKAGE / room).rglob("*.py")):
+            digest.update(path.relative_to(_PACKAGE).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def find_faults(comparison: Comparison, may_vary: bool) -> tuple[str, ...]:
     """Return what is wrong, as parts of a sentence.
 
@@ -130,6 +150,34 @@ def write_contact(contact: Contact) -> Path:
     make_folder(path.parent)
     write_file(path, (json.dumps(contact.to_dict(), indent=1) + "\n").encode())
     return path
+
+
+def write_report(contact: Contact, case: Case, answers: dict[str, Answers]) -> Path:
+    """Write all that others need to look into a fault, and drop an earlier pass of the same meeting.
+
+    No path or name of this machine is in it, and no coordinate of the user. Raises OSError where it cannot be written.
+    """
+    versions = {}
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    report = {
+        **contact.to_dict(),
+        "versions": {"python": platform.python_version(), **versions},
+        "structure": _to_lists(case),
+        "answers": {name: _to_lists(found) for name, found in answers.items()},
+    }
+    _path(contact.meeting).unlink(missing_ok=True)
+    path = _folder() / "reports" / f"{contact.meeting.key}.json"
+    make_folder(path.parent)
+    write_file(path, (json.dumps(report) + "\n").encode())
+    return path
+
+
+def _to_lists(values: Case | Answers) -> dict[str, Any]:
+    """Return the fields with lists in place of arrays."""
+    fields = vars(values)
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()}
 
 
 def list_contacts() -> list[Contact]:

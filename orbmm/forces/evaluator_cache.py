@@ -30,7 +30,7 @@ _LOG = logging.getLogger(__name__)
 _LOCK = threading.RLock()
 _BUILT: set[int] = set()  # hashes of all that was built
 _WARNED: set[str] = set()  # kinds that a warning was given of
-_CONTACTS: dict[str, Contact] = {}  # by the hash of the weights
+_CONTACTS: dict[tuple[str, str, Execution], Contact] = {}  # by weights, precision and execution
 
 
 def find_evaluator(description: str, positions_device: torch.device) -> Evaluator | DifferenceEvaluator:
@@ -68,13 +68,14 @@ def _build_evaluator(text: str, positions_device: str) -> Evaluator | Difference
     weights = (description.model, description.weights_sha256)
     potential = _load_potential(*weights, device, description.precision, description.execution)
     if potential.device.type == "cuda" and description.first_contact == "check":
-        _CONTACTS[description.weights_sha256] = _meet(potential, description)
+        key = (description.weights_sha256, description.precision, description.execution)
+        _CONTACTS[key] = _meet(potential, description)
     return Evaluator(potential, description)
 
 
-def find_contact(weights_sha256: str) -> Contact | None:
-    """Return the latest first contact of these weights with a GPU in this process; None on a CPU, or if skipped."""
-    return _CONTACTS.get(weights_sha256)
+def find_contact(weights_sha256: str, precision: str, execution: Execution) -> Contact | None:
+    """Return the latest first contact of this process that was made in this way, None if there was none."""
+    return _CONTACTS.get((weights_sha256, precision, execution))
 
 
 def _meet(potential: Potential, description: ForceDescription) -> Contact:

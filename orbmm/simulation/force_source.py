@@ -93,10 +93,12 @@ class _Network:
         from orbmm.forces.evaluator_cache import find_contact
 
         resolved = self._resolved
-        contact = find_contact(resolved.weights.sha256)
-        told = None if contact is None else contact.to_dict()
+        sha256, contact = resolved.weights.sha256, None
+        if resolved.device.type == "cuda" and self.model.first_contact == "check":
+            contact = find_contact(sha256, self.model.precision, resolved.execution)
+        found = None if contact is None else contact.to_dict()
         fast = None if resolved.fast is None else resolved.fast.weights.sha256
-        return ForceIdentity(resolved.kind.name, str(resolved.device), resolved.weights.sha256, told, fast)
+        return ForceIdentity(resolved.kind.name, str(resolved.device), sha256, found, fast)
 
     def create_system(self, topology: app.Topology) -> openmm.System:
         from orbmm.forces.attach import create_system

@@ -22,7 +22,7 @@ from orbmm.simulation.folder.checkpoint import Checkpoint, find_checkpoint
 from orbmm.simulation.folder.content import ContentHashes
 from orbmm.simulation.folder.folder import claim_folder, find_run
 from orbmm.simulation.folder.lock import lock_folder
-from orbmm.simulation.folder.record import describe_run, list_facts
+from orbmm.simulation.folder.record import describe_run, list_facts, record_contact
 from orbmm.simulation.folder_checks import (
     check_content,
     check_index,
@@ -127,6 +127,7 @@ def resume_run(
         resolved = (forces or NetworkForces()).resolve(settings.model, len(start.positions), None)
         accept_weights(folder, record, resolved.identity, request.accept_changes, step)
         machinery = _build(settings, start, resolved, choose_platform(record["platform"]), folder)
+        record_contact(folder, resolved.identity)
         _LOG.info("continuing from step %d", step)
         retire_reasons(folder.rescue)
         reached = run_stages(machinery.enter(folder, settings, on_progress, hashes), interruption, checkpoint)

@@ -10,6 +10,7 @@ import torch
 from oracles.stand_in_gpu.device import stand_in_gpu
 from oracles.stand_in_gpu.operators import Operators
 
+from orbmm.first_contact import case
 from orbmm.first_contact.meet import Atoms, meet
 from orbmm.first_contact.record import Contact
 from orbmm.forces.evaluator_cache import forget_evaluators
@@ -33,6 +34,12 @@ def operators() -> Iterator[Operators]:
     with stand_in_gpu() as counts:
         yield counts
         forget_evaluators()
+
+
+@pytest.fixture
+def small_box(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare 27 atoms instead of 64, where a test is about what is kept and not about the limits."""
+    monkeypatch.setattr(case, "SITES_PER_EDGE", 3)
 
 
 Spoil = Callable[[Potential], Potential]

@@ -14,12 +14,16 @@ import torch.nn.functional as F
 from first_contact.conftest import CONSERVATIVE, DIRECT, WATER, meet_spoiled
 from oracles.stand_in_gpu.tensor import StandInTensor
 
-from orbmm.errors import DeviceError
+from orbmm.errors import DeviceError, OutOfMemory
 from orbmm.first_contact import meet as meeting_module
 from orbmm.first_contact.case import build_case, choose_atoms
+from orbmm.first_contact.compare import CPU, GPU
 from orbmm.first_contact.emulation import cut
+from orbmm.first_contact.meet import Atoms, describe_meeting, make_contact
 from orbmm.first_contact.record import list_contacts
+from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.kernels.plain import PlainKernels
+from orbmm.model.load import load_model
 from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.network.heads import HeadPerceptron
 from orbmm.model.network.orb import Prediction
@@ -159,6 +163,7 @@ def test_nan_is_caught() -> None:
 # --- what is kept --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("small_box")
 def test_the_second_meeting_reads_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     first = meet_spoiled()
     monkeypatch.setattr(meeting_module, "compare", lambda *_: pytest.fail("compared again"))
@@ -166,6 +171,7 @@ def test_the_second_meeting_reads_the_first(monkeypatch: pytest.MonkeyPatch) -> 
     assert list_contacts() == [first]
 
 
+@pytest.mark.usefixtures("small_box")
 @pytest.mark.parametrize(
     "change", [{"precision": "bfloat16"}, {"memory": "lean"}, {"name": DIRECT}, {"periodic": False}], ids=str
 )
@@ -178,6 +184,7 @@ def test_any_other_way_meets_anew(change: dict[str, object], monkeypatch: pytest
     assert compared
 
 
+@pytest.mark.usefixtures("small_box")
 def test_another_card_or_driver_meets_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     first = meet_spoiled()
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: "another GPU")
@@ -185,18 +192,76 @@ def test_another_card_or_driver_meets_anew(monkeypatch: pytest.MonkeyPatch) -> N
     assert first.meeting.key != second.meeting.key and len(list_contacts()) == 2
 
 
+@pytest.mark.usefixtures("small_box")
 def test_a_fault_is_reported_in_one_sentence_and_a_file_without_paths(cache: Path) -> None:
     with pytest.raises(DeviceError) as caught:
         meet_spoiled(change_weight)
-    (report,) = (cache / "first-contact").glob("*.json")
+    (report,) = (cache / "first-contact" / "reports").glob("*.json")
     assert str(report) in str(caught.value) and "\n" not in str(caught.value)
     text = report.read_text("utf-8")
-    assert json.loads(text)["faults"] and str(cache) not in text
+    assert str(cache) not in text and str(Path.home()) not in text
+    told = json.loads(text)
+    assert told["faults"] and told["versions"]["torch"] and told["meeting"]["card"]["name"] == "stand-in GPU"
+    assert np.shape(told["structure"]["frames"]) == (3, 27, 3)
+    exact, found = (np.array(told["answers"][name]["forces"]) for name in (CPU, GPU))
+    assert 1000 * np.abs(exact - found).max() == told["comparison"]["errors"]["forces_mev_per_angstrom"]
     with pytest.raises(DeviceError):
         meet_spoiled(change_weight)  # a kept fault is no pass
     assert meet_spoiled().faults == ()
 
 
+@pytest.mark.usefixtures("small_box")
+def test_a_later_fault_takes_an_earlier_pass_away() -> None:
+    contact = meet_spoiled()
+    execution, atoms = Execution(), Atoms(WATER, True)
+    potential = change_weight(load_model(CONSERVATIVE, device="cuda:0"))
+    with torch.inference_mode(False):
+        _, report = make_contact(
+            potential,
+            describe_meeting(potential, execution, atoms),
+            atoms,
+            lambda precision: load_model(CONSERVATIVE, device="cpu", precision=precision),
+        )
+    assert report is not None and report.name == f"{contact.meeting.key}.json"
+    assert list_contacts() == []
+
+
+@pytest.mark.usefixtures("small_box")
+def test_a_fault_is_told_where_no_report_can_be_written(cache: Path) -> None:
+    cache.mkdir()
+    (cache / "first-contact").write_text("in the way", encoding="utf-8")
+    with pytest.raises(DeviceError, match="the weights on it are not those of the file") as caught:
+        meet_spoiled(change_weight)
+    assert "Send in" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("small_box")
+def test_a_gpu_that_cannot_compute_is_told_in_one_sentence() -> None:
+    def fail(prediction: Prediction, call: int) -> Prediction:
+        raise RuntimeError("CUDA error: no kernel image is available\nCompile with TORCH_USE_CUDA_DSA")
+
+    with pytest.raises(DeviceError, match="no kernel image is available") as caught:
+        meet_spoiled(lambda potential: replace(potential, engine=Predicts(potential.engine, fail)))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("small_box")
+def test_a_gpu_without_memory_is_told_in_one_sentence() -> None:
+    def fail(prediction: Prediction, call: int) -> Prediction:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(OutOfMemory, match="while orb-mini-conservative-inf-xtb is compared with the CPU"):
+        meet_spoiled(lambda potential: replace(potential, engine=Predicts(potential.engine, fail)))
+
+
+@pytest.mark.usefixtures("small_box")
+def test_changed_code_meets_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = meet_spoiled()
+    monkeypatch.setattr(meeting_module, "hash_code", lambda: "0" * 16)
+    assert meet_spoiled().meeting.key != first.meeting.key
+
+
+@pytest.mark.usefixtures("small_box")
 def test_a_damaged_record_is_compared_again(cache: Path) -> None:
     meet_spoiled()
     (kept,) = (cache / "first-contact").glob("*.json")
@@ -218,8 +283,16 @@ def test_the_case_holds_every_element_of_the_user() -> None:
     assert lengths.min() > 1.2
 
 
-def test_few_atoms_stay_few() -> None:
-    assert choose_atoms([8, 1, 1], 64).tolist() == [1, 1, 8]
+def test_rare_ions_of_a_protein_in_brine_are_in_the_box() -> None:
+    counts = {1: 17_000, 6: 1_300, 7: 350, 8: 8_200, 11: 20, 16: 4, 17: 18, 30: 1}
+    numbers = [number for number, count in counts.items() for _ in range(count)]
+    chosen = choose_atoms(numbers, 64).tolist()
+    assert len(chosen) == 64 and set(chosen) == set(counts)
+    assert 35 <= chosen.count(1) <= 42 and 17 <= chosen.count(8) <= 20
+
+
+def test_the_box_is_full_for_one_molecule_and_for_every_element() -> None:
+    assert [choose_atoms([8, 1, 1], 64).tolist().count(number) for number in (1, 8)] == [43, 21]
     assert len(choose_atoms(list(range(1, 90)), 64)) == 64
 
 

@@ -56,6 +56,18 @@ def describe_run(folder: RunFolder, settings: Settings, facts: Mapping[str, Any]
     write_record(folder, record)
 
 
+def record_contact(folder: RunFolder, identity: ForceIdentity) -> None:
+    """Keep the first contact of a resumed run in run.json; that of another card or driver joins the earlier ones."""
+    if identity.first_contact is None:
+        return
+    record, found = read_record(folder), json.loads(json.dumps(identity.first_contact))
+    earlier = record.get("first_contact")
+    if isinstance(earlier, dict) and earlier.get("meeting") == found["meeting"]:
+        return
+    passed = [*record.get("earlier_contacts", []), *([earlier] if earlier else [])]
+    write_record(folder, record | {"first_contact": found} | ({"earlier_contacts": passed} if passed else {}))
+
+
 def read_record(folder: RunFolder) -> dict[str, Any]:
     """Read run.json. Raises RunError if it is damaged, or if an input file was changed."""
     try:
