@@ -11,8 +11,8 @@ import torch
 
 from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.store import find_by_hash, locate_weights, state_of_weights
-from orbmm.forces.description import ForceDescription
-from orbmm.forces.evaluator import Evaluator
+from orbmm.forces.description import ForceDescription, is_dispersion
+from orbmm.forces.evaluator import AtomForces, Evaluator
 from orbmm.model.inference.execution import Execution
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
@@ -27,7 +27,7 @@ _BUILT: set[int] = set()  # hashes of all that was built
 _WARNED: set[str] = set()  # kinds that a warning was given of
 
 
-def find_evaluator(description: str, positions_device: torch.device) -> Evaluator:
+def find_evaluator(description: str, positions_device: torch.device) -> AtomForces:
     """Return the evaluator of a description (JSON text), loaded at the first call; safe in any thread.
 
     positions_device: the device of OpenMM's coordinates; a description with device "auto" uses their GPU
@@ -51,12 +51,21 @@ def count_networks() -> int:
 
 
 @lru_cache(maxsize=MOST_EVALUATORS)
-def _build_evaluator(text: str, positions_device: str) -> Evaluator:
+def _build_evaluator(text: str, positions_device: str) -> AtomForces:
     _warn_of_turns((text, positions_device), f"{MOST_EVALUATORS} forces", "a search for neighbours")
+    if is_dispersion(text):
+        return _build_dispersion(text, positions_device)
     description = ForceDescription.from_json(text)
     device = _choose_device(description.device, positions_device)
     weights = (description.model, description.weights_sha256)
     return Evaluator(_load_potential(*weights, device, description.precision, description.execution), description)
+
+
+def _build_dispersion(text: str, positions_device: str) -> AtomForces:
+    from orbmm.forces.dispersion import DispersionDescription, DispersionEvaluator  # loads Warp
+
+    description = DispersionDescription.from_json(text)
+    return DispersionEvaluator(description, torch.device(_choose_device(description.device, positions_device)))
 
 
 def _warn_of_turns(key: tuple[object, ...], limit: str, price: str) -> None:

@@ -12,13 +12,14 @@ import torch
 
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
 from orbmm.checkpoints.store import WeightsFile, locate_weights
+from orbmm.errors import ModelError
 from orbmm.forces.kinds import ForceKind, choose_force_kind, list_force_kinds
 from orbmm.model.compiled import find_compiler, has_python_headers, has_temporary_room
 from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import check_execution
 from orbmm.model.precision import find_device, find_precision
-from orbmm.settings.model import ModelSettings
+from orbmm.settings.model import NO_DISPERSION, ModelSettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def resolve_model(model: ModelSettings | ResolvedModel, atoms: int = 0, steps: i
     if isinstance(model, ResolvedModel):
         return model
     record, device = find_record(model.name), find_device(model.device)
+    check_dispersion(record, model.dispersion)
     kind = choose_force_kind(model.force, list_force_kinds())
     if steps is not None:
         compiled = resolve_compile(model, record, device, atoms, steps)
@@ -67,6 +69,15 @@ def resolve_model(model: ModelSettings | ResolvedModel, atoms: int = 0, steps: i
     execution = Execution.from_settings(model)
     check_execution(execution, find_precision(model.precision), device)
     return ResolvedModel(model, record, kind, device, execution)
+
+
+def check_dispersion(record: CheckpointRecord, dispersion: str) -> None:
+    """Raise ModelError if a dispersion is added to a model that has one, or whose method it was not fitted to."""
+    if dispersion != NO_DISPERSION and not record.dispersion.startswith("none"):
+        raise ModelError(
+            f'{record.name} has dispersion already ({record.level_of_theory}): remove dispersion = "{dispersion}", '
+            "which would count it twice"
+        )
 
 
 def _resolve_block(model: ModelSettings, record: CheckpointRecord, device: torch.device) -> int | None:

@@ -22,14 +22,20 @@ COLUMNS = (
 )
 LAST_COLUMN = "speed_ns_per_day"
 VOLUME_COLUMN = "volume_nm3"
+DISPERSION_COLUMN = "dispersion_energy_kJ_mol"
 _TOO_LARGE = 1e100  # sums of squares of smaller numbers are finite
 
 _READ = dict(zip(("time_ps", "potential", "kinetic", "total", "temperature"), COLUMNS[1:], strict=True))
 
 
-def format_header(volume: bool) -> str:
-    """Return the first line. volume: whether there is a column for the volume of the box, as with a barostat."""
-    return ",".join([*COLUMNS, *([VOLUME_COLUMN] if volume else []), LAST_COLUMN]) + "\n"
+def format_header(volume: bool, dispersion: bool = False) -> str:
+    """Return the first line.
+
+    volume: whether there is a column for the volume of the box, as with a barostat
+    dispersion: whether there is a column for the part of the potential energy that is the added dispersion
+    """
+    optional = [*([VOLUME_COLUMN] if volume else []), *([DISPERSION_COLUMN] if dispersion else [])]
+    return ",".join([*COLUMNS, *optional, LAST_COLUMN]) + "\n"
 
 
 def format_row(row: EnergyRow) -> str:
@@ -38,12 +44,14 @@ def format_row(row: EnergyRow) -> str:
     cells = [str(row.step), f"{row.time_ps:.6f}", *(f"{energy:.6f}" for energy in energies), f"{row.temperature:.3f}"]
     if row.volume is not None:
         cells.append(f"{row.volume:.6f}")
+    if row.dispersion is not None:
+        cells.append(f"{row.dispersion:.6f}")
     return ",".join([*cells, f"{row.speed:.5g}"]) + "\n"
 
 
 @dataclass(frozen=True)
 class EnergyRow:
-    """One row: energies [kJ/mol], temperature [K], speed [ns/day], volume [nm^3] or None if it has no column."""
+    """One row: energies [kJ/mol], temperature [K], speed [ns/day]; volume [nm^3], dispersion [kJ/mol] or None."""
 
     step: int
     time_ps: float
@@ -52,6 +60,7 @@ class EnergyRow:
     temperature: float
     speed: float
     volume: float | None = None
+    dispersion: float | None = None
 
 
 @dataclass(frozen=True)

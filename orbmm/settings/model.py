@@ -14,6 +14,9 @@ SEARCHES = ("auto", "brute_force", "kd_tree", "cell_list", "ball_cover")
 KERNELS = ("auto", "torch", "triton")
 FORCE_KINDS = ("auto", "TorchForce", "PythonTorchForce", "PythonForce")
 
+NO_DISPERSION = "none"
+DISPERSIONS = (NO_DISPERSION, "d3bj-pbe")
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -60,6 +63,12 @@ class ModelSettings:
     charge: int | None = setting("Total charge, for models that need it [e].", None)
     multiplicity: int | None = setting(
         "Spin multiplicity, for models that need it; 0: not known.", None, Limits(at_least=0)
+    )
+
+    dispersion: str = setting(
+        "Dispersion added to the network as a force of its own: none, d3bj-pbe (D3(BJ) for PBE, within 12 Å).",
+        NO_DISPERSION,
+        Limits(choices=DISPERSIONS),
     )
 
     def __post_init__(self) -> None:

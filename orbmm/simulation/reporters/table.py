@@ -20,17 +20,19 @@ class TableWriter:
     needs_energy = True
     needs_confidence = False
 
-    def __init__(self, path: Path, steps_between: int, append: bool, volume: bool = False) -> None:
+    def __init__(
+        self, path: Path, steps_between: int, append: bool, volume: bool = False, dispersion: bool = False
+    ) -> None:
         """Write the header, unless an existing file is continued.
 
-        volume: add a column for the volume of the box, as with a barostat
+        volume, dispersion: add a column for the volume of the box, as with a barostat, or for the dispersion
         """
         self.path = path
         self.steps_between = steps_between
-        self._volume = volume
+        self._volume, self._dispersion = volume, dispersion
         if not append:
             with open_regular(path, "wb") as stream:
-                stream.write(format_header(volume).encode())
+                stream.write(format_header(volume, dispersion).encode())
 
     def report(self, frame: Frame) -> None:
         """Write the row of this frame, whose potential energy must be known."""
@@ -45,6 +47,7 @@ class TableWriter:
             temperature=frame.temperature,
             speed=frame.speed,
             volume=volume,
+            dispersion=frame.dispersion_energy if self._dispersion else None,
         )
         with open_regular(self.path, "ab") as stream:
             stream.write(format_row(row).encode())
