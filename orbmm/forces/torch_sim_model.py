@@ -48,14 +48,14 @@ class OrbTorchSimModel(ModelInterface):
                 f"the systems have pbc = {pbc.tolist()}, and a network sees a box along all axes or none: "
                 "set pbc = True with empty space along the others"
             )
-        charges = {}
-        if self._potential.record.takes_charge:
-            charges = {"charge": float(state.charge[index]), "multiplicity": int(state.spin[index])}
-        composition = self._potential.compose(state.atomic_numbers[chosen], **charges)
+        takes_charge = self._potential.record.takes_charge
+        charge = float(state.charge[index]) if takes_charge else None
+        multiplicity = int(state.spin[index]) if takes_charge else None
+        composition = self._potential.compose(state.atomic_numbers[chosen], charge, multiplicity)
         cell = state.row_vector_cell[index] if bool(pbc.all()) else None
         outputs = {"energy", "forces"} | ({"stress"} if self.compute_stress and cell is not None else set())
         result = self._potential.evaluate(composition, state.positions[chosen].detach(), cell, outputs)
-        found = {"energy": result.energy.to(self.dtype), "forces": result.forces}
-        if result.stress is not None:
-            found["stress"] = result.stress[:, _VOIGT.to(self.device)]  # (1, 3, 3)
+        found = {name: tensor.to(self.dtype) for name, tensor in vars(result).items() if name in outputs}
+        if "stress" in found:
+            found["stress"] = found["stress"][:, _VOIGT.to(self.device)]  # (1, 3, 3)
         return {name: tensor.detach() for name, tensor in found.items()}

@@ -10,17 +10,17 @@ import torch
 
 torch_sim = pytest.importorskip("torch_sim", reason="TorchSim needs Python 3.12")
 
-from ase import Atoms  # noqa: E402
-from oracles.random_weights import randomize_state_dict  # noqa: E402
-from torch_sim.models.interface import validate_model_outputs  # noqa: E402
+from ase import Atoms
+from oracles.random_weights import randomize_state_dict
+from torch_sim.models.interface import validate_model_outputs
 
-from orbmm.checkpoints.architecture import Architecture  # noqa: E402
-from orbmm.checkpoints.catalog import find_record  # noqa: E402
-from orbmm.errors import StructureError  # noqa: E402
-from orbmm.forces.torch_sim_model import OrbTorchSimModel  # noqa: E402
-from orbmm.model.load import load_model, make_network  # noqa: E402
-from orbmm.model.potential import Potential  # noqa: E402
-from orbmm.model.precision import find_precision  # noqa: E402
+from orbmm.checkpoints.architecture import Architecture
+from orbmm.checkpoints.catalog import find_record
+from orbmm.errors import StructureError
+from orbmm.forces.torch_sim_model import OrbTorchSimModel
+from orbmm.model.load import load_model, make_network
+from orbmm.model.potential import Potential
+from orbmm.model.precision import find_precision
 
 CPU = torch.device("cpu")
 SMALL = Architecture(latent_dim=16, mlp_hidden_dim=16, head_hidden_dim=16, layers=2)
