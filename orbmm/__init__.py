@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from orbmm.checkpoints.catalog import list_models
     from orbmm.errors import OrbmmError
     from orbmm.first_contact.load import load_model
+    from orbmm.forces.ase_calculator import OrbCalculator
     from orbmm.simulation.openmm_reporters.confidence import ConfidenceReporter
     from orbmm.simulation.openmm_reporters.guard import StabilityGuard
     from orbmm.simulation.openmm_reporters.rmsd import RmsdReporter
@@ -19,6 +20,7 @@ _HOMES = {
     "list_models": "orbmm.checkpoints.catalog",
     "load_model": "orbmm.first_contact.load",
     "ConfidenceReporter": "orbmm.simulation.openmm_reporters.confidence",
+    "OrbCalculator": "orbmm.forces.ase_calculator",
     "OrbmmError": "orbmm.errors",
     "RmsdReporter": "orbmm.simulation.openmm_reporters.rmsd",
     "StabilityGuard": "orbmm.simulation.openmm_reporters.guard",
@@ -26,6 +28,7 @@ _HOMES = {
 
 __all__ = [
     "ConfidenceReporter",
+    "OrbCalculator",
     "OrbmmError",
     "RmsdReporter",
     "StabilityGuard",

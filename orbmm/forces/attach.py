@@ -13,8 +13,9 @@ from openmm import app
 
 from orbmm.errors import ModelError, StructureError
 from orbmm.forces.box import has_placeholder_box, refuse_overfull_box
-from orbmm.forces.description import ForceDescription
+from orbmm.forces.description import Description, ForceDescription
 from orbmm.forces.difference import FAST_GROUP, SLOW_GROUP
+from orbmm.forces.dispersion_group import DISPERSION, choose_dispersion_group
 from orbmm.forces.evaluator_cache import find_evaluator
 from orbmm.forces.kinds import ForceKind
 from orbmm.forces.python_force import create_python_force
@@ -22,7 +23,7 @@ from orbmm.forces.resolve import ResolvedModel, resolve_model
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
 from orbmm.preparation.elements import refuse_impossible_multiplicity
-from orbmm.settings.model import ModelSettings
+from orbmm.settings.model import NO_DISPERSION, ModelSettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,8 +43,8 @@ def attach_force(
 
     atoms: the atoms that the network acts on, None for all atoms of the topology
     The force is periodic if the topology has a box or a force of the System uses one. Bonds of zero strength are added
-    too, so that OpenMM knows the molecules. The network is loaded here, so that invalid input raises before the first
-    step.
+    too, so that OpenMM knows the molecules. A dispersion that the settings name is another force, in another group.
+    The network is loaded here, so that invalid input raises before the first step.
     Raises ModelError, CheckpointError, DeviceError, StructureError, SettingsError or ForceError.
     """
     model = resolve_model(model)
@@ -56,6 +57,8 @@ def attach_force(
     force = _choose_creator(kind.name)(description)
     force.setForceGroup(force_group)
     system.addForce(force)
+    if model.settings.dispersion != NO_DISPERSION:
+        _add_dispersion(system, model, description, choose_dispersion_group(force_group))
     mark_molecules(system, topology, description.atoms)
     _LOG.info("%s acts through %s (%s): %s", description.model, kind.name, model.settings.force, kind.reason)
     if model.execution.compile:
@@ -96,6 +99,19 @@ def _attach_split_force(
     system.addForce(force)
     _LOG.info("%s corrects %s in every outer step, in force group %d", slow.record.name, fast.record.name, SLOW_GROUP)
     return kind
+
+
+def _add_dispersion(system: openmm.System, model: ResolvedModel, network: ForceDescription, group: int) -> None:
+    """Add the dispersion between the atoms of a network, as a force with a group of its own."""
+    from orbmm.forces.dispersion import DispersionDescription  # loads Warp
+
+    description = DispersionDescription.beside(network, model.settings.dispersion)
+    find_evaluator(description.to_json(), torch.device("cpu"))  # raises for elements that it does not know
+    force = _choose_creator(model.kind.name)(description)
+    force.setName(DISPERSION)
+    force.setForceGroup(group)
+    system.addForce(force)
+    _LOG.info("%s acts in force group %d, beside the network", description.dispersion, group)
 
 
 def has_usable_box(topology: app.Topology) -> bool:
@@ -169,7 +185,7 @@ def read_atomic_numbers(topology: app.Topology, atoms: tuple[int, ...] | None) -
     return tuple(listed[index].element.atomic_number for index in chosen)
 
 
-def _choose_creator(kind: str) -> Callable[[ForceDescription], openmm.Force]:
+def _choose_creator(kind: str) -> Callable[[Description], openmm.Force]:
     """Return the function that creates a force of this kind; openmmtorch is imported only if it is used."""
     if kind == "TorchForce":
         from orbmm.forces.torch_force import create_torch_force

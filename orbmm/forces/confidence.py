@@ -14,6 +14,7 @@ from orbmm.errors import ForceError, OutOfMemory
 from orbmm.forces.attach import describe_force, has_usable_box
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.difference import DifferenceEvaluator
+from orbmm.forces.evaluator import Evaluator
 from orbmm.forces.evaluator_cache import find_evaluator
 from orbmm.forces.resolve import ResolvedModel
 from orbmm.model.potential import Potential
@@ -105,7 +106,10 @@ def has_confidence(potential: Potential) -> bool:
 def find_potential(description: str) -> Potential:
     """Return the network of a force by its description; it is shared with the force."""
     evaluator = find_evaluator(description, torch.device("cpu"))
-    return (evaluator.slow if isinstance(evaluator, DifferenceEvaluator) else evaluator).potential
+    found = evaluator.slow if isinstance(evaluator, DifferenceEvaluator) else evaluator
+    if not isinstance(found, Evaluator):
+        raise ForceError("the description is that of a dispersion, which has no network: give that of the network")
+    return found.potential
 
 
 def _spread(judged: AtomConfidence, atoms: list[int], particles: int) -> AtomConfidence:

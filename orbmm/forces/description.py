@@ -6,7 +6,7 @@ import dataclasses
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from orbmm.errors import ForceError, SettingsError, name_nearest
 from orbmm.model.inference.execution import Execution
@@ -18,6 +18,19 @@ FORMAT = 5
 _ADDED = {"first_contact": "check", "fast": None}  # the meaning of texts from before these keys
 _EXECUTION = tuple(each.name for each in dataclasses.fields(Execution))
 _SETTINGS = ("precision", "device", "charge", "multiplicity", "first_contact", *_EXECUTION)
+
+
+class Description(Protocol):
+    """The description of any force: whether it uses the box, and the text that find_evaluator understands."""
+
+    @property
+    def periodic(self) -> bool:
+        """Return True if the force uses the box."""
+        ...
+
+    def to_json(self) -> str:
+        """Return the text that a serialised System holds."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +64,7 @@ class ForceDescription:
     def __post_init__(self) -> None:
         for name, is_valid in _check_values(self).items():
             if not is_valid:
-                raise ForceError(f"the description of a force has {name} = {_shorten(getattr(self, name))}: not valid")
+                raise ForceError(f"the description of a force has {name} = {shorten(getattr(self, name))}: not valid")
 
     def to_json(self) -> str:
         """Return the text that from_json reads; the fields of the execution are among the others."""
@@ -69,12 +82,12 @@ class ForceDescription:
 
         Raises ForceError for a text of another format, with an unknown or missing key, or an impossible value.
         """
-        return cls._from_entries(_read_entries(text))
+        return cls._from_entries(read_entries(text))
 
     @classmethod
     def _from_entries(cls, entries: dict[str, Any]) -> ForceDescription:
         entries = _ADDED | entries
-        _check_keys(entries, {*_SETTINGS, *(each.name for each in dataclasses.fields(cls))} - {"execution"})
+        check_keys(entries, {*_SETTINGS, *(each.name for each in dataclasses.fields(cls))} - {"execution"})
         for name in ("atomic_numbers", "atoms"):
             if isinstance(entries[name], list):
                 entries[name] = tuple(entries[name])
@@ -84,24 +97,34 @@ class ForceDescription:
         return cls(**{name: value for name, value in entries.items() if name not in _EXECUTION}, execution=execution)
 
 
-def _read_entries(text: str) -> dict[str, Any]:
-    """Return the entries of the JSON text, without its format number."""
+def is_dispersion(text: str) -> bool:
+    """Return True for a text of orbmm.forces.dispersion, which describes no network."""
+    try:
+        entries = json.loads(text)
+    except json.JSONDecodeError:
+        return False
+    return isinstance(entries, dict) and "dispersion" in entries
+
+
+def read_entries(text: str, expected: int = FORMAT) -> dict[str, Any]:
+    """Return the entries of the JSON text, without its format number. Raises ForceError unless that is the expected."""
     try:
         entries = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ForceError(f"the description of a force is not JSON ({error}): {_shorten(text)}") from error
+        raise ForceError(f"the description of a force is not JSON ({error}): {shorten(text)}") from error
     if not isinstance(entries, dict):
-        raise ForceError(f"the description of a force must be a JSON object, got {_shorten(text)}")
+        raise ForceError(f"the description of a force must be a JSON object, got {shorten(text)}")
     stored = entries.pop("format", None)
-    if stored != FORMAT:
+    if stored != expected:
         raise ForceError(
-            f"the description of a force has format {stored!r}, and this orbmm reads format {FORMAT}: "
+            f"the description of a force has format {stored!r}, and this orbmm reads format {expected}: "
             "create the System again, or use the version of orbmm that wrote it"
         )
     return entries
 
 
-def _check_keys(entries: dict[str, Any], known: set[str]) -> None:
+def check_keys(entries: dict[str, Any], known: set[str]) -> None:
+    """Raise ForceError for an unknown or a missing key."""
     for key in entries:
         if key not in known:
             raise ForceError(f"the description of a force has the unknown key '{key}': {name_nearest(key, known)}")
@@ -124,8 +147,8 @@ def _check_values(description: ForceDescription) -> dict[str, bool]:
     return {
         "model": isinstance(description.model, str),
         "weights_sha256": isinstance(hash_, str) and re.fullmatch("[0-9a-f]{64}", hash_) is not None,
-        "atomic_numbers": _are_counts(numbers) and len(numbers) > 0 and min(numbers) >= 1,
-        "atoms": atoms is None or (_are_counts(atoms) and len(atoms) == len(set(atoms)) == len(numbers)),
+        "atomic_numbers": are_counts(numbers) and len(numbers) > 0 and min(numbers) >= 1,
+        "atoms": atoms is None or (are_counts(atoms) and len(atoms) == len(set(atoms)) == len(numbers)),
         "periodic": isinstance(description.periodic, bool),
         "fast": description.fast is None or _is_of_same_atoms(description, description.fast),
     }
@@ -141,10 +164,12 @@ def _is_of_same_atoms(one: ForceDescription, other: Any) -> bool:
     )
 
 
-def _are_counts(values: Any) -> bool:
+def are_counts(values: Any) -> bool:
+    """Return True for a tuple of whole numbers, none below zero."""
     return isinstance(values, tuple) and all(type(value) is int and value >= 0 for value in values)
 
 
-def _shorten(value: Any) -> str:
+def shorten(value: Any) -> str:
+    """Return a value as text of at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

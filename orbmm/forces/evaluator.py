@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -29,33 +30,25 @@ class _SentBox:
     cell: Tensor
 
 
-class Evaluator:
-    """A network prepared for the atoms of one force.
+class AtomForces(ABC):
+    """The forces on the atoms of one force of OpenMM: its units, its box and its subset of the particles.
 
-    Between two evaluations it keeps pairs of close atoms, to search less often. The results depend only on the current
-    coordinates and box, to the last bit, so contexts and threads may share an evaluator.
-    potential: the network; periodic: True if it needs a box; device: where the network runs
+    count: the number of atoms; atoms: their indices in the System, None for all particles
+    periodic: True if the force needs a box; device: where it is computed
     """
 
-    def __init__(self, potential: Potential, description: ForceDescription) -> None:
-        self.potential = potential
-        self._composition = potential.compose(
-            description.atomic_numbers, charge=description.charge, multiplicity=description.multiplicity
-        )
-        architecture, cap = potential.record.architecture, potential.record.max_neighbors
-        self._neighbors = VerletList(architecture.cutoff_angstrom, cap, SKIN_ANGSTROM, potential.search)
-        self._step = Step(potential, self._composition, self._neighbors) if Step.suits(potential) else None
-        self._sent_box: _SentBox | None = None
-        self._has_counted = False
+    def __init__(self, count: int, atoms: tuple[int, ...] | None, periodic: bool, device: torch.device) -> None:
+        self.periodic, self.device = periodic, device
         self.remembers = False  # set where several forces of a System ask for the same coordinates
         self._kept: _Answer | None = None
-        self.periodic = description.periodic
-        self.device = potential.device
-        self._count = len(description.atomic_numbers)
-        self._last = max(description.atoms) if description.atoms is not None else self._count - 1
-        self._atoms = None
-        if description.atoms is not None:
-            self._atoms = torch.tensor(description.atoms, dtype=torch.int64, device=self.device)  # (A,)
+        self._sent_box: _SentBox | None = None
+        self._count = count
+        self._last = max(atoms) if atoms is not None else count - 1
+        self._atoms = None if atoms is None else torch.tensor(atoms, dtype=torch.int64, device=device)  # (A,)
+
+    @abstractmethod
+    def _predict(self, positions: Tensor, cell: Tensor | None, wanted: torch.device) -> tuple[Tensor, Tensor]:
+        """Return energy () [eV] and forces (A, 3) [eV/Å] in float64 at positions (A, 3) [Å]. wanted: for the energy"""
 
     @torch.inference_mode(False)
     def evaluate(self, positions_nm: Tensor, box_nm: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -90,8 +83,52 @@ class Evaluator:
             self._kept = _Answer(positions, cell, energy, forces)
         return energy, forces
 
+    def _read_cell(self, box_nm: Tensor | None) -> Tensor | None:
+        """Return the cell (3, 3) [Å] of a periodic force, None for any other force."""
+        if not self.periodic:
+            return None
+        if box_nm is None:
+            raise StructureError("the force is periodic, but OpenMM gave it no box: set the System's box vectors")
+        sent = self._sent_box
+        if sent is not None and box_nm.device == sent.given.device and torch.equal(box_nm, sent.given):
+            return sent.cell
+        cell = box_nm.detach().to(self.device, torch.float64) * ANGSTROM_PER_NM  # (3, 3)
+        if box_nm.device != self.device:  # comparing on the host is cheaper than sending it again
+            self._sent_box = _SentBox(box_nm.detach().clone(), cell)
+        return cell
+
+    def _check_count(self, particles: int) -> None:
+        if self._atoms is None and particles != self._count:
+            raise StructureError(
+                f"the force was made for {self._count} atoms, and the System has {particles}: create it again"
+            )
+        if self._last >= particles:
+            raise StructureError(
+                f"the force acts on atom {self._last}, and the System has only {particles}: create it again"
+            )
+
+
+class Evaluator(AtomForces):
+    """A network prepared for the atoms of one force.
+
+    Between two evaluations it keeps pairs of close atoms, to search less often. The results depend only on the current
+    coordinates and box, to the last bit, so contexts and threads may share an evaluator.
+    potential: the network; periodic: True if it needs a box; device: where the network runs
+    """
+
+    def __init__(self, potential: Potential, description: ForceDescription) -> None:
+        super().__init__(len(description.atomic_numbers), description.atoms, description.periodic, potential.device)
+        self.potential = potential
+        self._composition = potential.compose(
+            description.atomic_numbers, charge=description.charge, multiplicity=description.multiplicity
+        )
+        architecture, cap = potential.record.architecture, potential.record.max_neighbors
+        self._neighbors = VerletList(architecture.cutoff_angstrom, cap, SKIN_ANGSTROM, potential.search)
+        self._step = Step(potential, self._composition, self._neighbors) if Step.suits(potential) else None
+        self._has_counted = False
+
     def _predict(self, positions: Tensor, cell: Tensor | None, wanted: torch.device) -> tuple[Tensor, Tensor]:
-        """Return energy () [eV] and forces (A, 3) [eV/Å] in float64 at positions (A, 3) [Å]. wanted: for the energy"""
+        """See AtomForces._predict."""
         try:
             found = self._predict_checked(positions, cell)
             if not self._has_counted:
@@ -125,30 +162,6 @@ class Evaluator:
             *(record.name, record.max_neighbors, left_out.edges, left_out.total),
             *(record.architecture.cutoff_angstrom, left_out.atoms, self._count),
         )
-
-    def _read_cell(self, box_nm: Tensor | None) -> Tensor | None:
-        """Return the cell (3, 3) [Å] of a periodic force, None for any other force."""
-        if not self.periodic:
-            return None
-        if box_nm is None:
-            raise StructureError("the force is periodic, but OpenMM gave it no box: set the System's box vectors")
-        sent = self._sent_box
-        if sent is not None and box_nm.device == sent.given.device and torch.equal(box_nm, sent.given):
-            return sent.cell
-        cell = box_nm.detach().to(self.device, torch.float64) * ANGSTROM_PER_NM  # (3, 3)
-        if box_nm.device != self.device:  # comparing on the host is cheaper than sending it again
-            self._sent_box = _SentBox(box_nm.detach().clone(), cell)
-        return cell
-
-    def _check_count(self, particles: int) -> None:
-        if self._atoms is None and particles != self._count:
-            raise StructureError(
-                f"the force was made for {self._count} atoms, and the System has {particles}: create it again"
-            )
-        if self._last >= particles:
-            raise StructureError(
-                f"the force acts on atom {self._last}, and the System has only {particles}: create it again"
-            )
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from orbmm.checkpoints.store import find_by_hash, locate_weights, state_of_weigh
 from orbmm.errors import ForceError
 from orbmm.first_contact.meet import Atoms, meet
 from orbmm.first_contact.record import Contact
-from orbmm.forces.description import ForceDescription
+from orbmm.forces.description import ForceDescription, is_dispersion
 from orbmm.forces.difference import DifferenceEvaluator
-from orbmm.forces.evaluator import Evaluator
+from orbmm.forces.evaluator import AtomForces, Evaluator
 from orbmm.model.inference.execution import Execution
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
@@ -33,7 +33,7 @@ _WARNED: set[str] = set()  # kinds that a warning was given of
 _CONTACTS: dict[tuple[str, str, Execution], Contact] = {}  # by weights, precision and execution
 
 
-def find_evaluator(description: str, positions_device: torch.device) -> Evaluator | DifferenceEvaluator:
+def find_evaluator(description: str, positions_device: torch.device) -> AtomForces | DifferenceEvaluator:
     """Return the evaluator of a description (JSON text), loaded at the first call; safe in any thread.
 
     positions_device: the device of OpenMM's coordinates; a description with device "auto" uses their GPU
@@ -58,8 +58,10 @@ def count_networks() -> int:
 
 
 @lru_cache(maxsize=MOST_EVALUATORS)
-def _build_evaluator(text: str, positions_device: str) -> Evaluator | DifferenceEvaluator:
+def _build_evaluator(text: str, positions_device: str) -> AtomForces | DifferenceEvaluator:
     _warn_of_turns((text, positions_device), f"{MOST_EVALUATORS} forces", "a search for neighbours")
+    if is_dispersion(text):
+        return _build_dispersion(text, positions_device)
     description = ForceDescription.from_json(text)
     if description.fast is not None:
         slow = dataclasses.replace(description, fast=None)
@@ -93,9 +95,16 @@ def _meet(potential: Potential, description: ForceDescription) -> Contact:
 def _build_plain(description: ForceDescription, positions_device: str) -> Evaluator:
     """Return the evaluator of one network, which a force of that network alone shares."""
     evaluator = _build_evaluator(description.to_json(), positions_device)
-    if isinstance(evaluator, DifferenceEvaluator):
-        raise ForceError("the fast network of a difference cannot be a difference itself")
+    if not isinstance(evaluator, Evaluator):
+        raise ForceError("a difference is made of two networks")
     return evaluator
+
+
+def _build_dispersion(text: str, positions_device: str) -> AtomForces:
+    from orbmm.forces.dispersion import DispersionDescription, DispersionEvaluator  # loads Warp
+
+    description = DispersionDescription.from_json(text)
+    return DispersionEvaluator(description, torch.device(_choose_device(description.device, positions_device)))
 
 
 def _warn_of_turns(key: tuple[object, ...], limit: str, price: str) -> None:

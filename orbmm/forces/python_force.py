@@ -11,7 +11,7 @@ import torch
 from openmm import unit
 
 from orbmm.errors import ForceError
-from orbmm.forces.description import ForceDescription
+from orbmm.forces.description import Description
 from orbmm.forces.evaluator_cache import find_evaluator
 
 _CPU = torch.device("cpu")
@@ -40,7 +40,7 @@ class PythonForceComputation:
         return energy.item(), forces.numpy()
 
 
-def create_python_force(description: ForceDescription) -> openmm.Force:
+def create_python_force(description: Description) -> openmm.Force:
     """Create a PythonForce from a description; serialised, it holds the description and no network."""
     force = openmm.PythonForce(PythonForceComputation(description.to_json()))
     force.setUsesPeriodicBoundaryConditions(description.periodic)

@@ -20,7 +20,7 @@ from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import check_execution
 from orbmm.model.precision import find_device, find_precision
-from orbmm.settings.model import TRITON_KERNELS, ModelSettings
+from orbmm.settings.model import NO_DISPERSION, TRITON_KERNELS, ModelSettings
 
 _LOG = logging.getLogger(__name__)
 
@@ -72,6 +72,8 @@ def resolve_model(model: ModelSettings | ResolvedModel, atoms: int = 0, steps: i
         model = dataclasses.replace(model, name=OWN_NAME)
     if model.fast is not None:
         check_pair(record, resolve_record(model.fast))
+        refuse_dispersion(model)
+    check_dispersion(record, model.dispersion)
     kind = choose_force_kind(model.force, list_force_kinds())
     if steps is not None:
         compiled = resolve_compile(model, record, device, atoms, steps)
@@ -97,6 +99,23 @@ def check_pair(slow: CheckpointRecord, fast: CheckpointRecord) -> None:
     ):
         if one != other:
             raise ModelError(f"{fast.name} cannot be the fast model of {slow.name}: they differ in their {what}")
+
+
+def refuse_dispersion(model: ModelSettings) -> None:
+    """Raise ModelError for a dispersion beside multiple time steps, whose force groups leave it none of its own."""
+    if model.dispersion != NO_DISPERSION:
+        raise ModelError(
+            f'dispersion = "{model.dispersion}" and fast = "{model.fast}" do not work together yet: remove one of them'
+        )
+
+
+def check_dispersion(record: CheckpointRecord, dispersion: str) -> None:
+    """Raise ModelError if a dispersion is added to a model that has one, or whose method it was not fitted to."""
+    if dispersion != NO_DISPERSION and not record.dispersion.startswith("none"):
+        raise ModelError(
+            f'{record.name} has dispersion already ({record.level_of_theory}): remove dispersion = "{dispersion}", '
+            "which would count it twice"
+        )
 
 
 def _resolve_block(model: ModelSettings, record: CheckpointRecord, device: torch.device) -> int | None:

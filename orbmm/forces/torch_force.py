@@ -17,7 +17,7 @@ import torch
 from openmm import Force
 from torch import Tensor
 
-from orbmm.forces.description import ForceDescription
+from orbmm.forces.description import Description
 from orbmm.forces.evaluator_cache import find_evaluator
 from orbmm.forces.kinds import list_force_kinds
 from orbmm.forces.versions import find_torch_force_crash, read_versions
@@ -45,7 +45,7 @@ class _PeriodicModule(torch.nn.Module):
         return torch.ops.orbmm.energy_and_forces(self.description, positions_nm, box_nm)
 
 
-def create_torch_force(description: ForceDescription) -> Force:
+def create_torch_force(description: Description) -> Force:
     """Create a TorchForce from a description; serialised, it holds the description and no network."""
     from openmmtorch import TorchForce
 

@@ -25,20 +25,23 @@ COLUMNS = (
 )
 LAST_COLUMN = "speed_ns_per_day"
 VOLUME_COLUMN = "volume_nm3"
+DISPERSION_COLUMN = "dispersion_energy_kJ_mol"
 _OF_ELEMENT = re.compile(r"temperature_([A-Z][a-z]?)_K")
 _TOO_LARGE = 1e100  # sums of squares of smaller numbers are finite
 
 _READ = dict(zip(("time_ps", "potential", "kinetic", "total", "temperature"), COLUMNS[1:], strict=True))
 
 
-def format_header(volume: bool, elements: Sequence[str] = ()) -> str:
+def format_header(volume: bool, dispersion: bool = False, elements: Sequence[str] = ()) -> str:
     """Return the first line.
 
-    volume: whether there is a column for the volume of the box, as with a barostat; elements: symbols, with a column
-    for the temperature of each
+    volume: whether there is a column for the volume of the box, as with a barostat
+    dispersion: whether there is a column for the part of the potential energy that is the added dispersion
+    elements: symbols, with a column for the temperature of each
     """
-    of_elements = [f"temperature_{symbol}_K" for symbol in elements]
-    return ",".join([*COLUMNS, *([VOLUME_COLUMN] if volume else []), *of_elements, LAST_COLUMN]) + "\n"
+    optional = [*([VOLUME_COLUMN] if volume else []), *([DISPERSION_COLUMN] if dispersion else [])]
+    optional += [f"temperature_{symbol}_K" for symbol in elements]
+    return ",".join([*COLUMNS, *optional, LAST_COLUMN]) + "\n"
 
 
 def find_elements(header: str) -> tuple[str, ...]:
@@ -53,13 +56,15 @@ def format_row(row: EnergyRow) -> str:
     cells = [str(row.step), f"{row.time_ps:.6f}", *(f"{energy:.6f}" for energy in energies), f"{row.temperature:.3f}"]
     if row.volume is not None:
         cells.append(f"{row.volume:.6f}")
+    if row.dispersion is not None:
+        cells.append(f"{row.dispersion:.6f}")
     cells += [f"{temperature:.3f}" for temperature in row.of_elements]
     return ",".join([*cells, f"{row.speed:.5g}"]) + "\n"
 
 
 @dataclass(frozen=True)
 class EnergyRow:
-    """One row: energies [kJ/mol], temperature [K], speed [ns/day], volume [nm^3] or None if it has no column.
+    """One row: energies [kJ/mol], temperature [K], speed [ns/day]; volume [nm^3], dispersion [kJ/mol] or None.
 
     of_elements: temperature of each element that has a column, in their order [K]
     """
@@ -72,6 +77,7 @@ class EnergyRow:
     speed: float
     volume: float | None = None
     of_elements: Sequence[float] = ()
+    dispersion: float | None = None
 
 
 @dataclass(frozen=True)

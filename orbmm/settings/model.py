@@ -17,6 +17,9 @@ KERNELS = ("auto", "torch", *TRITON_KERNELS)
 FIRST_CONTACTS = ("check", "skip")
 FORCE_KINDS = ("auto", "TorchForce", "PythonTorchForce", "PythonForce")
 
+NO_DISPERSION = "none"
+DISPERSIONS = (NO_DISPERSION, "d3bj-pbe")
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -76,6 +79,11 @@ class ModelSettings:
         "correct them every `outer_steps` steps; absent: none.",
         None,
         fixed=True,
+    )
+    dispersion: str = setting(
+        "Dispersion added to the network as a force of its own: none, d3bj-pbe (D3(BJ) for PBE, within 12 Å).",
+        NO_DISPERSION,
+        Limits(choices=DISPERSIONS),
     )
 
     def __post_init__(self) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import openmm
 from openmm import unit
 
 from orbmm.errors import ForceError, OutOfMemory, UnstableRun
+from orbmm.forces.dispersion_group import find_dispersion_group
 from orbmm.forces.failure import is_out_of_memory, read_sentence
 from orbmm.settings import Stage
 from orbmm.simulation.dynamics.frame import Frame, State
@@ -36,6 +39,10 @@ class Dynamics:
     periodic: bool
     stage: Stage
     first_step: int = 0
+
+    @cached_property
+    def _dispersion_group(self) -> int | None:
+        return find_dispersion_group(self.context.getSystem())
 
     @property
     def step(self) -> int:
@@ -107,7 +114,15 @@ class Dynamics:
             if energy and self.stage.inner_steps > 1:
                 return self._observe_custom(speed)
             state = self.context.getState(positions=True, velocities=True, energy=energy, forces=energy)
-        return self.read_frame(state, energy, speed)
+            dispersion = self._read_dispersion() if energy else None
+        return dataclasses.replace(self.read_frame(state, energy, speed), dispersion_energy=dispersion)
+
+    def _read_dispersion(self) -> float | None:
+        """Return the energy of an added dispersion [kJ/mol], which costs an evaluation of it but not of the network."""
+        group = self._dispersion_group
+        if group is None:
+            return None
+        return float(self.context.getState(energy=True, groups={group}).getPotentialEnergy()._value)
 
     def _observe_custom(self, speed: float) -> Frame:
         """Return the frame with its energy from a CustomIntegrator, and leave the random numbers as they were.

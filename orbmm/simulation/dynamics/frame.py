@@ -22,6 +22,7 @@ class Frame:
     kinetic_energy: [kJ/mol]; temperature: [K]; element_temperatures: of each element, by its symbol [K]
     forces: (N, 3) [kJ/mol/nm], only together with the potential energy
     potential_energy: None if not requested, because it costs an evaluation of the network [kJ/mol]
+    dispersion_energy: [kJ/mol], the part of the potential energy that is an added dispersion; None without one
     confidence: None if not requested, because it costs an evaluation without forces
     speed: over the last steps [ns/day], 0 at the start
     """
@@ -38,6 +39,7 @@ class Frame:
     confidence: AtomConfidence | None = None
     speed: float = 0.0
     element_temperatures: Mapping[str, float] = field(default_factory=dict)
+    dispersion_energy: float | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from orbmm.run_files.checkpoints import EQUILIBRATION, PRODUCTION
 from orbmm.run_files.confidence import describe_records
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings
+from orbmm.settings.model import NO_DISPERSION
 from orbmm.settings.run import TRAJECTORY_FORMATS
 from orbmm.settings.time_step import count_steps
 from orbmm.simulation.dynamics.thermometer import MASSLESS, find_elements
@@ -110,9 +111,11 @@ def _open_trajectory(files: RunFiles, planned: PlannedStage, step: int | None) -
 def _open_table(files: RunFiles, planned: PlannedStage, step: int | None) -> Reporter:
     path = files.folder.table if planned.phase == PRODUCTION else files.folder.equilibration_table
     between = files.settings.run.count_steps("table_every_fs", planned.stage.timestep_fs)
+    dispersion = files.settings.model.dispersion != NO_DISPERSION
     volume = any(stage.pressure_bar is not None for stage in files.settings.stages)
     symbols = [symbol for symbol in find_elements(files.start.topology).symbols if symbol != MASSLESS]
-    return table.TableWriter(path, between, step is not None, volume, symbols)
+    columns = table.OptionalColumns(volume, dispersion, tuple(symbols))
+    return table.TableWriter(path, between, step is not None, columns)
 
 
 def _open_confidence(files: RunFiles, planned: PlannedStage, step: int | None) -> Reporter | None:

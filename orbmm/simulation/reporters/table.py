@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,20 @@ import numpy as np
 from orbmm.files import open_regular
 from orbmm.run_files.energies import EnergyRow, find_elements, format_header, format_row
 from orbmm.simulation.dynamics.frame import Frame
+
+
+@dataclass(frozen=True)
+class OptionalColumns:
+    """Columns that not every table has.
+
+    volume: of the box, as with a barostat; dispersion: the part of the potential energy that is an added dispersion
+    elements: symbols, for the temperature of each
+    """
+
+    volume: bool = False
+    dispersion: bool = False
+    elements: tuple[str, ...] = ()
+
 
 _LONGEST_START = 4096  # bytes of the header and the row of step 0
 
@@ -21,29 +35,24 @@ class TableWriter:
     needs_energy = True
     needs_confidence = False
 
-    def __init__(
-        self, path: Path, steps_between: int, append: bool, volume: bool = False, elements: Sequence[str] = ()
-    ) -> None:
-        """Write the header, unless an existing file is continued, which keeps its columns.
-
-        volume: add a column for the volume of the box, as with a barostat; elements: symbols, with a column for the
-        temperature of each
-        """
+    def __init__(self, path: Path, steps_between: int, append: bool, columns: OptionalColumns | None = None) -> None:
+        """Write the header, unless an existing file is continued, which keeps its columns."""
         self.path = path
         self.steps_between = steps_between
-        self._volume = volume
-        self._elements = tuple(elements)
+        self._columns = columns or OptionalColumns()
         if append:
             with open_regular(path, "rb") as stream:
-                self._elements = find_elements(stream.readline().decode(errors="replace"))
+                elements = find_elements(stream.readline().decode(errors="replace"))
+            self._columns = replace(self._columns, elements=elements)
         else:
+            shown = self._columns
             with open_regular(path, "wb") as stream:
-                stream.write(format_header(volume, elements).encode())
+                stream.write(format_header(shown.volume, shown.dispersion, shown.elements).encode())
 
     def report(self, frame: Frame) -> None:
         """Write the row of this frame, whose potential energy must be known."""
         volume = None
-        if self._volume and frame.box is not None:
+        if self._columns.volume and frame.box is not None:
             volume = float(abs(np.linalg.det(frame.box)))
         row = EnergyRow(
             step=frame.step,
@@ -53,7 +62,8 @@ class TableWriter:
             temperature=frame.temperature,
             speed=frame.speed,
             volume=volume,
-            of_elements=[frame.element_temperatures[symbol] for symbol in self._elements],
+            dispersion=frame.dispersion_energy if self._columns.dispersion else None,
+            of_elements=[frame.element_temperatures[symbol] for symbol in self._columns.elements],
         )
         with open_regular(self.path, "ab") as stream:
             stream.write(format_row(row).encode())
