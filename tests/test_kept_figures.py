@@ -12,6 +12,8 @@ from orbmm.checkpoints.catalog import find_record
 
 CONSERVATIVE, DIRECT = "orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"
 
+LONG_STEPS = f"dynamics-{CONSERVATIVE}-2fs-4amu"
+
 
 def read_kept(repository: Path, name: str) -> dict:
     return json.loads((repository / "docs" / "embedded" / f"{name}.json").read_text(encoding="utf-8"))
@@ -28,7 +30,14 @@ def card(repository: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["drift", *(f"{kind}-{model}" for kind in ("errors", "dynamics") for model in (CONSERVATIVE, DIRECT))]
+    "name",
+    [
+        "drift",
+        "steps",
+        "multiple-steps",
+        LONG_STEPS,
+        *(f"{kind}-{model}" for kind in ("errors", "dynamics") for model in (CONSERVATIVE, DIRECT)),
+    ],
 )
 def test_figures_were_measured_on_the_weights_that_ship(name: str, repository: Path) -> None:
     kept = read_kept(repository, name)
@@ -70,6 +79,19 @@ def test_twenty_picoseconds_were_stable_at_300_kelvin(model: str, card: str, rep
     digits = 0 if model == CONSERVATIVE else 1
     assert f"{mean:.{digits}f} ± {error:.{digits}f} K" in read_row(card, "mean temperature")
     assert kept["results"]["bonds"]["numbers"]["broken_ever"]["value"] == 0
+
+
+def test_twenty_picoseconds_of_long_steps_are_told_as_they_were_measured(repository: Path) -> None:
+    kept, page = read_kept(repository, LONG_STEPS), (repository / "docs" / "validation.md").read_text(encoding="utf-8")
+    assert (kept["length_ps"], kept["timestep_fs"], kept["hydrogen_mass_amu"], kept["stopped"]) == (20, 2, 4, None)
+    numbers = {name: result["numbers"] for name, result in kept["results"].items()}
+    mean, error = (numbers["temperature"][name]["value"] for name in ("mean", "mean_error"))
+    assert read_row(page, "mean temperature").endswith(f"{mean:.0f} ± {error:.0f} K |")
+    length, spread = (numbers["bonds"][name]["value"] for name in ("xh_length", "xh_spread"))
+    assert read_row(page, "bonds to hydrogen").endswith(f"{length:.3f}, {spread:.3f} Å |")
+    speed, error = (numbers["diffusion"][name]["value"] for name in ("coefficient", "coefficient_error"))
+    assert read_row(page, "diffusion of water").endswith(f"{speed:.1f} ± {error:.1f} · 10⁻⁹ m²/s |")
+    assert numbers["bonds"]["broken_ever"]["value"] == 0
 
 
 def test_the_page_of_validation_gives_the_same_figures(repository: Path) -> None:

@@ -74,6 +74,7 @@ class ModelSettings:
         "Direct model for multiple time steps: its forces act in every step, those of the conservative model `name` "
         "correct them every `outer_steps` steps; absent: none.",
         None,
+        fixed=True,
     )
 
     def __post_init__(self) -> None:

@@ -29,7 +29,7 @@ class RunSettings:
     )
     timestep_fs: float = setting("Length of a time step [fs].", 0.5, Limits(above=0, at_most=10), fixed=True)
     outer_steps: int | None = setting(
-        "With `fast` of [model]: time steps between two corrections by the conservative model; absent: 4.",
+        "With `fast` of [model]: time steps between two corrections by the conservative model; absent: 2.",
         None,
         Limits(at_least=1),
         fixed=True,

@@ -9,6 +9,9 @@ Context, in one Context that is kept, with the networks loaded anew, in threads 
 while the networks are dropped and loaded. The process asks torch for matrix products in bfloat16, so each prediction
 has to set the precision of the process and restore it. `--load` processes keep the cores busy meanwhile.
 
+With `--split` the forces are those of multiple time steps: the direct network in group 0, and in group 1 the difference
+to the conservative one. Both networks then remember their last answer.
+
 Every end (positions, velocities, energy of each group) and every evaluation (coordinates in; energy and forces out) is
 compared with the first one of the same start, also with those of an earlier process that wrote the same log. One
 thread of torch and one of OpenMM's CPU platform: the rounding of a sum depends on how it is divided among threads.
@@ -95,12 +98,16 @@ def _make_starts(topology: app.Topology, positions: np.ndarray) -> Box:
     return Box(topology, starts, [chance.normal(0.0, SPEED_NM_PER_PS, positions.shape) for _ in starts])
 
 
-def build_system(box: Box, force: str) -> openmm.System:
-    """Return a System with one force of each network, in force groups 0 and 1."""
+def build_system(box: Box, force: str, split: bool = False) -> openmm.System:
+    """Return a System with one force of each network, in force groups 0 and 1, or split for multiple time steps."""
     system = openmm.System()
     system.setDefaultPeriodicBoxVectors(*box.topology.getPeriodicBoxVectors())
     for atom in box.topology.atoms():
         system.addParticle(atom.element.mass)
+    if split:
+        slow, fast = NETWORKS
+        attach_force(system, box.topology, ModelSettings(name=slow, fast=fast, force=force, device="cpu"))
+        return system
     for group, name in enumerate(NETWORKS):
         attach_force(system, box.topology, ModelSettings(name=name, force=force, device="cpu"), force_group=group)
     return system
@@ -302,6 +309,7 @@ def main() -> int:
     """Return 0 if all ends and all evaluations were the same to the last bit."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--force", choices=("TorchForce", "PythonForce"), required=True)
+    parser.add_argument("--split", action="store_true", help="direct in group 0, the difference in group 1")
     parser.add_argument("--minimisations", type=int, default=1_000)
     parser.add_argument("--runs", type=int, default=500, help=f"short runs, of {STEPS} steps")
     parser.add_argument("--threads", type=int, default=2, help="threads with a Context each, in the last two ways")
@@ -311,7 +319,7 @@ def main() -> int:
     parser.add_argument("--log", type=Path, help="a file to go on from after an interruption")
     arguments = parser.parse_args()
     box = read_box(arguments.structure) if arguments.structure else make_waters()
-    own = Soak(box, build_system(box, arguments.force), arguments.platform, arguments.threads)
+    own = Soak(box, build_system(box, arguments.force, arguments.split), arguments.platform, arguments.threads)
     if arguments.log:
         read_log(arguments.log, own)
 

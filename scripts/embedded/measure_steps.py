@@ -290,13 +290,43 @@ def write_map(points: list[Point], path: Path) -> None:
     path.write_text(json.dumps(summary, indent=1) + "\n")
 
 
+def print_tables(path: Path) -> None:
+    """Print the map of each box as Markdown: drift and spread, or that the run failed."""
+    points = json.loads(path.read_text())["points"]
+    for box in dict.fromkeys(point["box"] for point in points):
+        masses = sorted({point["hydrogen_mass_amu"] for point in points})
+        print(f"\n{box}\n\n| step [fs] |", " | ".join(f"{mass:g} g/mol" for mass in masses), "|")
+        print("|---|" + "---|" * len(masses))
+        for steps in dict.fromkeys((point["timestep_fs"], point["inner_steps"]) for point in points):
+            row = [point for point in points if (point["timestep_fs"], point["inner_steps"]) == steps]
+            cells = {point["hydrogen_mass_amu"]: format_cell(point) for point in row if point["box"] == box}
+            name = f"{steps[0]:g}" if steps[1] == 1 else f"{steps[0]:g} x {steps[1]}"
+            print(f"| {name} |", " | ".join(cells.get(mass, "not measured") for mass in masses), "|")
+
+
+def format_cell(point: dict[str, Any]) -> str:
+    if point["stopped"]:
+        return f"unstable after {point['length_ps']:.2f} ps"
+    if "drift_meV_atom_ps" not in point:
+        return "not measured"
+    return (
+        f"{point['drift_meV_atom_ps']:+.2f} ± {point['drift_error']:.2f}, {point['spread_meV_atom']:.2f} "
+        f"({point['length_ps']:.1f} ps)"
+    )
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("runs/steps"))
     parser.add_argument("--to", type=Path, default=Path("docs/embedded"))
     parser.add_argument("--lengths-ps", type=float, nargs="+", default=[0.25, 0.5, 1.0])
+    parser.add_argument("--only", nargs="+", help="extend these points only, such as peptide-2fs-4amu")
     parser.add_argument("--fast", action="store_const", const=FAST, help="multiple time steps")
+    parser.add_argument("--print", type=Path, metavar="JSON", help="print the tables of a finished map, and end")
     arguments = parser.parse_args()
+    if arguments.print is not None:
+        print_tables(arguments.print)
+        raise SystemExit
     keep_freed_memory()
     arguments.work.mkdir(parents=True, exist_ok=True)
     boxes = [make_water(arguments.work, arguments.fast), read_peptide(arguments.fast)]
@@ -304,6 +334,8 @@ if __name__ == "__main__":
     name = "multiple-steps.json" if arguments.fast else "steps.json"
     for length_ps in arguments.lengths_ps:
         for point in points:
+            if arguments.only and point.name not in arguments.only:
+                continue
             extend_point(point, length_ps, arguments.work)
             print(point.name, f"{point.time_ps:.3f} ps", point.stopped, flush=True)
             write_map(points, arguments.to / name)

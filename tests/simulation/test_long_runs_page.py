@@ -19,7 +19,7 @@ def read_blocks(repository: Path, folder: Path) -> list[Settings]:
 
 
 def test_the_stages_on_the_page_are_read(repository: Path, tmp_path: Path) -> None:
-    settings, warmed = read_blocks(repository, tmp_path)
+    settings, split, warmed = read_blocks(repository, tmp_path)
     assert [stage.kind for stage in settings.stages] == ["minimise", "heat", "equilibrate", "produce"]
     assert [restraint.kind for stage in settings.stage for restraint in stage.restraint] == [
         "position",
@@ -27,5 +27,6 @@ def test_the_stages_on_the_page_are_read(repository: Path, tmp_path: Path) -> No
         "cap",
     ]
     assert settings.production.steps == 1_400_000
+    assert (split.production.timestep_fs, split.production.inner_steps) == (1.0, 2)
     assert [stage.kind for stage in warmed.stages] == ["minimise", "equilibrate", "produce"]
     assert (warmed.stages[1].friction_per_ps, warmed.stages[1].steps) == (50.0, 200)

@@ -15,6 +15,7 @@ from orbmm.files import hash_file, write_file
 from orbmm.run_files.checkpoints import PRODUCTION
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import (
+    ModelSettings,
     RunSettings,
     Settings,
     StageSettings,
@@ -35,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 
 _FIXED = frozenset(
     f"{table}.{name}"
-    for table, settings_class in (("system", SystemSettings), ("run", RunSettings))
+    for table, settings_class in (("system", SystemSettings), ("model", ModelSettings), ("run", RunSettings))
     for name in list_marked(settings_class, "fixed")
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import mdtraj
 import numpy as np
 import openmm
 import pytest
-from openmm import unit
+from openmm import app, unit
 
+from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import RunError, SettingsError
+from orbmm.forces.attach import create_system
 from orbmm.run_files.energies import read_energy_table
-from orbmm.settings import Settings, StageSettings, override_settings
+from orbmm.settings import Settings, StageSettings, override_settings, read_settings
 from orbmm.simulation.dynamics.dynamics import Dynamics, set_temperature
 from orbmm.simulation.folder.changes import ResumeRequest
 from orbmm.simulation.force_source import ForceSource
@@ -155,14 +158,42 @@ def test_other_weights_of_the_fast_model_are_refused_on_resume(settings: Setting
     assert resume_run(folder, forces=classical_forces(make_correction), request=longer).finished
 
 
+def test_a_run_goes_on_with_its_fast_model_only(settings: Settings, classical_forces: Forces) -> None:
+    folder = start(split(settings), classical_forces)
+    path = folder / "settings.toml"
+    path.write_text(
+        "".join(line for line in path.read_text().splitlines(True) if FAST not in line and "outer" not in line)
+    )
+    request = ResumeRequest(extend_ps=0.01, accept_changes=True)
+    with pytest.raises(RunError, match=r"(model.fast|run.outer_steps).* cannot change within a run"):
+        resume_run(folder, forces=classical_forces(make_correction), request=request)
+
+
 def test_a_nose_hoover_stage_takes_no_multiple_time_steps(settings: Settings) -> None:
     with pytest.raises(SettingsError, match="nose-hoover takes no multiple time steps"):
         dataclasses.replace(split(settings), stage=(StageSettings(kind="produce", integrator="nose-hoover"),))
 
 
-def test_four_steps_make_an_outer_one_unless_the_settings_say_otherwise(settings: Settings) -> None:
-    longer = {"length_ps": 0.03, "frame_every_fs": 2.0, "table_every_fs": 6.0, "checkpoint_every_ps": 0.006}
-    assert override_settings(settings, {"model": {"fast": FAST}, "run": longer}).production.timestep_fs == 2.0
+def test_two_steps_make_an_outer_one_unless_the_settings_say_otherwise(settings: Settings) -> None:
+    assert override_settings(settings, {"model": {"fast": FAST}}).production.timestep_fs == 1.0
     heavy = {"outer_steps": 4, "timestep_fs": 1.0, "hydrogen_mass_amu": 4.0, "length_ps": 0.04}
     heavy |= {"frame_every_fs": 4.0, "table_every_fs": 4.0, "checkpoint_every_ps": 0.008}
     assert override_settings(settings, {"model": {"fast": FAST}, "run": heavy}).production.timestep_fs == 4.0
+
+
+def test_a_run_of_two_networks_records_both_and_has_the_energy_of_the_conservative_one(settings: Settings) -> None:
+    settings = split(settings, length_ps=0.004, checkpoint_every_ps=0.002, table_every_fs=1.0)
+    folder = start_run(settings).folder
+    record = json.loads((folder / "run.json").read_text())
+    assert record["weights_sha256"] == find_record(settings.model.name).sha256
+    assert record["fast_weights_sha256"] == find_record(FAST).sha256
+    table, topology = read_energy_table(folder / "energies.csv"), app.PDBFile(str(folder / "topology.pdb")).topology
+    energies = {}
+    for name in (settings.model.name, FAST):
+        model = dataclasses.replace(read_settings(folder / "settings.toml").model, name=name, fast=None)
+        system = create_system(topology, model)
+        context = openmm.Context(system, openmm.VerletIntegrator(0.001), openmm.Platform.getPlatformByName("Reference"))
+        context.setPositions(read_end(folder))
+        energies[name] = context.getState(energy=True).getPotentialEnergy()._value
+    assert table.potential[-1] == pytest.approx(energies[settings.model.name], abs=1e-3)
+    assert abs(table.potential[-1] - energies[FAST]) > 1.0
