@@ -71,7 +71,7 @@ With 2 the embedded pair drifts by 0.1 meV/atom/ps, with 4 by up to 1.7; see doc
 """
 
 LONGEST_OUTER_FS, LONGEST_HEAVY_OUTER_FS = 2.0, 4.0
-"""Longest time between two corrections that keeps the energy, with usual and with the heaviest hydrogens [fs]."""
+"""Longest time between two corrections that was shown to be stable, with usual and with the heaviest hydrogens [fs]."""
 
 
 def check_outer_step(outer_fs: float, hydrogen_mass_amu: float | None) -> None:
