@@ -28,7 +28,12 @@ def card(repository: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["drift", *(f"{kind}-{model}" for kind in ("errors", "dynamics") for model in (CONSERVATIVE, DIRECT))]
+    "name",
+    [
+        "drift",
+        "vibrations",
+        *(f"{kind}-{model}" for kind in ("errors", "dynamics") for model in (CONSERVATIVE, DIRECT)),
+    ],
 )
 def test_figures_were_measured_on_the_weights_that_ship(name: str, repository: Path) -> None:
     kept = read_kept(repository, name)
