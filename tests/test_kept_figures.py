@@ -36,6 +36,7 @@ def card(repository: Path) -> str:
         "steps",
         "multiple-steps",
         LONG_STEPS,
+        "vibrations",
         *(f"{kind}-{model}" for kind in ("errors", "dynamics") for model in (CONSERVATIVE, DIRECT)),
     ],
 )
