@@ -1,8 +1,9 @@
 """Measure another network in its own environment, without orbmm: `PEER-PYTHON network_peer_process.py REQUEST FOLDER`.
 
-Each has the architecture of its row in the Orb-v3 paper (arXiv 2504.06231, Figure 2) and random weights, so nothing is
-downloaded: mace-medium-mpa-0, SevenNet-l3i5 (that of 7net-mf-ompa, with one modality) and MatterSim v1 5M. Writes
-answer.json to the folder. Energies, forces and stress are computed, as in that figure.
+Each has random weights, so nothing is downloaded, and a size that follows its row in the Orb-v3 paper (arXiv
+2504.06231, Figure 2), not yet checked against the published files: mace-medium-mpa-0, SevenNet-l3i5 (that of
+7net-mf-ompa, with one modality) and MatterSim v1 5M. Writes answer.json to the folder. Energies, forces and stress are
+computed, as in that figure.
 """
 
 from __future__ import annotations
