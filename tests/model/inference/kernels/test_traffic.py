@@ -27,7 +27,8 @@ from orbmm.model.precision import Precision, find_precision
 PUBLISHED = Architecture()
 EDGES, ATOMS = 256, 4  # so few atoms that their arrays do not count
 AIM_BYTES = 12_000  # an edge and layer in float16
-SEPARATE_BYTES, SEPARATE_BACKWARD_BYTES = 48_300, 87_400
+# What separate steps in plain PyTorch move in float16, an edge and layer, as docs/performance.md says.
+SEPARATE_BYTES, SEPARATE_BACKWARD_BYTES, SEPARATE_ENCODER_BYTES = 48_300, 87_400, 31_800
 
 
 class CountingKernels(PlainEdgeKernels):
@@ -152,15 +153,33 @@ def test_counted_bytes_are_those_of_the_arrays(precision: str, bytes_each: int) 
     assert {name: moved / EDGES for name, moved in kernels.moved.items()} == expected
 
 
+def run_encoder(precision: str, kernels: Kernels, edge_count: int) -> int:
+    """The encoder of published width on a few edges. Returns the bytes that operators of torch move."""
+    inputs = PUBLISHED.radial_functions * count_harmonics(PUBLISHED.max_degree)
+    perceptron = Encoder(PUBLISHED).requires_grad_(False)._edge_fn
+    encoder = build_edge_encoder(perceptron, find_precision(precision), kernels)
+    is_half = kernels.edge_update is not None and precision == "float16"
+    edges = torch.empty(edge_count, PUBLISHED.latent_dim, dtype=torch.float16 if is_half else torch.float32)
+    shape, space = torch.randn(edge_count, inputs), Workspace(torch.device("cpu"))
+    with torch.no_grad(), OperatorBytes() as operators:
+        encoder.run(shape, edges, Keep.NOTHING, space)
+    return operators.moved
+
+
 @pytest.mark.parametrize(("precision", "bytes_each"), [("float16", 2), ("float32-high", 4)])
 def test_counted_bytes_of_the_encoder_are_those_of_the_arrays(precision: str, bytes_each: int) -> None:
-    kernels, inputs = CountingKernels(), PUBLISHED.radial_functions * count_harmonics(PUBLISHED.max_degree)
-    perceptron = Encoder(PUBLISHED).requires_grad_(False)._edge_fn
-    encoder = build_edge_encoder(perceptron, find_precision(precision), PlainKernels(kernels))
-    edges = torch.empty(EDGES, PUBLISHED.latent_dim, dtype=torch.float16 if bytes_each == 2 else torch.float32)
-    encoder.run(torch.randn(EDGES, inputs), edges, Keep.NOTHING, Workspace(torch.device("cpu")))
+    kernels = CountingKernels()
+    run_encoder(precision, PlainKernels(kernels), EDGES)
     expected = {name: cost.moved for name, cost in count_encoder_cost(PUBLISHED, bytes_each).items()}
     assert {name: moved / EDGES for name, moved in kernels.moved.items()} == expected
+
+
+def test_the_encoder_moves_less_than_a_third_of_what_its_separate_steps_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    fused = sum(cost.moved for cost in count_encoder_cost(PUBLISHED, 2).values())
+    monkeypatch.setattr(Precision, "stored_operands", lambda self, device: self.operands)  # as on a GPU
+    few, many = (run_encoder("float16", PlainKernels(), edges) for edges in (EDGES, 2 * EDGES))
+    assert (many - few) / EDGES == pytest.approx(SEPARATE_ENCODER_BYTES, rel=0.01)
+    assert fused < SEPARATE_ENCODER_BYTES / 3
 
 
 def test_an_edge_moves_at_most_a_quarter_of_what_separate_steps_move(monkeypatch: pytest.MonkeyPatch) -> None:
