@@ -28,6 +28,7 @@ CELL = [[7.0, 0.0, 0.0], [1.0, 7.5, 0.0], [0.5, -0.4, 8.0]]
 POSITIONS = [[0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0], [2.8, 0.3, 0], [3.4, 1.0, 0.2], [3.2, -0.5, 0.3]]
 
 
+@pytest.mark.filterwarnings("ignore:Setting the shape on a NumPy array:DeprecationWarning")  # by ASE
 @pytest.mark.parametrize("name", ["orb-v3-conservative-inf-omat", "orb-v3-direct-20-omat"])
 def test_torch_sim_accepts_it(name: str) -> None:
     record = find_record(name)
