@@ -32,9 +32,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts: Counter[str] = Counter()
     predict = Evaluator._predict
 
-    def count(self: Evaluator, positions: torch.Tensor, cell: torch.Tensor | None):
+    def count(self: Evaluator, *given: object):
         counts[self.potential.record.name] += 1
-        return predict(self, positions, cell)
+        return predict(self, *given)
 
     monkeypatch.setattr(Evaluator, "_predict", count)
     return counts
