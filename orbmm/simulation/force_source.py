@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ForceIdentity:
-    """The description of the forces in run.json. A run is only resumed with weights of the same hash."""
+    """The description of the forces in run.json. A run is only resumed with weights of the same hash.
+
+    weights_proof: how far the weights were compared with published values, in words
+    """
 
     kind: str
     device: str
     weights_sha256: str
+    weights_proof: str = "not compared with published values"
 
 
 class ConfidenceSource(Protocol):
@@ -47,7 +51,7 @@ class Forces(Protocol):
 
     @property
     def identity(self) -> ForceIdentity:
-        """Return the force kind, device and weights; missing weights are downloaded now."""
+        """Return the force kind, device and weights; missing weights are downloaded and proved now."""
         ...
 
     def create_system(self, topology: app.Topology) -> openmm.System:
@@ -84,8 +88,11 @@ class _Network:
 
     @property
     def identity(self) -> ForceIdentity:
+        from orbmm.model.load import check_proof
+
         resolved = self._resolved
-        return ForceIdentity(resolved.kind.name, str(resolved.device), resolved.weights.sha256)
+        proof = check_proof(resolved.record, resolved.weights)
+        return ForceIdentity(resolved.kind.name, str(resolved.device), resolved.weights.sha256, proof)
 
     def create_system(self, topology: app.Topology) -> openmm.System:
         from orbmm.forces.attach import create_system

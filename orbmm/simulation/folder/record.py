@@ -33,6 +33,7 @@ def list_facts(settings: Settings, system: openmm.System, platform: str, identit
     return {
         "model": settings.model.name,
         "weights_sha256": identity.weights_sha256,
+        "weights_proof": identity.weights_proof,
         "seed": settings.run.seed,
         "device": identity.device,
         "force_kind": identity.kind,
