@@ -3,7 +3,8 @@
 The cache folder holds
     weights/NAME.ckpt           published weights as downloaded (or as copied there by hand)
     weights/NAME.ckpt.sha256    their checksum, noted at first use and compared at each later use
-    by-hash/SHA256.ckpt         files that were given as weights=, so that a serialised System finds them again
+    by-hash/SHA256.ckpt         files that were given as weights=, so that a serialised System finds them again; one with
+                                the name of a published file keeps it: SHA256.NAME.ckpt
 """
 
 from __future__ import annotations
@@ -75,6 +76,11 @@ def published_path(record: CheckpointRecord) -> Path:
     return cache_folder() / "weights" / Path(str(record.url)).name
 
 
+def is_published(record: CheckpointRecord, path: Path) -> bool:
+    """Return whether a file has the name of the published weights of a model, in the cache or wherever it was given."""
+    return record.url is not None and path.name.endswith(published_path(record).name)
+
+
 def _embedded_path(file: str) -> Path:
     return Path(str(resources.files("orbmm.checkpoints").joinpath("embedded", file)))
 
@@ -130,7 +136,8 @@ def _register_file(record: CheckpointRecord, source: Path) -> WeightsFile:
     """
     _check_given_file(source)
     sha256 = hash_file(source)
-    target = cache_folder() / "by-hash" / f"{sha256}{source.suffix}"
+    name = f".{source.name}" if is_published(record, source) else source.suffix
+    target = cache_folder() / "by-hash" / f"{sha256}{name}"
     if not (target.is_file() and not target.is_symlink() and hash_file(target) == sha256):
         check_weights(record, source, str(source))
         with _cache_writing():

@@ -1,4 +1,4 @@
-"""Load a model by its name: build its network from the catalogue and fill it from the weights file."""
+"""Load a model by its name: build its network from the catalogue, fill it from the weights file, prove the weights."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from orbmm.checkpoints.catalog import CheckpointRecord
+from orbmm.checkpoints.proof import EMBEDDED, OWN_WEIGHTS, WeightsProof, find_proof, keep_proof
 from orbmm.checkpoints.record_in_file import is_weights_path, resolve_record
 from orbmm.checkpoints.state_dict import audit_state_dict, check_cutoff, read_state_dict
-from orbmm.checkpoints.store import locate_weights
+from orbmm.checkpoints.store import WeightsFile, is_published, locate_weights
 from orbmm.errors import CheckpointError, ModelError
 from orbmm.graph.search.choose import check_search
 from orbmm.model.compiled import check_compilable, compile_network
@@ -24,6 +25,7 @@ from orbmm.model.inference.replay import Replay, check_recordable
 from orbmm.model.network.orb import ConservativeOrb, DirectOrb, Orb
 from orbmm.model.potential import Potential
 from orbmm.model.precision import Precision, find_device, find_precision
+from orbmm.model.prove import prove_weights
 
 OPTIONAL_HEADS = ("confidence", "stress")
 """Outputs that dynamics at constant volume does not need. A file without them is loaded with a warning."""
@@ -77,6 +79,45 @@ def check_execution(execution: Execution, precision: Precision, device: torch.de
         check_compilable(device, precision)
 
 
+def check_proof(record: CheckpointRecord, file: WeightsFile, network: Orb | None = None) -> str:
+    """Return, in words, how far a weights file is proved; published weights are proved now unless they were before.
+
+    network: with these weights, if it is at hand. The proof of published weights is kept in the cache.
+    Raises CheckpointError for published weights that do not reproduce a published value or are inconsistent.
+    """
+    if record.file is not None:
+        return EMBEDDED if file.sha256 == record.sha256 else OWN_WEIGHTS
+    if not is_published(record, file.path):
+        return OWN_WEIGHTS
+    proof = find_proof(record, file.sha256)
+    if proof is None:
+        network = network or assemble_network(record, read_state_dict(file.path))
+        proof = prove_weights(record, network, file.sha256)
+        _require_passed(proof, file.path)
+        keep_proof(proof)
+        _log_proof(proof)
+    return proof.verdict
+
+
+def _require_passed(proof: WeightsProof, path: Path) -> None:
+    failed = next((check for check in proof.checks if check.passed is False), None)
+    if failed is None:
+        return
+    numbers = "" if failed.difference is None else f" off by {failed.difference:.1e}, allowed {failed.allowed:.1e};"
+    remark = f" {failed.remark};" if failed.remark else ""
+    raise CheckpointError(
+        f"{path} does not hold the published weights of {proof.model} ({failed.what}:{numbers}{remark}".rstrip(";")
+        + "): delete it to download it again, or give it another name, as weights=, to use it unchecked"
+    )
+
+
+def _log_proof(proof: WeightsProof) -> None:
+    _log.info("%s: weights %s, in %.1f s:", proof.model, proof.verdict, proof.seconds)
+    for check in proof.checks:
+        numbers = "" if check.difference is None else f" off by {check.difference:.1e}, allowed {check.allowed:.1e}"
+        _log.info("  %s: %s%s %s", check.what, "passed" if check.passed else "left out", numbers, check.remark)
+
+
 @torch.inference_mode(False)
 def load_model(
     name: str,
@@ -102,7 +143,9 @@ def load_model(
     place = find_device(device)
     check_execution(execution, arithmetic, place)
     file = locate_weights(record, None if weights is None else Path(weights))
-    network = assemble_network(record, read_state_dict(file.path)).to(place, arithmetic.dtype)
+    network = assemble_network(record, read_state_dict(file.path))
+    check_proof(record, file, network)
+    network.to(place, arithmetic.dtype)
     engine = Engine(network, arithmetic, execution.memory_use, place, execution.kernels)
     predictor = Replay(engine, record.architecture.cutoff_angstrom, place) if execution.cuda_graphs else engine
     potential = Potential(record, network, file.sha256, place, arithmetic, execution.search, predictor)

@@ -23,6 +23,7 @@ class ForceIdentity:
 
     first_contact: the comparison of a GPU with the CPU; None on a CPU, or if it was skipped
     fast_weights_sha256: of the fast model of multiple time steps, None without one
+    weights_proof: how far the weights were compared with published values, in words
     """
 
     kind: str
@@ -30,6 +31,7 @@ class ForceIdentity:
     weights_sha256: str
     first_contact: dict[str, Any] | None = None
     fast_weights_sha256: str | None = None
+    weights_proof: str = "not compared with published values"
 
 
 class ConfidenceSource(Protocol):
@@ -53,7 +55,7 @@ class Forces(Protocol):
 
     @property
     def identity(self) -> ForceIdentity:
-        """Return the force kind, device and weights; missing weights are downloaded now."""
+        """Return the force kind, device and weights; missing weights are downloaded and proved now."""
         ...
 
     def create_system(self, topology: app.Topology) -> openmm.System:
@@ -91,6 +93,7 @@ class _Network:
     @property
     def identity(self) -> ForceIdentity:
         from orbmm.forces.evaluator_cache import find_contact
+        from orbmm.model.load import check_proof
 
         resolved = self._resolved
         sha256, contact = resolved.weights.sha256, None
@@ -98,7 +101,8 @@ class _Network:
             contact = find_contact(sha256, self.model.precision, resolved.execution)
         found = None if contact is None else contact.to_dict()
         fast = None if resolved.fast is None else resolved.fast.weights.sha256
-        return ForceIdentity(resolved.kind.name, str(resolved.device), sha256, found, fast)
+        proof = check_proof(resolved.record, resolved.weights)
+        return ForceIdentity(resolved.kind.name, str(resolved.device), sha256, found, fast, proof)
 
     def create_system(self, topology: app.Topology) -> openmm.System:
         from orbmm.forces.attach import create_system

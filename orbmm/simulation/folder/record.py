@@ -34,6 +34,7 @@ def list_facts(settings: Settings, system: openmm.System, platform: str, identit
         "model": settings.model.name,
         "weights_sha256": identity.weights_sha256,
         "fast_weights_sha256": identity.fast_weights_sha256,
+        "weights_proof": identity.weights_proof,
         "seed": settings.run.seed,
         "device": identity.device,
         "force_kind": identity.kind,
