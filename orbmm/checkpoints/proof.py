@@ -15,6 +15,8 @@ from typing import Any
 
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.checkpoints.published import hash_published_values
+from orbmm.checkpoints.store import published_path
+from orbmm.download.checksum import read_checksum
 from orbmm.errors import UnsafeFile
 from orbmm.files import make_folder, read_json, write_file
 from orbmm.settings.paths import cache_folder
@@ -61,7 +63,8 @@ class WeightsProof:
     @property
     def verdict(self) -> str:
         """Return, in words, whether the weights have reproduced a published value."""
-        return VERIFIED if any(check.published and check.passed for check in self.checks) else UNVERIFIED
+        compared = [check.passed for check in self.checks if check.published and check.passed is not None]
+        return VERIFIED if compared and all(compared) else UNVERIFIED
 
 
 def find_proof(record: CheckpointRecord, sha256: str) -> WeightsProof | None:
@@ -73,6 +76,15 @@ def find_proof(record: CheckpointRecord, sha256: str) -> WeightsProof | None:
         return None  # absent or damaged: the proof is done again
     is_same = (proof.model, proof.sha256, proof.values_sha256) == (record.name, sha256, hash_published_values())
     return proof if is_same and all(check.passed is not False for check in proof.checks) else None
+
+
+def find_verdict(record: CheckpointRecord) -> str:
+    """Return, in words, how far the weights of a model were proved on this machine; no weights are opened."""
+    if record.file is not None:
+        return EMBEDDED
+    sha256 = read_checksum(published_path(record))
+    proof = None if sha256 is None else find_proof(record, sha256)
+    return NOT_YET if proof is None else proof.verdict
 
 
 def keep_proof(proof: WeightsProof) -> None:

@@ -3,8 +3,8 @@
 The cache folder holds
     weights/NAME.ckpt           published weights as downloaded (or as copied there by hand)
     weights/NAME.ckpt.sha256    their checksum, noted at first use and compared at each later use
-    by-hash/SHA256.ckpt         files that were given as weights=, so that a serialised System finds them again; one with
-                                the name of a published file keeps it: SHA256.NAME.ckpt
+    by-hash/SHA256.ckpt         files that were given as weights=, so that a serialised System finds them again;
+                                SHA256.NAME.ckpt for a file with the name of a published one
 """
 
 from __future__ import annotations

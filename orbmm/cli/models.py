@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from orbmm.checkpoints.architecture import Architecture
     from orbmm.checkpoints.catalog import CheckpointRecord
+    from orbmm.checkpoints.proof import Check
 
 
 def models(name: Annotated[str | None, typer.Argument(help="Show all that is known of this model.")] = None) -> None:
@@ -30,15 +31,14 @@ def models(name: Annotated[str | None, typer.Argument(help="Show all that is kno
         console.print(_list_records(theory, list(records)))
     console.print(
         f"\n{default_model()} is used where no model is named. "
-        "`orbmm models NAME` shows all that is known of one; published weights are downloaded when first used."
+        "`orbmm models NAME` shows all that is known of one; published weights are downloaded when first used "
+        "and compared with published values; unverified: none was published, and the weights passed all other checks."
     )
 
 
 def _list_records(theory: str, records: list[CheckpointRecord]) -> Table:
     """Return a table of the models of one level of theory; equal column widths align the tables."""
     from rich.table import Table
-
-    from orbmm.checkpoints.store import state_of_weights
 
     table = Table(title=f"\n{theory}", title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("name", width=29, no_wrap=True)
@@ -47,7 +47,7 @@ def _list_records(theory: str, records: list[CheckpointRecord]) -> Table:
     table.add_column("weights", width=11)
     table.add_column("for")
     for record in records:
-        table.add_row(record.name, record.kind, str(record.max_neighbors), state_of_weights(record), record.purpose)
+        table.add_row(record.name, record.kind, str(record.max_neighbors), _describe_weights(record), record.purpose)
     return table
 
 
@@ -97,6 +97,7 @@ def _describe_network(architecture: Architecture) -> str:
 
 
 def _collect_weights_facts(record: CheckpointRecord) -> Iterator[tuple[str, str]]:
+    from orbmm.checkpoints.proof import find_proof, find_verdict
     from orbmm.checkpoints.store import published_path, state_of_weights
     from orbmm.download.checksum import read_checksum
 
@@ -108,3 +109,23 @@ def _collect_weights_facts(record: CheckpointRecord) -> Iterator[tuple[str, str]
         yield "address", record.url
         yield "file", str(path)
     yield "sha256", sha256 or "noted when the weights are first seen"
+    yield "proof", find_verdict(record)
+    proof = find_proof(record, sha256) if record.url is not None and sha256 is not None else None
+    for check in proof.checks if proof is not None else ():
+        yield "", _describe_check(check)
+
+
+def _describe_check(check: Check) -> str:
+    passed = "not compared" if check.passed is None else "passed"
+    numbers = "" if check.difference is None else f", off by {check.difference:.1e}, allowed {check.allowed:.1e}"
+    return f"{check.what}: {passed}{numbers}" + (f"; {check.remark}" if check.remark else "")
+
+
+def _describe_weights(record: CheckpointRecord) -> str:
+    """Return in one word where the weights are or, where that was tried, whether they reproduce published values."""
+    from orbmm.checkpoints.proof import UNVERIFIED, VERIFIED, find_verdict
+    from orbmm.checkpoints.store import state_of_weights
+
+    state = state_of_weights(record)
+    words = {VERIFIED: "verified", UNVERIFIED: "unverified"}
+    return words.get(find_verdict(record), state) if state == "cached" else state

@@ -17,7 +17,7 @@ def diagnose() -> Iterator[tuple[str, list[Finding]]]:
     if any(finding.state is State.BROKEN for finding in versions):
         return
     from orbmm.doctor.driver import check_driver
-    from orbmm.doctor.installation import check_devices, check_platforms, check_searches
+    from orbmm.doctor.installation import check_devices, check_platforms, check_proofs, check_searches
     from orbmm.doctor.self_test import check_forces
 
     yield "Known bad pairs", check_version_pairs()
@@ -26,4 +26,5 @@ def diagnose() -> Iterator[tuple[str, list[Finding]]]:
     yield "OpenMM platforms", platforms
     working = tuple(finding.subject for finding in platforms if finding.state is State.GOOD)
     yield "Neighbour searches", check_searches()
+    yield "Published weights", check_proofs()
     yield "Force kinds and self-test", check_forces(working)

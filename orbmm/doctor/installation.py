@@ -1,4 +1,4 @@
-"""Check what is installed: packages, devices, OpenMM platforms, neighbour searches."""
+"""Check what is installed: packages, devices, OpenMM platforms, neighbour searches, published weights."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import openmm
 import torch
 
 from orbmm import __version__
+from orbmm.checkpoints.catalog import list_models
+from orbmm.checkpoints.proof import VERIFIED, find_verdict
+from orbmm.checkpoints.store import state_of_weights
 from orbmm.errors import DeviceError, MissingDependency, OrbmmError
 from orbmm.forces.versions import find_bad_pairs, list_installed, read_versions
 from orbmm.graph.edges import EdgeList, find_edges
@@ -127,6 +130,15 @@ def check_searches() -> list[Finding]:
     expected = _search("brute_force", "cpu")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return [_check_search(name, device, expected) for name in METHODS]
+
+
+def check_proofs() -> list[Finding]:
+    """Return, for all published weights in the cache, whether they have reproduced published values."""
+    cached = [record for record in list_models() if state_of_weights(record) == "cached"]
+    verdicts = [(record.name, find_verdict(record)) for record in cached]
+    return [
+        Finding(name, State.GOOD if verdict == VERIFIED else State.LIMITED, verdict) for name, verdict in verdicts
+    ] or [Finding("weights", State.GOOD, "none downloaded yet")]
 
 
 def _check_search(name: str, device: str, expected: EdgeList) -> Finding:

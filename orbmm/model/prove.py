@@ -66,7 +66,7 @@ def prove_weights(
     structures: those that belong to the coordinates of files, by name; values for others are left out
     """
     began = time.process_time()
-    potential = _make_potential(record, network, sha256)
+    potential = make_exact_potential(record, network, sha256)
     checks = [Check("tensors: names, shapes, finite", True, remark=f"{len(network.state_dict())} tensors")]
     plausible = find_plausible_energy(record)
     for system in dict.fromkeys((plausible.system, charge_neutral(record, find_structure("water")))):
@@ -77,7 +77,8 @@ def prove_weights(
     return WeightsProof(record.name, sha256, hash_published_values(), time.process_time() - began, tuple(checks))
 
 
-def _make_potential(record: CheckpointRecord, network: Orb, sha256: str) -> Potential:
+def make_exact_potential(record: CheckpointRecord, network: Orb, sha256: str) -> Potential:
+    """Return a potential with a copy of a network, on the CPU in float64."""
     precision = find_precision("float64")
     exact = deepcopy(network).to(CPU, precision.dtype)
     return Potential(record, exact, sha256, CPU, precision, engine=Engine(exact, precision, MemoryUse(), CPU))
@@ -118,14 +119,14 @@ def _compare_with_differences(potential: Potential, system: ChargedStructure, fo
         return math.nan if energy is None else float(energy)
 
     random = torch.Generator().manual_seed(1)
-    largest = 0.0
+    differences = []
     for _ in range(DIRECTIONS):
         direction = torch.randn(positions.shape, generator=random, dtype=torch.float64)
         step = STEP_ANGSTROM * direction / direction.norm()
         force = (compute_energy(-step) - compute_energy(step)) / (2 * STEP_ANGSTROM)
         expected = float((torch.tensor(forces) * direction).sum() / direction.norm())
-        largest = max(largest, abs(force - expected))
-    return largest
+        differences.append(abs(force - expected))
+    return float(np.max(differences))  # NaN if one is
 
 
 def _check_plausible(potential: Potential, limits: PlausibleEnergy) -> Check:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 import openmm
 import pytest
-import torch
 from openmm import unit
 from openmmml import MLPotential
 

@@ -1,4 +1,4 @@
-"""Official weights prove themselves at their first load. Here random weights are published, with values of orb-models."""
+"""Official weights prove themselves at their first load; here random ones are published, with values of orb-models."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from orbmm.model.prove import allow_energy, prove_weights
 
 DIRECT, CONSERVATIVE, OMOL = "orb-v3-direct-inf-omat", "orb-v3-conservative-inf-omat", "orb-v3-conservative-omol"
 WITHOUT_VALUES = "orb-v3-conservative-20-mpa"
-# (model, structure, charge, multiplicity): displaced copper has forces, benzene has bonds in the range of the repulsion.
+# (model, structure, charge, multiplicity): displaced copper has forces, benzene has bonds that the repulsion reaches.
 CASES = [
     (DIRECT, "displaced_copper", None, None),
     (CONSERVATIVE, "copper", None, None),

@@ -187,8 +187,9 @@ def accept_weights(folder: RunFolder, record: dict[str, Any], found: ForceIdenti
             f"the weights have changed since the run started: {change}; use the same weights, start a new run, "
             "or, if you want this change, resume with --force-new-settings"
         )
-    hashes = {"weights_sha256": found.weights_sha256, "fast_weights_sha256": found.fast_weights_sha256}
-    write_record(folder, _note(record, {"weights": change}, step) | hashes)
+    weights = {"weights_sha256": found.weights_sha256, "fast_weights_sha256": found.fast_weights_sha256}
+    weights["weights_proof"] = found.weights_proof
+    write_record(folder, _note(record, {"weights": change}, step) | weights)
 
 
 def _shorten_hashes(*hashes: str | None) -> str:
