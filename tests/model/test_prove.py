@@ -177,9 +177,11 @@ def test_weights_without_published_values_are_checked_once_and_marked(publish, t
 
 
 def test_implausible_energies_stop_the_load_with_one_sentence(publish, tmp_path):
-    publish(lowest=-4.8, highest=-2.8)
+    publish(lowest=1000.0, highest=1001.0)
     put_into_cache(WITHOUT_VALUES, write_random(WITHOUT_VALUES, tmp_path / "any.ckpt"))
-    with pytest.raises(CheckpointError, match=r"plausible energy: -?0\.\d+ eV/atom, expected -4\.8 to -2\.8") as error:
+    with pytest.raises(
+        CheckpointError, match=r"plausible energy: -?\d+\.\d+ eV/atom, expected 1000\.0 to 1001\.0"
+    ) as error:
         load_model(WITHOUT_VALUES, device="cpu")
     assert "delete it to download it again" in str(error.value) and "\n" not in str(error.value)
 
@@ -258,7 +260,7 @@ def test_a_proof_that_cannot_be_kept_is_a_warning(publish, tmp_path, cache, capl
 
 
 def test_own_weights_are_not_compared_unless_they_have_the_published_name(publish, tmp_path):
-    publish(lowest=-4.8, highest=-2.8)  # random weights fail
+    publish(lowest=1000.0, highest=1001.0)  # random weights fail
     record = find_record(WITHOUT_VALUES)
     own = write_random(WITHOUT_VALUES, tmp_path / "mine.ckpt")
     file = locate_weights(record, own)
