@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from orbmm.files import hash_file
 from orbmm.model.load import load_model
@@ -110,7 +111,12 @@ def draw(arms: dict[str, dict], path: Path) -> None:
     for name, arm in arms.items():
         axes.scatter(arm["gradient_mev"], arm["energy_mev"], s=14, label=name)
     axes.set(xscale="log", yscale="log")
-    name_axes(axes, "norm of the rotational gradient (meV)", "deviation of the energy over rotations (meV)")
+    axes.margins(0.06)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    name_axes(axes, "norm of the rotational gradient (meV)", "energy deviation (meV)")
     add_legend(axes)
     figure.savefig(path, dpi=200)
 
