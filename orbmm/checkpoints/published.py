@@ -50,7 +50,7 @@ class ChargedStructure:
 
 @dataclass(frozen=True)
 class PublishedValue:
-    """What was published for one model and one structure, computed in float32.
+    """The values that were published for one model and one structure, computed in float32.
 
     energy_ev: total energy [eV]; forces: of the first atoms [eV/Å], may be empty
     stress: (6,) [eV/Å^3], Voigt order xx yy zz yz xz xy, or None; source: who published it

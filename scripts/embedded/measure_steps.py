@@ -33,11 +33,11 @@ import openmm
 from openmm import app, unit
 
 from orbmm.checkpoints.catalog import find_record
-from orbmm.cli.host_memory import keep_freed_memory
 from orbmm.errors import OrbmmError
 from orbmm.files import replace_file
 from orbmm.forces.attach import create_system
 from orbmm.forces.difference import FAST_GROUP, SLOW_GROUP
+from orbmm.model.inference.allocator import keep_freed_memory
 from orbmm.run_files.state_xml import read_state
 from orbmm.settings import ModelSettings
 from orbmm.simulation.system.restraints import shift_mass_to_hydrogens

@@ -24,6 +24,7 @@ OTHER_VALUES = {
     "kernels": "torch",
     "cuda_graphs": True,  # refused without a GPU
     "first_contact": "skip",
+    "dispersion": "d3bj-pbe",  # refused by this model
     "charge": 1,  # refused by this model
     "fast": "orb-mini-direct-inf-xtb",  # refused by this model, which is direct itself
     "multiplicity": 2,  # refused by this model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mdtraj
@@ -17,6 +18,7 @@ from orbmm.errors import ForceError, OutOfMemory, UnstableRun
 from orbmm.forces import evaluator
 from orbmm.forces.confidence import ConfidenceMeter
 from orbmm.model.network.orb import Prediction
+from orbmm.model.step import CheckedPrediction, is_finite
 from orbmm.settings import Settings, override_settings, write_settings
 from orbmm.simulation.run import resume_run, start_run
 
@@ -35,20 +37,21 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture
 def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Prediction], None]], None]:
     """Lets the running network give what is asked for at every structure but the first ones that it saw."""
-    read_finite = evaluator._read_finite
+    convert = evaluator._convert_finite
 
     def install(fault: Callable[[Prediction], None]) -> None:
         seen: set[float] = set()
 
-        def read(prediction: Prediction) -> object:
+        def read(found: CheckedPrediction) -> object:
+            prediction = found.prediction
             energy = float(prediction.energy)
             if energy not in seen and len(seen) >= HEALTHY:
                 fault(prediction)
             else:
                 seen.add(energy)
-            return read_finite(prediction)
+            return convert(replace(found, is_finite=is_finite(prediction)))
 
-        monkeypatch.setattr(evaluator, "_read_finite", read)
+        monkeypatch.setattr(evaluator, "_convert_finite", read)
 
     return install
 

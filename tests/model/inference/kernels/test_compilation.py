@@ -39,6 +39,7 @@ def test_a_kernel_compiles_for_an_h100_without_atomics_and_without_spills(name: 
 @pytest.mark.parametrize("kind", ["fp32", "fp16"])
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_move_in_pieces_of_16_bytes(name: str, kind: str) -> None:
+    pytest.importorskip("triton")
     loads, stores = count_pieces(describe(name, kind), kind, *ROW_ARRAYS[name])
     compiled = make(name, kind)
     assert compiled.count("LDG.E.128") >= loads >= 1
@@ -46,6 +47,7 @@ def test_rows_move_in_pieces_of_16_bytes(name: str, kind: str) -> None:
 
 
 def test_smaller_pieces_would_be_seen() -> None:
+    pytest.importorskip("triton")
     loads, _ = count_pieces(describe("rms_norm", "fp32"), "fp32", *ROW_ARRAYS["rms_norm"])
     assert loads == 4
     assert make("rms_norm", "fp32", ROWS=1).count("LDG.E.128") == 0
