@@ -16,7 +16,7 @@ from orbmm.forces.box import has_placeholder_box, refuse_overfull_box
 from orbmm.forces.description import Description, ForceDescription
 from orbmm.forces.difference import FAST_GROUP, SLOW_GROUP
 from orbmm.forces.dispersion_group import DISPERSION, choose_dispersion_group
-from orbmm.forces.evaluator_cache import find_evaluator
+from orbmm.forces.evaluator_cache import load_ahead
 from orbmm.forces.kinds import ForceKind
 from orbmm.forces.python_force import create_python_force
 from orbmm.forces.resolve import ResolvedModel, resolve_model
@@ -44,7 +44,8 @@ def attach_force(
     atoms: the atoms that the network acts on, None for all atoms of the topology
     The force is periodic if the topology has a box or a force of the System uses one. Bonds of zero strength are added
     too, so that OpenMM knows the molecules. A dispersion that the settings name is another force, in another group.
-    The network is loaded here, so that invalid input raises before the first step.
+    The network is loaded here, so that invalid input raises before the first step; where OpenMM has yet to choose among
+    several GPUs, its weights are only checked.
     Raises ModelError, CheckpointError, DeviceError, StructureError, SettingsError or ForceError.
     """
     model = resolve_model(model)
@@ -53,7 +54,7 @@ def attach_force(
     kind = model.kind
     periodic = has_usable_box(topology) or system.usesPeriodicBoundaryConditions()
     description = describe_force(topology, model, atoms, periodic)
-    evaluator = find_evaluator(description.to_json(), torch.device("cpu"))
+    load_ahead(description.to_json(), model.device)
     force = _choose_creator(kind.name)(description)
     force.setForceGroup(force_group)
     system.addForce(force)
@@ -64,7 +65,7 @@ def attach_force(
     if model.execution.compile:
         _LOG.info("%s is compiled at the first step, which takes a minute or more", description.model)
     hazard = find_worker_thread(read_versions())
-    if hazard and kind.name == "PythonForce" and evaluator.device.type == "cuda":
+    if hazard and kind.name == "PythonForce" and model.device.type == "cuda":
         _LOG.warning("%s", hazard)
     return kind
 
@@ -92,7 +93,7 @@ def _attach_split_force(
     described = describe_force(topology, slow, chosen, periodic)
     kind = attach_force(system, topology, fast, chosen)
     difference = dataclasses.replace(described, fast=describe_force(topology, fast, chosen, periodic))
-    find_evaluator(difference.to_json(), torch.device("cpu"))
+    load_ahead(difference.to_json(), slow.device)
     force = _choose_creator(kind.name)(difference)
     force.setForceGroup(SLOW_GROUP)
     force.setName(DIFFERENCE_NAME)
@@ -106,7 +107,7 @@ def _add_dispersion(system: openmm.System, model: ResolvedModel, network: ForceD
     from orbmm.forces.dispersion import DispersionDescription  # loads Warp
 
     description = DispersionDescription.beside(network, model.settings.dispersion)
-    find_evaluator(description.to_json(), torch.device("cpu"))  # raises for elements that it does not know
+    load_ahead(description.to_json(), model.device)  # raises for elements that it does not know
     force = _choose_creator(model.kind.name)(description)
     force.setName(DISPERSION)
     force.setForceGroup(group)

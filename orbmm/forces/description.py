@@ -38,7 +38,8 @@ class ForceDescription:
     """The description of a network in a force: everything except coordinates and box that energy and forces depend on.
 
     model: name in the catalogue; weights_sha256: 64 hexadecimal digits of the weights file
-    precision, device: as in ModelSettings; "auto" follows OpenMM's GPU, else takes any GPU, else the CPU
+    precision, device: as in ModelSettings; "auto" and "cuda" follow OpenMM's GPU, else take the first; "auto" falls
+        back to the CPU
     atomic_numbers: of the atoms that the network acts on, in its order
     atoms: their indices in the System, None for all atoms
     periodic: True if the force uses the box

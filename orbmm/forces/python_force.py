@@ -13,6 +13,7 @@ from openmm import unit
 from orbmm.errors import ForceError
 from orbmm.forces.description import Description
 from orbmm.forces.evaluator_cache import find_evaluator
+from orbmm.forces.versions import advise_on_worker_thread, read_versions
 
 _CPU = torch.device("cpu")
 
@@ -51,10 +52,11 @@ def refuse_worker_thread() -> None:
     """Raise ForceError on a thread that Python did not start.
 
     On its GPU platforms OpenMM <= 8.5.2 calls a PythonForce on a worker thread, where PyTorch on the same GPU gave NaN
-    coordinates (changed in OpenMM pull request 5412). A force cannot read its platform, but it can check its thread.
+    coordinates (changed in OpenMM pull request 5412). With several devices in DeviceIndex every OpenMM does so. A force
+    cannot read its platform, but it can check its thread.
     """
     if isinstance(threading.current_thread(), threading._DummyThread):
         raise ForceError(
-            "this OpenMM calls PythonForce on a worker thread, where PyTorch on the same GPU gave NaN coordinates: "
-            "use force='TorchForce', OpenMM 8.6 or newer, or OpenMM's CPU platform"
+            "OpenMM called the PythonForce on a worker thread, where PyTorch on the same GPU gave NaN coordinates: "
+            + advise_on_worker_thread(read_versions())
         )

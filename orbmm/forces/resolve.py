@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from functools import cached_property
 
+import openmm
 import torch
 
 from orbmm.checkpoints.catalog import OWN_NAME, CheckpointRecord
@@ -19,7 +20,7 @@ from orbmm.model.compiled import find_compiler, has_python_headers, has_temporar
 from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import check_execution
-from orbmm.model.precision import find_device, find_precision
+from orbmm.model.precision import find_device, find_precision, is_unnumbered
 from orbmm.settings.model import NO_DISPERSION, TRITON_KERNELS, ModelSettings
 
 _LOG = logging.getLogger(__name__)
@@ -35,8 +36,8 @@ ATOMS_WORTH_COMPILING = 3_000
 class ResolvedModel:
     """A model with nothing left open, made once and handed down.
 
-    settings: complete, as a run saves them; record: of the catalogue; device: on which the network computes, but for
-    "auto", where a force on OpenMM's CUDA platform follows its GPU
+    settings: complete, as a run saves them; record: of the catalogue; device: on which the network computes; a
+    GPU has no number as long as OpenMM has yet to choose among several
     """
 
     settings: ModelSettings
@@ -58,11 +59,14 @@ class ResolvedModel:
         return locate_weights(self.record, self.settings.weights)
 
 
-def resolve_model(model: ModelSettings | ResolvedModel, atoms: int = 0, steps: int | None = None) -> ResolvedModel:
+def resolve_model(
+    model: ModelSettings | ResolvedModel, atoms: int = 0, steps: int | None = None, card: torch.device | None = None
+) -> ResolvedModel:
     """Return the model with everything resolved that its settings leave open; a resolved one is returned as it is.
 
     atoms, steps: of a run that begins, for which compilation and, on a GPU, edges_per_block are chosen. Both change
     the rounding, and the free memory of a GPU varies, so a resumed run must not choose them again: None.
+    card: the GPU that OpenMM will take; None if that is not known
     Raises ModelError for an unknown model or an impossible execution, DeviceError, ForceError.
     """
     if isinstance(model, ResolvedModel):
@@ -75,6 +79,7 @@ def resolve_model(model: ModelSettings | ResolvedModel, atoms: int = 0, steps: i
         refuse_dispersion(model)
     check_dispersion(record, model.dispersion)
     kind = choose_force_kind(model.force, list_force_kinds())
+    device = _number_device(device, kind, card)
     if steps is not None:
         compiled = resolve_compile(model, record, device, atoms, steps)
         block = model.edges_per_block if compiled else _resolve_block(model, record, device)
@@ -82,6 +87,34 @@ def resolve_model(model: ModelSettings | ResolvedModel, atoms: int = 0, steps: i
     execution = Execution.from_settings(model)
     check_execution(execution, find_precision(model.precision), device)
     return ResolvedModel(model, record, kind, device, execution)
+
+
+def resolve_for_run(model: ModelSettings, atoms: int, steps: int | None) -> ResolvedModel:
+    """Return what resolve_model does, for a run, whose GPU is the one that OpenMM takes by itself."""
+    is_open = is_unnumbered(find_device(model.device)) and torch.cuda.device_count() > 1
+    return resolve_model(model, atoms, steps, find_openmm_card() if is_open else None)
+
+
+def find_openmm_card() -> torch.device | None:
+    """Return the GPU that OpenMM takes without a DeviceIndex, None if it takes none; a Context is opened to see it."""
+    system = openmm.System()
+    system.addParticle(1.0)
+    try:
+        platform = openmm.Platform.getPlatformByName("CUDA")
+        context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform)
+    except openmm.OpenMMException:
+        return None  # its reason is told when the platform is tried
+    return torch.device("cuda", int(platform.getPropertyValue(context, "DeviceIndex")))
+
+
+def _number_device(device: torch.device, kind: ForceKind, card: torch.device | None) -> torch.device:
+    """Return the device with its number, if the GPU of OpenMM is known or makes no difference."""
+    if not is_unnumbered(device):
+        return device
+    if card is not None:
+        return card
+    # A PythonForce gets its coordinates through NumPy, whichever GPU they come from.
+    return torch.device("cuda", 0) if kind.name == "PythonForce" or torch.cuda.device_count() <= 1 else device
 
 
 def check_pair(slow: CheckpointRecord, fast: CheckpointRecord) -> None:

@@ -77,6 +77,16 @@ def find_worker_thread(versions: Versions) -> str | None:
     )
 
 
+def advise_on_worker_thread(versions: Versions) -> str:
+    """Return what to do where OpenMM called a PythonForce on a worker thread.
+
+    From OpenMM 8.6 on there is one reason left: several devices, which share the work among threads of OpenMM's own.
+    """
+    if find_worker_thread(versions) is None:
+        return "give one GPU in DeviceIndex, not several, or use OpenMM's CPU platform"
+    return "use force='TorchForce', OpenMM 8.6 or newer with one GPU in DeviceIndex, or OpenMM's CPU platform"
+
+
 def is_at_least(version: str | None, major: int, minor: int) -> bool:
     """Return True if a version is this one or newer; a pre-release counts as its release, None as older."""
     found = re.match(r"(\d+)\.(\d+)", version or "")

@@ -177,3 +177,8 @@ def find_device(name: str | torch.device | None) -> torch.device:
         found = torch.cuda.device_count()
         raise DeviceError(f"device '{name}' was requested but torch sees {found} CUDA devices: use device='cpu'")
     return device
+
+
+def is_unnumbered(device: torch.device) -> bool:
+    """Return True for a GPU without a number."""
+    return device.type == "cuda" and device.index is None

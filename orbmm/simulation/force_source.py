@@ -80,9 +80,9 @@ class NetworkForces:
 
     def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> Forces:
         """Resolve all that the settings leave open; see orbmm.forces.resolve."""
-        from orbmm.forces.resolve import resolve_model
+        from orbmm.forces.resolve import resolve_for_run
 
-        return _Network(resolve_model(model, atoms, steps))
+        return _Network(resolve_for_run(model, atoms, steps))
 
 
 class _Network:

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from orbmm.forces.attach import attach_force, create_system
+from orbmm.forces.evaluator_cache import count_networks, forget_evaluators
+from orbmm.forces.resolve import find_openmm_card
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.load import load_model
 from orbmm.settings.model import ModelSettings
@@ -148,6 +150,29 @@ def test_on_a_gpu_the_network_follows_the_coordinates(kind, random_weights, make
     expected_energy, expected_forces = predict(water, ModelSettings(**options, precision="float64"))
     assert energy == pytest.approx(expected_energy, rel=0, abs=FLOAT32_ENERGY_TOLERANCE)
     assert np.abs(forces - expected_forces).max() < FLOAT32_FORCE_TOLERANCE
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two CUDA devices")
+def test_on_the_second_gpu_the_network_is_loaded_there_alone(require_force_kind, random_weights, make_water):
+    require_force_kind("TorchForce")
+    water, platform = make_water("sheared"), openmm.Platform.getPlatformByName("CUDA")
+    model = ModelSettings(CONSERVATIVE, weights=random_weights(CONSERVATIVE), force="TorchForce")
+    forget_evaluators()
+    system = create_system(water.topology, model)
+    context = openmm.Context(system, openmm.VerletIntegrator(0.001), platform, {"DeviceIndex": "1"})
+    context.setPositions(water.positions)
+    context.getState(forces=True)
+    assert count_networks() == 1 and torch.cuda.memory_allocated(0) == 0 < torch.cuda.memory_allocated(1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_the_gpu_that_openmm_takes_is_the_one_of_its_contexts(random_weights, make_water):
+    water, platform = make_water("sheared"), openmm.Platform.getPlatformByName("CUDA")
+    model = ModelSettings(CONSERVATIVE, weights=random_weights(CONSERVATIVE), device="cpu")
+    context = openmm.Context(create_system(water.topology, model), openmm.VerletIntegrator(0.001), platform)
+    assert str(find_openmm_card()) == f"cuda:{platform.getPropertyValue(context, 'DeviceIndex')}"
 
 
 def test_the_default_precision_is_close_to_float64(kind, model, make_water, compute):

@@ -14,6 +14,7 @@ from orbmm.errors import ForceError, StructureError
 from orbmm.forces.attach import attach_force, create_system
 from orbmm.forces.failure import read_sentence
 from orbmm.forces.python_force import refuse_worker_thread
+from orbmm.forces.versions import advise_on_worker_thread, read_versions
 from orbmm.model.load import load_model
 from orbmm.settings.model import ModelSettings
 
@@ -110,6 +111,7 @@ def test_a_thread_that_python_did_not_start_is_refused():
     _thread.start_new_thread(call, ())  # unknown to the module threading, as OpenMM's threads are
     assert done.wait(10)
     assert isinstance(outcome[0], ForceError) and "worker thread" in str(outcome[0])
+    assert advise_on_worker_thread(read_versions()) in str(outcome[0])
 
 
 def test_threads_of_python_itself_are_not_refused():

@@ -8,7 +8,7 @@ import pytest
 
 from orbmm.errors import ForceError
 from orbmm.forces.kinds import choose_force_kind, judge_force_kinds, list_force_kinds
-from orbmm.forces.versions import Versions, find_bad_pairs, is_at_least, read_versions
+from orbmm.forces.versions import Versions, advise_on_worker_thread, find_bad_pairs, is_at_least, read_versions
 
 TORCHFORCE_SET = Versions(openmm="8.5.2", openmmml="1.7", openmmtorch="1.5", torch="2.9.1+cu128")
 NEWEST_SET = Versions(openmm="8.6.1", openmmml="1.8", openmmtorch=None, torch="2.13.0+cpu")
@@ -65,6 +65,12 @@ def test_bad_pairs_are_told_for_the_pairs_alone():
     opencl, thread = find_bad_pairs(TORCHFORCE_SET)
     assert "OpenCL" in opencl and "worker thread" in thread
     assert find_bad_pairs(NEWEST_SET) == find_bad_pairs(FIXED_PAIR) == ()
+
+
+def test_where_openmm_can_call_from_its_own_thread_only_with_several_gpus_no_newer_openmm_is_advised():
+    assert "OpenMM 8.6 or newer with one GPU" in advise_on_worker_thread(TORCHFORCE_SET)
+    assert "one GPU in DeviceIndex" in advise_on_worker_thread(NEWEST_SET)
+    assert "8.6" not in advise_on_worker_thread(NEWEST_SET) and "TorchForce" not in advise_on_worker_thread(NEWEST_SET)
 
 
 def test_python_torch_force_is_refused_with_one_sentence():

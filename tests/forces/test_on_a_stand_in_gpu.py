@@ -112,13 +112,15 @@ def test_each_kind_gives_the_numbers_of_the_cpu(name: str, atoms, kind: str, mak
     np.testing.assert_allclose(forces, expected_forces, rtol=0.0, atol=FLOAT64.forces * abs(expected_forces).max())
 
 
-def test_auto_follows_the_coordinates_and_a_named_gpu_does_not(make_water, operators) -> None:
+def test_a_gpu_without_a_number_is_that_of_the_coordinates(make_water, operators) -> None:
     water = make_water("cube")
     found = []
     for device, coordinates, expected in (
-        ("auto", SECOND, SECOND),
         ("auto", CPU, GPU),
-        ("cuda", SECOND, GPU),
+        ("auto", SECOND, SECOND),
+        ("auto", CPU, SECOND),  # where the network is already
+        ("cuda", SECOND, SECOND),
+        ("cuda:0", SECOND, GPU),
         ("cuda:1", CPU, SECOND),
     ):
         description = describe(water, DIRECT, device).to_json()

@@ -35,8 +35,11 @@ FROM_HOST = {"tensor", "as_tensor", "new_tensor", "asarray"}  # make an array of
 
 
 @contextmanager
-def stand_in_gpu(devices: int = 1, free_bytes: int = FREE_BYTES) -> Iterator[Operators]:
-    """Let torch see CUDA devices in a `with` block; yields the counts of what they are asked to do."""
+def stand_in_gpu(devices: int = 1, free_bytes: int | tuple[int, ...] = FREE_BYTES) -> Iterator[Operators]:
+    """Let torch see CUDA devices in a `with` block; yields the counts of what they are asked to do.
+
+    free_bytes: of every device, or of each
+    """
     operators = Operators()
     runtime = Runtime(operators, devices, free_bytes)
     with patch.multiple(torch.cuda, **runtime.list_functions()), _Placement(runtime):

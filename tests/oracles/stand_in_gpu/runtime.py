@@ -31,7 +31,7 @@ class Runtime:
     free_bytes: what each device says is free
     """
 
-    def __init__(self, operators: Operators, devices: int, free_bytes: int) -> None:
+    def __init__(self, operators: Operators, devices: int, free_bytes: int | tuple[int, ...]) -> None:
         self.operators, self.devices, self.free_bytes, self.current = operators, devices, free_bytes, 0
 
     def list_functions(self) -> dict[str, Any]:
@@ -41,7 +41,7 @@ class Runtime:
             "device_count": lambda: self.devices,
             "get_device_name": lambda device=None: "stand-in GPU",
             "current_device": lambda: self.current,
-            "mem_get_info": lambda device=None: (self.free_bytes, self.free_bytes),
+            "mem_get_info": self.mem_get_info,
             "memory_reserved": lambda device=None: 0,
             "memory_allocated": lambda device=None: 0,
             "empty_cache": lambda: None,
@@ -55,6 +55,13 @@ class Runtime:
             "graph_pool_handle": lambda: (0, 1),
             "graph": self.capture,
         }
+
+    def mem_get_info(self, device: torch.device | None = None) -> tuple[int, int]:
+        """Return the free and all bytes of a device, None for the current one."""
+        index = None if device is None else device.index
+        each = self.free_bytes
+        free = each if isinstance(each, int) else each[self.current if index is None else index]
+        return free, free
 
     @contextmanager
     def device_of(self, tensor: Tensor) -> Iterator[None]:
