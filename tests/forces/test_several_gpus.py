@@ -30,6 +30,7 @@ UNCHECKED = {"precision": "float64", "first_contact": "skip"}
 
 @pytest.fixture(autouse=True)
 def two_gpus() -> Iterator[None]:
+    forget_evaluators()  # those of other tests
     with stand_in_gpu(devices=2, free_bytes=FREE_BYTES):
         yield
         forget_evaluators()
