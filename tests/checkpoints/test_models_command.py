@@ -6,8 +6,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from orbmm.checkpoints.catalog import describe_elements, list_models
+from orbmm.checkpoints.catalog import describe_elements, find_record, list_models
+from orbmm.checkpoints.proof import Check, WeightsProof, keep_proof
+from orbmm.checkpoints.published import hash_published_values
+from orbmm.checkpoints.store import published_path
 from orbmm.cli.models import models
+from orbmm.doctor.installation import State, check_proofs
+from orbmm.download.checksum import note_checksum
 from orbmm.errors import ModelError
 
 
@@ -25,6 +30,23 @@ def test_every_model_is_listed_with_where_its_weights_are():
         line = next(line for line in lines if line.startswith(record.name))
         assert record.kind in line and str(record.max_neighbors) in line
         assert ("embedded" if record.file else "to download") in line
+
+
+@pytest.mark.parametrize(("passed", "word"), [(True, "verified"), (None, "unverified")])
+def test_the_proof_of_cached_weights_is_shown_in_a_word_and_in_rows_and_by_doctor(passed, word):
+    record = find_record("orb-v3-direct-inf-omat")
+    path = published_path(record)
+    path.parent.mkdir(parents=True)
+    path.write_text("weights")
+    note_checksum(path, "1" * 64)
+    assert next(line for line in call().splitlines() if line.startswith(record.name)).split()[3] == "cached"
+    assert "not yet checked" in call(record.name)
+    check = Check("published, copper: energy, eV", passed, 1e-5, 2e-4, "by this test", published=True)
+    keep_proof(WeightsProof(record.name, "1" * 64, hash_published_values(), 1.0, (check,)))
+    assert next(line for line in call().splitlines() if line.startswith(record.name)).split()[3] == word
+    assert f"energy, eV: {'passed' if passed else 'not compared'}, off by 1.0e-05" in call(record.name)
+    finding = check_proofs()[0]
+    assert (finding.subject, finding.state) == (record.name, State.GOOD if passed else State.LIMITED)
 
 
 @pytest.mark.parametrize("record", list_models(), ids=lambda record: record.name)

@@ -1,4 +1,4 @@
-"""Official weights prove themselves at their first load; here random ones are published, with values of orb-models."""
+"""Official weights prove themselves at their first load: here random ones, with values that orb-models gives."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from oracles.random_weights import randomize_state_dict
 from oracles.structures import Structure
 
 from orbmm.checkpoints import published
-from orbmm.checkpoints.catalog import find_record, list_models
+from orbmm.checkpoints.architecture import Architecture
+from orbmm.checkpoints.catalog import CheckpointRecord, find_record, list_models
 from orbmm.checkpoints.proof import (
     EMBEDDED,
     NOT_YET,
@@ -32,18 +33,19 @@ from orbmm.checkpoints.store import WeightsFile, locate_weights, published_path
 from orbmm.errors import CheckpointError
 from orbmm.files import hash_file
 from orbmm.model.load import assemble_network, check_proof, load_model, make_network
+from orbmm.model.network.orb import Orb
 from orbmm.model.potential import Potential
 from orbmm.model.prove import allow_energy, prove_weights
 
 DIRECT, CONSERVATIVE, OMOL = "orb-v3-direct-inf-omat", "orb-v3-conservative-inf-omat", "orb-v3-conservative-omol"
 WITHOUT_VALUES = "orb-v3-conservative-20-mpa"
-# (model, structure, charge, multiplicity): displaced copper has forces, benzene has bonds that the repulsion reaches.
+# model, structure, charge, multiplicity. Displaced copper has forces; bonds of benzene are in the repulsion's range.
 CASES = [
     (DIRECT, "displaced_copper", None, None),
-    (CONSERVATIVE, "copper", None, None),
     (CONSERVATIVE, "benzene", None, None),
     (OMOL, "benzene", 1, 0),
 ]
+SMALL = Architecture(latent_dim=16, mlp_hidden_dim=32, head_hidden_dim=16, layers=2)
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +108,15 @@ def ask_orb_models(
         f'[[value]]\nmodel = "{variant.name}"\nstructure = "{structure}"\n{state}{stress}'
         f'energy_ev = {expected.energy!r}\nforces = {expected.forces.tolist()}\nsource = "orb-models"\n'
     )
+
+
+def make_small(name: str) -> tuple[CheckpointRecord, Orb]:
+    """A published model but for its size, and its network with random weights."""
+    record = find_record(name)
+    size = replace(SMALL, charge_and_spin=record.takes_charge, has_stress_head=record.architecture.has_stress_head)
+    record = replace(record, architecture=size)
+    tensors = randomize_state_dict(make_network(record).state_dict(), 3, record.takes_charge)
+    return record, assemble_network(record, tensors)
 
 
 def change_one_weight(source: Path, target: Path, name: str) -> Path:
@@ -198,7 +209,7 @@ def test_implausible_energies_stop_the_load_with_one_sentence(publish, tmp_path)
 )
 def test_inconsistent_forces_are_caught(name, change, caught, publish, monkeypatch):
     publish()
-    record, predict = find_record(name), Potential.predict
+    (record, network), predict = make_small(name), Potential.predict
 
     def predict_wrongly(self, numbers, positions, *rest):
         right = predict(self, numbers, positions, *rest)
@@ -213,7 +224,6 @@ def test_inconsistent_forces_are_caught(name, change, caught, publish, monkeypat
             forces[[1, 2], 0] += [1e-6, -1e-6]
         return replace(right, forces=forces)
 
-    network = assemble_network(record, randomize_state_dict(make_network(record).state_dict(), 3, record.takes_charge))
     assert [check for check in prove_weights(record, network, "0").checks if not check.passed] == []
     monkeypatch.setattr(Potential, "predict", predict_wrongly)
     failed = [check.what for check in prove_weights(record, network, "0").checks if check.passed is False]
@@ -223,8 +233,7 @@ def test_inconsistent_forces_are_caught(name, change, caught, publish, monkeypat
 def test_a_value_for_a_file_is_left_out_without_it_and_does_not_verify(publish):
     value = f'[[value]]\nmodel = "{CONSERVATIVE}"\nstructure = "toluene"\nenergy_ev = 1.0\nsource = "this test"\n'
     publish(value)
-    record = find_record(CONSERVATIVE)
-    network = assemble_network(record, randomize_state_dict(make_network(record).state_dict(), 3, False))
+    record, network = make_small(CONSERVATIVE)
     proof = prove_weights(record, network, "0")
     assert proof.verdict == UNVERIFIED and proof.checks[-1].passed is None
     assert "toluene.pdb of openmm-ml" in proof.checks[-1].remark

@@ -49,6 +49,7 @@ def test_run_writes_a_folder_and_says_where(system: Path, tmp_path: Path) -> Non
     record = json.loads((tmp_path / "runs" / "water" / "run.json").read_text())
     assert (record["seed"], record["device"], len(record["weights_sha256"])) == (3, "cpu", 64)
     assert record["force_kind"] in ("PythonForce", "TorchForce")
+    assert record["weights_proof"] == "part of orbmm, known by their sha256"
 
 
 def test_run_again_is_refused_and_resume_says_it_is_complete(system: Path) -> None:
