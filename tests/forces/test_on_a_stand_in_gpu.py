@@ -156,10 +156,11 @@ class Cost:
 
 # Each figure may only fall. A change that saves work lowers it here; one that would raise it is a step back.
 # The bytes of the two that are not recorded rose by 4% when the waits went: edges are padded and every atom is summed.
+# Their operators rose by 1% when sums stopped to rely on index_put, which sorts inside of one operator: now they sort.
 CEILINGS = {
-    (DIRECT, False): Cost(waits=1, operators=471, moved=141.8),
+    (DIRECT, False): Cost(waits=1, operators=476, moved=141.9),
     (DIRECT, True): Cost(waits=1, operators=14, moved=0.03),
-    (CONSERVATIVE, False): Cost(waits=1, operators=887, moved=382.5),
+    (CONSERVATIVE, False): Cost(waits=1, operators=896, moved=382.7),
     (CONSERVATIVE, True): Cost(waits=1, operators=14, moved=0.03),
 }
 SPARE = 0.05  # a ceiling so far above what is spent guards nothing: lower it

@@ -8,33 +8,11 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from orbmm.model.network.grouping import Grouping, group_rows
+
 KEY_BITS = 63  # of an int64, without its sign
-
-
-@dataclass(frozen=True)
-class Grouping:
-    """The rows of a block, grouped by atom.
-
-    order: (C,) rows of the block, those of one atom next to each other
-    starts: (A + 1,) index in `order` where each atom begins, and the end
-    atoms: (A,) the atoms, each once
-    """
-
-    order: Tensor
-    starts: Tensor
-    atoms: Tensor
-
-    def add_to(self, totals: Tensor, values: Tensor, weights: Tensor | None = None) -> None:
-        """Add the rows of values (C, W), each times its weight (C,), to the rows of totals (N, W) of their atoms."""
-        if weights is not None:
-            weights = weights.index_select(0, self.order)  # (C,)
-        sums = F.embedding_bag(
-            self.order, values, self.starts, mode="sum", per_sample_weights=weights, include_last_offset=True
-        )  # (A, W)
-        totals.index_add_(0, self.atoms, sums)  # each atom once: no two rows are added to the same place
 
 
 @dataclass(frozen=True)
@@ -76,15 +54,11 @@ def cut_into_fixed_blocks(senders: Tensor, receivers: Tensor, atoms: int, edges_
 
     Each grouping lists every atom, also those without edges in the block. For many atoms in many blocks that is slow.
     """
-    every = torch.arange(atoms, device=senders.device)
     limits = torch.arange(atoms + 1, device=senders.device)
     blocks = []
     for begin in range(0, len(senders), edges_per_block):
         rows = slice(begin, min(begin + edges_per_block, len(senders)))
-        groupings = []
-        for ends in (senders[rows], receivers[rows]):
-            keys, order = ends.sort(stable=True)  # (C,), (C,)
-            groupings.append(Grouping(order, torch.searchsorted(keys, limits), every))
+        groupings = [group_rows(ends, limits) for ends in (senders[rows], receivers[rows])]
         blocks.append(EdgeBlock(rows, senders[rows], receivers[rows], *groupings))
     return blocks
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from orbmm.model.network.grouping import sum_by_index
+
 
 @dataclass(frozen=True)
 class AtomGraph:
@@ -62,14 +64,3 @@ class AtomGraph:
     def virial_from_gradient(self, gradient: Tensor) -> Tensor:
         """Return dE/dstrain (B, 3, 3) from dE/dvectors (E, 3); a strain e turns each vector r into r + r e."""
         return self.sum_atoms(self.sum_senders(self.vectors[:, :, None] * gradient[:, None, :]))
-
-
-def sum_by_index(values: Tensor, index: Tensor, count: int) -> Tensor:
-    """Sum the rows of values (E, ...) that share an index; returns (count, ...).
-
-    The order of the sum is always the same, except in compiled code on a GPU.
-    """
-    totals = values.new_zeros((count, *values.shape[1:]))
-    if values.is_cuda:  # on a GPU index_add adds in a random order; index_put sorts first
-        return totals.index_put((index,), values, accumulate=True)
-    return totals.index_add(0, index, values)

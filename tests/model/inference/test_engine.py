@@ -19,7 +19,7 @@ from orbmm.graph.edges import EdgeList
 from orbmm.model.inference import engine as inference_engine
 from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.memory import Keep, MemoryUse, divide_memory
-from orbmm.model.network.atom_graph import sum_by_index
+from orbmm.model.network.grouping import sum_by_index
 from orbmm.model.potential import NumpyPrediction, Potential
 
 # The full-size network, and the small ones with a single hidden layer.

@@ -6,8 +6,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from orbmm.model.inference.edge_blocks import EdgeBlock, Grouping
+from orbmm.model.inference.edge_blocks import EdgeBlock
 from orbmm.model.inference.kernels.protocol import accumulate_in
+from orbmm.model.network.grouping import Grouping
 
 ROWS, WIDTH = 16, 128  # edges at a time, and columns of a program
 BACKWARD_ROWS, WARPS = 4, 4  # edges of a program of the backward pass: one for each warp

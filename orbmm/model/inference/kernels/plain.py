@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from orbmm.model.inference.edge_blocks import EdgeBlock, Grouping
+from orbmm.model.inference.edge_blocks import EdgeBlock
 from orbmm.model.inference.kernels.edge_update.protocol import EdgeKernels
 from orbmm.model.inference.workspace import Workspace
+from orbmm.model.network.grouping import Grouping
 
 
 class PlainKernels:

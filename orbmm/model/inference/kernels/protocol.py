@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
-from orbmm.model.inference.edge_blocks import EdgeBlock, Grouping
+from orbmm.model.inference.edge_blocks import EdgeBlock
 from orbmm.model.inference.kernels.edge_update.protocol import EdgeKernels
 from orbmm.model.inference.workspace import Workspace
+from orbmm.model.network.grouping import Grouping
 
 if TYPE_CHECKING:
     import triton.language as tl

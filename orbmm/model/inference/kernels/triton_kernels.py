@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from orbmm.model.inference.edge_blocks import EdgeBlock, Grouping
+from orbmm.model.inference.edge_blocks import EdgeBlock
 from orbmm.model.inference.kernels import gated_sum, gather_add_silu, rms_norm
 from orbmm.model.inference.kernels.edge_update.protocol import EdgeKernels
 from orbmm.model.inference.workspace import Workspace
+from orbmm.model.network.grouping import Grouping
 
 
 class TritonKernels:

@@ -15,13 +15,14 @@ from oracles.random_weights import make_random_potential
 from oracles.structures import MAKERS
 from torch import Tensor
 
-from orbmm.model.inference.edge_blocks import EdgeBlock, Grouping, cut_into_blocks
+from orbmm.model.inference.edge_blocks import EdgeBlock, cut_into_blocks
 from orbmm.model.inference.engine import Engine
 from orbmm.model.inference.kernels.choose import choose_kernels
 from orbmm.model.inference.kernels.plain import PlainKernels
 from orbmm.model.inference.kernels.protocol import Kernels
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.inference.workspace import Workspace
+from orbmm.model.network.grouping import Grouping
 from orbmm.model.precision import find_precision
 
 ATOMS, WIDTH = 11, 40  # no power of two; every third atom without an edge
