@@ -50,27 +50,35 @@ def measure_bond(positions: np.ndarray) -> float:
 
 
 def test_metadynamics_adds_its_hills_and_nothing_else(make_water, model, compute) -> None:
-    """After one hill at the bond length itself, its force is zero and its energy the height of the hill."""
-    water = make_water("cube")
+    """Energy and forces beside a hill are those of the network and of the Gaussian, written out by hand."""
+    water, height, width, aside = make_water("cube"), 1.2, 0.01, 0.008  # kJ/mol, nm, nm
     system = create_system(water.topology, model)
     bond = openmm.CustomBondForce("r")
     bond.addBond(0, 1)
-    length = measure_bond(water.positions)
-    variable = app.BiasVariable(bond, 0.05, 0.2, 0.01, gridWidth=301)
-    bias = app.Metadynamics(system, [variable], KELVIN, 5.0, 1.2, 1)
+    variable = app.BiasVariable(bond, 0.05, 0.2, width, gridWidth=301)
+    bias = app.Metadynamics(system, [variable], KELVIN, 5.0, height, 1)
     simulation = app.Simulation(
         water.topology, system, openmm.VerletIntegrator(1e-9), openmm.Platform.getPlatformByName("Reference")
     )
     simulation.context.setPositions(water.positions)
-    plain = compute(create_system(water.topology, model), water.positions)
-    assert read(simulation.context)[0] == pytest.approx(plain[0], abs=ENERGY_TOLERANCE)
+    alone = create_system(water.topology, model)
+    assert read(simulation.context)[0] == pytest.approx(compute(alone, water.positions)[0], abs=ENERGY_TOLERANCE)
     bias.step(simulation, 1)
-    assert bias.getCollectiveVariables(simulation)[0] == pytest.approx(length, abs=1e-6)
+    assert bias.getCollectiveVariables(simulation)[0] == pytest.approx(measure_bond(water.positions), abs=1e-6)
+    along = (water.positions[1] - water.positions[0]) / measure_bond(water.positions)
+    moved = water.positions.copy()
+    moved[1] += aside * along
+    simulation.context.setPositions(moved)
     energy, forces = read(simulation.context)
-    # the grid is a spline of 0.0005 nm: the top of a hill is right to a few parts in 1e4
-    assert energy - plain[0] == pytest.approx(1.2, rel=2e-3)
-    assert np.abs(forces - plain[1]).max() < 15.0  # of the spline's slope near the top; the hill's flanks have 73
-    assert abs(energy - plain[0]) > 1.0
+    plain = compute(alone, moved)
+    hill = height * np.exp(-0.5 * (aside / width) ** 2)
+    pull = np.zeros_like(moved)
+    pull[1] = hill * aside / width**2 * along  # down the hill
+    pull[0] = -pull[1]
+    # the grid is a spline of 0.0005 nm: a hill is right to a few parts in 1e3
+    assert energy - plain[0] == pytest.approx(hill, rel=2e-3)
+    np.testing.assert_allclose(forces - plain[1], pull, atol=5e-3 * np.abs(pull).max())
+    assert energy - plain[0] != pytest.approx(height, rel=2e-3) and np.abs(pull).max() > 50.0
 
 
 def test_a_collective_variable_scales_the_network(make_water, model, compute) -> None:
