@@ -215,6 +215,7 @@ def model_on_opencl(model: ModelSettings, opencl: str) -> ModelSettings:
     return model
 
 
+@pytest.mark.extra
 def test_a_kind_that_would_end_the_process_is_refused(make_water, model, opencl: str) -> None:
     system = create_system(make_water("cube").topology, model)
     assert find_platform(system, "auto") == "CPU", "a processor is faster by its own platform than through OpenCL"
@@ -226,6 +227,7 @@ def test_a_kind_that_would_end_the_process_is_refused(make_water, model, opencl:
     assert "ends the process" in try_force(model.force, opencl).seen
 
 
+@pytest.mark.extra
 def test_each_kind_runs_on_an_opencl_platform(make_water, model_on_opencl, compute, opencl: str) -> None:
     model, water = model_on_opencl, make_water("sheared")
     system = create_system(water.topology, model)
@@ -237,6 +239,7 @@ def test_each_kind_runs_on_an_opencl_platform(make_water, model_on_opencl, compu
     assert np.abs(moved[1] - forces).max() > 10 * SINGLE_FORCE
 
 
+@pytest.mark.extra
 def test_dynamics_on_an_opencl_platform_are_those_of_the_reference(make_water, model_on_opencl, opencl: str) -> None:
     model, water, ends = model_on_opencl, make_water("cube"), []
     for name in (opencl, "Reference"):
@@ -253,6 +256,7 @@ def test_dynamics_on_an_opencl_platform_are_those_of_the_reference(make_water, m
 # --- PLUMED ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.extra
 def test_plumed_restrains_beside_the_network(make_water, model, compute) -> None:
     plumed = pytest.importorskip("openmmplumed", reason="openmm-plumed has no package on PyPI; conda-forge has one")
     water = make_water("cube")
