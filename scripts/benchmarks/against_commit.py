@@ -1,7 +1,7 @@
 """Measure evaluations of this checkout and of another commit, pair by pair, by CPU time.
 
-    git worktree add --detach /tmp/older 0c8b30b
-    python scripts/benchmarks/against_commit.py /tmp/older --to scripts/benchmarks/results/against-0c8b30b.json
+    git worktree add --detach OLDER 0c8b30b
+    python scripts/benchmarks/against_commit.py OLDER --to scripts/benchmarks/results/against-0c8b30b.json
 
 Each checkout has a process of its own for each case. The two take turns, so that other programs disturb both alike. An
 evaluation is a fresh graph search, energy and forces of a cube of water, with random weights but for the embedded
