@@ -27,16 +27,17 @@ LEAST_CORRELATION, LARGEST_SLOPE = 0.7, 2.5
 _LOG = logging.getLogger(__name__)
 
 
-def check_frames(frames: Sequence[Frame], record: CheckpointRecord) -> None:
+def check_frames(frames: Sequence[Frame], record: CheckpointRecord, charged: str = "refuse") -> None:
     """Check that frames can be learned from: labels, finite numbers, elements, distances, cells, no frame twice.
 
+    charged: "refuse" or "train", for charged frames of a model that takes no charge
     Raises TrainingError that names the first frame with a fault.
     """
     seen: dict[str, str] = {}
     for frame in frames:
         _check_labels(frame)
         _check_structure(frame)
-        _check_charge(frame, record)
+        _check_charge(frame, record, charged)
         content = _hash_structure(frame)
         if content in seen:
             raise TrainingError(f"{frame.source}: is the same structure as {seen[content]}: remove one of the two")
@@ -110,15 +111,15 @@ def _check_structure(frame: Frame) -> None:
         raise TrainingError(f"{frame.source}: its cell has no volume: write the lattice vectors, or no periodicity")
 
 
-def _check_charge(frame: Frame, record: CheckpointRecord) -> None:
+def _check_charge(frame: Frame, record: CheckpointRecord, charged: str) -> None:
     if record.takes_charge and (frame.charge is None or frame.multiplicity is None):
         raise TrainingError(
             f"{frame.source}: has no charge or no multiplicity, which {record.name} takes: add both to each frame"
         )
-    if not record.takes_charge and frame.charge:
+    if not record.takes_charge and frame.charge and charged == "refuse":
         raise TrainingError(
             f"{frame.source}: has charge {frame.charge:+d}, but {record.name} does not take a charge: start from a "
-            "model that does, or remove charged frames"
+            'model that does, remove charged frames, or set charged_frames = "train" in [data]'
         )
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from orbmm.checkpoints.catalog import describe_elements
+from orbmm.checkpoints.catalog import CheckpointRecord, describe_elements
 from orbmm.checkpoints.record_in_file import resolve_record
 from orbmm.errors import TrainingError
 from orbmm.files import make_folder
 from orbmm.settings.toml import write_settings
-from orbmm.settings.training import TrainingSettings
+from orbmm.settings.training import TrainedModelSettings, TrainingSettings
 from orbmm.training.batches import LabelledGraph, prepare_frame
 from orbmm.training.checks import check_apart, check_frames, check_units, list_elements, warn_of_unseen
 from orbmm.training.dataset import Frame, hash_frames
@@ -46,10 +47,10 @@ def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path) -
     frames = [*data.training, *data.validation]
     if not data.training:
         raise TrainingError("no frame is left to train on: give more frames, or a smaller validation_share")
-    base = resolve_record(settings.model.start, settings.model.weights)
-    check_frames(data.training, base)
+    base = resolve_base(settings.model)
+    check_frames(data.training, base, settings.data.charged_frames)
     if data.validation:
-        check_frames(data.validation, base)
+        check_frames(data.validation, base, settings.data.charged_frames)
         check_apart(data.training, data.validation)
         warn_of_unseen(data.training, data.validation)
     start = begin_training(settings, base, data.training)
@@ -74,6 +75,13 @@ def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path) -
         identity=identify(settings, hash_frames(frames)),
         unused=start.unused,
     )
+
+
+def resolve_base(model: TrainedModelSettings) -> CheckpointRecord:
+    """Return the record of the start, with the repulsion that the model shall have. Raises as load_model does."""
+    base = resolve_record(model.start, model.weights)
+    aggregation = model.zbl_aggregation or base.oddities.zbl_aggregation
+    return replace(base, oddities=replace(base.oddities, zbl_aggregation=aggregation))
 
 
 def _prepare_all(frames: list[Frame], start: Start) -> list[LabelledGraph]:
