@@ -62,10 +62,22 @@ def _tell_end(trained: Trained) -> None:
     console = open_console()
     if trained.after:
         console.print(_tabulate(trained.before, trained.after))
+    _tell_confidence(trained)
     if trained.stopped_early:
         say("stopped: the force error no longer falls; the weights are those of its lowest value")
     say(f"written: {trained.weights}")
     say(f'next: set weights = "{trained.weights}" and name = "orbmm" in [model] of a system.toml, then {_RUN}')
+
+
+def _tell_confidence(trained: Trained) -> None:
+    if trained.recalibration is None:
+        return
+    from orbmm.cli.calibration import tabulate_bins, tabulate_recalibration
+
+    console = open_console()
+    console.print(tabulate_recalibration(trained.recalibration))
+    for name, found in trained.recalibration.after.items():
+        console.print(tabulate_bins(name, found))
 
 
 _RUN = quote_command("orbmm", "run", "system.toml")

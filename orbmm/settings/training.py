@@ -1,4 +1,4 @@
-"""The settings of a training: one TOML file with the tables [model], [data], [loss], [optimizer] and [run]."""
+"""The settings of a training: one TOML file, whose tables [model] and [data] are required."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ FORCE_UNITS = ("eV/Å", "kcal/mol/Å", "kJ/mol/nm", "Hartree/Bohr")
 STRESS_UNITS = ("eV/Å^3", "GPa")
 STRESS_SIGNS = ("positive under tension", "positive under pressure")
 OPTIMIZERS = ("muon", "adamw")
+ERRORS_BEYOND = ("last bin", "left out")
 _POSITIVE = Limits(above=0)
 _SHARE = Limits(at_least=0, at_most=1)
 _WEIGHT = Limits(at_least=0)
@@ -108,6 +109,12 @@ class LossSettings:
     rotation_ramp: float = setting(
         "Share of the training over which rotation_share grows from 0; random weights need about 0.5.", 0.0, _SHARE
     )
+    errors_beyond: str = setting(
+        "What the confidence head learns from atoms whose force error is beyond its last bin: last bin, or left out as "
+        "in the published models.",
+        "last bin",
+        Limits(choices=ERRORS_BEYOND),
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -118,7 +125,7 @@ class OptimizerSettings:
     """The table [optimizer]: length of the training, learning rate and batches."""
 
     optimizer: str = setting("muon for small networks, adamw for published ones.", "muon", Limits(choices=OPTIMIZERS))
-    steps: int = setting("Number of optimizer steps.", 6000, Limits(at_least=1))
+    steps: int = setting("Number of optimizer steps; 0: only the confidence is refitted.", 6000, Limits(at_least=0))
     learning_rate: float = setting("Largest learning rate.", 2e-3, Limits(at_least=0, at_most=1))
     edges_per_batch: int = setting(
         "Frames are added to a batch until it has this many edges.", 6000, Limits(at_least=1)
@@ -128,6 +135,24 @@ class OptimizerSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+@dataclass(frozen=True)
+class ConfidenceSettings:
+    """The table [confidence]: its head is refitted at the end, on frames that the network was not trained on."""
+
+    refit: bool = setting(
+        "Refit the head on every second group of the held-out frames, and compare it with the errors on the others.",
+        False,
+    )
+    frames: Paths = setting(
+        "More files of labelled frames, such as molecules unlike the training: every second group of them too.", ()
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.frames and not self.refit:
+            raise SettingsError("frames is given, but refit is false, so no one reads them: set refit = true")
 
 
 @dataclass(frozen=True)
@@ -158,4 +183,11 @@ class TrainingSettings:
     data: DataSettings
     loss: LossSettings = field(default_factory=LossSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    confidence: ConfidenceSettings = field(default_factory=ConfidenceSettings)
     run: TrainingRunSettings = field(default_factory=TrainingRunSettings)
+
+    def __post_init__(self) -> None:
+        if self.optimizer.steps == 0 and not self.confidence.refit:
+            raise SettingsError(
+                "steps is 0 in [optimizer] and refit is false in [confidence], so there is nothing to do: change one"
+            )

@@ -24,6 +24,7 @@ from orbmm.files import write_file
 from orbmm.model.network.orb import Orb
 from orbmm.settings.training import TrainingSettings
 from orbmm.training.batches import Batch, LabelledGraph, join_graphs
+from orbmm.training.calibration import Calibration
 from orbmm.training.losses import Losses, compute_losses
 from orbmm.training.optimizer import MixedOptimizer
 from orbmm.training.state import Identity, read_state, write_state
@@ -71,13 +72,26 @@ class Course:
 
 
 @dataclass(frozen=True)
+class Recalibration:
+    """The calibration of the confidence before and after it was refitted, by kind of frames."""
+
+    before: dict[str, Calibration]
+    after: dict[str, Calibration]
+
+
+@dataclass(frozen=True)
 class Trained:
-    """The end of a training. weights: the file with its record; before, after: validation errors by group."""
+    """The end of a training.
+
+    weights: the file with its record; before, after: validation errors by group
+    recalibration: None unless the confidence was refitted
+    """
 
     weights: Path
     before: dict[str, Errors]
     after: dict[str, Errors]
     stopped_early: bool
+    recalibration: Recalibration | None = None
 
 
 OnRow = Callable[[dict[str, float]], None]
@@ -130,7 +144,7 @@ def _take_step(task: Task, course: Course) -> Losses:
 
 
 def _choose_outputs(network: Orb, batch: Batch, settings: TrainingSettings) -> frozenset[str]:
-    wanted = {"energy", "forces"} | ({"confidence"} & set(network.heads))
+    wanted = {"energy", "forces"} | ({"confidence_logits"} if "confidence" in network.heads else set())
     if settings.loss.stress_weight and torch.isfinite(batch.stress).any() and "stress" in network.available_outputs:
         wanted.add("stress")
     if settings.loss.rotation_share:

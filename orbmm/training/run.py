@@ -18,6 +18,7 @@ from orbmm.training.checks import check_apart, check_frames, check_units, list_e
 from orbmm.training.dataset import Frame, hash_frames
 from orbmm.training.loop import Task, Trained, train
 from orbmm.training.reading import LabelledData, read_data
+from orbmm.training.refit import plan_refit, refit_weights
 from orbmm.training.start import Start, begin_training, compute_force_scale, refit_references
 from orbmm.training.state import FILE, identify
 
@@ -37,9 +38,11 @@ def run_training(
     _check_folder(folder, resume)
     data = read_data(settings.data, settings.run.seed)
     task = prepare_task(settings, data, folder)
+    plan = plan_refit(task, data.training)
     make_folder(folder)
     write_settings(settings, folder / SETTINGS_FILE, overwrite=True)
-    return train(task, on_row)
+    trained = train(task, on_row)
+    return trained if plan is None else replace(trained, recalibration=refit_weights(task, plan, trained.weights))
 
 
 def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path) -> Task:
@@ -57,7 +60,8 @@ def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path) -
     training, validation = (_prepare_all(part, start) for part in (data.training, data.validation))
     if not settings.model.from_scratch:
         check_units(start.network, training, settings.data.force_unit)
-        refit_references(start.network, training)
+        if settings.optimizer.steps:
+            refit_references(start.network, training)
     _LOG.info(
         "%d frames with %s to train on, %d held out",
         len(training),
