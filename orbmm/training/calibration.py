@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -31,7 +32,7 @@ class Bin:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the expected errors of some atoms agree with the true ones.
+    """The expected errors of some atoms beside the true ones.
 
     expected, true: means; rank: Spearman correlation over the atoms, None where one of them is constant
     large: atoms with a true error beyond the last edge of the head; the mean of its bins cannot reach so far
@@ -59,7 +60,7 @@ class Calibration:
     def is_monotonic(self) -> bool:
         """Return True if the true error rises from bin to bin, over those with enough atoms."""
         judged = [one.true_mev_per_angstrom for one in self.bins if one.atoms >= ATOMS_OF_A_BIN]
-        return all(before < after for before, after in zip(judged, judged[1:], strict=False))
+        return all(before < after for before, after in pairwise(judged))
 
 
 def measure_calibration(network: Orb, graphs: Sequence[LabelledGraph]) -> Calibration:
@@ -98,7 +99,8 @@ def _fill_bins(expected: np.ndarray, true: np.ndarray, edges: np.ndarray) -> lis
     place = np.clip(np.searchsorted(edges, expected, side="right") - 1, 0, len(edges) - 2)  # (N,)
     return [
         Bin(
-            *(1000.0 * float(edge) for edge in edges[index : index + 2]),
+            begin_mev_per_angstrom=1000.0 * float(edges[index]),
+            end_mev_per_angstrom=1000.0 * float(edges[index + 1]),
             atoms=int((place == index).sum()),
             expected_mev_per_angstrom=1000.0 * float(expected[place == index].mean()),
             true_mev_per_angstrom=1000.0 * float(true[place == index].mean()),

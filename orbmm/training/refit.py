@@ -38,7 +38,9 @@ def plan_refit(task: Task, trained: Sequence[Frame]) -> RefitPlan | None:
     """Return the frames of the refit that the settings ask for, or None; called before the training begins.
 
     Half of the held-out groups are learned from. Without training steps all training frames are: the network has not
-    seen them. trained: the frames of the training. Raises TrainingError for a network without the head, bad frames, or too few of them.
+    seen them.
+    trained: the frames of the training
+    Raises TrainingError for a network without the head, bad frames, or too few of them.
     """
     settings = task.settings
     if not settings.confidence.refit:

@@ -1,4 +1,4 @@
-"""Write the small molecules of the G2 set that ASE ships, as frames to be labelled: chemistry that a network has not seen.
+"""Write the small molecules of the G2 set that ASE ships as frames to be labelled, unlike what a network has seen.
 
     python scripts/study/write_molecules.py molecules.extxyz
     orbmm label molecules.extxyz molecules.npz --calculator tblite:GFN1-xTB
