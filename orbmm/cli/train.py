@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orbmm.cli.screen import open_console, say
+from orbmm.errors import UnstableRun
 from orbmm.plain_text import quote_command
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _COLUMNS = {
     "energy_mev_per_atom": ("meV/atom", "{:8.2f}"),
     "forces_mev_per_angstrom": ("meV/Å", "{:7.1f}"),
     "expected_mev_per_angstrom": ("expected", "{:8.1f}"),
+    "rollout": ("dynamics", "{}"),
 }
 
 
@@ -50,7 +52,7 @@ class _RowPrinter:
     def __init__(self) -> None:
         self._begun = False
 
-    def __call__(self, row: dict[str, float]) -> None:
+    def __call__(self, row: dict[str, float | str]) -> None:
         known = {name: column for name, column in _COLUMNS.items() if name in row}
         if not self._begun:
             self._begun = True
@@ -66,6 +68,10 @@ def _tell_end(trained: Trained) -> None:
     if trained.stopped_early:
         say("stopped: the force error no longer falls; the weights are those of its lowest value")
     say(f"written: {trained.weights}")
+    if trained.instability is not None:
+        raise UnstableRun(
+            f"dynamics with the trained weights break: {trained.instability}; train for more steps or on more frames"
+        )
     say(f'next: set weights = "{trained.weights}" and name = "orbmm" in [model] of a system.toml, then {_RUN}')
 
 

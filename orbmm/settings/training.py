@@ -138,6 +138,23 @@ class OptimizerSettings:
 
 
 @dataclass(frozen=True)
+class ValidationSettings:
+    """The table [validation]: short dynamics from held-out frames, beside the errors at each validation."""
+
+    rollout_ps: float = setting(
+        "Length of the dynamics, which the guard of a run watches [ps]; 0: none. The weights that are kept must pass.",
+        0.0,
+        Limits(at_least=0, at_most=1000),
+    )
+    rollout_frames: int = setting("Number of held-out frames that dynamics begin from.", 1, Limits(at_least=1))
+    rollout_temperature_kelvin: float = setting("Temperature of the heat bath [K].", 300.0, _POSITIVE)
+    rollout_timestep_fs: float = setting("Time step [fs].", 0.5, Limits(above=0, at_most=4))
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
 class ConfidenceSettings:
     """The table [confidence]: its head is refitted at the end, on frames that the network was not trained on."""
 
@@ -183,6 +200,7 @@ class TrainingSettings:
     data: DataSettings
     loss: LossSettings = field(default_factory=LossSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
     confidence: ConfidenceSettings = field(default_factory=ConfidenceSettings)
     run: TrainingRunSettings = field(default_factory=TrainingRunSettings)
 

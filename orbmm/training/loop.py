@@ -25,12 +25,17 @@ from orbmm.model.network.orb import Orb
 from orbmm.settings.training import TrainingSettings
 from orbmm.training.batches import Batch, LabelledGraph, join_graphs
 from orbmm.training.calibration import Calibration
+from orbmm.training.dataset import Frame
 from orbmm.training.losses import Losses, compute_losses
 from orbmm.training.optimizer import MixedOptimizer
+from orbmm.training.rollout import STABLE, roll_out
 from orbmm.training.state import Identity, read_state, write_state
 from orbmm.training.validation import Errors, validate
 
 _log = logging.getLogger(__name__)
+
+
+Row = dict[str, float | str]
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Task:
     training, validation: graphs with labels; force_scale: root mean square of the label forces [eV/Å]
     identity: what a resumed training must have in common with the one that it goes on with
     unused: tensors that are written beside those of the network
+    rollout: held-out frames that dynamics start from at each validation
     """
 
     network: Orb
@@ -52,6 +58,7 @@ class Task:
     folder: Path
     identity: Identity
     unused: Mapping[str, Tensor]
+    rollout: Sequence[Frame] = ()
 
 
 @dataclass
@@ -66,7 +73,7 @@ class Course:
     average: Orb
     optimizer: MixedOptimizer
     step: int = 0
-    rows: list[dict[str, float]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     best: float = float("inf")
     waited: int = 0
 
@@ -85,6 +92,7 @@ class Trained:
 
     weights: the file with its record; before, after: validation errors by group
     recalibration: None unless the confidence was refitted
+    instability: the sentence of the guard, if dynamics of the written weights break
     """
 
     weights: Path
@@ -92,9 +100,10 @@ class Trained:
     after: dict[str, Errors]
     stopped_early: bool
     recalibration: Recalibration | None = None
+    instability: str | None = None
 
 
-OnRow = Callable[[dict[str, float]], None]
+OnRow = Callable[[Row], None]
 
 
 def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
@@ -186,20 +195,38 @@ def _update_average(average: Orb, network: Orb, step: int, largest_decay: float)
 
 def _note_row(task: Task, course: Course, losses: Losses, seconds: float) -> None:
     """Validate the average and add one row to the history."""
-    row = {"step": float(course.step), "seconds": seconds}
+    row: Row = {"step": float(course.step), "seconds": seconds}
     row |= {
         f"{name}_loss": float(getattr(losses, name).detach()) for name in ("forces", "energy", "stress", "rotation")
     }
     if task.validation:
         errors = validate(course.average, task.validation)["all"]
         row |= {name: value for name, value in asdict(errors).items() if value is not None and "_" in name}
-        improved = errors.forces_mev_per_angstrom < course.best
+        stable = _passes_rollout(task, course, row)
+        improved = stable and errors.forces_mev_per_angstrom < course.best
         course.waited = 0 if improved else course.waited + 1
         if improved:
             course.best = errors.forces_mev_per_angstrom
         if improved and _keeps_best(task):
             write_weights(task, course.average, {"all": errors}, course.step)
     course.rows.append(row)
+
+
+def _passes_rollout(task: Task, course: Course, row: Row) -> bool:
+    """Write the end of short dynamics of the average into the row, and return True if they are stable."""
+    if not task.rollout:
+        return True
+    settings = task.settings
+    row["rollout"] = roll_out(course.average, task.record, task.rollout, settings.validation, settings.run.device)
+    return row["rollout"] == STABLE
+
+
+def _find_instability(task: Task, course: Course) -> str | None:
+    """Return the sentence of the guard on the weights that are written; None for stable dynamics, or without any."""
+    if not task.rollout or (_keeps_best(task) and course.best < float("inf")):
+        return None
+    said = str(course.rows[-1].get("rollout", STABLE)) if course.rows else STABLE
+    return None if said == STABLE else said
 
 
 def _keeps_best(task: Task) -> bool:
@@ -227,11 +254,11 @@ def _conclude(task: Task, course: Course, before: dict[str, Errors]) -> Trained:
     stopped_early = _is_exhausted(course, task.settings)
     after = validate(course.average, task.validation) if task.validation else {}
     path = task.folder / f"{task.record.name}.safetensors"
-    if not _keeps_best(task):
+    if not _keeps_best(task) or course.best == float("inf"):  # no weights had stable dynamics
         write_weights(task, course.average, after, course.step)
     report = {name: {k: asdict(v) for k, v in table.items()} for name, table in (("before", before), ("after", after))}
     write_file(task.folder / "validation.json", json.dumps(report, indent=1).encode())
-    return Trained(path, before, after, stopped_early)
+    return Trained(path, before, after, stopped_early, instability=_find_instability(task, course))
 
 
 def write_weights(task: Task, network: Orb, errors: dict[str, Errors], steps: int) -> None:

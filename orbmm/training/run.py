@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +15,10 @@ from orbmm.settings.training import TrainedModelSettings, TrainingSettings
 from orbmm.training.batches import LabelledGraph, prepare_frame
 from orbmm.training.checks import check_apart, check_frames, check_units, list_elements, warn_of_unseen
 from orbmm.training.dataset import Frame, hash_frames
-from orbmm.training.loop import Task, Trained, train
+from orbmm.training.loop import OnRow, Task, Trained, train
 from orbmm.training.reading import LabelledData, read_data
 from orbmm.training.refit import plan_refit, refit_weights
+from orbmm.training.rollout import choose_frames
 from orbmm.training.start import Start, begin_training, compute_force_scale, refit_references
 from orbmm.training.state import FILE, identify
 
@@ -26,9 +26,7 @@ SETTINGS_FILE = "training.toml"
 _LOG = logging.getLogger(__name__)
 
 
-def run_training(
-    settings: TrainingSettings, resume: bool = False, on_row: Callable[[dict[str, float]], None] = lambda row: None
-) -> Trained:
+def run_training(settings: TrainingSettings, resume: bool = False, on_row: OnRow = lambda row: None) -> Trained:
     """Train as the settings say; everything is kept in their output folder.
 
     resume: go on with a training in that folder; otherwise the folder must not hold one
@@ -78,6 +76,7 @@ def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path) -
         folder=folder,
         identity=identify(settings, hash_frames(frames)),
         unused=start.unused,
+        rollout=choose_frames(data.validation, settings.validation),
     )
 
 
