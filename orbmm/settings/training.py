@@ -16,6 +16,7 @@ FORCE_UNITS = ("eV/Å", "kcal/mol/Å", "kJ/mol/nm", "Hartree/Bohr")
 STRESS_UNITS = ("eV/Å^3", "GPa")
 STRESS_SIGNS = ("positive under tension", "positive under pressure")
 OPTIMIZERS = ("muon", "adamw")
+TRAINING_PRECISIONS = ("float32", "bfloat16")
 ERRORS_BEYOND = ("last bin", "left out")
 _POSITIVE = Limits(above=0)
 _SHARE = Limits(at_least=0, at_most=1)
@@ -186,7 +187,16 @@ class TrainingRunSettings:
         "Stop after this many validations without a lower force error; 0: never.", 0, Limits(at_least=0)
     )
     compile: bool = setting("Compile the network first; the first step then takes minutes.", False)
-    device: str = setting("Device of the training: auto, cpu, cuda, cuda:1, ...", "cpu")
+    device: str = setting(
+        "Device of the training: cpu, cuda, cuda:1, ...; auto: the first GPU if there is one (not run on a GPU yet).",
+        "auto",
+    )
+    precision: str = setting(
+        "Precision of the training steps: float32; or bfloat16, for matrix products alone. Weights, heads and "
+        "validation stay in float32 or better.",
+        "float32",
+        Limits(choices=TRAINING_PRECISIONS),
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)

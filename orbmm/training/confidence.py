@@ -14,6 +14,7 @@ from orbmm.errors import TrainingError
 from orbmm.model.network.heads import ConfidenceHead
 from orbmm.model.network.orb import Orb
 from orbmm.training.batches import LabelledGraph, join_graphs
+from orbmm.training.device import locate
 
 LEFT_OUT = -100
 """The bin of an atom that no head learns from; the one that cross_entropy ignores."""
@@ -77,7 +78,7 @@ def compute_atom_errors(network: Orb, graphs: Sequence[LabelledGraph]) -> AtomEr
     network.eval()
     seen = head.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].detach()))
     for graph in graphs:
-        batch = join_graphs([graph])
+        batch = join_graphs([graph]).to(locate(network))
         found = network(batch.graph, frozenset({"forces", "confidence"})).forces
         errors.append((found.detach() - batch.forces).abs().mean(dim=-1))
     seen.remove()

@@ -22,10 +22,12 @@ from orbmm.checkpoints.record_in_file import format_record
 from orbmm.errors import TrainingError
 from orbmm.files import write_file
 from orbmm.model.network.orb import Orb
+from orbmm.model.precision import find_device
 from orbmm.settings.training import TrainingSettings
 from orbmm.training.batches import Batch, LabelledGraph, join_graphs
 from orbmm.training.calibration import Calibration
 from orbmm.training.dataset import Frame
+from orbmm.training.device import locate, set_precision
 from orbmm.training.losses import Losses, compute_losses
 from orbmm.training.optimizer import MixedOptimizer
 from orbmm.training.rollout import STABLE, roll_out
@@ -114,7 +116,9 @@ def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
     lowest validated force error. Raises TrainingError for a loss that is not finite.
     """
     settings = task.settings
-    average = deepcopy(task.network).requires_grad_(False).eval()
+    device = find_device(settings.run.device)
+    average = deepcopy(task.network).requires_grad_(False).eval().to(device)
+    set_precision(task.network.to(device), settings.run.precision)
     course = Course(task.network, average, MixedOptimizer(task.network, settings.optimizer))
     before = validate(average, task.validation) if task.validation else {}
     read_state(task.folder, task.identity, course)
@@ -135,7 +139,7 @@ def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
 def _take_step(task: Task, course: Course) -> Losses:
     """Draw a batch and update the weights."""
     settings, network = task.settings, course.network
-    batch = _draw(task.training, settings, course.step)
+    batch = _draw(task.training, settings, course.step).to(locate(network))
     prediction = network(batch.graph, _choose_outputs(network, batch, settings))
     progress = course.step / settings.optimizer.steps
     losses = compute_losses(network, prediction, batch, settings.loss, task.force_scale, progress)
@@ -270,6 +274,6 @@ def write_weights(task: Task, network: Orb, errors: dict[str, Errors], steps: in
         "frames": len(task.training),
         "errors": {group: asdict(each) for group, each in errors.items()},
     }
-    tensors = {name: tensor.contiguous() for name, tensor in {**task.unused, **network.state_dict()}.items()}
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in {**task.unused, **network.state_dict()}.items()}
     content = save(tensors, metadata=format_record(task.record, training))
     write_file(task.folder / f"{task.record.name}.safetensors", content)

@@ -71,7 +71,7 @@ def read_state(folder: Path, identity: Identity, course: Course) -> None:
     if not path.exists():
         return
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
         saved = Identity(**state["identity"])
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"{path} is damaged: remove it to begin again, or bring back a copy") from error
