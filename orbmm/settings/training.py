@@ -54,7 +54,7 @@ class TrainedModelSettings:
 class DataSettings:
     """The table [data]: labelled frames, their units, and those held out for validation."""
 
-    training: Paths = setting("Files of labelled frames: .extxyz or .xyz, .db of ASE, .npz of `orbmm label`.")
+    training: Paths = setting("Files of labelled frames: .extxyz, .xyz, .db of ASE, .h5, .hdf5, .npz of `orbmm label`.")
     energy_unit: str = setting("Unit of the energies.", limits=Limits(choices=ENERGY_UNITS))
     force_unit: str = setting("Unit of the forces.", limits=Limits(choices=FORCE_UNITS))
     stress_unit: str | None = setting(
@@ -147,7 +147,9 @@ class ValidationSettings:
         0.0,
         Limits(at_least=0, at_most=1000),
     )
-    rollout_frames: int = setting("Number of held-out frames that dynamics begin from.", 1, Limits(at_least=1))
+    rollout_frames: int = setting(
+        "Number of held-out frames that dynamics begin from, those with the smallest forces.", 1, Limits(at_least=1)
+    )
     rollout_temperature_kelvin: float = setting("Temperature of the heat bath [K].", 300.0, _POSITIVE)
     rollout_timestep_fs: float = setting("Time step [fs].", 0.5, Limits(above=0, at_most=4))
 
@@ -187,6 +189,7 @@ class TrainingRunSettings:
         "Stop after this many validations without a lower force error; 0: never.", 0, Limits(at_least=0)
     )
     compile: bool = setting("Compile the network first; the first step then takes minutes.", False)
+    tensorboard: bool = setting("Write the history for TensorBoard too, which must be installed.", False)
     device: str = setting(
         "Device of the training: cpu, cuda, cuda:1, ...; auto: the first GPU if there is one (not run on a GPU yet).",
         "auto",

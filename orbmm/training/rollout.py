@@ -38,13 +38,19 @@ STRETCH = 1.3
 
 
 def choose_frames(frames: Sequence[Frame], settings: ValidationSettings) -> list[Frame]:
-    """Return the held-out frames that dynamics start from, evenly spread. Raises TrainingError where there are none."""
+    """Return the held-out frames that dynamics start from: the calmest frame of each group, calmest first.
+
+    A frame with a large label force, such as a compressed bond, would break a bond of a good network too.
+    Raises TrainingError where no frame is held out.
+    """
     if not settings.rollout_ps:
         return []
     if not frames:
         raise TrainingError("rollout_ps asks for dynamics from held-out frames, but none is held out: set it to 0")
-    places = np.linspace(0, len(frames) - 1, min(settings.rollout_frames, len(frames)))
-    return [frames[round(place)] for place in places]
+    calm = sorted(frames, key=lambda frame: float(np.linalg.norm(frame.labels.forces, axis=1).max()))
+    firsts = {frame.group: frame for frame in reversed(calm)}
+    order = [frame for frame in calm if firsts[frame.group] is frame]
+    return [*order, *(frame for frame in calm if firsts[frame.group] is not frame)][: settings.rollout_frames]
 
 
 def roll_out(

@@ -21,6 +21,7 @@ from orbmm.training.refit import plan_refit, refit_weights
 from orbmm.training.rollout import choose_frames
 from orbmm.training.start import Start, begin_training, compute_force_scale, refit_references
 from orbmm.training.state import FILE, identify
+from orbmm.training.tensorboard import follow_with_tensorboard
 
 SETTINGS_FILE = "training.toml"
 _LOG = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ def run_training(settings: TrainingSettings, resume: bool = False, on_row: OnRow
     plan = plan_refit(task, data.training)
     make_folder(folder)
     write_settings(settings, folder / SETTINGS_FILE, overwrite=True)
+    if settings.run.tensorboard:
+        on_row = follow_with_tensorboard(folder, on_row)
     trained = train(task, on_row)
     return trained if plan is None else replace(trained, recalibration=refit_weights(task, plan, trained.weights))
 

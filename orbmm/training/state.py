@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orbmm.training.loop import Course
 
 FILE = "training.pt"
-_MAY_CHANGE = ("output", "save_every", "patience", "compile")
+_MAY_CHANGE = ("output", "save_every", "patience", "compile", "tensorboard")
 _log = logging.getLogger(__name__)
 
 

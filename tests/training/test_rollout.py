@@ -45,10 +45,15 @@ def test_dynamics_of_a_good_network_are_stable_and_of_a_spoilt_one_are_not(poten
     assert said.startswith("water.npz, frame 0: ") and ("is broken" in said or "temperature" in said), said
 
 
-def test_frames_are_spread_over_the_held_out_ones(frames: list[Frame]) -> None:
+def test_dynamics_start_from_the_calmest_frame_of_each_group(frames: list[Frame]) -> None:
     assert choose_frames(frames, ValidationSettings()) == []
-    chosen = choose_frames(frames, replace(SHORT, rollout_frames=3))
-    assert [frame.source[-1] for frame in chosen] == list("049")
+    sizes = [5.0, 1.0, 2.0, 9.0, 3.0, 1.5]
+    given = [
+        replace(frame, forces=np.full_like(frame.forces, size), group="ab"[number % 2])
+        for number, (frame, size) in enumerate(zip(frames, sizes, strict=False))
+    ]
+    chosen = choose_frames(given, replace(SHORT, rollout_frames=4))
+    assert [frame.forces.max() for frame in chosen] == [1.0, 2.0, 1.5, 3.0]  # of b, of a, then the calmest others
     with pytest.raises(TrainingError, match="none is held out"):
         choose_frames([], SHORT)
 
