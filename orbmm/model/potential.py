@@ -171,7 +171,7 @@ class Potential:
             vectors=edges.vectors(positions, cell).to(self.dtype),
             system=composition.system,
             counts=composition.counts,
-            volumes=None if cell is None else _measure_volume(cell).to(self.dtype),
+            cells=None if cell is None else cell[None],
             charges=None if charges is None else charges.to(self.dtype),
             multiplicities=None if multiplicities is None else multiplicities.to(self.dtype),
         )
@@ -185,11 +185,6 @@ class Potential:
                 raise ModelError(f"{self.record.name} has no {name} head: it gives {given}")
         if "stress" in outputs and cell is None:
             raise ModelError("stress needs a cell: a molecule in vacuum has no volume")
-
-
-def _measure_volume(cell: Tensor) -> Tensor:
-    """Return the volume (1,) [Å^3] of a cell (3, 3); on a GPU a determinant would wait for a library of its own."""
-    return (torch.linalg.cross(cell[0], cell[1]) * cell[2]).sum().abs().reshape(1)
 
 
 def _refuse_gradient(name: str, values: Any) -> None:

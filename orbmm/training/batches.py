@@ -25,7 +25,7 @@ class LabelledGraph:
 
     atomic_numbers: (N,); positions: (N, 3) [Å]; senders, receivers: (E,); vectors: (E, 3) [Å]
     forces: (N, 3) [eV/Å]; peptide: (N,) bool; energy: [eV]
-    stress: (6,) [eV/Å^3], NaN where it is not known; volume: [Å^3], None without a cell
+    stress: (6,) [eV/Å^3], NaN where it is not known; cell: (3, 3) [Å] or None
     charge [e], multiplicity: None for networks that do not take them
     """
 
@@ -38,7 +38,7 @@ class LabelledGraph:
     peptide: Tensor
     energy: float
     stress: Tensor
-    volume: float | None
+    cell: Tensor | None
     charge: int | None
     multiplicity: int | None
     group: str
@@ -82,7 +82,7 @@ def prepare_frame(frame: Frame, record: CheckpointRecord) -> LabelledGraph:
         peptide=torch.from_numpy(frame.peptide),
         energy=frame.labels.energy,
         stress=torch.from_numpy(stress).float(),
-        volume=None if frame.cell is None else abs(float(np.linalg.det(frame.cell))),
+        cell=None if cell is None else cell.float(),
         charge=frame.charge if record.takes_charge else None,
         multiplicity=frame.multiplicity if record.takes_charge else None,
         group=frame.group,
@@ -102,8 +102,8 @@ def join_graphs(graphs: Sequence[LabelledGraph], generator: torch.Generator | No
     counts = torch.tensor([len(graph.atomic_numbers) for graph in graphs])
     starts = torch.cumsum(counts, 0) - counts
     turns = [random_rotation(generator) if generator else torch.eye(3) for _ in graphs]
-    volumes = [graph.volume for graph in graphs if graph.volume is not None]
-    if len(volumes) not in (0, len(graphs)):
+    cells = [graph.cell @ turn for graph, turn in zip(graphs, turns, strict=True) if graph.cell is not None]
+    if len(cells) not in (0, len(graphs)):
         raise ValueError("a batch holds frames with and without a cell")
     return Batch(
         graph=AtomGraph(
@@ -114,7 +114,7 @@ def join_graphs(graphs: Sequence[LabelledGraph], generator: torch.Generator | No
             vectors=torch.cat([graph.vectors @ turn for graph, turn in zip(graphs, turns, strict=True)]),
             system=torch.repeat_interleave(torch.arange(len(graphs)), counts),
             counts=counts,
-            volumes=torch.tensor(volumes) if volumes else None,
+            cells=torch.stack(cells) if cells else None,
             charges=_join_known([graph.charge for graph in graphs]),
             multiplicities=_join_known([graph.multiplicity for graph in graphs]),
         ),

@@ -154,7 +154,7 @@ def _draw(graphs: Sequence[LabelledGraph], settings: TrainingSettings, step: int
     """
     draw = random.Random(settings.run.seed * 1_000_003 + step)
     first = draw.choice(graphs)
-    alike = [graph for graph in graphs if (graph.volume is None) == (first.volume is None)]
+    alike = [graph for graph in graphs if (graph.cell is None) == (first.cell is None)]
     chosen, edges = [first], len(first.senders)
     while edges < settings.optimizer.edges_per_batch:
         chosen.append(draw.choice(alike))

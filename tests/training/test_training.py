@@ -78,7 +78,7 @@ def test_frames_with_and_without_a_cell_share_no_batch(frames: list[Frame]) -> N
     with pytest.raises(ValueError, match="with and without a cell"):
         join_graphs(graphs)
     settings = make_settings(Path("unused"), edges_per_batch=2000)
-    kinds = {loop._draw(graphs, settings, step).graph.volumes is None for step in range(20)}
+    kinds = {loop._draw(graphs, settings, step).graph.cells is None for step in range(20)}
     assert kinds == {True, False}
 
 

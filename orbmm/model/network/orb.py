@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from orbmm.checkpoints.architecture import Architecture, Oddities
-from orbmm.errors import ModelError
 from orbmm.model.compile_cache import PRIVATE_OPTIONS, use_private_cache
 from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.network.heads import ConfidenceHead, EnergyHead, ForceHead, StressHead
@@ -69,7 +68,7 @@ class Orb(nn.Module):
         return frozenset(outputs)
 
     def forward(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
-        """Predict the named outputs, a subset of available_outputs; stress needs graph.volumes."""
+        """Predict the named outputs, a subset of available_outputs; stress needs graph.cells."""
         raise NotImplementedError
 
     def compile_network(self) -> None:
@@ -122,7 +121,7 @@ class DirectOrb(Orb):
         forces = self.heads["forces"](nodes)  # (N, 3)
         if self.oddities.subtracts_mean_force:
             forces = subtract_mean_force(forces, graph)
-        if self.oddities.removes_net_torque and graph.volumes is None:
+        if self.oddities.removes_net_torque and graph.cells is None:
             forces = remove_net_torque(forces, graph)
         return forces
 
@@ -192,9 +191,7 @@ class ConservativeOrb(Orb):
 
 
 def _stress_from_gradient(gradient: Tensor, graph: AtomGraph) -> Tensor:
-    if graph.volumes is None:
-        raise ModelError("stress needs a cell: a molecule in vacuum has no volume")
-    return to_voigt(graph.virial_from_gradient(gradient)) / graph.volumes[:, None]  # (B, 6)
+    return to_voigt(graph.virial_from_gradient(gradient)) / graph.compute_volumes()[:, None]  # (B, 6)
 
 
 def compute_rotational_gradient(gradient: Tensor, graph: AtomGraph) -> Tensor:
