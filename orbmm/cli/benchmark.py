@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 Names = list[str] | None
 DEFAULT_STEPS = 20
+TUNED_CASE = "water-1k"
 
 
 def benchmark(
     cases: Annotated[
         Path | None,
-        typer.Argument(metavar="[CASES.toml]", help="What to measure; default: water of six sizes and proteins."),
+        typer.Argument(
+            metavar="[CASES.toml]",
+            help="What to measure; default: water of six sizes and proteins. With --tune: SYSTEM.toml.",
+        ),
     ] = None,
     case: Annotated[Names, typer.Option(help="Only the case of this name; may be repeated.")] = None,
     model: Annotated[Names, typer.Option(help="A model; may be repeated. Default: the embedded one.")] = None,
@@ -59,6 +63,10 @@ def benchmark(
         typer.Option(help="Measure a peer too, random weights: orb-models, mace-torch, sevenn or mattersim."),
     ] = None,
     peer_python: Annotated[Path | None, typer.Option(help="Python of the peer; default: this environment's.")] = None,
+    tune: Annotated[
+        bool,
+        typer.Option("--tune", help="Measure what [model] leaves open, on SYSTEM.toml or water, and keep the fastest."),
+    ] = False,
     runner: Annotated[
         int, typer.Option(help="Time so many steps of the runner alone, on 25,000 atoms without forces.", min=0)
     ] = 0,
@@ -74,6 +82,10 @@ def benchmark(
 
     if runner:
         _time_runner(runner, output)
+        return
+    if tune:
+        options = {"name": model, "precision": precision, "weights": weights, "device": device}
+        _tune(cases, case, options)
         return
     _refuse_beside_peer(against, weights, force, steps)
     plan = Plan(
@@ -91,6 +103,27 @@ def benchmark(
         execution=Execution(edges_per_block=edges_per_block, kernels=kernels, compile=compile, cuda_graphs=cuda_graphs),
     )
     _measure(plan, against, peer_python, output)
+
+
+def _tune(system: Path | None, case: Names, options: dict[str, Any]) -> None:
+    """Measure how a network is computed fastest: that of a settings file, or a model on a case of the benchmark."""
+    from orbmm.benchmark.cases import build_atoms, choose_cases, read_cases
+    from orbmm.benchmark.tune import make_subject, read_subject, tune_subject
+    from orbmm.model.inference.free_memory import limit_to_free_memory
+    from orbmm.settings import ModelSettings, read_settings
+
+    given = {name: value[0] if isinstance(value, list) else value for name, value in options.items()}
+    given = {name: value for name, value in given.items() if value is not None}
+    if system is not None and (case or given.keys() - {"device"} or given["device"] != "auto"):
+        raise SettingsError("--tune measures the model in SYSTEM.toml: leave out --case, --model and its other options")
+    if system is not None:
+        subject = read_subject(read_settings(system))
+    else:
+        (chosen,) = choose_cases(read_cases(None, None), (case or [TUNED_CASE])[:1])
+        subject = make_subject(build_atoms(chosen), ModelSettings(**given))
+    if subject.resolved.device.type != "cuda":
+        limit_to_free_memory()
+    tune_subject(subject, say)
 
 
 def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: Path) -> None:

@@ -13,22 +13,23 @@ import numpy as np
 import torch
 from openmm import app, unit
 
+from orbmm.errors import OrbmmError
 from orbmm.first_contact.case import Case, build_lattice
 from orbmm.first_contact.compare import Answers
+from orbmm.first_contact.record import hash_code
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator import Evaluator
 from orbmm.forces.resolve import ResolvedModel, resolve_for_run
 from orbmm.model.inference.execution import Execution
-from orbmm.model.load import load_model
+from orbmm.model.load import check_execution, load_model
 from orbmm.model.potential import Potential
-from orbmm.model.precision import is_unnumbered
+from orbmm.model.precision import find_precision, is_unnumbered
 from orbmm.settings.model import ModelSettings
 from orbmm.tuning.candidates import OPEN, find_fixed, find_open, list_stages
 from orbmm.tuning.choose import choose
 from orbmm.tuning.measure import Opened
 from orbmm.tuning.record import Record, Row, Situation, describe_machine, find_rung, keep_record, read_record
 from orbmm.tuning.tune import OnRow, Question, tune
-from orbmm.first_contact.record import hash_code
 from orbmm.units import ANGSTROM_PER_NM, KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_MOL_PER_EV
 
 _LOG = logging.getLogger(__name__)
@@ -45,11 +46,7 @@ def tune_for_run(model: ModelSettings, topology: app.Topology, positions: np.nda
     resolved = resolve_for_run(model, len(positions), None)
     case = read_case(topology, positions, model)
     record = find_record(resolved, case.atomic_numbers, case.cell is not None, lambda: case, steps)
-    row = None if record is None else choose(record.rows, steps)
-    if record is None or row is None:
-        return model
-    _LOG.info("%s", describe_choice(record, row))
-    return decide(model, record, row)
+    return model if record is None else _take(resolved, record, steps)
 
 
 def tune_execution(
@@ -67,11 +64,7 @@ def tune_execution(
         return build_lattice(numbers, _read_cell(topology) if periodic else None, *_read_charge(resolved.settings))
 
     record = find_record(resolved, numbers, periodic, build, None)
-    row = None if record is None else choose(record.rows, None)
-    if record is None or row is None:
-        return resolved.execution
-    _LOG.info("%s", describe_choice(record, row))
-    return Execution.from_settings(decide(resolved.settings, record, row))
+    return resolved.execution if record is None else Execution.from_settings(_take(resolved, record, None))
 
 
 def is_tunable(model: ModelSettings) -> bool:
@@ -115,8 +108,10 @@ def measure_now(
     case: the user's atoms; paying_steps: of that run; on_row: called with each row when it is known
     """
     settings, device = resolved.settings, resolved.device
-    block = None if device.type == "cpu" else resolved.execution.memory_use.choose_block(
-        resolved.record.architecture, device
+    block = (
+        None
+        if device.type == "cpu"
+        else resolved.execution.memory_use.choose_block(resolved.record.architecture, device)
     )
     stages = list_stages(find_open(settings), device, block, may_compile)
     situation = describe_situation(resolved, len(case.atomic_numbers), case.cell is not None)
@@ -126,9 +121,23 @@ def measure_now(
     return record
 
 
-def decide(model: ModelSettings, record: Record, row: Row) -> ModelSettings:
-    """Return the settings with the measured ones as in a row."""
-    return dataclasses.replace(model, **{name: getattr(row.execution, name) for name in record.varied})
+def _take(resolved: ResolvedModel, record: Record, steps: int | None) -> ModelSettings:
+    """Return the settings with the measured ones as in the best row, and log it; unchanged if there is none."""
+    row = choose([row for row in record.rows if _is_possible(resolved, row)], steps)
+    if row is None:
+        _LOG.warning("no candidate that was measured can be taken (%s): nothing is tuned", record.rows[0].fault)
+        return resolved.settings
+    _LOG.info("%s", describe_choice(record, row))
+    return dataclasses.replace(resolved.settings, **{name: getattr(row.execution, name) for name in record.varied})
+
+
+def _is_possible(resolved: ResolvedModel, row: Row) -> bool:
+    """Return False for a row that lacks something here by now, such as the compiler that it was measured with."""
+    try:
+        check_execution(row.execution, find_precision(resolved.settings.precision), resolved.device)
+    except OrbmmError:
+        return False
+    return True
 
 
 def describe_choice(record: Record, row: Row) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sys
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 
-from orbmm.errors import OrbmmError
+from orbmm.errors import ModelError
 from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import FEWEST_EDGES_PER_BLOCK
-from orbmm.model.load import check_execution
-from orbmm.model.precision import Precision
 from orbmm.settings.model import TRITON_KERNELS, ModelSettings
 
 OPEN: dict[str, Any] = {
@@ -60,7 +59,7 @@ def list_stages(left_open: frozenset[str], device: torch.device, block: int | No
 
     block: the edges of a block that a GPU takes by itself; may_compile: False where a compilation would take too long
     """
-    compiled = may_compile and "compile" in left_open
+    compiled = may_compile and "compile" in left_open and sys.platform == "linux"  # torch's compiler: tested there only
     if device.type == "cpu":
         stages = [Stage(("threads",), tuple({"threads": count} for count in list_threads()))]
         if compiled:
@@ -90,15 +89,10 @@ def list_threads() -> list[int]:
     return sorted({most, *(2**power for power in range(most.bit_length()) if 2**power < most)}, reverse=True)
 
 
-def list_candidates(base: Execution, stage: Stage, precision: Precision, device: torch.device) -> Sequence[Execution]:
-    """Return the executions of a stage that this machine can try at all; settings that exclude each other are none."""
+def list_candidates(base: Execution, stage: Stage) -> list[Execution]:
+    """Return the executions of a stage, without those whose settings exclude each other."""
     found = []
     for change in stage.changes:
-        try:
-            execution = replace(base, **change)
-            check_execution(execution, precision, device)
-        except OrbmmError:
-            continue
-        found.append(execution)
+        with suppress(ModelError):
+            found.append(replace(base, **change))
     return found
-

@@ -15,7 +15,7 @@ import torch
 
 from orbmm.errors import ModelError, UnsafeFile
 from orbmm.files import make_folder, read_json, write_file
-from orbmm.first_contact.record import describe_card, hash_code
+from orbmm.first_contact.record import describe_card
 from orbmm.model.inference.execution import Execution
 from orbmm.settings.paths import cache_folder
 
@@ -166,4 +166,4 @@ def _parse_row(entry: dict[str, Any]) -> Row:
         raise ValueError("a time is not a positive number")
     if not (fault is None or isinstance(fault, str)):
         raise ValueError("a fault is not text")
-    return Row(Execution(**entry["execution"]), *times, fault)
+    return Row(Execution(**entry["execution"]), times[0], times[1], times[2], fault)

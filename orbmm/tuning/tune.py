@@ -51,7 +51,7 @@ def tune(question: Question, doors: Doors, on_row: OnRow = lambda row: None) -> 
     rows: list[Row] = []
     best = question.base
     for stage in question.stages:
-        for execution in list_candidates(best, stage, trial.reference.twin.precision, trial.reference.device):
+        for execution in list_candidates(best, stage):
             fastest = choose(rows, None)
             row = measure_candidate(execution, doors, trial, math.inf if fastest is None else fastest.evaluation_s)
             rows.append(row)
