@@ -115,7 +115,7 @@ def measure_now(
     )
     stages = list_stages(find_open(settings), device, block, may_compile)
     situation = describe_situation(resolved, len(case.atomic_numbers), case.cell is not None)
-    record = tune(Question(situation, resolved.execution, stages, case, paying_steps), _Doors(resolved, case), on_row)
+    record = tune(Question(situation, resolved.execution, stages, case, paying_steps), ForceDoors(resolved, case), on_row)
     if record is not None:
         keep_record(record)
     return record
@@ -191,7 +191,7 @@ def _read_cell(topology: app.Topology) -> np.ndarray | None:
     return None if vectors is None else np.array(vectors.value_in_unit(unit.angstrom), dtype=np.float64)
 
 
-class _Doors:
+class ForceDoors:
     """Networks that are opened and evaluated as those of a force."""
 
     def __init__(self, resolved: ResolvedModel, case: Case) -> None:
@@ -230,7 +230,7 @@ class _Doors:
         if self._loaded is None or self._loaded[0] != apart:
             self._loaded = None  # its memory is free before the next one is read
             settings = self._resolved.settings
-            read = load_model(settings.name, settings.weights, self._resolved.device, settings.precision, apart)
+            read = load_model(settings.name, settings.weights, str(self._resolved.device), settings.precision, apart)
             self._loaded = apart, read
         return dataclasses.replace(self._loaded[1], threads=execution.threads)
 

@@ -32,7 +32,7 @@ THREADS_VARIABLE = "OMP_NUM_THREADS"
 class Stage:
     """Candidates that differ in some settings, compared on top of the best of the stages before.
 
-    keys: the settings; changes: their values in each candidate
+    keys: the settings; changes: their values in each candidate, first those that are taken without a measurement
     """
 
     keys: tuple[str, ...]
@@ -63,7 +63,7 @@ def list_stages(left_open: frozenset[str], device: torch.device, block: int | No
     if device.type == "cpu":
         stages = [Stage(("threads",), tuple({"threads": count} for count in list_threads()))]
         if compiled:
-            stages.append(Stage(("compile",), ({"compile": True},)))
+            stages.append(Stage(("compile",), ({"compile": False}, {"compile": True})))
     else:
         kernels = TRITON_KERNELS if "kernels" in left_open else ()
         graphs = (False, True) if "cuda_graphs" in left_open else (False,)
@@ -71,9 +71,9 @@ def list_stages(left_open: frozenset[str], device: torch.device, block: int | No
         ways += [{"compile": True, "kernels": "torch"}] if compiled else []
         stages = [Stage(("kernels", "cuda_graphs", *(("compile",) if compiled else ())), tuple(ways))]
         smaller = [] if block is None else [block // part for part in SMALLER_BLOCKS]
-        blocks = tuple({"edges_per_block": edges} for edges in smaller if edges >= FEWEST_EDGES_PER_BLOCK)
-        stages.append(Stage(("edges_per_block",), blocks))
-    return [kept for kept in (_drop_decided(stage, left_open) for stage in stages) if kept.keys and kept.changes]
+        blocks = [None, *(edges for edges in smaller if edges >= FEWEST_EDGES_PER_BLOCK)]
+        stages.append(Stage(("edges_per_block",), tuple({"edges_per_block": edges} for edges in blocks)))
+    return [kept for kept in (_drop_decided(stage, left_open) for stage in stages) if len(kept.changes) > 1]
 
 
 def _drop_decided(stage: Stage, left_open: frozenset[str]) -> Stage:

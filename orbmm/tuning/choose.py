@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from orbmm.tuning.record import Row
 
 ALIKE = 1.05
-"""Candidates within this factor of the fastest are as fast: of these, the one with fewer threads is taken."""
+"""Candidates within this factor of the fastest are as fast: the fewest threads are taken, then the first row."""
 
 
 def choose(rows: Sequence[Row], steps: int | None) -> Row | None:
@@ -20,7 +20,7 @@ def choose(rows: Sequence[Row], steps: int | None) -> Row | None:
         return None
     limit = ALIKE * min(compute_cost(row, steps) for row in passing)
     alike = [row for row in passing if compute_cost(row, steps) <= limit]
-    return min(alike, key=lambda row: (row.execution.threads or 0, compute_cost(row, steps)))
+    return min(alike, key=lambda row: row.execution.threads or 0)  # of several such rows the first
 
 
 def compute_cost(row: Row, steps: int | None) -> float:

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
-from orbmm.errors import ModelError, UnsafeFile
+from orbmm.errors import ModelError, SettingsError, UnsafeFile
 from orbmm.files import make_folder, read_json, write_file
 from orbmm.first_contact.record import describe_card
 from orbmm.model.inference.execution import Execution
+from orbmm.settings.model import ModelSettings
 from orbmm.settings.paths import cache_folder
 
 FORMAT = 1
@@ -128,7 +129,7 @@ def read_record(situation: Situation) -> Record | None:
         return _parse(kept, situation)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, ModelError, UnsafeFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, ModelError, SettingsError, UnsafeFile) as error:
         _LOG.warning("%s cannot be read (%s): it is not used", path, error)
         return None
 
@@ -151,7 +152,7 @@ def find_path(situation: Situation) -> Path:
 
 
 def _parse(kept: dict[str, Any], situation: Situation) -> Record:
-    """Return the record in a file. Raises KeyError, TypeError, ValueError or ModelError for anything impossible."""
+    """Return the record in a file. Raises KeyError, TypeError, ValueError, ModelError or SettingsError."""
     varied, rows = kept["varied"], tuple(_parse_row(entry) for entry in kept["rows"])
     names = Execution.__dataclass_fields__
     if not rows or not isinstance(varied, list) or not all(isinstance(name, str) and name in names for name in varied):
@@ -166,4 +167,6 @@ def _parse_row(entry: dict[str, Any]) -> Row:
         raise ValueError("a time is not a positive number")
     if not (fault is None or isinstance(fault, str)):
         raise ValueError("a fault is not text")
-    return Row(Execution(**entry["execution"]), times[0], times[1], times[2], fault)
+    execution = {name: entry["execution"][name] for name in Execution.__dataclass_fields__}
+    checked = ModelSettings(**execution)  # raises for values of another type
+    return Row(Execution.from_settings(checked), times[0], times[1], times[2], fault)

@@ -52,6 +52,8 @@ def tune(question: Question, doors: Doors, on_row: OnRow = lambda row: None) -> 
     best = question.base
     for stage in question.stages:
         for execution in list_candidates(best, stage):
+            if execution in (row.execution for row in rows):
+                continue
             fastest = choose(rows, None)
             row = measure_candidate(execution, doors, trial, math.inf if fastest is None else fastest.evaluation_s)
             rows.append(row)
