@@ -27,7 +27,7 @@ OnLine = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured. steps: of the run, None if it has no length"""
+    """A model on the atoms that are measured. steps: of the run, None if it has no length"""
 
     resolved: ResolvedModel
     case: Case

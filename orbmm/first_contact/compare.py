@@ -73,7 +73,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Reference:
-    """What networks in one precision on one device are compared with.
+    """The right answers for networks in one precision on one device.
 
     exact: the network in float64 on the CPU, twin: in the same precision; truth: the answers of exact, on all frames
     limits: what a network on the device may be wrong by; outputs: that are compared

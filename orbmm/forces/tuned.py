@@ -20,6 +20,7 @@ from orbmm.first_contact.record import hash_code
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator import Evaluator
 from orbmm.forces.resolve import ResolvedModel, resolve_for_run
+from orbmm.model.composition import compose
 from orbmm.model.inference.execution import Execution
 from orbmm.model.load import check_execution, load_model
 from orbmm.model.potential import Potential
@@ -39,12 +40,13 @@ def tune_for_run(model: ModelSettings, topology: app.Topology, positions: np.nda
     """Return the settings of a run that begins, with those decided that were measured.
 
     positions: (N, 3) [nm]. Measured now are a GPU at its first contact, and the threads of a CPU if that takes at most
-    a hundredth of the run.
+    a hundredth of the run. Missing weights are downloaded after the atoms were checked.
     """
-    if not is_tunable(model):
+    if not is_tunable(model) or any(atom.element is None for atom in topology.atoms()):
         return model
     resolved = resolve_for_run(model, len(positions), None)
     case = read_case(topology, positions, model)
+    compose(resolved.record, case.atomic_numbers, torch.device("cpu"), case.charge, case.multiplicity)
     record = find_record(resolved, case.atomic_numbers, case.cell is not None, lambda: case, steps)
     return model if record is None else _take(resolved, record, steps)
 
@@ -115,7 +117,9 @@ def measure_now(
     )
     stages = list_stages(find_open(settings), device, block, may_compile)
     situation = describe_situation(resolved, len(case.atomic_numbers), case.cell is not None)
-    record = tune(Question(situation, resolved.execution, stages, case, paying_steps), ForceDoors(resolved, case), on_row)
+    record = tune(
+        Question(situation, resolved.execution, stages, case, paying_steps), ForceDoors(resolved, case), on_row
+    )
     if record is not None:
         keep_record(record)
     return record
@@ -178,7 +182,7 @@ def describe_situation(resolved: ResolvedModel, atoms: int, periodic: bool) -> S
 
 def read_case(topology: app.Topology, positions: np.ndarray, model: ModelSettings) -> Case:
     """Return the atoms of a run. positions: (N, 3) [nm]"""
-    numbers = np.array([atom.element.atomic_number if atom.element else 0 for atom in topology.atoms()])
+    numbers = np.array([atom.element.atomic_number for atom in topology.atoms()], dtype=np.int64)
     return Case(numbers, positions[None] * ANGSTROM_PER_NM, _read_cell(topology), *_read_charge(model))
 
 

@@ -36,7 +36,7 @@ class Opened:
 
 
 class Doors(Protocol):
-    """How networks are opened, as a run opens them."""
+    """A source of networks, opened as a run opens them."""
 
     def open(self, execution: Execution) -> Opened:
         """Return a network that is computed in this way."""
@@ -49,7 +49,7 @@ class Doors(Protocol):
 
 @dataclass(frozen=True)
 class Trial:
-    """What candidates are compared with.
+    """The answers that candidates are compared with.
 
     case: a small box; reference: its right answers; plain: the answers of the plain network on the user's system
     seconds_each: for which a candidate is measured, unless that is less than FEWEST evaluations

@@ -26,7 +26,7 @@ OnRow = Callable[[Row], None]
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be measured: the user's atoms, the execution as the settings have it, and the stages.
+    """A request to measure: the user's atoms, the execution as the settings have it, and the stages.
 
     case: the user's atoms; paying_steps: of the run that may pay for it, None for whatever it takes
     """
