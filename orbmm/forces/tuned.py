@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from openmm import app, unit
 
-from orbmm.errors import OrbmmError
+from orbmm.errors import DeviceError, OrbmmError
 from orbmm.first_contact.case import Case, build_lattice
 from orbmm.first_contact.compare import Answers
 from orbmm.first_contact.record import hash_code
@@ -47,7 +47,7 @@ def tune_for_run(model: ModelSettings, topology: app.Topology, positions: np.nda
     resolved = resolve_for_run(model, len(positions), None)
     case = read_case(topology, positions, model)
     compose(resolved.record, case.atomic_numbers, torch.device("cpu"), case.charge, case.multiplicity)
-    record = find_record(resolved, case.atomic_numbers, case.cell is not None, lambda: case, steps)
+    record = find_record(resolved, case, steps)
     return model if record is None else _take(resolved, record, steps)
 
 
@@ -60,12 +60,9 @@ def tune_execution(
     """
     if not is_tunable(resolved.settings):
         return resolved.execution
-    numbers = np.array(atomic_numbers, dtype=np.int64)
-
-    def build() -> Case:
-        return build_lattice(numbers, _read_cell(topology) if periodic else None, *_read_charge(resolved.settings))
-
-    record = find_record(resolved, numbers, periodic, build, None)
+    numbers, cell = np.array(atomic_numbers, dtype=np.int64), _read_cell(topology) if periodic else None
+    charge, multiplicity = resolved.settings.charge, resolved.settings.multiplicity
+    record = find_record(resolved, build_lattice(numbers, cell, charge, multiplicity), None)
     return resolved.execution if record is None else Execution.from_settings(_take(resolved, record, None))
 
 
@@ -74,28 +71,25 @@ def is_tunable(model: ModelSettings) -> bool:
     return model.tune == "measure" and model.fast is None and bool(find_open(model))
 
 
-def find_record(
-    resolved: ResolvedModel,
-    atomic_numbers: np.ndarray,
-    periodic: bool,
-    build: Callable[[], Case],
-    steps: int | None,
-) -> Record | None:
+def find_record(resolved: ResolvedModel, case: Case, steps: int | None) -> Record | None:
     """Return the kept measurement, or that of now where it may be made, which is then kept; None without one.
 
-    build: returns the atoms to measure; steps: of a run
+    case: the atoms to measure; steps: of a run. A failure of the plain network is left to the run, which explains it.
+    Raises DeviceError if a candidate broke the GPU.
     """
     if is_unnumbered(resolved.device) and torch.cuda.device_count() > 1:
         return None  # OpenMM has yet to choose a GPU
-    situation = describe_situation(resolved, len(atomic_numbers), periodic)
-    kept = read_record(situation)
-    if kept is not None:
+    kept = read_record(describe_situation(resolved, case))
+    is_gpu = resolved.device.type == "cuda"
+    if kept is not None or (resolved.settings.first_contact == "skip" if is_gpu else steps is None):
         return kept
-    if resolved.device.type == "cuda":
-        if resolved.settings.first_contact == "skip":
-            return None
-        return measure_now(resolved, build(), may_compile=False)
-    return None if steps is None else measure_now(resolved, build(), may_compile=False, paying_steps=steps)
+    try:
+        return measure_now(resolved, case, may_compile=False, paying_steps=None if is_gpu else steps)
+    except DeviceError:
+        raise
+    except (OrbmmError, MemoryError, RuntimeError) as error:
+        _LOG.warning("nothing could be measured (%s): nothing is tuned", str(error).partition("\n")[0] or "no memory")
+        return None
 
 
 def measure_now(
@@ -110,16 +104,10 @@ def measure_now(
     case: the user's atoms; paying_steps: of that run; on_row: called with each row when it is known
     """
     settings, device = resolved.settings, resolved.device
-    block = (
-        None
-        if device.type == "cpu"
-        else resolved.execution.memory_use.choose_block(resolved.record.architecture, device)
-    )
+    block = resolved.execution.memory_use.choose_block(resolved.record.architecture, device)
     stages = list_stages(find_open(settings), device, block, may_compile)
-    situation = describe_situation(resolved, len(case.atomic_numbers), case.cell is not None)
-    record = tune(
-        Question(situation, resolved.execution, stages, case, paying_steps), ForceDoors(resolved, case), on_row
-    )
+    question = Question(describe_situation(resolved, case), resolved.execution, stages, case, paying_steps)
+    record = tune(question, ForceDoors(resolved, case), on_row)
     if record is not None:
         keep_record(record)
     return record
@@ -129,7 +117,7 @@ def _take(resolved: ResolvedModel, record: Record, steps: int | None) -> ModelSe
     """Return the settings with the measured ones as in the best row, and log it; unchanged if there is none."""
     row = choose([row for row in record.rows if _is_possible(resolved, row)], steps)
     if row is None:
-        _LOG.warning("no candidate that was measured can be taken (%s): nothing is tuned", record.rows[0].fault)
+        _LOG.warning("no candidate that was measured can be taken here: nothing is tuned")
         return resolved.settings
     _LOG.info("%s", describe_choice(record, row))
     return dataclasses.replace(resolved.settings, **{name: getattr(row.execution, name) for name in record.varied})
@@ -166,14 +154,14 @@ def _to_ms(row: Row) -> str:
     return f"{1000.0 * row.evaluation_s:.3g} ms"
 
 
-def describe_situation(resolved: ResolvedModel, atoms: int, periodic: bool) -> Situation:
-    """Return what a measurement of this model on so many atoms depends on; missing weights are downloaded."""
+def describe_situation(resolved: ResolvedModel, case: Case) -> Situation:
+    """Return what a measurement of this model on these atoms depends on; missing weights are downloaded."""
     return Situation(
         model=resolved.record.load_name,
         weights_sha256=resolved.weights.sha256,
         precision=resolved.settings.precision,
-        periodic=periodic,
-        atoms=find_rung(atoms),
+        periodic=case.cell is not None,
+        atoms=find_rung(len(case.atomic_numbers)),
         fixed=find_fixed(resolved.settings),
         machine=describe_machine(resolved.device),
         code=hash_code(),
@@ -183,11 +171,8 @@ def describe_situation(resolved: ResolvedModel, atoms: int, periodic: bool) -> S
 def read_case(topology: app.Topology, positions: np.ndarray, model: ModelSettings) -> Case:
     """Return the atoms of a run. positions: (N, 3) [nm]"""
     numbers = np.array([atom.element.atomic_number for atom in topology.atoms()], dtype=np.int64)
-    return Case(numbers, positions[None] * ANGSTROM_PER_NM, _read_cell(topology), *_read_charge(model))
-
-
-def _read_charge(model: ModelSettings) -> tuple[int | None, int | None]:
-    return model.charge, model.multiplicity
+    frames = positions[None] * ANGSTROM_PER_NM
+    return Case(numbers, frames, _read_cell(topology), model.charge, model.multiplicity)
 
 
 def _read_cell(topology: app.Topology) -> np.ndarray | None:

@@ -54,10 +54,10 @@ def find_fixed(settings: ModelSettings) -> dict[str, Any]:
     return fixed
 
 
-def list_stages(left_open: frozenset[str], device: torch.device, block: int | None, may_compile: bool) -> list[Stage]:
+def list_stages(left_open: frozenset[str], device: torch.device, block: int, may_compile: bool) -> list[Stage]:
     """Return the stages of a measurement on this device.
 
-    block: the edges of a block that a GPU takes by itself; may_compile: False where a compilation would take too long
+    block: the edges of a block that the device takes by itself; may_compile: False where a compilation takes too long
     """
     compiled = may_compile and "compile" in left_open and sys.platform == "linux"  # torch's compiler: tested there only
     if device.type == "cpu":
@@ -70,7 +70,7 @@ def list_stages(left_open: frozenset[str], device: torch.device, block: int | No
         ways = [{"kernels": name, "cuda_graphs": on} for on in graphs for name in ("torch", *kernels)]
         ways += [{"compile": True, "kernels": "torch"}] if compiled else []
         stages = [Stage(("kernels", "cuda_graphs", *(("compile",) if compiled else ())), tuple(ways))]
-        smaller = [] if block is None else [block // part for part in SMALLER_BLOCKS]
+        smaller = [block // part for part in SMALLER_BLOCKS]
         blocks = [None, *(edges for edges in smaller if edges >= FEWEST_EDGES_PER_BLOCK)]
         stages.append(Stage(("edges_per_block",), tuple({"edges_per_block": edges} for edges in blocks)))
     return [kept for kept in (_drop_decided(stage, left_open) for stage in stages) if len(kept.changes) > 1]

@@ -69,25 +69,33 @@ class Times(NamedTuple):
     first_s: float
 
 
-def measure_candidate(execution: Execution, doors: Doors, trial: Trial, best_s: float = math.inf) -> Row:
-    """Return the row of a candidate. best_s: of an evaluation of the best one so far [s]
+@dataclass(frozen=True)
+class Measured:
+    """A candidate that was measured. opened: ready to be measured beside others; None on a GPU, whose memory is short"""
+
+    row: Row
+    opened: Opened | None = None
+
+
+def measure_candidate(execution: Execution, doors: Doors, trial: Trial, best: Measured | None = None) -> Measured:
+    """Measure a candidate, on a CPU in turns with the best one so far.
 
     Anything that goes wrong in it becomes its fault. Raises DeviceError if the GPU cannot be used any longer.
     """
     try:
         opened = doors.open(execution)
-        times, answers = take_times(opened, trial.seconds_each, best_s)
+        times, answers = take_times(opened, trial.seconds_each, best)
         fault = find_fault(execution, opened.potential, answers, trial)
     except (MemoryError, torch.OutOfMemoryError):
         return _fail(execution, _TOO_LITTLE_MEMORY)
     except (OrbmmError, RuntimeError) as error:
         _require_working_gpu(trial.reference, execution, error)
         return _fail(execution, str(error).strip().partition("\n")[0])
-    return Row(execution, *times, fault)
+    return Measured(Row(execution, *times, fault), opened if opened.potential.device.type == "cpu" else None)
 
 
-def _fail(execution: Execution, fault: str) -> Row:
-    return Row(execution, math.inf, math.inf, math.inf, fault)
+def _fail(execution: Execution, fault: str) -> Measured:
+    return Measured(Row(execution, math.inf, math.inf, math.inf, fault))
 
 
 def _require_working_gpu(reference: Reference, execution: Execution, error: Exception) -> None:
@@ -103,21 +111,37 @@ def _require_working_gpu(reference: Reference, execution: Execution, error: Exce
         ) from broken
 
 
-def take_times(opened: Opened, seconds: float, best_s: float) -> tuple[Times, Answers]:
-    """Return the times of evaluations, and the answers of the last one."""
-    began = time.perf_counter()
-    answers = opened.evaluate()
-    first_s = time.perf_counter() - began
+def take_times(opened: Opened, seconds: float, best: Measured | None) -> tuple[Times, Answers]:
+    """Return the times of evaluations, and the answers of the last one.
+
+    Other programs on a processor change from second to second. So the best candidate so far, if it is open, is measured
+    in turns with this one, and the time is that of the best one times the ratio of both.
+    """
+    first_s, _, answers = _evaluate(opened)
     walls: list[float] = []
     cpus: list[float] = []
+    others: list[float] = []
+    limit_s = HOPELESS * best.row.evaluation_s if best is not None else math.inf
     while len(walls) < FEWEST or (sum(walls) < seconds and len(walls) < MOST):
-        wall, cpu = time.perf_counter(), time.process_time()
-        answers = opened.evaluate()
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-        if len(walls) >= FEWEST - 1 and min(walls) > HOPELESS * best_s:
+        wall_s, cpu_s, answers = _evaluate(opened)
+        walls.append(wall_s)
+        cpus.append(cpu_s)
+        if best is not None and best.opened is not None:
+            others.append(_evaluate(best.opened)[0])
+            limit_s = HOPELESS * max(others)
+        if len(walls) >= FEWEST - 1 and min(walls) > limit_s:
             break
-    return Times(statistics.median(walls), statistics.median(cpus), first_s), answers
+    evaluation_s = statistics.median(walls)
+    if best is not None and others:
+        evaluation_s *= best.row.evaluation_s / statistics.median(others)
+    return Times(evaluation_s, statistics.median(cpus), first_s), answers
+
+
+def _evaluate(opened: Opened) -> tuple[float, float, Answers]:
+    """Return the wall time and the processor time of one evaluation [s], and its answers."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    answers = opened.evaluate()
+    return time.perf_counter() - wall, time.process_time() - cpu, answers
 
 
 def find_fault(execution: Execution, potential: Potential, answers: Answers, trial: Trial) -> str | None:

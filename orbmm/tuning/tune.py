@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from orbmm.model.inference.execution import Execution
 from orbmm.model.potential import ENERGY_AND_FORCES
 from orbmm.tuning.candidates import Stage, list_candidates
 from orbmm.tuning.choose import choose
-from orbmm.tuning.measure import FEWEST, SECONDS_EACH, Doors, Trial, measure_candidate
+from orbmm.tuning.measure import FEWEST, SECONDS_EACH, Doors, Measured, Trial, measure_candidate
 from orbmm.tuning.record import Record, Row, Situation
 
 SHARE_OF_RUN = 0.01
@@ -49,17 +48,16 @@ def tune(question: Question, doors: Doors, on_row: OnRow = lambda row: None) -> 
     if trial is None:
         return None
     rows: list[Row] = []
-    best = question.base
+    best: Measured | None = None
     for stage in question.stages:
-        for execution in list_candidates(best, stage):
+        for execution in list_candidates(question.base if best is None else best.row.execution, stage):
             if execution in (row.execution for row in rows):
                 continue
-            fastest = choose(rows, None)
-            row = measure_candidate(execution, doors, trial, math.inf if fastest is None else fastest.evaluation_s)
-            rows.append(row)
-            on_row(row)
-        chosen = choose(rows, None)
-        best = best if chosen is None else chosen.execution
+            measured = measure_candidate(execution, doors, trial, best)
+            rows.append(measured.row)
+            on_row(measured.row)
+            if choose(rows, None) is measured.row:
+                best = measured
     varied = tuple(name for stage in question.stages for name in stage.keys)
     return Record(question.situation, varied, tuple(rows)) if rows else None
 
@@ -70,7 +68,8 @@ def _may_pay(question: Question) -> bool:
 
 
 def _count_evaluations(question: Question) -> int:
-    return _SMALL_EVALUATIONS + (FEWEST + 1) * sum(len(stage.changes) for stage in question.stages)
+    """Return the fewest evaluations, in turns with the best candidate so far."""
+    return _SMALL_EVALUATIONS + (2 * FEWEST + 1) * sum(len(stage.changes) for stage in question.stages)
 
 
 def _prepare(question: Question, doors: Doors) -> Trial | None:
@@ -86,7 +85,7 @@ def _prepare(question: Question, doors: Doors) -> Trial | None:
         spare_s = SHARE_OF_RUN * question.paying_steps * evaluation_s - needed_s
         if spare_s < 0.0:
             return None
-        seconds_each = min(seconds_each, spare_s / sum(len(stage.changes) for stage in question.stages))
+        seconds_each = min(seconds_each, spare_s / 2 / sum(len(stage.changes) for stage in question.stages))
     small = build_case(case.atomic_numbers.tolist(), case.cell is not None, case.charge, case.multiplicity)
     reference = build_reference(opened.potential, small, doors.load_on_cpu, ENERGY_AND_FORCES)
     return Trial(small, reference, plain, seconds_each)

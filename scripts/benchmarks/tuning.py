@@ -2,16 +2,18 @@
 
 python scripts/benchmarks/tuning.py --to scripts/benchmarks/results/tuning.json
 
-"Before" is what the settings took when nothing was measured: all threads of torch; compiled from 5,000 steps on and up to
-3,000 atoms. All rows of a system are measured in one process, as `orbmm benchmark --tune` does. Compiled code is cached
-by torch: set $ORBMM_CACHE to an empty folder to measure how long it takes at first.
+"Before" is what the settings took when nothing was measured: all threads of torch; compiled from 5,000 steps on and up
+to 3,000 atoms. All rows of a system are measured in one process, as `orbmm benchmark --tune` does.
+
+torch keeps compiled code: set $ORBMM_CACHE to an empty folder to measure how long it takes at first. Systems that the
+file holds are kept, so that --system can measure one after the other.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import logging
+import json
 import sys
 from pathlib import Path
 
@@ -30,21 +32,22 @@ from orbmm.tuning.tune import Question, tune
 
 LENGTHS = (1_000, 10_000, 1_000_000)  # steps
 SYSTEM = Path(__file__).parents[2] / "systems" / "alanine-dipeptide" / "system.toml"
-LARGE = "water-3k"
+SMALL, LARGE = "alanine-dipeptide", "water-3k"
 
 
-def list_subjects(model: ModelSettings) -> list[Subject]:
-    """Alanine dipeptide in water, 256 atoms, and 3,000 atoms of water."""
-    (large,) = choose_cases(read_cases(), [LARGE])
-    small = dataclasses.replace(read_settings(SYSTEM), model=model)
-    return [read_subject(small), make_subject(build_atoms(large), model)]
+def make(name: str, model: ModelSettings) -> Subject:
+    """Alanine dipeptide in water, 256 atoms, or a case of the benchmark."""
+    if name == SMALL:
+        return read_subject(dataclasses.replace(read_settings(SYSTEM), model=model))
+    (case,) = choose_cases(read_cases(), [name])
+    return make_subject(build_atoms(case), model)
 
 
 def measure(subject: Subject) -> tuple[Row, ...]:
     """The rows of all numbers of threads, plain and compiled."""
     changes = [{"threads": count, "compile": on} for on in (False, True) for count in list_threads()]
     resolved, case = subject.resolved, subject.case
-    situation = describe_situation(resolved, len(case.atomic_numbers), case.cell is not None)
+    situation = describe_situation(resolved, case)
     question = Question(situation, resolved.execution, [Stage(("threads", "compile"), tuple(changes))], case)
     record = tune(question, ForceDoors(resolved, case), lambda row: print(format_row(row), flush=True))
     if record is None:
@@ -77,19 +80,21 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=ModelSettings.name)
+    parser.add_argument("--system", action="append", help=f"{SMALL}, or a case of the benchmark; may be repeated")
     parser.add_argument("--to", type=Path, help="JSON file of the results")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING)
-    about, systems = describe_run(torch.get_num_threads()), []
-    for subject in list_subjects(ModelSettings(arguments.model, device="cpu", tune="measure")):
+    systems = json.loads(arguments.to.read_text())["systems"] if arguments.to and arguments.to.exists() else {}
+    for name in arguments.system or (SMALL, LARGE):
+        about = describe_run(torch.get_num_threads())
+        subject = make(name, ModelSettings(arguments.model, device="cpu"))
         atoms = len(subject.case.atomic_numbers)
-        print(f"{arguments.model}, {atoms} atoms\n{HEADER}")
+        print(f"{arguments.model}, {name}, {atoms} atoms, load {about['load']}\n{HEADER}")
         rows = measure(subject)
         lengths = [compare(rows, atoms, steps) for steps in LENGTHS]
         for one in lengths:
             print(one)
-        found = {"atoms": atoms, "rows": [dataclasses.asdict(row) for row in rows], "lengths": lengths}
-        systems.append({**found, "compilation_pays_from_steps": count_worthy_steps(rows)})
+        found = {"atoms": atoms, "load": about["load"], "rows": [dataclasses.asdict(row) for row in rows]}
+        systems[name] = {**found, "lengths": lengths, "compilation_pays_from_steps": count_worthy_steps(rows)}
         write_results(arguments.to, about, {"model": arguments.model, "systems": systems})
 
 

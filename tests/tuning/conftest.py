@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from openmm import app, unit
 
+from orbmm.first_contact.case import Case, build_lattice
 from orbmm.forces.evaluator_cache import forget_evaluators
 from orbmm.model.inference.execution import Execution
 from orbmm.settings import ModelSettings
@@ -39,6 +39,11 @@ def water() -> app.Modeller:
     return modeller
 
 
+def make_case(atoms: int) -> Case:
+    """So many atoms in a box."""
+    return build_lattice(np.resize([8, 1, 1], atoms), 50.0 * np.eye(3))
+
+
 @pytest.fixture
 def positions(water: app.Modeller) -> np.ndarray:
     """(N, 3) [nm]"""
@@ -56,11 +61,11 @@ def fake_times(monkeypatch: pytest.MonkeyPatch) -> FakeTimes:
         measured: list[Execution] = []
         whole = measure.measure_candidate
 
-        def note(execution: Execution, doors: object, trial: object, best_s: float = math.inf) -> object:
+        def note(execution: Execution, doors: object, trial: object, best: object = None) -> object:
             measured.append(execution)
-            return whole(execution, doors, trial, best_s)
+            return whole(execution, doors, trial, best)
 
-        def take(opened: Opened, limit_s: float, best_s: float) -> tuple[Times, object]:
+        def take(opened: Opened, limit_s: float, best: object) -> tuple[Times, object]:
             answers = opened.evaluate()
             return Times(seconds(measured[-1]), 2.0 * seconds(measured[-1]), 30.0), answers
 

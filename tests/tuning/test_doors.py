@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 from openmm import app
-from tuning.conftest import CPU, DIRECT, LONG, SHORT
+from tuning.conftest import CPU, DIRECT, LONG, SHORT, make_case
 from typer.testing import CliRunner
 
 from orbmm.cli.main import build_app
-from orbmm.errors import RunError
+from orbmm.errors import RunError, StructureError
 from orbmm.first_contact import case as case_module
 from orbmm.forces import evaluator, tuned
 from orbmm.forces.attach import describe_force
@@ -36,7 +36,7 @@ def small_box(monkeypatch: pytest.MonkeyPatch) -> None:
 def keep(model: ModelSettings, atoms: int, *rows: Row, varied: tuple[str, ...] = ("threads",)) -> Path:
     """Keep rows as if they had been measured here."""
     resolved = tuned.resolve_for_run(model, atoms, None)
-    record = Record(tuned.describe_situation(resolved, atoms, periodic=True), varied, rows)
+    record = Record(tuned.describe_situation(resolved, make_case(atoms)), varied, rows)
     keep_record(record)
     return find_path(record.situation)
 
@@ -211,3 +211,31 @@ def test_the_command_prints_a_table_and_keeps_the_choice(
 def test_options_that_tune_does_not_read_are_refused(options: list[str], told: str) -> None:
     result = CliRunner().invoke(build_app(), ["benchmark", "--tune", *options])
     assert result.exit_code != 0 and told in str(result.exception) + result.output
+
+
+@pytest.mark.parametrize("error", [StructureError("NaN"), MemoryError(), RuntimeError("a kernel failed\nin detail")])
+def test_a_failure_of_the_plain_network_is_left_to_the_run(
+    error: Exception,
+    water: app.Modeller,
+    positions: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(tuned, "load_model", fail)
+    assert decide(water, positions) == CPU
+    assert "nothing could be measured" in caplog.text and "\n" not in caplog.messages[0]
+
+
+def test_the_lattice_has_the_atoms_and_the_density_of_a_liquid() -> None:
+    numbers, cell = np.resize([8, 1, 1], 300), 14.4 * np.eye(3)  # 100 waters at 0.997 g/cm3
+    found = case_module.build_lattice(numbers, cell)
+    vectors = found.frames[0][:, None] - found.frames[0]
+    vectors -= cell[0, 0] * np.round(vectors / cell[0, 0])
+    distances = np.linalg.norm(vectors, axis=-1)[~np.eye(300, dtype=bool)]
+    assert (found.atomic_numbers == numbers).all() and distances.min() > 1.0
+    assert (distances < 6.0).sum() / 300 == pytest.approx(300 / 14.4**3 * 4 / 3 * np.pi * 6.0**3, rel=0.15)
+    alone = case_module.build_lattice(numbers[:9], 100.0 * np.eye(3)).frames[0]
+    assert np.ptp(alone, axis=0).max() < 10.0, "few atoms in much room stay together"

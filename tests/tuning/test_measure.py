@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from openmm import app
-from tuning.conftest import CPU, LONG
+from tuning.conftest import CPU, LONG, make_case
 
 from orbmm.errors import ModelError
 from orbmm.first_contact import case as case_module
@@ -17,8 +17,9 @@ from orbmm.first_contact.compare import Answers
 from orbmm.forces import tuned
 from orbmm.model.inference.execution import Execution
 from orbmm.model.potential import Potential
-from orbmm.tuning.measure import HOPELESS, Opened, take_times
-from orbmm.tuning.record import Record
+from orbmm.tuning import measure
+from orbmm.tuning.measure import HOPELESS, Measured, Opened, take_times
+from orbmm.tuning.record import Record, Row
 
 
 def is_one(execution: Execution) -> bool:
@@ -44,7 +45,7 @@ def measured(water: app.Modeller, positions: np.ndarray, fake_times, monkeypatch
         monkeypatch.setattr(tuned.ForceDoors, "open", open_spoiled)
         settings = tuned.tune_for_run(CPU, water.topology, positions, LONG)
         resolved = tuned.resolve_for_run(CPU, 18, None)
-        record = tuned.read_record(tuned.describe_situation(resolved, 18, periodic=True))
+        record = tuned.read_record(tuned.describe_situation(resolved, make_case(18)))
         assert record is not None
         return record, settings.threads
 
@@ -102,12 +103,45 @@ def test_a_candidate_that_fails_is_left_out_with_its_reason(measured, error: Exc
     assert threads == 2 and record.rows[1].fault == fault and np.isinf(record.rows[1].evaluation_s)
 
 
-def test_a_hopeless_candidate_is_not_measured_to_its_end() -> None:
-    counts = []
-    opened = Opened(
-        Potential.__new__(Potential), lambda: counts.append(1) or Answers(np.zeros(1), np.zeros((1, 1, 3)), None)
-    )
-    take_times(opened, 1.0, 0.0)
-    hopeless = len(counts)
-    take_times(opened, 1.0, 1e9 / HOPELESS)
-    assert hopeless == 3 and len(counts) - hopeless == 21, "the first evaluation warms up"
+ANSWERS = Answers(np.zeros(1), np.zeros((1, 1, 3)), None)
+
+
+class Machine:
+    """A processor whose time a test makes up: evaluations take so long, and other programs slow them down."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, slow_down: Callable[[int], float] = lambda count: 1.0) -> None:
+        self.now, self.count, self.slow_down = 0.0, 0, slow_down
+        monkeypatch.setattr(measure.time, "perf_counter", lambda: self.now)
+
+    def open(self, seconds: float) -> Opened:
+        def evaluate() -> Answers:
+            self.count += 1
+            self.now += seconds * self.slow_down(self.count)
+            return ANSWERS
+
+        return Opened(Potential.__new__(Potential), evaluate)
+
+
+def make_best(opened: Opened | None, seconds: float) -> Measured:
+    return Measured(Row(Execution(threads=2), seconds, seconds, seconds), opened)
+
+
+def test_a_hopeless_candidate_is_not_measured_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    take_times(machine.open(0.1), 1.0, make_best(None, 0.09 / HOPELESS))
+    assert machine.count == 3, "the first evaluation warms up"
+    take_times(machine.open(0.1), 1.0, make_best(None, 0.11 / HOPELESS))
+    assert machine.count == 3 + 1 + 10
+
+
+def test_programs_that_come_later_do_not_make_a_candidate_slower(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine became 3 times slower after the best one was measured with 0.1 s; the other is twice as fast."""
+    machine = Machine(monkeypatch, lambda count: 3.0)
+    times, _ = take_times(machine.open(0.05), 1.0, make_best(machine.open(0.1), 0.1))
+    assert times.evaluation_s == pytest.approx(0.05)
+
+
+def test_without_taking_turns_they_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, lambda count: 3.0)
+    times, _ = take_times(machine.open(0.05), 1.0, make_best(None, 0.1))
+    assert times.evaluation_s == pytest.approx(0.15)

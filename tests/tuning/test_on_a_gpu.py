@@ -10,7 +10,7 @@ import pytest
 import torch
 from openmm import app
 from oracles.stand_in_gpu.device import stand_in_gpu
-from tuning.conftest import DIRECT
+from tuning.conftest import DIRECT, make_case
 
 from orbmm.first_contact import case as case_module
 from orbmm.first_contact.compare import Answers
@@ -44,7 +44,7 @@ def describe(water: app.Modeller, **model: object) -> Execution:
 
 
 def read(model: ModelSettings = GPU) -> Record | None:
-    return tuned.read_record(tuned.describe_situation(resolve_model(model), 18, periodic=True))
+    return tuned.read_record(tuned.describe_situation(resolve_model(model), make_case(18)))
 
 
 def test_create_system_measures_once_and_takes_the_recorded_step(gpu, water: app.Modeller, fake_times) -> None:
