@@ -71,7 +71,7 @@ class Times(NamedTuple):
 
 @dataclass(frozen=True)
 class Measured:
-    """A candidate that was measured. opened: ready to be measured beside others; None on a GPU, whose memory is short"""
+    """A candidate that was measured. opened: to be measured beside others; None on a GPU, whose memory is short"""
 
     row: Row
     opened: Opened | None = None
