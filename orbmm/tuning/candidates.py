@@ -63,7 +63,8 @@ def list_stages(left_open: frozenset[str], device: torch.device, block: int, may
     if device.type == "cpu":
         stages = [Stage(("threads",), tuple({"threads": count} for count in list_threads()))]
         if compiled:
-            stages.append(Stage(("compile",), ({"compile": False}, {"compile": True})))
+            alone = ({"compile": True, "threads": 1},) if len(list_threads()) > 1 else ()  # seldom as the plain network
+            stages.append(Stage(("compile",), ({"compile": False}, {"compile": True}, *alone)))
     else:
         kernels = TRITON_KERNELS if "kernels" in left_open else ()
         graphs = (False, True) if "cuda_graphs" in left_open else (False,)
