@@ -110,12 +110,15 @@ def measure_now(
     record = tune(question, ForceDoors(resolved, case), on_row)
     if record is not None:
         keep_record(record)
+        for row in record.rows:
+            if row.fault is not None:
+                _LOG.info("not taken: %s (%s)", describe_execution(row.execution), row.fault)
     return record
 
 
 def _take(resolved: ResolvedModel, record: Record, steps: int | None) -> ModelSettings:
     """Return the settings with the measured ones as in the best row, and log it; unchanged if there is none."""
-    row = choose([row for row in record.rows if _is_possible(resolved, row)], steps)
+    row = choose([row for row in record.rows if row.fault is None and _is_possible(resolved, row)], steps)
     if row is None:
         _LOG.warning("no candidate that was measured can be taken here: nothing is tuned")
         return resolved.settings

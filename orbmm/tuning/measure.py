@@ -7,6 +7,8 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
+from subprocess import SubprocessError
 from typing import NamedTuple, Protocol
 
 import torch
@@ -88,17 +90,27 @@ def measure_candidate(execution: Execution, doors: Doors, trial: Trial, best: Me
         fault = find_fault(execution, opened.potential, answers, trial)
     except (MemoryError, torch.OutOfMemoryError):
         return _fail(execution, _TOO_LITTLE_MEMORY)
-    except (OrbmmError, RuntimeError) as error:
+    except _list_failures() as error:
         _require_working_gpu(trial.reference, execution, error)
-        return _fail(execution, str(error).strip().partition("\n")[0])
+        return _fail(execution, str(error).strip().partition("\n")[0] or type(error).__name__)
     return Measured(Row(execution, *times, fault), opened if opened.potential.device.type == "cpu" else None)
+
+
+def _list_failures() -> tuple[type[BaseException], ...]:
+    """Return the errors of a candidate that cannot be computed here, with those of Triton and of the compilers."""
+    known = (OrbmmError, RuntimeError, AssertionError, ValueError, TypeError, ImportError, OSError, SubprocessError)
+    if find_spec("triton") is None:
+        return known
+    from triton.errors import TritonError
+
+    return (*known, TritonError)
 
 
 def _fail(execution: Execution, fault: str) -> Measured:
     return Measured(Row(execution, math.inf, math.inf, math.inf, fault))
 
 
-def _require_working_gpu(reference: Reference, execution: Execution, error: Exception) -> None:
+def _require_working_gpu(reference: Reference, execution: Execution, error: BaseException) -> None:
     """Raise DeviceError if a candidate broke the GPU for this process."""
     if reference.device.type != "cuda":
         return

@@ -93,7 +93,12 @@ def test_a_faster_candidate_that_gives_nan_is_not(measured) -> None:
 
 
 @pytest.mark.parametrize(
-    "error, fault", [(MemoryError(), "not enough memory"), (ModelError("no such kernel\nmore"), "no such kernel")]
+    "error, fault",
+    [
+        (MemoryError(), "not enough memory"),
+        (ModelError("no such kernel\nmore"), "no such kernel"),
+        (AssertionError(), "AssertionError"),
+    ],
 )
 def test_a_candidate_that_fails_is_left_out_with_its_reason(measured, error: Exception, fault: str) -> None:
     def spoil(opened: Opened) -> Opened:
