@@ -81,7 +81,8 @@ def find_record(resolved: ResolvedModel, case: Case, steps: int | None) -> Recor
         return None  # OpenMM has yet to choose a GPU
     kept = read_record(describe_situation(resolved, case))
     is_gpu = resolved.device.type == "cuda"
-    if kept is not None or (resolved.settings.first_contact == "skip" if is_gpu else steps is None):
+    is_costly = resolved.execution.compile  # for each candidate
+    if kept is not None or is_costly or (resolved.settings.first_contact == "skip" if is_gpu else steps is None):
         return kept
     try:
         return measure_now(resolved, case, may_compile=False, paying_steps=None if is_gpu else steps)

@@ -15,7 +15,8 @@ def choose(rows: Sequence[Row], steps: int | None) -> Row | None:
 
     steps: that a run takes, over which a compilation is spread; None if that is not known, and nothing is compiled
     """
-    passing = [row for row in rows if row.fault is None and (steps is not None or not row.execution.compile)]
+    may_compile = steps is not None or all(row.execution.compile for row in rows)  # then the user has decided it
+    passing = [row for row in rows if row.fault is None and (may_compile or not row.execution.compile)]
     if not passing:
         return None
     limit = ALIKE * min(compute_cost(row, steps) for row in passing)

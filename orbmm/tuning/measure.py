@@ -84,13 +84,14 @@ def measure_candidate(execution: Execution, doors: Doors, trial: Trial, best: Me
 
     Anything that goes wrong in it becomes its fault. Raises DeviceError if the GPU cannot be used any longer.
     """
+    failures = _list_failures()
     try:
         opened = doors.open(execution)
         times, answers = take_times(opened, trial.seconds_each, best)
         fault = find_fault(execution, opened.potential, answers, trial)
     except (MemoryError, torch.OutOfMemoryError):
         return _fail(execution, _TOO_LITTLE_MEMORY)
-    except _list_failures() as error:
+    except failures as error:
         _require_working_gpu(trial.reference, execution, error)
         return _fail(execution, str(error).strip().partition("\n")[0] or type(error).__name__)
     return Measured(Row(execution, *times, fault), opened if opened.potential.device.type == "cpu" else None)

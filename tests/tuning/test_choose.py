@@ -38,6 +38,12 @@ def test_without_right_answers_nothing_is_taken() -> None:
     assert choose([], 10) is None
 
 
+def test_where_the_user_compiles_everything_the_fastest_compiled_is_taken() -> None:
+    rows = [row(0.2, threads=2, compile=True), row(0.1, threads=1, compile=True)]
+    assert choose(rows, None) is rows[1]
+    assert choose([*rows, row(0.3)], None).execution == Execution()
+
+
 @pytest.mark.parametrize("gain, taken", [(1.04, 1), (1.06, 4)])
 def test_of_those_that_are_as_fast_the_fewest_threads_are_taken(gain: float, taken: int) -> None:
     rows = [row(0.100, threads=4), row(0.103, threads=2), row(0.100 * gain, threads=1)]

@@ -97,6 +97,15 @@ def test_the_users_memory_is_kept_and_measured_apart(water: app.Modeller, positi
     assert {each.memory for each in measured} == {"lean"}
 
 
+def test_a_run_does_not_compile_each_candidate(
+    water: app.Modeller, positions: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuned, "measure_now", lambda *_, **__: pytest.fail("something was measured"))
+    for check in ("find_compiler", "has_python_headers", "has_temporary_room"):
+        monkeypatch.setattr(f"orbmm.model.compiled.{check}", lambda: "there")
+    assert decide(water, positions, compile=True) == dataclasses.replace(CPU, compile=True)
+
+
 def test_a_torn_file_is_measured_anew(
     water: app.Modeller, positions: np.ndarray, fake_times, caplog: pytest.LogCaptureFixture
 ) -> None:

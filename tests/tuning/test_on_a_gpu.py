@@ -120,6 +120,8 @@ def test_before_openmm_has_chosen_among_several_gpus_nothing_is_measured(
 
 @pytest.mark.gpu
 def test_a_gpu_takes_a_way_whose_forces_are_those_of_the_plain_network(water: app.Modeller) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
     found = describe(water)
     record = read()
     assert record is not None
