@@ -13,6 +13,7 @@ from torch.profiler import record_function
 from orbmm.errors import ModelError, StructureError
 from orbmm.forces.description import ForceDescription
 from orbmm.graph.verlet import VerletList
+from orbmm.model.inference.threads import in_threads
 from orbmm.model.potential import Potential
 from orbmm.model.step import CheckedPrediction, Step, is_finite
 from orbmm.units import ANGSTROM_PER_NM, KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_MOL_PER_EV
@@ -130,7 +131,8 @@ class Evaluator(AtomForces):
     def _predict(self, positions: Tensor, cell: Tensor | None, wanted: torch.device) -> tuple[Tensor, Tensor]:
         """See AtomForces._predict."""
         try:
-            found = self._predict_checked(positions, cell)
+            with in_threads(self.potential.threads):
+                found = self._predict_checked(positions, cell)
             if not self._has_counted:
                 self._warn_of_limit()
             energy, forces = _convert_finite(found)

@@ -65,7 +65,9 @@ def start_run(
     max_hours: float | None = None,
     use_lock: bool = True,
 ) -> Outcome:
-    """Run a system from its structure to its full length. The result depends only on settings and seed.
+    """Run a system from its structure to its full length.
+
+    The result depends only on settings and seed, once all settings are decided: what was measured is in settings.toml.
 
     forces: source of the System; the network of the settings unless given
     max_hours: wall-clock time after which the run writes a checkpoint and ends; it can be resumed
@@ -77,7 +79,7 @@ def start_run(
     start = read_start(settings.system)
     refuse_impossible_multiplicity(start.topology, settings.model.charge, settings.model.multiplicity)
     steps = sum(stage.steps for stage in settings.stages)
-    resolved = (forces or NetworkForces()).resolve(settings.model, len(start.positions), steps)
+    resolved = (forces or NetworkForces()).resolve(settings.model, start, steps)
     settings = resolve_settings(settings, resolved)
     machinery = _build(settings, start, resolved, settings.run.platform)
     path = find_output(settings)
@@ -124,7 +126,7 @@ def resume_run(
         if checkpoint is not None and _is_complete(settings, checkpoint):
             _LOG.info("%s is complete: %d steps", path, step)
             return Outcome(folder.path, step, finished=True)
-        resolved = (forces or NetworkForces()).resolve(settings.model, len(start.positions), None)
+        resolved = (forces or NetworkForces()).resolve(settings.model, start, None)
         accept_weights(folder, record, resolved.identity, request.accept_changes, step)
         machinery = _build(settings, start, resolved, choose_platform(record["platform"]), folder)
         record_contact(folder, resolved.identity)
