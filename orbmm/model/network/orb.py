@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -72,6 +72,14 @@ class Orb(nn.Module):
         """Predict the named outputs, a subset of available_outputs; stress needs graph.volumes."""
         raise NotImplementedError
 
+    def differentiable_forces(self, graph: AtomGraph, vectors: Tensor, positions: Tensor) -> Tensor:
+        """Return the forces (N, 3) [eV/Å], differentiable with respect to vectors and positions, which need gradients.
+
+        vectors: (E, 3) [Å], of the edges; positions: (N, 3) [Å], which only the removal of the net torque uses
+        The forces of forward are not differentiable so: the gradient of the repulsion is detached there.
+        """
+        raise NotImplementedError
+
     def compile_network(self) -> None:
         """Compile the expensive part with torch.compile at its first use, which takes a minute or more.
 
@@ -111,6 +119,13 @@ class DirectOrb(Orb):
         if "stress" in outputs:
             stress = self.heads["stress"](nodes, graph) + _stress_from_gradient(gradient, bonds)
         return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
+
+    def differentiable_forces(self, graph: AtomGraph, vectors: Tensor, positions: Tensor) -> Tensor:
+        """See Orb.differentiable_forces."""
+        moved = replace(graph, vectors=vectors, positions=positions)
+        repulsion = self.repulsion.edge_energies(moved, vectors).sum()
+        (gradient,) = torch.autograd.grad(repulsion, vectors, create_graph=True)
+        return self._own_forces(self.model(moved, vectors), moved) + moved.forces_from_gradient(gradient)
 
     def compile_network(self) -> None:
         """See Orb.compile_network."""
@@ -170,6 +185,12 @@ class ConservativeOrb(Orb):
         if gradient is not None and "stress" in outputs:
             stress = _stress_from_gradient(gradient, graph) + _stress_from_gradient(repulsion_gradient, bonds)
         return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
+
+    def differentiable_forces(self, graph: AtomGraph, vectors: Tensor, positions: Tensor) -> Tensor:
+        """See Orb.differentiable_forces."""
+        _, interaction = self._interaction(graph, vectors)
+        (gradient,) = torch.autograd.grad(interaction.sum(), vectors, create_graph=True)
+        return graph.forces_from_gradient(gradient)
 
     def compile_network(self) -> None:
         """See Orb.compile_network."""

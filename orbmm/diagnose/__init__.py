@@ -1,0 +1,1 @@
+"""Measure on a structure how far a network's energy and forces can be trusted: invariance, conservation, confidence."""
