@@ -1,1 +1,1 @@
-"""Measure on a structure how far a network's energy and forces can be trusted: invariance, conservation, confidence."""
+"""Diagnose a network on a structure: how far its energy and forces can be trusted there."""

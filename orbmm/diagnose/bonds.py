@@ -14,8 +14,7 @@ from orbmm.model.network.repulsion import read_covalent_radii
 from orbmm.run_files.diagnosis import Diagnostic
 
 STRETCH = 1.3
-"""A pair is bonded up to so many times the sum of its covalent radii; 1.26 Å for O-H, whose bonds reach 1.24 Å in dynamics
-at 300 K."""
+"""A pair is bonded up to so many times the sum of its covalent radii: 1.26 Å for O-H, which reaches 1.24 Å at 300 K."""
 
 SEEN_COORDINATION = {1: {1}, 6: {3, 4}, 7: {3}, 8: {1, 2}}
 """Bonds of an atom, by atomic number, in the shipped peptide box: capped peptides and water."""

@@ -17,8 +17,8 @@ LARGEST_WORK = 0.2  # [meV] for one atom; it grows with the square root of their
 def measure_lines(field: Field, place: Place, lines: int = 8, points: int = 5, seed: int = 2) -> Diagnostic:
     """Return the difference of the forces from the gradient of the energy, from work and energy along random lines.
 
-    The work is a Gauss-Legendre sum. For a random direction v of unit variance, the variance of (F + dE/dr) v is the sum
-    of squares of F + dE/dr; so the root mean square over lines, divided by that of v, is that of a coordinate.
+    The work is a Gauss-Legendre sum. For a random direction v of unit variance, the variance of (F + dE/dr) v is the
+    sum of squares of F + dE/dr. So the root mean square over lines, for one coordinate, is that of F + dE/dr.
     """
     random = np.random.default_rng(seed)
     nodes, weights = np.polynomial.legendre.leggauss(points)
@@ -37,7 +37,7 @@ def measure_lines(field: Field, place: Place, lines: int = 8, points: int = 5, s
         1000.0 * rms / (DISPLACEMENT_ANGSTROM * np.sqrt(place.positions.size)),
         "meV/Å",
         LARGEST_DIFFERENCE,
-        "small beside force errors; estimates the rms of force + gradient of the energy, which is 0 if one is the other",
+        "small beside force errors; estimates the rms of force + gradient of the energy, 0 for a conservative model",
         {"lines": lines, "displacement_angstrom": DISPLACEMENT_ANGSTROM, "work_less_energy_mev": 1000.0 * rms},
     )
 

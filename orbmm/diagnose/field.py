@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from orbmm.errors import ModelError
-from orbmm.model.network.orb import ConservativeOrb, compute_rotational_gradient
+from orbmm.model.network.orb import ConservativeOrb
 from orbmm.model.potential import Potential
 from orbmm.training.dataset import Frame
 

@@ -28,7 +28,7 @@ MEV_PER_KELVIN = 3.0 * KJ_PER_MOL_PER_KELVIN * EV_PER_KJ_PER_MOL * 1000.0
 
 @dataclass(frozen=True)
 class Protocol:
-    """How the dynamics are made. kelvin: of the first velocities; hydrogen_amu: None for the usual mass"""
+    """The settings of the dynamics. kelvin: of the first velocities; hydrogen_amu: None for the usual mass"""
 
     timestep_fs: float = 0.5
     length_ps: float = 0.1
@@ -41,13 +41,14 @@ class Protocol:
 class Trace:
     """Rows along the dynamics: times (R,) [ps], total energies (R,) [meV/atom], temperatures (R, G) [K].
 
-    symbols: (G,) the elements
+    symbols: (G,) the elements; atoms: (G,) how many
     """
 
     time_ps: np.ndarray
     total: np.ndarray
     temperatures: np.ndarray
     symbols: tuple[str, ...]
+    atoms: np.ndarray
 
     def fit_drift(self) -> tuple[float, float, float]:
         """Return the drift of the total energy, its standard error [meV/atom/ps], and the spread [meV/atom]."""
@@ -63,6 +64,14 @@ class Trace:
         rises = self.temperatures[-fifth:].mean(axis=0) - self.temperatures[:fifth].mean(axis=0)
         return dict(zip(self.symbols, rises.tolist(), strict=True))
 
+    def list_errors(self) -> dict[str, float]:
+        """Return the standard error of each rise [K], as if the atoms were drawn once for each fifth.
+
+        The temperature of n atoms at T varies by T sqrt(2 / 3n) between draws.
+        """
+        means = self.temperatures.mean(axis=0)
+        return dict(zip(self.symbols, (means * np.sqrt(4.0 / (3.0 * self.atoms))).tolist(), strict=True))
+
 
 def measure_heating(field: Field, place: Place, atomic_numbers: np.ndarray, protocol: Protocol) -> Diagnostic:
     """Return the heating: the drift of kinetic energy and the field's own energy, as a temperature.
@@ -72,7 +81,8 @@ def measure_heating(field: Field, place: Place, atomic_numbers: np.ndarray, prot
     """
     trace = run_dynamics(field, place, atomic_numbers, protocol)
     drift, error, spread = trace.fit_drift()
-    rises = trace.list_rises()
+    rises, errors = trace.list_rises(), trace.list_errors()
+    hot = max(rises, key=lambda symbol: rises[symbol] / errors[symbol])
     return Diagnostic(
         "heating without a thermostat",
         drift / MEV_PER_KELVIN,
@@ -84,7 +94,8 @@ def measure_heating(field: Field, place: Place, atomic_numbers: np.ndarray, prot
             "drift_mev_per_atom_per_ps": drift,
             "spread_mev_per_atom": spread,
             "rise_k": rises,
-            "hottest_element": max(rises, key=lambda symbol: rises[symbol]),
+            "rise_error_k": errors,
+            "hottest_element": hot if rises[hot] > 2.0 * errors[hot] else None,
             "length_ps": protocol.length_ps,
             "timestep_fs": protocol.timestep_fs,
         },
@@ -123,11 +134,14 @@ def run_dynamics(field: Field, place: Place, atomic_numbers: np.ndarray, protoco
         rows.append([step * (number + 1), total, *thermometer.element_temperatures(velocities)])
     table = np.array(rows)
     totals = 1000.0 * (table[:, 1] - table[0, 1]) / len(masses)
-    return Trace(table[:, 0], totals, table[:, 2:], thermometer.elements.symbols)
+    elements = thermometer.elements
+    return Trace(table[:, 0], totals, table[:, 2:], elements.symbols, np.bincount(elements.index))
 
 
 def _make_thermometer(place: Place, atomic_numbers: np.ndarray, hydrogen_amu: float | None) -> Thermometer:
-    masses = np.array([app.Element.getByAtomicNumber(int(one)).mass.value_in_unit(unit.dalton) for one in atomic_numbers])
+    masses = np.array(
+        [app.Element.getByAtomicNumber(int(one)).mass.value_in_unit(unit.dalton) for one in atomic_numbers]
+    )
     if hydrogen_amu is not None:
         for heavy, hydrogen in find_bonds(atomic_numbers, place):
             if atomic_numbers[hydrogen] == 1 and atomic_numbers[heavy] > 1:

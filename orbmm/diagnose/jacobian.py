@@ -15,8 +15,8 @@ PAIRED_DIRECTIONS = 16
 def measure_asymmetry(field: Field, place: Place, probes: int = 2, seed: int = 4) -> Diagnostic:
     """Return lambda = |J - J^T| / (2 |J|), Frobenius norms, of the Jacobian J = dF/dr.
 
-    With autograd from J v and J^T v of random vectors v of entries +1 and -1; without from u (J - J^T) v of all pairs of
-    16 of them. Source: arXiv 2412.11569.
+    With autograd from J v and J^T v of random vectors v of entries +1 and -1. Without it from u (J - J^T) v of all
+    pairs of 16 such vectors. Source: arXiv 2412.11569.
     """
     random = np.random.default_rng(seed)
     vectors = [random.choice((-1.0, 1.0), size=place.positions.shape) for _ in range(max(probes, PAIRED_DIRECTIONS))]

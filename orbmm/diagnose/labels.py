@@ -99,7 +99,9 @@ def _judge_forces(found: Sequence[_Compared], labels: np.ndarray) -> Diagnostic:
             "mean_mev_per_angstrom": 1000.0 * float(errors.mean()),
             "median_mev_per_angstrom": 1000.0 * float(np.median(errors)),
             "by_element_mev_per_angstrom": by_element,
-            "by_group_mev_per_angstrom": {str(one): 1000.0 * float(errors[groups == one].mean()) for one in np.unique(groups)},
+            "by_group_mev_per_angstrom": {
+                str(one): 1000.0 * float(errors[groups == one].mean()) for one in np.unique(groups)
+            },
         },
     )
 
@@ -111,6 +113,9 @@ def _judge_energies(found: Sequence[_Compared]) -> Diagnostic:
         float(np.abs(errors - errors.mean()).mean()),
         "meV/atom",
         LARGEST_ENERGY_ERROR,
-        "mean absolute error, less the mean difference, which depends on the zero of the labels; the aim of the embedded networks",
-        {"mean_difference_mev_per_atom": float(errors.mean()), "median_mev_per_atom": float(np.median(np.abs(errors - errors.mean())))},
+        "the aim of the embedded networks; mean absolute error, less the mean difference, as zeros differ",
+        {
+            "mean_difference_mev_per_atom": float(errors.mean()),
+            "median_mev_per_atom": float(np.median(np.abs(errors - errors.mean()))),
+        },
     )

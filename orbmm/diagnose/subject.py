@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -14,12 +14,12 @@ from orbmm.checkpoints.catalog import OWN_PREFIX, list_models
 from orbmm.checkpoints.record_in_file import is_weights_path
 from orbmm.errors import ModelError, StructureError, name_nearest
 from orbmm.preparation.shipped import write_system
+from orbmm.run_files.checkpoints import STATE_FILE
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import ModelSettings, Settings, read_settings
 from orbmm.settings.system import SystemSettings
 from orbmm.simulation.folder.checkpoint import find_checkpoint
 from orbmm.simulation.start.structure import Structure, read_start
-from orbmm.run_files.checkpoints import STATE_FILE
 from orbmm.training.dataset import Frame
 from orbmm.training.reading import read_atoms, read_structures
 from orbmm.units import ANGSTROM_PER_NM
@@ -35,7 +35,7 @@ _FRAME_SUFFIXES = (".extxyz", ".xyz", ".npz", ".db")
 
 @dataclass(frozen=True)
 class Subject:
-    """What is diagnosed. frames: structures, one or more; folder: of the run, None for anything else"""
+    """The model and the structures to be diagnosed. frames: structures, one or more; folder: of the run, None for anything else"""
 
     model: ModelSettings
     frames: tuple[Frame, ...]
@@ -54,9 +54,7 @@ def find_subject(target: str, structure: Path | None = None) -> Subject:
     else:
         names = {known for record in list_models() for known in (record.name, *record.aliases)}
         if not is_weights_path(target) and target.removeprefix(OWN_PREFIX) not in names:
-            raise ModelError(
-                f"'{target}' is no model, no system.toml and no run folder: {name_nearest(target, names)}"
-            )
+            raise ModelError(f"'{target}' is no model, no system.toml and no run folder: {name_nearest(target, names)}")
         subject = Subject(ModelSettings(name=target), read_shipped() if structure is None else ())
     return subject if structure is None else replace(subject, frames=read_frames(structure))
 
@@ -75,13 +73,18 @@ def read_frames(structure: Frame | Atoms | str | Path | Sequence[Any]) -> tuple[
         if path.suffix == ".toml":
             return _read_system(read_settings(path)).frames
         return (_convert(read_start(SystemSettings(name=path.stem, structure=path)), path.name),)
-    if hasattr(structure, "numbers") and hasattr(structure, "pbc"):
+    if _is_ase(structure):
         return (read_atoms(structure, "the atoms"),)
     if isinstance(structure, Sequence) and len(structure):
         return tuple(frame for each in structure for frame in read_frames(each))
     raise StructureError(
         f"a structure must be a file, atoms of ASE or a list of these, got {type(structure).__name__}: give one"
     )
+
+
+def _is_ase(structure: object) -> TypeGuard[Atoms]:
+    """Return whether these are atoms of ASE, which is imported by whoever has them."""
+    return hasattr(structure, "numbers") and hasattr(structure, "pbc")
 
 
 def read_shipped() -> tuple[Frame, ...]:

@@ -36,6 +36,10 @@ class Diagnostic:
         """Return whether the size of the value is within the threshold, None without a threshold; NaN never passes."""
         return None if self.threshold is None else bool(abs(self.value) <= self.threshold)
 
+    def describe_limit(self) -> str:
+        """Return the threshold as text, such as "at most 0.1:", '' without one."""
+        return "" if self.threshold is None else f"at most {self.threshold:.3g}:"
+
 
 @dataclass(frozen=True)
 class Diagnosis:
