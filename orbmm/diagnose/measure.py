@@ -76,11 +76,11 @@ def diagnose_model(
     """
     frames = read_frames(Path(structure) if isinstance(structure, PathLike) else structure)
     measurement = _Measurement(_load(model), frames)
-    measurement.measure_network(plan or Plan())
+    if labels is not None:  # and the second model, first: their faults shall not appear after minutes
+        measurement.measure_labels(labels if isinstance(labels, LabelFile) else LabelFile(Path(labels)))
     if compare is not None:
         measurement.compare(_load(compare))
-    if labels is not None:
-        measurement.measure_labels(labels if isinstance(labels, LabelFile) else LabelFile(Path(labels)))
+    measurement.measure_network(plan or Plan())
     return measurement.finish()
 
 
@@ -107,7 +107,7 @@ class _Measurement:
         self._add(measure_asymmetry(field, place, plan.probes))
         if plan.heating_ps > 0.0:
             protocol = Protocol(length_ps=plan.heating_ps)
-            self._try("heating without a thermostat", lambda: measure_heating(field, place, self._numbers, protocol))
+            self._try("heating without a thermostat", lambda: (measure_heating(field, place, self._numbers, protocol),))
         if plan.long_step:
             self._try("drift at 2 fs", lambda: measure_long_step(field, place, self._numbers, LONG_STEP))
 
@@ -139,10 +139,10 @@ class _Measurement:
             _LOG.info("measured: %s", each.name)
             self._found.append(each)
 
-    def _try(self, name: str, measure: Callable[[], Diagnostic]) -> None:
+    def _try(self, name: str, measure: Callable[[], tuple[Diagnostic, ...]]) -> None:
         """Add a diagnostic of dynamics, or why the atoms could not be followed."""
         try:
-            self._add(measure())
+            self._add(*measure())
         except StructureError as error:
             self._missing[name] = str(error)
 
@@ -179,10 +179,10 @@ def list_advice(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
     if kinds:
         named = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         yield f"not in the training data: {named}; expect wrong forces there"
-    for each in diagnostics:
-        if each.name.startswith("drift at"):
-            ends = "does not keep the energy" if not each.passed else "keeps the energy"
-            yield f"a step of 2 fs with hydrogens of 4 g/mol {ends} here: {each.value:+.2f} meV/atom/ps over 1 ps"
+    long_step = [each for each in diagnostics if each.name.startswith(("drift at", "spread at"))]
+    if long_step:
+        ends = "keeps the energy" if all(each.passed for each in long_step) else "does not keep the energy"
+        yield f"a step of 2 fs with hydrogens of 4 g/mol {ends} here: {long_step[0].value:+.2f} meV/atom/ps over 1 ps"
 
 
 def _load(model: str | Potential) -> Potential:

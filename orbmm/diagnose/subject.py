@@ -15,10 +15,10 @@ from orbmm.checkpoints.record_in_file import is_weights_path
 from orbmm.errors import ModelError, StructureError, name_nearest
 from orbmm.preparation.shipped import write_system
 from orbmm.run_files.checkpoints import STATE_FILE
-from orbmm.run_files.layout import RunFolder
 from orbmm.settings import ModelSettings, Settings, read_settings
 from orbmm.settings.system import SystemSettings
 from orbmm.simulation.folder.checkpoint import find_checkpoint
+from orbmm.simulation.folder.folder import find_run
 from orbmm.simulation.start.structure import Structure, read_start
 from orbmm.training.dataset import Frame
 from orbmm.training.reading import read_atoms, read_structures
@@ -35,7 +35,7 @@ _FRAME_SUFFIXES = (".extxyz", ".xyz", ".npz", ".db")
 
 @dataclass(frozen=True)
 class Subject:
-    """The model and the structures to be diagnosed. frames: structures, one or more; folder: of the run, None for anything else"""
+    """The model and the structures to be diagnosed, one or more. folder: of the run, None for anything else"""
 
     model: ModelSettings
     frames: tuple[Frame, ...]
@@ -101,7 +101,7 @@ def _read_system(settings: Settings) -> Subject:
 
 def _read_run(path: Path) -> Subject:
     """Return the subject of a run: all atoms at the newest checkpoint, or at the start if there is none yet."""
-    folder = RunFolder(path)
+    folder = find_run(path)
     settings = read_settings(folder.settings)
     checkpoint = find_checkpoint(folder.checkpoints)
     if checkpoint is not None:
