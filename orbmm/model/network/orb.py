@@ -177,14 +177,17 @@ class ConservativeOrb(Orb):
             without forces and stress
         """
         repulsion, repulsion_gradient = self.repulsion.energy_and_gradient(bonds)
-        energy = forces = stress = None
+        energy = forces = stress = rotational = None
         if "energy" in outputs:
             energy = self._total_energy(self.heads["energy"](nodes, graph) + repulsion, graph)
+        if gradient is not None and "rotational_gradient" in outputs:
+            rotational = compute_rotational_gradient(gradient, graph)
+            rotational = rotational + compute_rotational_gradient(repulsion_gradient, bonds)
         if gradient is not None and "forces" in outputs:
             forces = graph.forces_from_gradient(gradient) + bonds.forces_from_gradient(repulsion_gradient)
         if gradient is not None and "stress" in outputs:
             stress = _stress_from_gradient(gradient, graph) + _stress_from_gradient(repulsion_gradient, bonds)
-        return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
+        return Prediction(energy, forces, stress, self._confidence(nodes, outputs), rotational)
 
     def differentiable_forces(self, graph: AtomGraph, vectors: Tensor, positions: Tensor) -> Tensor:
         """See Orb.differentiable_forces."""
@@ -225,7 +228,10 @@ def compute_rotational_gradient(gradient: Tensor, graph: AtomGraph) -> Tensor:
     With exp(G - G^T) inserted at the input, it is dE/dG at G = 0: the virial minus its transpose, so it costs nothing
     beside forces. Source: arXiv 2504.06231, equation 1.
     """
-    virial = graph.virial_from_gradient(gradient)  # (B, 3, 3)
+    if len(graph.counts) == 1 and gradient.device.type == "cpu":  # a product of matrices; on a GPU it could be in TF32
+        virial = (graph.vectors.T @ gradient)[None]  # (1, 3, 3)
+    else:
+        virial = graph.virial_from_gradient(gradient)  # (B, 3, 3)
     return virial - virial.transpose(1, 2)
 
 
