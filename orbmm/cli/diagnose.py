@@ -19,7 +19,7 @@ def diagnose(
         Path | None,
         typer.Option(help="Structure instead of the target's own, or of the shipped peptide box: PDB, mmCIF, extxyz."),
     ] = None,
-    compare: Annotated[str | None, typer.Option(help="Second model; default: that of [model] fast.")] = None,
+    compare: Annotated[str | None, typer.Option(help="Second model; default: the fast model of the system.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Labelled frames: extxyz, ASE .db or .npz.")] = None,
     energy_unit: Annotated[str, typer.Option(help="Unit of the label energies.")] = "eV",
     force_unit: Annotated[str, typer.Option(help="Unit of the label forces.")] = "eV/Å",

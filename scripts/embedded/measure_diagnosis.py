@@ -30,7 +30,7 @@ def format_table(conservative: Diagnosis, direct: Diagnosis) -> str:
     others = {each.name: each for each in direct.diagnostics}
     for each in conservative.diagnostics:
         other = others[each.name].value if each.name in others else None
-        cells = [f"{each.value:.2g}", "not measured" if other is None else f"{other:.2g}", f"{each.threshold:.2g}"]
+        cells = [f"{each.value:.3g}", "not measured" if other is None else f"{other:.3g}", f"{each.threshold:.3g}"]
         rows.append(f"| {each.name}{f' [{each.unit}]' if each.unit else ''} | {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 
