@@ -11,6 +11,7 @@ from orbmm.cli.screen import open_console, say
 
 if TYPE_CHECKING:
     from orbmm.run_files.diagnosis import Diagnosis, Diagnostic
+    from orbmm.training.dataset import Frame
 
 
 def diagnose(
@@ -25,6 +26,8 @@ def diagnose(
     force_unit: Annotated[str, typer.Option(help="Unit of the label forces.")] = "eV/Å",
     weights: Annotated[Path | None, typer.Option(help="File of weights; default: the target's own.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, ...; default: the target's own.")] = None,
+    charge: Annotated[int | None, typer.Option(help="Total charge; default: that of system or structure.")] = None,
+    multiplicity: Annotated[int | None, typer.Option(min=0, help="Spin multiplicity; 0: not known.")] = None,
     precision: Annotated[str, typer.Option(help="Precision of the network; others add their rounding.")] = "float64",
     heating_ps: Annotated[
         float, typer.Option(min=0.0, max=100.0, help="Length of the dynamics without a thermostat, in ps; 0: none.")
@@ -56,14 +59,14 @@ def diagnose(
     subject = find_subject(target, structure)
     path = json or (RunFolder(subject.folder).diagnosis if subject.folder is not None else None)
     if path is not None:
-        OutputFolder(path.parent).check([path.name])
+        _check_target(path)
     model = subject.model
     own = weights or model.weights
     place = device or model.device
     other = compare or model.fast
     diagnosis = diagnose_model(
         load_model(model.name, own, place, precision),
-        subject.frames,
+        [_charge(frame, charge, multiplicity) for frame in subject.frames],
         None if other is None else load_model(other, None, place, precision),
         None if labels is None else LabelFile(labels, energy_unit, force_unit),
         Plan(heating_ps=heating_ps, long_step=long_step),
@@ -72,6 +75,25 @@ def diagnose(
         path.parent.mkdir(parents=True, exist_ok=True)
         OutputFolder(path.parent).write({path.name: format_diagnosis(diagnosis)})
     show(diagnosis, path)
+
+
+def _check_target(path: Path) -> None:
+    """Check before the work that the file can be written. Raises OutputError."""
+    from orbmm.errors import OutputError
+    from orbmm.outputs import OutputFolder
+
+    try:
+        OutputFolder(path.parent).check([path.name])
+    except OSError as error:
+        raise OutputError(path, f"cannot be written ({error.strerror})", "name another file with --json") from error
+
+
+def _charge(frame: Frame, charge: int | None, multiplicity: int | None) -> Frame:
+    """Return the frame with the charge and multiplicity of the command line, where given."""
+    from dataclasses import replace
+
+    given = {"charge": charge, "multiplicity": multiplicity}
+    return replace(frame, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
 def show(diagnosis: Diagnosis, path: Path | None) -> None:

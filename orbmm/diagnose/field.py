@@ -71,7 +71,9 @@ class NetworkField(Field):
         self.potential = potential
         takes = potential.record.takes_charge
         self._composition = potential.compose(
-            frame.atomic_numbers, frame.charge if takes else None, frame.multiplicity if takes else None
+            frame.atomic_numbers,
+            frame.charge if takes or frame.charge else None,  # a network without charges refuses any but 0
+            frame.multiplicity if takes else None,
         )
         self.rounding = float(torch.finfo(potential.dtype).eps)
 

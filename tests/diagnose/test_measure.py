@@ -130,6 +130,8 @@ def test_the_command_prints_a_table_and_writes_all_numbers(
         ([CONSERVATIVE, "--structure", "{molecule}", "--labels", "{molecule}", "--force-unit", "eV"], "force_unit"),
         ([CONSERVATIVE, "--structure", "{molecule}", "--precision", "double"], "double"),
         ([CONSERVATIVE, "--structure", "{molecule}", "--json", "{molecule}"], "was not written by orbmm"),
+        ([CONSERVATIVE, "--structure", "{molecule}", "--json", "/proc/none/diagnosis.json"], "cannot be written"),
+        ([CONSERVATIVE, "--structure", "{molecule}", "--charge", "1"], "charge"),
         ([CONSERVATIVE, "--structure", "{molecule}", "--heating-ps", "-1"], "heating-ps"),
     ],
 )
