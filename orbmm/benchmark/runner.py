@@ -66,6 +66,10 @@ class NoForces:
         """Return a confidence that takes no time to compute, so that only writing its file is measured."""
         return SameConfidence(topology.getNumAtoms())
 
+    def open_rotation(self, topology: app.Topology) -> None:
+        """Return None: without a network nothing depends on orientation."""
+        return
+
 
 def write_waters(path: Path, waters: int) -> None:
     """Write a PDB file of water molecules on a grid, at the density of water."""

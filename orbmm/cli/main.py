@@ -12,6 +12,7 @@ import typer
 from orbmm import __version__
 from orbmm.cli.analyze import analyze
 from orbmm.cli.benchmark import benchmark
+from orbmm.cli.diagnose import diagnose
 from orbmm.cli.doctor import doctor
 from orbmm.cli.estimate import estimate
 from orbmm.cli.host_memory import require_free_memory
@@ -33,7 +34,7 @@ _LOOK_AROUND, _SIMULATE = "Look around", "Simulate"
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     _LOOK_AROUND: (models, doctor, benchmark, estimate),
     _SIMULATE: (new, prepare, run, resume),
-    "Look at the result": (analyze, report),
+    "Look at the result": (analyze, report, diagnose),
     "Make a model": (label, train),
 }
 

@@ -45,6 +45,14 @@ class ConfidenceSource(Protocol):
         ...
 
 
+class RotationSource(Protocol):
+    """A source of the rotational gradient."""
+
+    def measure(self, positions: np.ndarray, box: np.ndarray | None) -> float:
+        """Return its norm [kJ/mol] at positions (N, 3) [nm] in a box (3, 3) rows [nm] or None."""
+        ...
+
+
 class Forces(Protocol):
     """The forces of one run, with nothing left open.
 
@@ -65,6 +73,10 @@ class Forces(Protocol):
 
     def open_confidence(self, topology: app.Topology) -> ConfidenceSource | None:
         """Return the confidence beside these forces, None if there is none."""
+        ...
+
+    def open_rotation(self, topology: app.Topology) -> RotationSource | None:
+        """Return the rotational gradient beside these forces, None where it is not free."""
         ...
 
 
@@ -117,3 +129,8 @@ class _Network:
         from orbmm.forces.confidence import open_confidence
 
         return open_confidence(topology, self._resolved)
+
+    def open_rotation(self, topology: app.Topology) -> RotationSource | None:
+        from orbmm.forces.rotation import open_rotation
+
+        return open_rotation(topology, self._resolved)

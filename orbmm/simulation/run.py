@@ -30,7 +30,7 @@ from orbmm.simulation.folder_checks import (
     holds_entries,
     refuse_lost_checkpoints,
 )
-from orbmm.simulation.force_source import ConfidenceSource, Forces, ForceSource, NetworkForces
+from orbmm.simulation.force_source import ConfidenceSource, Forces, ForceSource, NetworkForces, RotationSource
 from orbmm.simulation.guard.rescue import retire_reasons
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.progress import OnProgress, ignore_progress, outlive_display
@@ -138,18 +138,18 @@ def resume_run(
 
 @dataclass(frozen=True)
 class _Machinery:
-    """The System with its platform, and the confidence source of the forces or None."""
+    """The System with its platform, and confidence and rotational gradient beside the forces, or None."""
 
     system: StageSystem
     confidence: ConfidenceSource | None
+    rotation: RotationSource | None
 
     def enter(
         self, folder: RunFolder, settings: Settings, on_progress: OnProgress, hashes: ContentHashes | None = None
     ) -> Run:
         """Return a run of this System in a folder. hashes: of the growing files of a resumed run"""
-        return Run(
-            folder, settings, self.system, self.confidence, outlive_display(on_progress), hashes or ContentHashes()
-        )
+        display, known = outlive_display(on_progress), hashes or ContentHashes()
+        return Run(folder, settings, self.system, self.confidence, self.rotation, display, known)
 
 
 def _build(
@@ -159,9 +159,10 @@ def _build(
     with explain_memory_errors(folder, settings.model):
         system = forces.create_system(start.topology)
         confidence = open_confidence(forces, settings, start)
+        rotation = forces.open_rotation(start.topology)
     stage_system = StageSystem(system, start, settings.run.seed, find_platform(system, platform))
     check_stages(settings, stage_system)
-    return _Machinery(stage_system, confidence)
+    return _Machinery(stage_system, confidence, rotation)
 
 
 @contextlib.contextmanager

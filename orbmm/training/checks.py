@@ -66,14 +66,23 @@ def check_units(network: Orb, graphs: Sequence[LabelledGraph], force_unit: str) 
         if forces is not None:
             predicted.append(forces.detach().numpy().ravel())
             labels.append(batch.forces.numpy().ravel())
-    ours, theirs = np.concatenate(predicted).astype(np.float64), np.concatenate(labels).astype(np.float64)
+    check_force_unit(np.concatenate(predicted), np.concatenate(labels), force_unit)
+
+
+def check_force_unit(predicted: np.ndarray, labels: np.ndarray, force_unit: str) -> None:
+    """Check label forces against those of a network for the same atoms; both are flat arrays [eV/Å].
+
+    force_unit: that the labels were converted from
+    Raises TrainingError, with the unit that would fit, if both agree in direction but not in size.
+    """
+    ours, theirs = predicted.astype(np.float64), labels.astype(np.float64)
     product = float(ours @ theirs)
     correlation = product / max(float(np.sqrt((ours @ ours) * (theirs @ theirs))), 1e-300)
     slope = product / max(float(ours @ ours), 1e-300)
     if correlation < LEAST_CORRELATION or 1 / LARGEST_SLOPE < slope < LARGEST_SLOPE:
         return
     raise TrainingError(
-        f"the label forces are {slope:.3g} times those of the start network, in the same direction: "
+        f"the label forces are {slope:.3g} times those of the network, in the same direction: "
         f'force_unit = "{force_unit}" is probably wrong{_name_likely_unit(slope, force_unit)}'
     )
 

@@ -60,7 +60,7 @@ def read_file(path: Path, settings: DataSettings) -> list[Frame]:
 
 def read_structures(path: Path) -> list[Frame]:
     """Read frames without their labels, to be labelled. Raises TrainingError."""
-    frames = _read(path, _read_structure)
+    frames = _read(path, read_atoms)
     return [replace(frame, energy=None, forces=None, stress=None) for frame in frames]
 
 
@@ -154,15 +154,15 @@ def _convert(atoms: Atoms, source: str, settings: DataSettings) -> Frame:
             f"{source}: has no '{missing}': name the key that holds it (energy_key, forces_key in [data]), or label it"
         )
     return replace(
-        _read_structure(atoms, source, settings.group_key),
+        read_atoms(atoms, source, settings.group_key),
         energy=float(energy) * EV_PER_UNIT[settings.energy_unit],
         forces=np.asarray(forces, dtype=np.float64) * EV_PER_ANGSTROM_PER_UNIT[settings.force_unit],
         stress=_find_stress(atoms, source, settings),
     )
 
 
-def _read_structure(atoms: Atoms, source: str, group_key: str = "group") -> Frame:
-    """Return a frame of ASE without labels."""
+def read_atoms(atoms: Atoms, source: str, group_key: str = "group") -> Frame:
+    """Return a frame of ASE without labels. Raises TrainingError for partly periodic atoms, or no whole charge."""
     periodic = np.asarray(atoms.pbc)
     if periodic.any() and not periodic.all():
         raise TrainingError(f"{source}: is periodic in some directions only, which no Orb network knows")

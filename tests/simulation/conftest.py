@@ -52,6 +52,9 @@ class ClassicalForces:
             system.addForce(self.make_extra())
         return system
 
+    def open_rotation(self, topology: app.Topology) -> None:
+        """A force field is invariant."""
+
     def open_confidence(self, topology: app.Topology) -> ConfidenceSource | None:
         """A force field by itself knows nothing of its errors."""
         return self.confidence

@@ -188,6 +188,9 @@ class VacuumForces:
         self.model, self.record = model, find_record(model.name)
         return self
 
+    def open_rotation(self, topology: app.Topology) -> None:
+        return None
+
     def open_confidence(self, topology: app.Topology) -> None:
         """Masses have none."""
 
