@@ -23,9 +23,18 @@ from orbmm.errors import TrainingError
 from orbmm.files import write_file
 from orbmm.model.network.orb import Orb
 from orbmm.settings.training import TrainingSettings
-from orbmm.training.batches import Batch, LabelledGraph, join_graphs
+from orbmm.training.batches import Batch, LabelledGraph, join_graphs, random_rotation, rotate_graph
 from orbmm.training.losses import Losses, compute_losses
 from orbmm.training.optimizer import MixedOptimizer
+from orbmm.training.parallel import (
+    agree,
+    check_same,
+    count_processes,
+    is_first,
+    sum_gradients,
+    sum_over_processes,
+    take_share,
+)
 from orbmm.training.state import Identity, read_state, write_state
 from orbmm.training.validation import Errors, validate
 
@@ -94,7 +103,8 @@ def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
     average = deepcopy(task.network).requires_grad_(False).eval()
     course = Course(task.network, average, MixedOptimizer(task.network, settings.optimizer))
     before = validate(average, task.validation) if task.validation else {}
-    read_state(task.folder, task.identity, course)
+    agree(lambda: read_state(task.folder, task.identity, course))
+    check_same((task.identity.data_sha256, course.step), "frames or saved steps")
     if settings.run.compile:
         course.network.compile_network()
     began = time.monotonic()
@@ -116,12 +126,13 @@ def _take_step(task: Task, course: Course) -> Losses:
     prediction = network(batch.graph, _choose_outputs(network, batch, settings))
     progress = course.step / settings.optimizer.steps
     losses = compute_losses(network, prediction, batch, settings.loss, task.force_scale, progress)
-    if not torch.isfinite(losses.total):
+    if not torch.isfinite(sum_over_processes(losses.total)):
         raise TrainingError(
             f"the loss is not finite at step {course.step + 1}: the last save, {task.folder / 'training.pt'}, is good; "
             "train again with a lower learning_rate"
         )
     losses.total.backward()
+    sum_gradients(network)
     _clip(network, settings.optimizer.clip)
     course.optimizer.step()
     course.step += 1
@@ -151,15 +162,18 @@ def _draw(graphs: Sequence[LabelledGraph], settings: TrainingSettings, step: int
     """Draw and rotate the frames of one step; they depend only on seed and step, so resuming changes nothing.
 
     A batch holds frames with a cell or frames without one: forces of a direct network differ in what is removed.
+    Of several processes each gets its share of the batch, at least one frame.
     """
     draw = random.Random(settings.run.seed * 1_000_003 + step)
     first = draw.choice(graphs)
     alike = [graph for graph in graphs if (graph.volume is None) == (first.volume is None)]
     chosen, edges = [first], len(first.senders)
-    while edges < settings.optimizer.edges_per_batch:
+    while edges < settings.optimizer.edges_per_batch or len(chosen) < count_processes():
         chosen.append(draw.choice(alike))
         edges += len(chosen[-1].senders) + 1  # a lone atom has no edges, and must come to an end too
-    return join_graphs(chosen, torch.Generator().manual_seed(draw.getrandbits(40)))
+    generator = torch.Generator().manual_seed(draw.getrandbits(40))
+    turned = [rotate_graph(graph, random_rotation(generator)) for graph in chosen]
+    return join_graphs(take_share(turned, [len(graph.senders) for graph in turned]))
 
 
 def _update_average(average: Orb, network: Orb, step: int, largest_decay: float) -> None:
@@ -174,7 +188,8 @@ def _note_row(task: Task, course: Course, losses: Losses, seconds: float) -> Non
     """Validate the average and add one row to the history."""
     row = {"step": float(course.step), "seconds": seconds}
     row |= {
-        f"{name}_loss": float(getattr(losses, name).detach()) for name in ("forces", "energy", "stress", "rotation")
+        f"{name}_loss": float(sum_over_processes(getattr(losses, name)))
+        for name in ("forces", "energy", "stress", "rotation")
     }
     if task.validation:
         errors = validate(course.average, task.validation)["all"]
@@ -197,6 +212,8 @@ def _is_exhausted(course: Course, settings: TrainingSettings) -> bool:
 
 
 def _save(task: Task, course: Course) -> None:
+    if not is_first():
+        return
     write_state(task.folder, task.identity, course)
     if not _keeps_best(task):
         write_weights(task, course.average, {}, course.step)
@@ -216,12 +233,18 @@ def _conclude(task: Task, course: Course, before: dict[str, Errors]) -> Trained:
     if not _keeps_best(task):
         write_weights(task, course.average, after, course.step)
     report = {name: {k: asdict(v) for k, v in table.items()} for name, table in (("before", before), ("after", after))}
-    write_file(task.folder / "validation.json", json.dumps(report, indent=1).encode())
+    if is_first():
+        write_file(task.folder / "validation.json", json.dumps(report, indent=1).encode())
     return Trained(path, before, after, stopped_early)
 
 
 def write_weights(task: Task, network: Orb, errors: dict[str, Errors], steps: int) -> None:
-    """Write the tensors of a network as safetensors, with official names, and with the record of the model."""
+    """Write the tensors of a network as safetensors, with official names, and with the record of the model.
+
+    Of several processes only the first writes.
+    """
+    if not is_first():
+        return
     training = {
         "data_sha256": task.identity.data_sha256,
         "settings": task.identity.settings,

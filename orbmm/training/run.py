@@ -16,6 +16,7 @@ from orbmm.training.batches import LabelledGraph, prepare_frame
 from orbmm.training.checks import check_apart, check_frames, check_units, list_elements, warn_of_unseen
 from orbmm.training.dataset import Frame, hash_frames
 from orbmm.training.loop import Task, Trained, train
+from orbmm.training.parallel import agree, is_first, join_processes
 from orbmm.training.reading import LabelledData, read_data
 from orbmm.training.start import Start, begin_training, compute_force_scale, refit_references
 from orbmm.training.state import FILE, identify
@@ -33,12 +34,19 @@ def run_training(
     Raises TrainingError for bad frames, or a folder that does not fit `resume`; the errors of load_model.
     """
     folder = settings.run.output or Path("training") / settings.model.name
+    with join_processes():
+        return train(agree(lambda: _begin(settings, folder, resume)), on_row)
+
+
+def _begin(settings: TrainingSettings, folder: Path, resume: bool) -> Task:
+    """Read and check everything, and write the settings to the folder."""
     _check_folder(folder, resume)
     data = read_data(settings.data, settings.run.seed)
     task = prepare_task(settings, data, folder)
-    make_folder(folder)
-    write_settings(settings, folder / SETTINGS_FILE, overwrite=True)
-    return train(task, on_row)
+    if is_first():
+        make_folder(folder)
+        write_settings(settings, folder / SETTINGS_FILE, overwrite=True)
+    return task
 
 
 def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path) -> Task:
