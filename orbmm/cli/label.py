@@ -29,9 +29,9 @@ def label(
     from orbmm.training.reading import check_target, read_structures
 
     check_target(output)
-    done = label_file(read_structures(frames), output, calculator, workers, largest_force, _print_progress)
+    done = label_file(read_structures(frames), output, calculator, workers, largest_force, print_labels)
     say(f"written: {output} with {done.done} of {done.total} frames, {done.left_out} left out")
 
 
-def _print_progress(progress: Labelling) -> None:
+def print_labels(progress: Labelling) -> None:
     say(f"{progress.done} of {progress.total} frames labelled, {progress.left_out} left out")

@@ -49,7 +49,7 @@ def train(
     from orbmm.training.run import run_training
 
     if was_launched_as_first():
-        _tell_end(run_training(_read(settings, output), resume, _RowPrinter()))
+        _tell_end(run_training(_read(settings, output), resume, RowPrinter()))
         return
     logging.getLogger("orbmm").setLevel(logging.CRITICAL)
     try:
@@ -69,7 +69,7 @@ def _read(path: Path, output: Path | None) -> TrainingSettings:
     return dataclasses.replace(read, run=dataclasses.replace(read.run, output=output.resolve()))
 
 
-class _RowPrinter:
+class RowPrinter:
     """A printer of the rows of history.csv, with their heading before the first."""
 
     def __init__(self) -> None:
