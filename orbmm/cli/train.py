@@ -27,6 +27,7 @@ _COLUMNS = {
     "energy_mev_per_atom": ("meV/atom", "{:8.2f}"),
     "forces_mev_per_angstrom": ("meV/Å", "{:7.1f}"),
     "expected_mev_per_angstrom": ("expected", "{:8.1f}"),
+    "old_forces_mev_per_angstrom": ("old meV/Å", "{:9.1f}"),
 }
 
 

@@ -35,8 +35,7 @@ def check_frames(frames: Sequence[Frame], record: CheckpointRecord) -> None:
     seen: dict[str, str] = {}
     for frame in frames:
         _check_labels(frame)
-        _check_structure(frame)
-        _check_charge(frame, record)
+        check_structure(frame, record)
         content = _hash_structure(frame)
         if content in seen:
             raise TrainingError(f"{frame.source}: is the same structure as {seen[content]}: remove one of the two")
@@ -100,7 +99,9 @@ def _check_labels(frame: Frame) -> None:
         raise TrainingError(f"{frame.source}: has a stress but no cell, so no volume that it belongs to")
 
 
-def _check_structure(frame: Frame) -> None:
+def check_structure(frame: Frame, record: CheckpointRecord) -> None:
+    """Check elements, cell and charge of a frame, which needs no labels. Raises TrainingError."""
+    _check_charge(frame, record)
     if len(frame.atomic_numbers) == 0:
         raise TrainingError(f"{frame.source}: has no atoms")
     strange = [int(number) for number in frame.atomic_numbers if not 1 <= number <= 118]

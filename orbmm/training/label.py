@@ -16,6 +16,7 @@ import numpy as np
 
 from orbmm.errors import MissingDependency, OrbmmError, TrainingError
 from orbmm.files import make_folder
+from orbmm.training.checks import check_structure
 from orbmm.training.dataset import Frame, Labels, hash_frames, read_frames, write_frames
 
 FRAMES_PER_PART = 20
@@ -60,10 +61,10 @@ def _make_teacher(model: str) -> Labeller:
     teacher = load_model(model, device="cpu", precision="float32-highest")
 
     def label(frame: Frame) -> Labels | None:
+        check_structure(frame, teacher.record)
+        known = {"charge": frame.charge, "multiplicity": frame.multiplicity} if teacher.record.takes_charge else {}
         try:
-            found = teacher.predict(
-                frame.atomic_numbers, frame.positions, frame.cell, charge=frame.charge, multiplicity=frame.multiplicity
-            )
+            found = teacher.predict(frame.atomic_numbers, frame.positions, frame.cell, **known)
         except OrbmmError:  # overlapping atoms
             return None
         return Labels(found.energy, found.forces, found.stress)

@@ -36,7 +36,7 @@ from orbmm.training.parallel import (
     take_share,
 )
 from orbmm.training.state import Identity, read_state, write_state
-from orbmm.training.validation import Errors, validate
+from orbmm.training.validation import OLD_DOMAIN, Errors, validate
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Task:
     training, validation: graphs with labels; force_scale: root mean square of the label forces [eV/Å]
     identity: what a resumed training must have in common with the one that it goes on with
     unused: tensors that are written beside those of the network
+    replay, old_validation: graphs of the domain that the start knows, to train on and held out
     """
 
     network: Orb
@@ -60,6 +61,8 @@ class Task:
     folder: Path
     identity: Identity
     unused: Mapping[str, Tensor]
+    replay: Sequence[LabelledGraph] = ()
+    old_validation: Sequence[LabelledGraph] = ()
 
 
 @dataclass
@@ -102,7 +105,7 @@ def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
     settings = task.settings
     average = deepcopy(task.network).requires_grad_(False).eval()
     course = Course(task.network, average, MixedOptimizer(task.network, settings.optimizer))
-    before = validate(average, task.validation) if task.validation else {}
+    before = _validate(task, average)
     agree(lambda: read_state(task.folder, task.identity, course))
     check_same((task.identity.data_sha256, course.step), "frames or saved steps")
     if settings.run.compile:
@@ -122,7 +125,7 @@ def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
 def _take_step(task: Task, course: Course) -> Losses:
     """Draw a batch and update the weights."""
     settings, network = task.settings, course.network
-    batch = _draw(task.training, settings, course.step)
+    batch = _draw(task.training, settings, course.step, task.replay)
     prediction = network(batch.graph, _choose_outputs(network, batch, settings))
     progress = course.step / settings.optimizer.steps
     losses = compute_losses(network, prediction, batch, settings.loss, task.force_scale, progress)
@@ -158,22 +161,31 @@ def _clip(network: Orb, largest: float) -> None:
         torch.nn.utils.clip_grad_norm_(weights, largest)
 
 
-def _draw(graphs: Sequence[LabelledGraph], settings: TrainingSettings, step: int) -> Batch:
+def _draw(
+    graphs: Sequence[LabelledGraph], settings: TrainingSettings, step: int, replay: Sequence[LabelledGraph] = ()
+) -> Batch:
     """Draw and rotate the frames of one step; they depend only on seed and step, so resuming changes nothing.
 
     A batch holds frames with a cell or frames without one: forces of a direct network differ in what is removed.
     Of several processes each gets its share of the batch, at least one frame.
     """
     draw = random.Random(settings.run.seed * 1_000_003 + step)
-    first = draw.choice(graphs)
-    alike = [graph for graph in graphs if (graph.volume is None) == (first.volume is None)]
+    first = _choose(draw, graphs, replay, settings.replay.share)
+    new, old = ([one for one in part if (one.volume is None) == (first.volume is None)] for part in (graphs, replay))
     chosen, edges = [first], len(first.senders)
     while edges < settings.optimizer.edges_per_batch or len(chosen) < count_processes():
-        chosen.append(draw.choice(alike))
+        chosen.append(_choose(draw, new, old, settings.replay.share))
         edges += len(chosen[-1].senders) + 1  # a lone atom has no edges, and must come to an end too
     generator = torch.Generator().manual_seed(draw.getrandbits(40))
     turned = [rotate_graph(graph, random_rotation(generator)) for graph in chosen]
     return join_graphs(take_share(turned, [len(graph.senders) for graph in turned]))
+
+
+def _choose(
+    draw: random.Random, new: Sequence[LabelledGraph], old: Sequence[LabelledGraph], share: float
+) -> LabelledGraph:
+    """Return a graph of the old domain with the probability of its share, as far as there are any."""
+    return draw.choice(old if old and (not new or draw.random() < share) else new)
 
 
 def _update_average(average: Orb, network: Orb, step: int, largest_decay: float) -> None:
@@ -191,16 +203,27 @@ def _note_row(task: Task, course: Course, losses: Losses, seconds: float) -> Non
         f"{name}_loss": float(sum_over_processes(getattr(losses, name)))
         for name in ("forces", "energy", "stress", "rotation")
     }
+    table = _validate(task, course.average)
+    if OLD_DOMAIN in table:
+        row["old_forces_mev_per_angstrom"] = table[OLD_DOMAIN].forces_mev_per_angstrom
     if task.validation:
-        errors = validate(course.average, task.validation)["all"]
+        errors = table["all"]
         row |= {name: value for name, value in asdict(errors).items() if value is not None and "_" in name}
         improved = errors.forces_mev_per_angstrom < course.best
         course.waited = 0 if improved else course.waited + 1
         if improved:
             course.best = errors.forces_mev_per_angstrom
         if improved and _keeps_best(task):
-            write_weights(task, course.average, {"all": errors}, course.step)
+            write_weights(task, course.average, table, course.step)
     course.rows.append(row)
+
+
+def _validate(task: Task, network: Orb) -> dict[str, Errors]:
+    """Return the errors on held-out frames by group, and beside them those on the old domain."""
+    table = validate(network, task.validation) if task.validation else {}
+    if task.old_validation:
+        table[OLD_DOMAIN] = validate(network, task.old_validation)["all"]
+    return table
 
 
 def _keeps_best(task: Task) -> bool:
@@ -228,7 +251,7 @@ def _save(task: Task, course: Course) -> None:
 def _conclude(task: Task, course: Course, before: dict[str, Errors]) -> Trained:
     """Write the weights and the errors before and after."""
     stopped_early = _is_exhausted(course, task.settings)
-    after = validate(course.average, task.validation) if task.validation else {}
+    after = _validate(task, course.average)
     path = task.folder / f"{task.record.name}.safetensors"
     if not _keeps_best(task):
         write_weights(task, course.average, after, course.step)

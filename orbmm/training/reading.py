@@ -64,10 +64,10 @@ def read_structures(path: Path) -> list[Frame]:
     return [replace(frame, energy=None, forces=None, stress=None) for frame in frames]
 
 
-def check_target(path: Path) -> None:
-    """Check that labelled frames can be written to a path. Raises TrainingError."""
-    if path.suffix != ".npz":
-        raise TrainingError(f"{path}: labelled frames are written as .npz, not as '{path.suffix}'")
+def check_target(path: Path, suffixes: Sequence[str] = (".npz",)) -> None:
+    """Check that frames can be written to a path. Raises TrainingError."""
+    if path.suffix not in suffixes:
+        raise TrainingError(f"{path}: these frames are written as {' or '.join(suffixes)}, not as '{path.suffix}'")
     if path.exists():
         raise TrainingError(f"{path}: exists already: name another file, or move it away")
 

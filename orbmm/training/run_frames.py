@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
@@ -12,7 +13,13 @@ from orbmm.analysis.reading.run_folder import read_run_folder
 from orbmm.errors import TrainingError
 from orbmm.kinds import find_solute
 from orbmm.training.dataset import Frame
+from orbmm.training.reading import read_structures
 from orbmm.units import ANGSTROM_PER_NM
+
+
+def read_all_structures(paths: Iterable[Path]) -> list[Frame]:
+    """Return the structures in files and run folders, without labels. Raises TrainingError and AnalysisError."""
+    return [frame for path in paths for frame in (read_run_frames(path) if path.is_dir() else read_structures(path))]
 
 
 def read_run_frames(folder: Path) -> list[Frame]:
@@ -23,13 +30,13 @@ def read_run_frames(folder: Path) -> list[Frame]:
     recording = read_run_folder(folder, growing=True)
     if recording.whole is not None:
         raise TrainingError(
-            f"{folder}: its frames hold {recording.start.n_atoms} of {recording.whole.n_atoms} atoms, and forces are of "
-            'all: run with frame_atoms = "all"'
+            f"{folder}: its frames hold {recording.start.n_atoms} of {recording.whole.n_atoms} atoms, but forces need "
+            'all of them: run with frame_atoms = "all"'
         )
     topology = recording.start.topology
     solute = np.isin(np.arange(topology.n_atoms), find_solute(topology))
     model = None if recording.settings is None else recording.settings.model
-    moments = chain.from_iterable(iterate_frames(chunk) for chunk in recording.frames.read_chunks())
+    found = chain.from_iterable(iterate_frames(chunk) for chunk in recording.frames.read_chunks())
     return [
         Frame(
             atomic_numbers=np.array([atom.element.atomic_number for atom in topology.atoms], dtype=np.int64),
@@ -41,5 +48,5 @@ def read_run_frames(folder: Path) -> list[Frame]:
             multiplicity=None if model is None else model.multiplicity,
             source=f"{folder.name}, frame {number}",
         )
-        for number, (_, positions, box) in enumerate(moments)
+        for number, (_, positions, box) in enumerate(found)
     ]

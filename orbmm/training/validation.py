@@ -12,6 +12,9 @@ from orbmm.model.network.orb import Orb
 from orbmm.training.batches import LabelledGraph, join_graphs
 from orbmm.training.parallel import map_over_processes
 
+OLD_DOMAIN = "old domain"
+"""Name of the held-out frames of the replay in a table of errors."""
+
 
 @dataclass(frozen=True)
 class Errors:

@@ -80,10 +80,10 @@ def train_with_a_stop(folder: Path, output: str, stop: object) -> None:
     """Train until step 2, at which `stop` is called."""
     original = loop._draw
 
-    def draw_or_stop(graphs: object, settings: object, step: int) -> object:
+    def draw_or_stop(graphs: object, settings: object, step: int, *more: object) -> object:
         if step == 2:
             stop()  # type: ignore[operator]
-        return original(graphs, settings, step)
+        return original(graphs, settings, step, *more)
 
     loop._draw = draw_or_stop
     try:
