@@ -132,9 +132,11 @@ class Plan:
         return resolve_record(self.teacher), resolve_record(self.student)
 
     def keep(self) -> None:
-        """Write the plan to its folder. Raises TrainingError if another one was begun there."""
+        """Check all settings and write the plan to its folder. Raises TrainingError if another one was begun there."""
         self.find_records()
-        self.plan_rollout(self.frames)  # lengths that are no whole number of steps
+        for temperature in self.temperatures:
+            self.plan_dynamics(temperature)
+        self.plan_rollout(self.frames)
         facts = {
             "teacher": self.teacher,
             "student": self.student,

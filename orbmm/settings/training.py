@@ -123,7 +123,10 @@ class OptimizerSettings:
 class ReplaySettings:
     """The table [replay]: frames of what the start knows, so that the training does not make it forget."""
 
-    frames: Paths = setting("Files of such frames, as in training of [data]; absent: no replay.", ())
+    frames: Paths = setting(
+        "Files of such frames, as in training of [data], or without given labels also run folders; absent: no replay.",
+        (),
+    )
     labels: str = setting(
         "start: the network that the training starts from labels them; given: their labels are in the files, in the "
         "units of [data].",

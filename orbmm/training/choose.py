@@ -57,8 +57,10 @@ def choose_frames(
     """Choose frames one after the other: each time the one with the largest product of error and distance.
 
     The error of a frame is that of its worst atom: what the confidence head of the model expects, or the difference
-    between both models, whichever is larger. The distance is that of its worst atom's surroundings to the nearest of
-    those that are chosen already. other: a second model. Raises TrainingError if there is nothing to judge by.
+    between both models, whichever is larger. Only the quarter with the largest errors takes part, or twice as many as
+    are asked for. The distance is that of its worst atom's surroundings to the nearest of those already chosen.
+
+    other: a second model. Raises TrainingError if there is nothing to judge by.
     """
     if other is None and "confidence" not in model.network.heads:
         raise TrainingError(f"{model.record.name} has no confidence head: give a second model with --compare")
@@ -124,12 +126,14 @@ def describe_surroundings(frame: Frame, atom: int, elements: np.ndarray) -> np.n
 def order_candidates(candidates: Sequence[Candidate], count: int) -> list[int]:
     """Return the indices of the chosen, that with the largest error first."""
     errors = np.array([candidate.error for candidate in candidates])
+    too_small = np.argsort(-errors, kind="stable")[max(2 * count, len(candidates) // 4) :]
     surroundings = np.stack([candidate.surroundings for candidate in candidates])
     chosen = [int(errors.argmax())]
     distances = np.full(len(candidates), np.inf)
     while len(chosen) < count:
         distances = np.minimum(distances, np.linalg.norm(surroundings - surroundings[chosen[-1]], axis=1))
         score = errors * distances
+        score[too_small] = 0.0
         best = int(score.argmax())
         if score[best] <= 0.0:  # only copies of what is chosen are left
             break

@@ -13,7 +13,8 @@ from orbmm.settings.training import TrainingSettings
 from orbmm.training.batches import join_graphs, prepare_frame
 from orbmm.training.checks import check_structure
 from orbmm.training.dataset import Frame
-from orbmm.training.reading import LabelledData, read_file, read_structures, split_frames
+from orbmm.training.reading import LabelledData, read_file, split_frames
+from orbmm.training.run_frames import read_all_structures
 from orbmm.training.start import Start
 
 
@@ -28,7 +29,7 @@ def read_replay(settings: TrainingSettings) -> LabelledData:
     if replay.labels == "given":
         frames = [frame for path in replay.frames for frame in read_file(path, settings.data)]
     else:
-        frames = [frame for path in replay.frames for frame in read_structures(path)]
+        frames = read_all_structures(replay.frames)
     split = split_frames(frames, replay.validation_share, settings.run.seed)
     if not split.training:
         raise TrainingError("no frame is left to replay: give more frames, or a smaller validation_share in [replay]")
