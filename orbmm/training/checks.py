@@ -36,7 +36,7 @@ def check_frames(frames: Sequence[Frame], record: CheckpointRecord) -> None:
     for frame in frames:
         _check_labels(frame)
         check_structure(frame, record)
-        content = _hash_structure(frame)
+        content = hash_structure(frame)
         if content in seen:
             raise TrainingError(f"{frame.source}: is the same structure as {seen[content]}: remove one of the two")
         seen[content] = frame.source
@@ -45,9 +45,9 @@ def check_frames(frames: Sequence[Frame], record: CheckpointRecord) -> None:
 
 def check_apart(training: Sequence[Frame], validation: Sequence[Frame]) -> None:
     """Check that no structure is both learned and validated on. Raises TrainingError."""
-    learned = {_hash_structure(frame): frame.source for frame in training}
+    learned = {hash_structure(frame): frame.source for frame in training}
     for frame in validation:
-        twin = learned.get(_hash_structure(frame))
+        twin = learned.get(hash_structure(frame))
         if twin is not None:
             raise TrainingError(f"{frame.source}: is held out for validation, but {twin} of the training is the same")
 
@@ -137,7 +137,8 @@ def _check_sizes(frames: Sequence[Frame]) -> None:
         )
 
 
-def _hash_structure(frame: Frame) -> str:
+def hash_structure(frame: Frame) -> str:
+    """Return the sha256 of elements, positions and cell."""
     digest = hashlib.sha256(frame.atomic_numbers.tobytes())
     digest.update(np.ascontiguousarray(frame.positions).tobytes())
     digest.update(b"" if frame.cell is None else np.ascontiguousarray(frame.cell).tobytes())

@@ -115,7 +115,9 @@ def split_frames(frames: Sequence[Frame], share: float, seed: int) -> LabelledDa
 
 
 def _take_last(frames: Sequence[Frame], share: float) -> Sequence[Frame]:
-    return frames[len(frames) - round(share * len(frames)) :]
+    """Return the last frames of a group, at least one of several."""
+    count = max(round(share * len(frames)), 1 if share and len(frames) > 1 else 0)
+    return frames[len(frames) - count :]
 
 
 def _choose_groups(frames: Sequence[Frame], groups: Sequence[str], wanted: int, seed: int) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,16 +12,19 @@ from orbmm.errors import TrainingError
 from orbmm.model.network.orb import Orb
 from orbmm.settings.training import TrainingSettings
 from orbmm.training.batches import join_graphs, prepare_frame
-from orbmm.training.checks import check_structure
+from orbmm.training.checks import check_structure, hash_structure
 from orbmm.training.dataset import Frame
 from orbmm.training.reading import LabelledData, read_file, split_frames
 from orbmm.training.run_frames import read_all_structures
 from orbmm.training.start import Start
 
+_LOG = logging.getLogger(__name__)
 
-def read_replay(settings: TrainingSettings) -> LabelledData:
+
+def read_replay(settings: TrainingSettings, data: LabelledData) -> LabelledData:
     """Return the frames of [replay], with their labels if these are given; nothing without such frames.
 
+    Structures that are among the new frames too are left out: frames to label are often chosen from a run of the base.
     Raises TrainingError for a file that cannot be read.
     """
     replay = settings.replay
@@ -30,7 +34,14 @@ def read_replay(settings: TrainingSettings) -> LabelledData:
         frames = [frame for path in replay.frames for frame in read_file(path, settings.data)]
     else:
         frames = read_all_structures(replay.frames)
-    split = split_frames(frames, replay.validation_share, settings.run.seed)
+    known = {hash_structure(frame) for frame in [*data.training, *data.validation]}
+    unknown = [frame for frame in frames if hash_structure(frame) not in known]
+    if len(unknown) < len(frames):
+        _LOG.info("%d frames of [replay] are left out: they are among the new ones", len(frames) - len(unknown))
+    try:
+        split = split_frames(unknown, replay.validation_share, settings.run.seed)
+    except TrainingError as error:
+        raise TrainingError(f"[replay]: {error}") from error
     if not split.training:
         raise TrainingError("no frame is left to replay: give more frames, or a smaller validation_share in [replay]")
     return split

@@ -44,7 +44,7 @@ def _begin(settings: TrainingSettings, folder: Path, resume: bool) -> Task:
     """Read and check everything, and write the settings to the folder."""
     _check_folder(folder, resume)
     data = read_data(settings.data, settings.run.seed)
-    task = prepare_task(settings, data, folder, read_replay(settings))
+    task = prepare_task(settings, data, folder, read_replay(settings, data))
     if is_first():
         make_folder(folder)
         write_settings(settings, folder / SETTINGS_FILE, overwrite=True)

@@ -79,7 +79,8 @@ def test_the_student_and_the_summary(done: tuple[Path, str]) -> None:
     report = json.loads((folder / "training" / "validation.json").read_text("utf-8"))
     assert summary["errors"] == report["after"] and summary["instability"] is None
     assert 0.0 < summary["cost"]["cpu_seconds"] < 10.0
-    assert "stable for 0.002 ps" in output and "errors to the teacher, all: " in output and "CPU-s a frame" in output
+    for said in ("stable for 0.002 ps", "errors to the teacher, all: ", "CPU-s a frame"):
+        assert said in output, output
 
 
 def test_a_repeated_command_computes_nothing_again(done: tuple[Path, str]) -> None:

@@ -62,7 +62,7 @@ def test_the_start_labels_the_old_domain(new: list[Frame], old: list[Frame], tmp
 def test_given_labels_are_kept(new: list[Frame], old: list[Frame], tmp_path: Path) -> None:
     write_frames(tmp_path / "old.npz", old)
     settings = with_replay(tmp_path, replay={"labels": "given", "validation_share": 0.0})
-    task = prepare_task(settings, LabelledData(new, []), tmp_path, read_replay(settings))
+    task = prepare_task(settings, LabelledData(new, []), tmp_path, read_replay(settings, LabelledData(new, [])))
     assert [graph.energy for graph in task.replay] == [frame.energy for frame in old]
 
 
@@ -105,9 +105,15 @@ def test_the_old_domain_is_reported_beside_the_new(new: list[Frame], old: list[F
         assert float(list(csv.DictReader(stream))[-1]["old_forces_mev_per_angstrom"]) > 0.0
 
 
-def test_a_structure_of_both_domains_is_not_held_out(new: list[Frame], tmp_path: Path) -> None:
+def test_a_structure_of_both_domains_is_replayed_by_its_new_label_only(frames: list[Frame], tmp_path: Path) -> None:
+    write_frames(tmp_path / "old.npz", strip(frames))
+    settings = with_replay(tmp_path, replay={"validation_share": 0.3})
+    old = read_replay(settings, LabelledData(frames[:5], frames[5:6]))
+    assert {frame.group for frame in [*old.training, *old.validation]} == {frame.group for frame in frames[6:]}
+    with pytest.raises(TrainingError, match=r"\[replay\]: validation_share is 0.01 of 4 frames"):
+        read_replay(with_replay(tmp_path, replay={"validation_share": 0.01}), LabelledData(frames[:6], []))
     with pytest.raises(TrainingError, match="held out for validation"):
-        prepare_task(with_replay(tmp_path), LabelledData(new, []), tmp_path, LabelledData([], strip(new)))
+        prepare_task(with_replay(tmp_path), LabelledData(frames, []), tmp_path, LabelledData([], strip(frames)))
 
 
 def test_random_weights_have_nothing_to_keep(tmp_path: Path) -> None:
