@@ -36,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Display:
-    """What shows the progress of each part."""
+    """The functions that show the progress of each part."""
 
     follow_run: Callable[[], AbstractContextManager[OnProgress]] = lambda: nullcontext(ignore_progress)
     on_labels: Callable[[Labelling], None] = lambda labelling: None
@@ -75,6 +75,8 @@ def distill(plan: Plan, workers: int = 1, display: Display | None = None) -> Sum
     """
     display = display or Display()
     plan.keep()
+    if not plan.training.exists():
+        write_settings(plan.plan_training(), plan.training)
     for temperature in plan.temperatures:
         if not plan.frames.exists() and not _run(plan.plan_dynamics(temperature), display).finished:
             return None
@@ -135,8 +137,6 @@ def _count_cpu_seconds() -> float:
 
 def _train(plan: Plan, display: Display) -> Trained:
     """Train the student with the settings in the folder, which a user may have changed."""
-    if not plan.training.exists():
-        write_settings(plan.plan_training(), plan.training)
     settings = read_training_settings(plan.training)
     folder = settings.run.output or plan.folder / "training"
     return run_training(settings, (folder / FILE).exists(), display.on_row)

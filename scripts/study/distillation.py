@@ -14,7 +14,7 @@ import argparse
 import json
 import logging
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +66,16 @@ def measure_cost(frames: list[Frame], calculator: str) -> float:
     return (time.process_time() - begin) / len(frames)
 
 
-def train_arm(arguments: argparse.Namespace, path: Path, name: str, start: str) -> tuple[dict, Path]:
-    """Train one student; return its errors to GFN1-xTB on the held-out frames, and its weights."""
+@dataclass(frozen=True)
+class Arm:
+    """One trained student. errors: to GFN1-xTB on the held-out frames, before and after"""
+
+    errors: dict[str, dict]
+    weights: Path
+
+
+def train_arm(arguments: argparse.Namespace, path: Path, name: str, start: str) -> Arm:
+    """Train one student, or go on with it."""
     folder = arguments.work / f"{name}-{start}"
     scratch = start == "random"
     settings = TrainingSettings(
@@ -81,7 +89,8 @@ def train_arm(arguments: argparse.Namespace, path: Path, name: str, start: str) 
         run=TrainingRunSettings(output=folder, validate_every=500),
     )
     trained = run_training(settings, resume=(folder / FILE).exists())
-    return {"before": asdict(trained.before["all"]), "after": asdict(trained.after["all"])}, trained.weights
+    errors = {"before": asdict(trained.before["all"]), "after": asdict(trained.after["all"])}
+    return Arm(errors, trained.weights)
 
 
 def roll_out(arguments: argparse.Namespace, weights: Path) -> dict:
@@ -104,12 +113,6 @@ def main(arguments: argparse.Namespace) -> None:
     boxes = [frame for frame in read_frames(arguments.frames) if frame.cell is not None]
     boxes = boxes[:: max(1, len(boxes) // arguments.boxes)][: arguments.boxes]
     cost = {name: measure_cost(boxes, calculator) for name, calculator in LABELS.items()}
-    arms, weights = {}, {}
-    for start in arguments.starts:
-        for name, path in paths.items():
-            arms[f"{name}, {start}"], weights[name, start] = train_arm(arguments, path, name, start)
-        teacher, chemistry = (arms[f"{name}, {start}"]["after"]["forces_mev_per_angstrom"] for name in LABELS)
-        print(start, f"{teacher:.1f} and {chemistry:.1f} meV/Å, factor {teacher / chemistry:.3f}", flush=True)
     result = {
         "frames": len(read_frames(paths["teacher"])),
         "frames_sha256": hash_file(arguments.frames),
@@ -118,11 +121,24 @@ def main(arguments: argparse.Namespace) -> None:
         "label_cpu_seconds": cost,
         "cost_ratio": cost["GFN1-xTB"] / cost["teacher"],
         "boxes": {"count": len(boxes), "atoms": float(np.mean([len(box.atomic_numbers) for box in boxes]))},
-        "arms": arms,
-        "rollout": roll_out(arguments, weights["teacher", arguments.starts[0]]),
     }
-    arguments.to.mkdir(parents=True, exist_ok=True)
-    (arguments.to / "distillation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    for start in arguments.starts:
+        arms = {name: train_arm(arguments, path, name, start) for name, path in paths.items()}
+        teacher, chemistry = (arms[name].errors["after"]["forces_mev_per_angstrom"] for name in LABELS)
+        result[start] = {name: arm.errors for name, arm in arms.items()} | {"factor": teacher / chemistry}
+        print(start, f"{teacher:.1f} and {chemistry:.1f} meV/Å, factor {teacher / chemistry:.3f}", flush=True)
+        write(result, arguments.to)
+        if start == "shipped":
+            student = arms["teacher"].weights
+    if "shipped" in arguments.starts:
+        result["rollout"] = roll_out(arguments, student)
+        write(result, arguments.to)
+
+
+def write(result: dict, folder: Path) -> None:
+    """Write what is measured so far."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "distillation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
