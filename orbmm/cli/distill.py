@@ -52,9 +52,13 @@ def distill(
     folder = (output or Path("distill") / settings.system.name).resolve()
     sampling = Sampling(frames, every_fs, tuple(temperature or ()))
     plan = Plan(teacher, settings, folder, student, sampling, steps, rollout_ps)
-    summary = run_distillation(plan, workers, Display(_follow_run, print_labels, RowPrinter()))
+    try:
+        summary = run_distillation(plan, workers, Display(_follow_run, print_labels, RowPrinter()))
+    except KeyboardInterrupt:
+        say(_STOPPED)
+        raise
     if summary is None:
-        say("stopped in order; repeat the command to go on")
+        say(_STOPPED)
         return
     _tell(summary)
     if summary.instability is not None:
@@ -82,4 +86,5 @@ def _tell(summary: Summary) -> None:
         say(f'next: set weights = "{summary.weights}" and name = "orbmm" in [model], then {_RUN}')
 
 
+_STOPPED = "stopped; repeat the command to go on"
 _RUN = quote_command("orbmm", "run", "system.toml")

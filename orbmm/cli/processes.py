@@ -23,8 +23,12 @@ def run_processes(words: Sequence[str], count: int) -> int:
     Process 0 prints. Raises TrainingError if it could not say why the processes ended.
     """
     with _start(words, count) as processes:
-        while all(process.poll() is None for process in processes):
-            time.sleep(0.1)
+        try:
+            while all(process.poll() is None for process in processes):
+                time.sleep(0.1)
+        except KeyboardInterrupt:  # which the terminal sends to all of them
+            _wait(processes, _SECONDS_TO_END)
+            raise
         ended = next(index for index, process in enumerate(processes) if process.poll() is not None)
         failed = [index for index, process in enumerate(processes) if process.poll()]
         _wait(processes, _SECONDS_TO_END if failed else None)

@@ -50,7 +50,12 @@ def train(
     from orbmm.training.run import run_training
 
     if was_launched_as_first():
-        _tell_end(run_training(_read(settings, output), resume, RowPrinter()))
+        try:
+            trained = run_training(_read(settings, output), resume, RowPrinter())
+        except KeyboardInterrupt:
+            say("stopped; go on from the last save with --resume")
+            raise
+        _tell_end(trained)
         return
     logging.getLogger("orbmm").setLevel(logging.CRITICAL)
     try:

@@ -11,7 +11,7 @@ import resource
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from orbmm.distillation.plan import Plan
@@ -113,7 +113,12 @@ def _label(plan: Plan, workers: int, display: Display) -> LabelCost:
     if plan.frames.exists() and path.exists():
         return LabelCost(**read_json(path, _LARGEST_BYTES))
     folders = [find_output(plan.plan_dynamics(temperature)) for temperature in plan.temperatures]
-    frames = [frame for folder in folders for frame in read_run_frames(folder)[1:]]  # all begin with the same one
+    model = plan.system.model
+    frames = [
+        replace(frame, charge=model.charge, multiplicity=model.multiplicity)
+        for folder in folders
+        for frame in read_run_frames(folder)[1:]  # all begin with the same one
+    ]
     _LOG.info("%d frames to label", len(frames))
     seen: list[int] = []
 

@@ -60,7 +60,7 @@ class Plan:
     def temperatures(self) -> tuple[float, ...]:
         """Return the temperatures of the teacher's runs [K]."""
         own = self.system.run.temperature_kelvin
-        return self.sampling.temperatures or (own, float(round(1.3 * own)))
+        return tuple(dict.fromkeys(self.sampling.temperatures)) or (own, float(round(1.3 * own)))
 
     @property
     def frames(self) -> Path:
@@ -79,11 +79,11 @@ class Plan:
         path = self.folder / f"dynamics-{temperature_kelvin:g}K"
         return self._plan_run(self.teacher, path, length_ps, temperature_kelvin, self.sampling.every_fs)
 
-    def plan_rollout(self, weights: Path) -> Settings:
-        """Return the settings of the student's own run."""
-        own = self.system.run
+    def plan_rollout(self, weights: Path | None = None) -> Settings:
+        """Return the settings of the student's own run. weights: the trained ones; None: those it begins with"""
+        own, model = self.system.run, self.student if weights is None else str(weights)
         return self._plan_run(
-            str(weights), self.folder / "rollout", self.rollout_ps, own.temperature_kelvin, own.frame_every_fs
+            model, self.folder / "rollout", self.rollout_ps, own.temperature_kelvin, own.frame_every_fs
         )
 
     def _plan_run(
@@ -131,12 +131,22 @@ class Plan:
         """Return the records of teacher and student. Raises ModelError and CheckpointError."""
         return resolve_record(self.teacher), resolve_record(self.student)
 
+    def _check_charge(self, record: CheckpointRecord) -> None:
+        charge, multiplicity = self.system.model.charge, self.system.model.multiplicity
+        if charge and not record.takes_charge:
+            raise TrainingError(
+                f"[model] has charge = {charge}, but {record.name} does not take a charge: name another"
+            )
+        if record.takes_charge and (charge is None or multiplicity is None):
+            raise TrainingError(f"{record.name} takes charge and multiplicity: set both in [model] of the system")
+
     def keep(self) -> None:
         """Check all settings and write the plan to its folder. Raises TrainingError if another one was begun there."""
-        self.find_records()
+        for record in self.find_records():
+            self._check_charge(record)
         for temperature in self.temperatures:
             self.plan_dynamics(temperature)
-        self.plan_rollout(self.frames)
+        self.plan_rollout()
         facts = {
             "teacher": self.teacher,
             "student": self.student,
@@ -163,6 +173,7 @@ class Plan:
 
 
 def _choose_model(settings: ModelSettings, model: str) -> ModelSettings:
-    """Return [model] with another network; device, precision and charge stay."""
+    """Return [model] with another network; device, precision, and a charge that it takes stay."""
     file = Path(model).resolve() if is_weights_path(model) else None
-    return replace(settings, name=OWN_NAME if file else model, weights=file, fast=None)
+    own = replace(settings, name=OWN_NAME if file else model, weights=file, fast=None)
+    return own if resolve_record(model).takes_charge else replace(own, charge=None, multiplicity=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +114,21 @@ def test_a_mistake_is_one_sentence(
     result = call("distill", *words, "--output", "out" if "begun" in said else "new")
     assert result.exit_code == 2 and said in result.stderr and "Traceback" not in result.output, result.output
     assert not (folder / "new").exists()
+
+
+def test_a_charge_that_one_of_both_does_not_take_is_said_at_once(done: tuple[Path, str], tmp_path: Path) -> None:
+    plan = make_plan(done, tmp_path / "new")
+    with pytest.raises(TrainingError, match="orb-v3-direct-omol takes charge and multiplicity"):
+        replace(plan, student="orb-v3-direct-omol").keep()
+    charged = replace(plan.system, model=replace(plan.system.model, charge=-1, multiplicity=1))
+    with pytest.raises(TrainingError, match="does not take a charge"):
+        replace(plan, system=charged).keep()
+    neutral = replace(plan.system, model=replace(plan.system.model, charge=0, multiplicity=1))
+    for student, kept in ((STUDENT, None), ("orb-v3-direct-omol", 0)):
+        rollout = replace(plan, system=neutral, student=student)
+        rollout.keep()
+        assert rollout.plan_rollout().model.charge is kept
+        shutil.rmtree(plan.folder)
 
 
 def make_plan(done: tuple[Path, str], folder: Path) -> Plan:
