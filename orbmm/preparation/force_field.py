@@ -131,8 +131,19 @@ def refuse_unknown_residues(topology: app.Topology, molecules: Molecules = ()) -
 
 def sum_charge(topology: app.Topology, molecules: Molecules = ()) -> int:
     """Total charge of a topology with all its hydrogens [e]."""
+    return round(sum(_list_charges(topology, molecules)))
+
+
+def list_residue_charges(topology: app.Topology) -> list[int]:
+    """Return the charge of each residue of a topology with all its hydrogens [e]."""
+    charges = _list_charges(topology)
+    return [round(sum(charges[atom.index] for atom in residue.atoms())) for residue in topology.residues()]
+
+
+def _list_charges(topology: app.Topology, molecules: Molecules = ()) -> list[float]:
+    """Return the partial charge of each atom in the force field [e]."""
     templates = choose_templates(topology, molecules)
     system = load_force_field(molecules).createSystem(topology, residueTemplates=templates)
     nonbonded = next(force for force in system.getForces() if isinstance(force, NonbondedForce))
     charges = (nonbonded.getParticleParameters(i)[0] for i in range(nonbonded.getNumParticles()))
-    return round(sum(charge.value_in_unit(unit.elementary_charge) for charge in charges))
+    return [charge.value_in_unit(unit.elementary_charge) for charge in charges]

@@ -33,6 +33,12 @@ class TrainedModelSettings:
     )
     weights: Path | None = setting("Local weights file to start from; absent: those of the catalogue.", None)
     from_scratch: bool = setting("Start from random weights instead.", False)
+    zbl_aggregation: str | None = setting(
+        'Repulsion of near atoms: "sum" keeps energies extensive, "mean" is that of the published conservative models; '
+        "absent: as in the start.",
+        None,
+        Limits(choices=("sum", "mean")),
+    )
     purpose: str = setting("One line on what the model is for.", "trained by its user")
     dispersion: str = setting('What is known of dispersion in the labels, such as "contained".', "not stated")
 
@@ -66,6 +72,12 @@ class DataSettings:
     group_key: str = setting(
         "Name of the text in each frame that says which trajectory it is of; frames without it are grouped by formula.",
         "group",
+    )
+
+    charged_frames: str = setting(
+        "Frames with a charge, for a model that takes none: refuse, or train, where hydrogens and neighbours show it.",
+        "refuse",
+        Limits(choices=("refuse", "train")),
     )
 
     def __post_init__(self) -> None:

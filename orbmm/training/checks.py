@@ -27,15 +27,16 @@ LEAST_CORRELATION, LARGEST_SLOPE = 0.7, 2.5
 _LOG = logging.getLogger(__name__)
 
 
-def check_frames(frames: Sequence[Frame], record: CheckpointRecord) -> None:
+def check_frames(frames: Sequence[Frame], record: CheckpointRecord, charged: str = "refuse") -> None:
     """Check that frames can be learned from: labels, finite numbers, elements, distances, cells, no frame twice.
 
+    charged: "refuse" or "train", for charged frames of a model that takes no charge
     Raises TrainingError that names the first frame with a fault.
     """
     seen: dict[str, str] = {}
     for frame in frames:
         _check_labels(frame)
-        check_structure(frame, record)
+        check_structure(frame, record, charged)
         content = hash_structure(frame)
         if content in seen:
             raise TrainingError(f"{frame.source}: is the same structure as {seen[content]}: remove one of the two")
@@ -99,9 +100,12 @@ def _check_labels(frame: Frame) -> None:
         raise TrainingError(f"{frame.source}: has a stress but no cell, so no volume that it belongs to")
 
 
-def check_structure(frame: Frame, record: CheckpointRecord) -> None:
-    """Check elements, cell and charge of a frame, which needs no labels. Raises TrainingError."""
-    _check_charge(frame, record)
+def check_structure(frame: Frame, record: CheckpointRecord, charged: str = "refuse") -> None:
+    """Check elements, cell and charge of a frame, which needs no labels; charged as in check_frames.
+
+    Raises TrainingError.
+    """
+    _check_charge(frame, record, charged)
     if len(frame.atomic_numbers) == 0:
         raise TrainingError(f"{frame.source}: has no atoms")
     strange = [int(number) for number in frame.atomic_numbers if not 1 <= number <= 118]
@@ -111,15 +115,15 @@ def check_structure(frame: Frame, record: CheckpointRecord) -> None:
         raise TrainingError(f"{frame.source}: its cell has no volume: write the lattice vectors, or no periodicity")
 
 
-def _check_charge(frame: Frame, record: CheckpointRecord) -> None:
+def _check_charge(frame: Frame, record: CheckpointRecord, charged: str) -> None:
     if record.takes_charge and (frame.charge is None or frame.multiplicity is None):
         raise TrainingError(
             f"{frame.source}: has no charge or no multiplicity, which {record.name} takes: add both to each frame"
         )
-    if not record.takes_charge and frame.charge:
+    if not record.takes_charge and frame.charge and charged == "refuse":
         raise TrainingError(
             f"{frame.source}: has charge {frame.charge:+d}, but {record.name} does not take a charge: start from a "
-            "model that does, or remove charged frames"
+            'model that does, remove charged frames, or set charged_frames = "train" in [data]'
         )
 
 

@@ -83,11 +83,11 @@ def choose_frames(
 def estimate_errors(frame: Frame, model: Potential, other: Potential | None) -> np.ndarray | None:
     """Return the expected mean error of a force component for each atom (N,) [eV/Å]; None for a broken frame.
 
-    Raises TrainingError for a charge that a model does not take, or does not get.
+    A network that takes no charge judges charged frames by their atoms. Raises TrainingError for a missing charge.
     """
     for potential in (model, other):
         if potential is not None:
-            check_structure(frame, potential.record)
+            check_structure(frame, potential.record, charged="train")
     try:
         first = _predict(frame, model)
         second = None if other is None else _predict(frame, other)

@@ -16,7 +16,6 @@ import numpy as np
 
 from orbmm.errors import MissingDependency, OrbmmError, TrainingError
 from orbmm.files import make_folder
-from orbmm.training.checks import check_structure
 from orbmm.training.dataset import Frame, Labels, hash_frames, read_frames, write_frames
 
 FRAMES_PER_PART = 20
@@ -61,7 +60,11 @@ def _make_teacher(model: str) -> Labeller:
     teacher = load_model(model, device="cpu", precision="float32-highest")
 
     def label(frame: Frame) -> Labels | None:
-        check_structure(frame, teacher.record)
+        if frame.charge and not teacher.record.takes_charge:
+            raise TrainingError(
+                f"{frame.source}: has charge {frame.charge:+d}, but {teacher.record.name} takes no charge: label it "
+                "with a calculator that does, or remove the charge from the file if this network has learned charges"
+            )
         known = {"charge": frame.charge, "multiplicity": frame.multiplicity} if teacher.record.takes_charge else {}
         try:
             found = teacher.predict(frame.atomic_numbers, frame.positions, frame.cell, **known)

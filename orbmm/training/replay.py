@@ -47,17 +47,18 @@ def read_replay(settings: TrainingSettings, data: LabelledData) -> LabelledData:
     return split
 
 
-def label_with_start(frames: Sequence[Frame], start: Start) -> list[Frame]:
+def label_with_start(frames: Sequence[Frame], start: Start, charged: str = "refuse") -> list[Frame]:
     """Return frames with the energies, forces and stress of the start network, after its references were fitted.
 
-    So both domains have the same reference energies, whatever the theory of the new labels. Raises TrainingError for a
-    structure that the network cannot take.
+    So both domains have the same reference energies, whatever the theory of the new labels. charged: as in
+    check_frames. Raises TrainingError for a structure that the network cannot take.
     """
+    for frame in frames:
+        check_structure(frame, start.record, charged)
     return [_label(frame, start.network, start) for frame in frames]
 
 
 def _label(frame: Frame, network: Orb, start: Start) -> Frame:
-    check_structure(frame, start.record)
     blank = replace(frame, energy=0.0, forces=np.zeros_like(frame.positions))
     outputs = {"energy", "forces"} | ({"stress"} & network.available_outputs if frame.cell is not None else set())
     found = network(join_graphs([prepare_frame(blank, start.record)]).graph, frozenset(outputs))

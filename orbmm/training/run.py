@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from orbmm.checkpoints.catalog import describe_elements
+from orbmm.checkpoints.catalog import CheckpointRecord, describe_elements
 from orbmm.checkpoints.record_in_file import resolve_record
 from orbmm.errors import TrainingError
 from orbmm.files import make_folder
 from orbmm.settings.toml import write_settings
-from orbmm.settings.training import TrainingSettings
+from orbmm.settings.training import TrainedModelSettings, TrainingSettings
 from orbmm.training.batches import LabelledGraph, prepare_frame
 from orbmm.training.checks import check_apart, check_frames, check_units, list_elements, warn_of_unseen
 from orbmm.training.dataset import Frame, hash_frames
@@ -59,10 +60,10 @@ def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path, o
     frames = [*data.training, *data.validation, *old.training, *old.validation]
     if not data.training:
         raise TrainingError("no frame is left to train on: give more frames, or a smaller validation_share")
-    base = resolve_record(settings.model.start, settings.model.weights)
-    check_frames(data.training, base)
+    base = resolve_base(settings.model)
+    check_frames(data.training, base, settings.data.charged_frames)
     if data.validation:
-        check_frames(data.validation, base)
+        check_frames(data.validation, base, settings.data.charged_frames)
         check_apart(data.training, data.validation)
         warn_of_unseen(data.training, data.validation)
     start = begin_training(settings, base, data.training)
@@ -96,16 +97,30 @@ def _prepare_replay(
     settings: TrainingSettings, data: LabelledData, old: LabelledData, start: Start
 ) -> tuple[list[LabelledGraph], list[LabelledGraph]]:
     """Return the graphs of the replay, to train on and held out, labelled by the start where labels are not given."""
+    own = resolve_record(settings.model.start, settings.model.weights).oddities.zbl_aggregation
+    if old.training and settings.replay.labels == "start" and own != start.record.oddities.zbl_aggregation:
+        raise TrainingError(
+            f'the start has zbl_aggregation = "{own}", so it cannot label the frames of [replay] for another repulsion: '
+            'label them with `orbmm label`, and set labels = "given"'
+        )
     prepared = []
     for frames in (old.training, old.validation):
-        labelled = frames if settings.replay.labels == "given" else label_with_start(frames, start)
+        charged = settings.data.charged_frames
+        labelled = frames if settings.replay.labels == "given" else label_with_start(frames, start, charged)
         if labelled:
-            check_frames(labelled, start.record)
+            check_frames(labelled, start.record, charged)
         prepared.append(_prepare_all(labelled, start))
     check_apart([*data.training, *old.training], [*data.validation, *old.validation])
     if old.training:
         _LOG.info("%d frames to replay, %d held out", len(old.training), len(old.validation))
     return prepared[0], prepared[1]
+
+
+def resolve_base(model: TrainedModelSettings) -> CheckpointRecord:
+    """Return the record of the start, with the repulsion that the model shall have. Raises as load_model does."""
+    base = resolve_record(model.start, model.weights)
+    aggregation = model.zbl_aggregation or base.oddities.zbl_aggregation
+    return replace(base, oddities=replace(base.oddities, zbl_aggregation=aggregation))
 
 
 def _prepare_all(frames: list[Frame], start: Start) -> list[LabelledGraph]:

@@ -5,7 +5,8 @@
     python scripts/embedded/sample_frames.py own.npz --plan own \\
         --weights training/orb-mini-conservative-inf-xtb.safetensors
 
-Periodic boxes of water and of a capped peptide in water, the peptide in small drops, and peptides alone. Every second
+Periodic boxes of water and of a capped peptide in water, the peptide in small drops, and peptides alone; the plans
+residues and salt hold all residues in their protonation states, with the ions that make them neutral. Every second
 frame is displaced at random: the classical and the quantum-chemical surfaces differ, and noise covers the gap. With
 --weights a network drives the dynamics instead, so that it can be taught where it goes wrong by itself.
 """
@@ -22,12 +23,14 @@ from openmm import LangevinMiddleIntegrator, Platform, Vec3, app, unit
 
 from orbmm.forces.attach import create_system
 from orbmm.preparation.capped_peptide import build_capped_peptide
+from orbmm.preparation.force_field import sum_charge
 from orbmm.settings.model import ModelSettings
 from orbmm.training.dataset import Frame, write_frames
 
 WATER_VOLUME = 29.9  # Å^3 a molecule at 300 K and 1 bar
 VOLUME_PER_PEPTIDE_ATOM = 6.6  # Å^3
 FORCE_FIELD = app.ForceField("amber14-all.xml", "amber14/tip3pfb.xml")
+CPU = Platform.getPlatform("CPU")
 STEPS_BETWEEN_FRAMES = 200  # of 0.5 fs
 NETWORK_STEPS_BETWEEN_FRAMES = 100
 PLACEMENTS = 10
@@ -50,6 +53,8 @@ class Trajectory:
     volume_scale: float = 1.0
     distortion: float = 0.0  # [Å], of a fifth of the hydrogens in every frame
     folded: float = 0.0  # share of the waters whose angle is drawn anew in every frame
+    variant: str | None = None  # of the residue's protonation, such as "ASH"
+    ions: tuple[str, ...] = ()  # each takes the place of a water
 
 
 def plan_training() -> list[Trajectory]:
@@ -129,6 +134,69 @@ def plan_own_held_out() -> list[Trajectory]:
     return [Trajectory(f"held-own-{index}", "ALA", 75, True, 6, 300) for index in range(2)]
 
 
+NEUTRAL = ("ALA", "GLY", "SER", "THR", "PRO", "TYR", "TRP", "ASN", "VAL", "LEU", "GLN", "ILE", "PHE", "MET", "CYS")
+# Residue, variant, and the ion that makes it neutral.
+CHARGED = (
+    ("ASP", None, ("NA",)),
+    ("GLU", None, ("NA",)),
+    ("LYS", None, ("CL",)),
+    ("ARG", None, ("CL",)),
+    ("HIS", "HIP", ("CL",)),
+)
+PROTONATED = (("ASP", "ASH"), ("GLU", "GLH"), ("LYS", "LYN"), ("HIS", "HID"), ("HIS", "HIE"))
+
+
+def plan_residues() -> list[Trajectory]:
+    """All residues in their protonation states: in boxes of water with a neutralising ion, and in drops."""
+    kinds = [(residue, None, ()) for residue in NEUTRAL]
+    kinds += [(residue, variant, ()) for residue, variant in PROTONATED] + list(CHARGED)
+    trajectories = []
+    for index, (residue, variant, ions) in enumerate(kinds):
+        name = (variant or residue).lower()
+        scale = (1.0, 0.97, 1.03, 0.95, 1.06)[index % 5]
+        for place, temperature in (("box", 300), ("box", 400), ("drop", 300), ("drop", 500)):
+            is_box = place == "box"
+            trajectories.append(
+                Trajectory(
+                    group=f"{place}-{name}-{temperature}",
+                    residue=residue,
+                    waters=22 + index % 5 if is_box else 5 + index % 6,
+                    periodic=is_box,
+                    frames=16,
+                    temperature=temperature,
+                    volume_scale=scale if is_box else 1.0,
+                    variant=variant,
+                    ions=ions if is_box or index % 2 else (),
+                )
+            )
+    return trajectories
+
+
+def plan_salt() -> list[Trajectory]:
+    """Water alone and with sodium and chloride, near and apart."""
+    pure = [Trajectory(f"water-{t}-{s}", None, 31 + i, True, 20, t, s) for i, (t, s) in enumerate(
+        ((300, 1.0), (330, 0.97), (400, 1.03), (350, 1.06), (500, 1.0)))]  # fmt: skip
+    salt = [
+        Trajectory(f"salt-{index}", None, 29 - index % 3, True, 20, (300, 350, 450)[index % 3], ions=ions)
+        for index, ions in enumerate(
+            (("NA", "CL"), ("NA", "CL"), ("NA", "NA", "CL", "CL"), ("NA",), ("CL",), ("CL", "CL"))
+        )
+    ]
+    return pure + salt
+
+
+def plan_residues_held_out() -> list[Trajectory]:
+    """Every residue, sodium and chloride in boxes of another size than in training, at 310 K."""
+    kinds = [(residue, None, ()) for residue in NEUTRAL]
+    kinds += [(residue, variant, ()) for residue, variant in PROTONATED] + list(CHARGED)
+    held = [
+        Trajectory(f"held-{(variant or residue).lower()}", residue, 30, True, 4, 310, variant=variant, ions=ions)
+        for residue, variant, ions in kinds
+    ]
+    return [*held, Trajectory("held-water", None, 36, True, 8, 310),
+            Trajectory("held-salt", None, 34, True, 8, 310, ions=("NA", "CL"))]  # fmt: skip
+
+
 PLANS = {
     "training": plan_training,
     "held-out": plan_held_out,
@@ -136,6 +204,9 @@ PLANS = {
     "own-held-out": plan_own_held_out,
     "distorted": plan_distorted,
     "folded": plan_folded,
+    "residues": plan_residues,
+    "salt": plan_salt,
+    "residues-held-out": plan_residues_held_out,
 }
 
 
@@ -150,6 +221,7 @@ def sample(trajectory: Trajectory, seed: int, weights: Path | None = None, model
     cell = None
     if trajectory.periodic:
         cell = np.array(modeller.topology.getPeriodicBoxVectors().value_in_unit(unit.angstrom))
+    charge = sum_charge(modeller.topology) if trajectory.residue or trajectory.ions else 0
     simulation.step(10 * STEPS_BETWEEN_FRAMES)
     if weights is not None:
         simulation = _hand_over(simulation, trajectory, ModelSettings(name=model, weights=weights), seed)
@@ -167,7 +239,7 @@ def sample(trajectory: Trajectory, seed: int, weights: Path | None = None, model
             positions = positions + moved[:, None] * generator.normal(0.0, trajectory.distortion, positions.shape)
         if trajectory.folded:
             positions = _fold_waters(modeller.topology, np.array(positions), trajectory.folded, generator)
-        frames.append(Frame(numbers, np.array(positions), cell, peptide, trajectory.group))
+        frames.append(Frame(numbers, np.array(positions), cell, peptide, trajectory.group, charge=charge or None))
     return frames
 
 
@@ -205,6 +277,8 @@ def _solvate(trajectory: Trajectory, seed: int) -> app.Modeller:
     """A peptide with exactly the wanted waters, in its periodic box or in a larger one that served to place them."""
     if trajectory.residue:
         modeller = build_capped_peptide(trajectory.residue, seed=seed)
+        if trajectory.variant:
+            modeller.addHydrogens(FORCE_FIELD, variants=[None, trajectory.variant, None], platform=CPU)
     else:
         modeller = app.Modeller(app.Topology(), [] * unit.nanometer)
     atoms = modeller.topology.getNumAtoms()
@@ -214,7 +288,8 @@ def _solvate(trajectory: Trajectory, seed: int) -> app.Modeller:
     volume = trajectory.waters * WATER_VOLUME + atoms * VOLUME_PER_PEPTIDE_ATOM
     edge = (volume * trajectory.volume_scale) ** (1 / 3) / 10  # [nm]
     modeller.addSolvent(FORCE_FIELD, model="tip3p", boxSize=Vec3(1, 1, 1) * max(1.35 * edge, 1.5), neutralize=False)
-    _keep_nearest_waters(modeller, trajectory.waters)
+    _keep_nearest_waters(modeller, trajectory.waters + len(trajectory.ions))
+    _replace_waters(modeller, trajectory.ions, seed)
     modeller.topology.setUnitCellDimensions(Vec3(edge, edge, edge) if trajectory.periodic else None)
     return modeller
 
@@ -229,6 +304,19 @@ def _keep_nearest_waters(modeller: app.Modeller, count: int) -> None:
     oxygen = positions[[next(residue.atoms()).index for residue in waters]]
     distance = np.linalg.norm(oxygen[:, None] - center[None], axis=-1).min(axis=1)
     modeller.delete([waters[index] for index in np.argsort(distance)[count:]])
+
+
+def _replace_waters(modeller: app.Modeller, ions: tuple[str, ...], seed: int) -> None:
+    """Put each ion in the place of a water drawn at random."""
+    waters = [residue for residue in modeller.topology.residues() if residue.name == "HOH"]
+    chosen = [waters[index] for index in np.random.default_rng(seed).permutation(len(waters))[: len(ions)]]
+    places = [modeller.positions[next(residue.atoms()).index] for residue in chosen]
+    modeller.delete(chosen)
+    for name, place in zip(ions, places, strict=True):
+        topology = app.Topology()
+        residue = topology.addResidue(name, topology.addChain())
+        topology.addAtom(name, {"NA": app.element.sodium, "CL": app.element.chlorine}[name], residue)
+        modeller.add(topology, [place] * unit.nanometer if not unit.is_quantity(place) else [place])
 
 
 def _start(modeller: app.Modeller, trajectory: Trajectory, seed: int) -> app.Simulation:

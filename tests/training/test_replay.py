@@ -116,6 +116,14 @@ def test_a_structure_of_both_domains_is_replayed_by_its_new_label_only(frames: l
         prepare_task(with_replay(tmp_path), LabelledData(frames, []), tmp_path, LabelledData([], strip(frames)))
 
 
+def test_another_repulsion_needs_given_labels(new: list[Frame], old: list[Frame], tmp_path: Path) -> None:
+    settings = with_replay(tmp_path, zbl_aggregation="sum")
+    with pytest.raises(TrainingError, match='set labels = "given"'):
+        prepare_task(settings, LabelledData(new, []), tmp_path, LabelledData(strip(old), []))
+    given = replace(settings, replay=replace(settings.replay, labels="given"))
+    assert len(prepare_task(given, LabelledData(new, []), tmp_path, LabelledData(old, [])).replay) == len(old)
+
+
 def test_random_weights_have_nothing_to_keep(tmp_path: Path) -> None:
     settings = make_settings(tmp_path)
     with pytest.raises(SettingsError, match="random weights know nothing"):
