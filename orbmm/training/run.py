@@ -100,7 +100,7 @@ def _prepare_replay(
     own = resolve_record(settings.model.start, settings.model.weights).oddities.zbl_aggregation
     if old.training and settings.replay.labels == "start" and own != start.record.oddities.zbl_aggregation:
         raise TrainingError(
-            f'the start has zbl_aggregation = "{own}", so it cannot label the frames of [replay] for another repulsion: '
+            f'the start has zbl_aggregation = "{own}", so it cannot label frames of [replay] for another repulsion: '
             'label them with `orbmm label`, and set labels = "given"'
         )
     prepared = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -75,6 +76,11 @@ def test_a_training_of_two_processes_resumes_bit_by_bit(folder: Path) -> None:
         assert all(torch.equal(whole[kind][name], parts[kind][name]) for name in whole[kind])
     lost = torch.load(folder / "lost" / "training.pt", weights_only=True)
     assert not all(torch.equal(whole["network"][name], lost["network"][name]) for name in whole["network"])
+
+
+def test_work_is_shared_and_its_results_are_everywhere(folder: Path) -> None:
+    both = [json.loads((folder / f"squares-{rank}.json").read_text("utf-8")) for rank in range(2)]
+    assert both[0] == both[1] == [[0, 0], [1, 1], [4, 0], [9, 1], [16, 0]]
 
 
 def test_an_error_of_one_process_is_raised_in_all(folder: Path) -> None:

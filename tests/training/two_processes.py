@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -17,7 +18,7 @@ from orbmm.errors import TrainingError
 from orbmm.settings.training import TrainingSettings
 from orbmm.training import loop
 from orbmm.training.batches import LabelledGraph, random_rotation
-from orbmm.training.parallel import find_rank, join_processes
+from orbmm.training.parallel import find_rank, join_processes, map_over_processes
 from orbmm.training.reading import LabelledData, read_file
 from orbmm.training.run import prepare_task, run_training
 
@@ -102,6 +103,8 @@ def main(folder: Path) -> None:
     with join_processes():
         rank = find_rank()
         np.savez(folder / f"gradients-{rank}.npz", **compute_gradients(folder))
+        squares = map_over_processes(lambda number: (number**2, rank), range(5))
+        (folder / f"squares-{rank}.json").write_text(json.dumps(squares), encoding="utf-8")
         run_training(settings_in(folder, "whole"))
         try:
             train_with_a_stop(folder, "parts", _raise_killed)
