@@ -111,3 +111,15 @@ def test_readme_gives_the_same_temperature(repository: Path) -> None:
     temperature = read_kept(repository, f"dynamics-{CONSERVATIVE}")["results"]["temperature"]["numbers"]
     mean, error = (temperature[name]["value"] for name in ("mean", "mean_error"))
     assert f"{mean:.0f} ± {error:.0f} K" in read_row(readme, "example network, 20 ps")
+
+
+def test_the_page_of_training_gives_the_costs_and_errors_of_labels(repository: Path) -> None:
+    page = (repository / "docs" / "training.md").read_text(encoding="utf-8")
+    kept = json.loads((repository / "docs" / "training" / "distillation.json").read_text(encoding="utf-8"))
+    cost, arms = kept["label_cpu_seconds"], kept["shipped"]
+    errors = {name: arms[name]["after"]["forces_mev_per_angstrom"] for name in cost}
+    start = arms["teacher"]["before"]["forces_mev_per_angstrom"]
+    assert f"| {start:.1f} |" in read_row(page, "none, the start")
+    assert f"| {cost['GFN1-xTB']:.2g} | {errors['GFN1-xTB']:.1f} |" in read_row(page, "GFN1-xTB")
+    assert f"| {cost['teacher']:.3f} | {errors['teacher']:.1f} |" in read_row(page, "the embedded conservative")
+    assert f"a {kept['cost_ratio']:.0f}rd" in page and f"{arms['factor']:.2f} times" in page
