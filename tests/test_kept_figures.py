@@ -126,3 +126,15 @@ def test_the_table_of_the_diagnosis_is_that_of_its_files(repository: Path) -> No
     for name, numbers in first.items():
         for diagnosis, right in zip(found, numbers, strict=True):
             assert diagnosis.find(name).value == pytest.approx(right, rel=0.2, abs=1e-6)
+
+
+def test_the_page_of_training_gives_the_costs_and_errors_of_labels(repository: Path) -> None:
+    page = (repository / "docs" / "training.md").read_text(encoding="utf-8")
+    kept = json.loads((repository / "docs" / "training" / "distillation.json").read_text(encoding="utf-8"))
+    cost, arms = kept["label_cpu_seconds"], kept["shipped"]
+    errors = {name: arms[name]["after"]["forces_mev_per_angstrom"] for name in cost}
+    start = arms["teacher"]["before"]["forces_mev_per_angstrom"]
+    assert f"| {start:.1f} |" in read_row(page, "none, the start")
+    assert f"| {cost['GFN1-xTB']:.2g} | {errors['GFN1-xTB']:.1f} |" in read_row(page, "GFN1-xTB")
+    assert f"| {cost['teacher']:.3f} | {errors['teacher']:.1f} |" in read_row(page, "the embedded conservative")
+    assert f"a {kept['cost_ratio']:.0f}rd" in page and f"{arms['factor']:.2f} times" in page

@@ -18,7 +18,7 @@ from orbmm.settings.toml import (
     read_training_settings,
     write_settings,
 )
-from orbmm.settings.training import TrainingSettings
+from orbmm.settings.training import ReplaySettings, TrainingSettings
 
 __all__ = [
     "AnalysisSettings",
@@ -26,6 +26,7 @@ __all__ = [
     "LigandSettings",
     "ModelSettings",
     "PreparationSettings",
+    "ReplaySettings",
     "RestraintSettings",
     "RunSettings",
     "Settings",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -99,19 +99,20 @@ def _check_distances(frame: Frame, senders: Tensor, receivers: Tensor, vectors: 
 
 def join_graphs(graphs: Sequence[LabelledGraph], generator: torch.Generator | None = None) -> Batch:
     """Join graphs, all with a cell or all without, into a batch; if a generator is given, rotate each one randomly."""
+    if generator is not None:
+        graphs = [rotate_graph(graph, random_rotation(generator)) for graph in graphs]
     counts = torch.tensor([len(graph.atomic_numbers) for graph in graphs])
     starts = torch.cumsum(counts, 0) - counts
-    turns = [random_rotation(generator) if generator else torch.eye(3) for _ in graphs]
-    cells = [graph.cell @ turn for graph, turn in zip(graphs, turns, strict=True) if graph.cell is not None]
+    cells = [graph.cell for graph in graphs if graph.cell is not None]
     if len(cells) not in (0, len(graphs)):
         raise ValueError("a batch holds frames with and without a cell")
     return Batch(
         graph=AtomGraph(
             atomic_numbers=torch.cat([graph.atomic_numbers for graph in graphs]),
-            positions=torch.cat([graph.positions @ turn for graph, turn in zip(graphs, turns, strict=True)]),
+            positions=torch.cat([graph.positions for graph in graphs]),
             senders=torch.cat([graph.senders + start for graph, start in zip(graphs, starts, strict=True)]),
             receivers=torch.cat([graph.receivers + start for graph, start in zip(graphs, starts, strict=True)]),
-            vectors=torch.cat([graph.vectors @ turn for graph, turn in zip(graphs, turns, strict=True)]),
+            vectors=torch.cat([graph.vectors for graph in graphs]),
             system=torch.repeat_interleave(torch.arange(len(graphs)), counts),
             counts=counts,
             cells=torch.stack(cells) if cells else None,
@@ -119,8 +120,8 @@ def join_graphs(graphs: Sequence[LabelledGraph], generator: torch.Generator | No
             multiplicities=_join_known([graph.multiplicity for graph in graphs]),
         ),
         energies=torch.tensor([graph.energy for graph in graphs], dtype=torch.float64),
-        forces=torch.cat([graph.forces @ turn for graph, turn in zip(graphs, turns, strict=True)]),
-        stress=torch.stack([rotate_stress(graph.stress, turn) for graph, turn in zip(graphs, turns, strict=True)]),
+        forces=torch.cat([graph.forces for graph in graphs]),
+        stress=torch.stack([graph.stress for graph in graphs]),
         peptide=torch.cat([graph.peptide for graph in graphs]),
     )
 
@@ -131,6 +132,18 @@ def _join_known(values: Sequence[int | None]) -> Tensor | None:
 
 
 _VOIGT = ((0, 5, 4), (5, 1, 3), (4, 3, 2))
+
+
+def rotate_graph(graph: LabelledGraph, turn: Tensor) -> LabelledGraph:
+    """Return the graph with its vectors, cell and labels multiplied by turn, (3, 3)."""
+    return replace(
+        graph,
+        positions=graph.positions @ turn,
+        vectors=graph.vectors @ turn,
+        forces=graph.forces @ turn,
+        stress=rotate_stress(graph.stress, turn),
+        cell=None if graph.cell is None else graph.cell @ turn,
+    )
 
 
 def rotate_stress(stress: Tensor, turn: Tensor) -> Tensor:

@@ -36,9 +36,8 @@ def check_frames(frames: Sequence[Frame], record: CheckpointRecord, charged: str
     seen: dict[str, str] = {}
     for frame in frames:
         _check_labels(frame)
-        _check_structure(frame)
-        _check_charge(frame, record, charged)
-        content = _hash_structure(frame)
+        check_structure(frame, record, charged)
+        content = hash_structure(frame)
         if content in seen:
             raise TrainingError(f"{frame.source}: is the same structure as {seen[content]}: remove one of the two")
         seen[content] = frame.source
@@ -47,9 +46,9 @@ def check_frames(frames: Sequence[Frame], record: CheckpointRecord, charged: str
 
 def check_apart(training: Sequence[Frame], validation: Sequence[Frame]) -> None:
     """Check that no structure is both learned and validated on. Raises TrainingError."""
-    learned = {_hash_structure(frame): frame.source for frame in training}
+    learned = {hash_structure(frame): frame.source for frame in training}
     for frame in validation:
-        twin = learned.get(_hash_structure(frame))
+        twin = learned.get(hash_structure(frame))
         if twin is not None:
             raise TrainingError(f"{frame.source}: is held out for validation, but {twin} of the training is the same")
 
@@ -110,7 +109,12 @@ def _check_labels(frame: Frame) -> None:
         raise TrainingError(f"{frame.source}: has a stress but no cell, so no volume that it belongs to")
 
 
-def _check_structure(frame: Frame) -> None:
+def check_structure(frame: Frame, record: CheckpointRecord, charged: str = "refuse") -> None:
+    """Check elements, cell and charge of a frame, which needs no labels; charged as in check_frames.
+
+    Raises TrainingError.
+    """
+    _check_charge(frame, record, charged)
     if len(frame.atomic_numbers) == 0:
         raise TrainingError(f"{frame.source}: has no atoms")
     strange = [int(number) for number in frame.atomic_numbers if not 1 <= number <= 118]
@@ -146,7 +150,8 @@ def _check_sizes(frames: Sequence[Frame]) -> None:
         )
 
 
-def _hash_structure(frame: Frame) -> str:
+def hash_structure(frame: Frame) -> str:
+    """Return the sha256 of elements, positions and cell."""
     digest = hashlib.sha256(frame.atomic_numbers.tobytes())
     digest.update(np.ascontiguousarray(frame.positions).tobytes())
     digest.update(b"" if frame.cell is None else np.ascontiguousarray(frame.cell).tobytes())

@@ -64,10 +64,10 @@ def read_structures(path: Path) -> list[Frame]:
     return [replace(frame, energy=None, forces=None, stress=None) for frame in frames]
 
 
-def check_target(path: Path) -> None:
-    """Check that labelled frames can be written to a path. Raises TrainingError."""
-    if path.suffix != ".npz":
-        raise TrainingError(f"{path}: labelled frames are written as .npz, not as '{path.suffix}'")
+def check_target(path: Path, suffixes: Sequence[str] = (".npz",)) -> None:
+    """Check that frames can be written to a path. Raises TrainingError."""
+    if path.suffix not in suffixes:
+        raise TrainingError(f"{path}: these frames are written as {' or '.join(suffixes)}, not as '{path.suffix}'")
     if path.exists():
         raise TrainingError(f"{path}: exists already: name another file, or move it away")
 
@@ -115,7 +115,9 @@ def split_frames(frames: Sequence[Frame], share: float, seed: int) -> LabelledDa
 
 
 def _take_last(frames: Sequence[Frame], share: float) -> Sequence[Frame]:
-    return frames[len(frames) - round(share * len(frames)) :]
+    """Return the last frames of a group, at least one of several."""
+    count = max(round(share * len(frames)), 1 if share and len(frames) > 1 else 0)
+    return frames[len(frames) - count :]
 
 
 def _choose_groups(frames: Sequence[Frame], groups: Sequence[str], wanted: int, seed: int) -> set[str]:

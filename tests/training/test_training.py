@@ -192,10 +192,10 @@ def _interrupt_halfway(frames: list[Frame], folder: Path, name: str) -> None:
     class Killed(Exception):
         pass
 
-    def draw_or_die(graphs: object, settings: object, step: int) -> object:
+    def draw_or_die(graphs: object, settings: object, step: int, *more: object) -> object:
         if step == 2:
             raise Killed
-        return original(graphs, settings, step)
+        return original(graphs, settings, step, *more)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(loop, "_draw", draw_or_die)
