@@ -62,8 +62,9 @@ def compute_gradients(folder: Path) -> dict[str, np.ndarray]:
 
 
 def _widen(graph: LabelledGraph) -> LabelledGraph:
-    names = ("positions", "vectors", "forces", "stress")
-    return replace(graph, **{name: getattr(graph, name).double() for name in names})
+    names = ("positions", "vectors", "forces", "stress", "cell")
+    arrays = {name: getattr(graph, name) for name in names}
+    return replace(graph, **{name: array.double() for name, array in arrays.items() if array is not None})
 
 
 def settings_in(folder: Path, output: str) -> TrainingSettings:
