@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orbmm.checkpoints.catalog import list_models
+    from orbmm.ensemble.run import run_ensemble
     from orbmm.errors import OrbmmError
     from orbmm.first_contact.load import load_model
     from orbmm.forces.ase_calculator import OrbCalculator
@@ -24,6 +25,7 @@ _HOMES = {
     "OrbmmError": "orbmm.errors",
     "RmsdReporter": "orbmm.simulation.openmm_reporters.rmsd",
     "StabilityGuard": "orbmm.simulation.openmm_reporters.guard",
+    "run_ensemble": "orbmm.ensemble.run",
 }
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "__version__",
     "list_models",
     "load_model",
+    "run_ensemble",
 ]
 
 

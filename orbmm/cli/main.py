@@ -13,6 +13,7 @@ from orbmm import __version__
 from orbmm.cli.analyze import analyze
 from orbmm.cli.benchmark import benchmark
 from orbmm.cli.doctor import doctor
+from orbmm.cli.ensemble import ensemble
 from orbmm.cli.estimate import estimate
 from orbmm.cli.host_memory import require_free_memory
 from orbmm.cli.label import label
@@ -32,7 +33,7 @@ from orbmm.model.inference.allocator import keep_freed_memory
 _LOOK_AROUND, _SIMULATE = "Look around", "Simulate"
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     _LOOK_AROUND: (models, doctor, benchmark, estimate),
-    _SIMULATE: (new, prepare, run, resume),
+    _SIMULATE: (new, prepare, run, resume, ensemble),
     "Look at the result": (analyze, report),
     "Make a model": (label, train),
 }

@@ -1,0 +1,152 @@
+"""`orbmm ensemble`: run many replicas of a system, and show where they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orbmm.cli.screen import open_console, say
+from orbmm.errors import SettingsError
+
+if TYPE_CHECKING:
+    from orbmm.ensemble.plan import Plan
+    from orbmm.ensemble.run import Update
+    from orbmm.ensemble.state import ReplicaState
+
+_SECONDS_BETWEEN_LINES = 15.0
+_ROWS_BESIDE_TABLE = 8
+_STATUS = "status"
+
+
+def ensemble(
+    ensemble: Annotated[str, typer.Argument(metavar="ENSEMBLE.toml", help="What to run, or the word status.")],
+    folder: Annotated[Path | None, typer.Argument(metavar="FOLDER", help="With status: folder of an ensemble.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the replicas and their predicted time; run nothing.")
+    ] = False,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="benchmark.json", help="With --dry-run: what was measured before."),
+    ] = None,
+    max_hours: Annotated[float | None, typer.Option(help="Save and end after this wall-clock time.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Warnings and errors only.")] = False,
+) -> None:
+    """Run replicas of a system, by seed and over settings, on local processes, a Dask scheduler or a cluster.
+
+    The same command goes on where the ensemble was. `orbmm ensemble status FOLDER` shows where it is.
+
+    Exit code 3 when a replica is unstable or failed.
+    """
+    if ensemble == _STATUS:
+        _show_status(folder)
+        return
+    if folder is not None:
+        raise SettingsError(f"FOLDER is for `orbmm ensemble status FOLDER`; {folder} is one argument too many")
+    from orbmm.ensemble.plan import plan_ensemble
+    from orbmm.ensemble.run import run_ensemble
+    from orbmm.settings import read_ensemble_settings
+
+    settings = read_ensemble_settings(Path(ensemble))
+    if dry_run:
+        _show_plan(plan_ensemble(settings), source)
+        return
+    with _follow(quiet) as on_update:
+        states = run_ensemble(settings, on_update, max_hours)
+    _conclude(states, quiet)
+
+
+@contextmanager
+def _follow(quiet: bool) -> Iterator[Callable[[Update], None]]:
+    """Yield a function that shows updates: a live table on a terminal, lines at intervals elsewhere."""
+    import logging
+
+    from orbmm.ensemble.run import ignore_update
+
+    console = open_console()
+    if quiet:
+        logging.getLogger("orbmm").setLevel(logging.WARNING)
+        yield ignore_update
+    elif not console.is_terminal:
+        yield _LinePrinter()
+    else:
+        from rich.live import Live
+
+        from orbmm.ensemble.watch import build_table
+
+        with Live(console=console, auto_refresh=False) as live:
+            first = _DashboardPrinter()
+
+            def show(update: Update) -> None:
+                first(update)
+                live.update(build_table(update.states, max(1, console.height - _ROWS_BESIDE_TABLE)), refresh=True)
+
+            yield show
+
+
+class _DashboardPrinter:
+    """A printer of the address of Dask's page, once."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def __call__(self, update: Update) -> None:
+        if update.dashboard and not self._said:
+            self._said = True
+            say(f"Dask's page: {update.dashboard}")
+
+
+class _LinePrinter:
+    """A printer of one line for all replicas, at intervals."""
+
+    def __init__(self) -> None:
+        self._dashboard = _DashboardPrinter()
+        self._last = float("-inf")
+
+    def __call__(self, update: Update) -> None:
+        from orbmm.ensemble.watch import describe_ensemble
+
+        self._dashboard(update)
+        now = time.monotonic()
+        if now - self._last >= _SECONDS_BETWEEN_LINES:
+            self._last = now
+            say(describe_ensemble(update.states))
+
+
+def _conclude(states: tuple[ReplicaState, ...], quiet: bool) -> None:
+    """Say how the replicas ended. Exits with code 3 if one of them is unstable or failed."""
+    from orbmm.ensemble.state import FAILED, UNSTABLE, count_states
+    from orbmm.ensemble.watch import list_sentences
+
+    bad = any(one.state in (UNSTABLE, FAILED) for one in states)
+    if bad or not quiet:
+        for line in [*list_sentences(states), count_states(states)]:
+            say(line)
+    if bad:
+        raise typer.Exit(3)
+
+
+def _show_status(folder: Path | None) -> None:
+    """Print the states of an ensemble, as its folder shows them."""
+    from orbmm.ensemble.layout import EnsembleFolder
+    from orbmm.ensemble.state import read_states
+    from orbmm.ensemble.watch import build_table, list_sentences
+
+    if folder is None:
+        raise SettingsError("status needs the folder of an ensemble: orbmm ensemble status FOLDER")
+    states = read_states(EnsembleFolder(folder.resolve()))
+    open_console().print(build_table(states, len(states)))
+    for line in list_sentences(states):
+        say(line)
+
+
+def _show_plan(plan: Plan, source: Path | None) -> None:
+    """Print the replicas, and the time that `orbmm estimate` predicts for them on this machine."""
+    say(f"{plan.folder.path}: {len(plan.replicas)} replicas")
+    for replica in plan.replicas:
+        length_ps = sum(one.steps * one.timestep_fs for one in replica.settings.stages) / 1000.0
+        say(f"  {replica.name}: {length_ps:g} ps, seed {replica.member.seed}")

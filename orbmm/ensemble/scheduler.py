@@ -1,0 +1,156 @@
+"""One line of settings to a Dask client: processes here, a running scheduler, or jobs of a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orbmm.errors import MissingDependency, RunError, SettingsError, quote_reason
+from orbmm.settings import SchedulerSettings
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_SECONDS = 10.0
+_JOBS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
+_SUBMIT = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub"}
+_INSTALL = "install it with the extra `ensemble`: pip install 'orbmm[ensemble]'"
+
+
+@dataclass(frozen=True)
+class Session:
+    """A connection to the scheduler. gpus: of local workers, None if others choose; cluster: None for an address"""
+
+    client: Client
+    cluster: Any
+    workers: int | None
+    gpus: tuple[str, ...] | None
+
+    @property
+    def dashboard(self) -> str:
+        """Return the address of Dask's own page; "" if there is none."""
+        return self.client.dashboard_link or ""
+
+    def hold_workers(self, wanted: int) -> None:
+        """Ask for as many jobs as can still be used, so that one that ended is replaced."""
+        if self.cluster is not None and self.workers is not None:
+            self.cluster.scale(min(self.workers, max(wanted, 1)))
+
+
+def check_dask(kind: str) -> None:
+    """Raise MissingDependency if the packages for this kind of scheduler are not installed."""
+    try:
+        import distributed  # noqa: F401
+
+        if kind in _JOBS:
+            import dask_jobqueue  # noqa: F401
+    except ImportError as error:
+        package = "dask-jobqueue" if "jobqueue" in str(error) else "distributed"
+        raise MissingDependency(f"an ensemble needs the package {package}{quote_reason(error)}; {_INSTALL}") from error
+
+
+@contextmanager
+def open_session(settings: SchedulerSettings, device: str, replicas: int) -> Iterator[Session]:
+    """Connect to the scheduler, or start one with its workers, which end with the block.
+
+    device: of the model, which decides about GPUs; replicas: more workers than these are not started
+    Raises MissingDependency without Dask, RunError for a scheduler that is not there.
+    """
+    check_dask(settings.kind)
+    from distributed import Client
+
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its words on lost workers are said here
+    if settings.kind == "address":
+        with _connect(settings) as client:
+            yield Session(client, None, settings.workers, None)
+        return
+    gpus = choose_gpus(settings, device) if settings.kind == "local" else None
+    workers = min(choose_workers(settings, gpus), replicas)
+    make = _start_processes if settings.kind == "local" else _submit_jobs
+    with make(settings, workers) as cluster, Client(cluster) as client:
+        yield Session(client, cluster, workers, gpus)
+
+
+def choose_gpus(settings: SchedulerSettings, device: str) -> tuple[str, ...] | None:
+    """Return the GPUs of local workers: those of the settings, else all that are visible; None if none is used."""
+    if settings.gpus is not None:
+        return settings.gpus
+    if device == "cpu":
+        return None
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return tuple(one for one in visible.split(",") if one) or None
+    import torch
+
+    return tuple(str(number) for number in range(torch.cuda.device_count())) or None
+
+
+def choose_workers(settings: SchedulerSettings, gpus: tuple[str, ...] | None) -> int:
+    """Return the number of workers. Raises SettingsError for more workers than GPUs."""
+    if gpus and settings.workers is not None and settings.workers > len(gpus):
+        raise SettingsError(
+            f"workers is {settings.workers}, but there are {len(gpus)} gpus ({', '.join(gpus)}), one a worker; "
+            "lower workers, or name a GPU twice in gpus"
+        )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return settings.workers or (len(gpus) if gpus else cores if settings.kind == "local" else 1)
+
+
+def _connect(settings: SchedulerSettings) -> Client:
+    from distributed import Client
+
+    try:
+        return Client(settings.address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+        raise RunError(
+            f"no Dask scheduler answers at {settings.address}{quote_reason(error)}; start one with `dask scheduler`, "
+            "or correct address in [scheduler]"
+        ) from error
+
+
+def _start_processes(settings: SchedulerSettings, workers: int) -> Any:
+    import dask
+    from distributed import LocalCluster
+
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):  # each loss is counted by the ensemble
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=0,  # a run limits its own
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+        )
+
+
+def _submit_jobs(settings: SchedulerSettings, workers: int) -> Any:
+    """Return a cluster whose workers are jobs, one replica at a time in each."""
+    import shutil
+
+    import dask_jobqueue
+
+    if shutil.which(_SUBMIT[settings.kind]) is None:
+        raise RunError(f"kind is {settings.kind}, but there is no command {_SUBMIT[settings.kind]} on this machine; "
+                       "run this on a host that submits jobs, or choose another kind in [scheduler]")  # fmt: skip
+    cluster = getattr(dask_jobqueue, _JOBS[settings.kind])(**describe_job(settings))
+    cluster.scale(workers)
+    return cluster
+
+
+def describe_job(settings: SchedulerSettings) -> dict[str, Any]:
+    """Return the options of a job for dask-jobqueue."""
+    return {
+        "cores": settings.threads,
+        "processes": 1,
+        "memory": settings.memory,
+        "walltime": settings.walltime,
+        "queue": settings.queue,
+        "project" if settings.kind == "lsf" else "account": settings.account,
+        "job_extra_directives": list(settings.directives),
+        "job_script_prologue": list(settings.prologue),
+        "worker_extra_args": ["--nthreads", "1"],  # whatever its cores, a worker takes one replica at a time
+        "job_name": "orbmm",
+    }
