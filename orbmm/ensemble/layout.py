@@ -47,6 +47,11 @@ class ReplicaFolder:
         return RunFolder(self.path / "run")
 
     @property
+    def is_begun(self) -> bool:
+        """Return whether the run has begun, so that it is resumed."""
+        return self.run.record.is_file() and self.run.settings.is_file()
+
+    @property
     def log(self) -> Path:
         """Return the path of the messages of the run."""
         return self.path / "run.log"

@@ -23,22 +23,25 @@ _INSTALL = "install it with the extra `ensemble`: pip install 'orbmm[ensemble]'"
 
 @dataclass(frozen=True)
 class Session:
-    """A connection to the scheduler. gpus: of local workers, None if others choose; cluster: None for an address"""
+    """A connection to the scheduler. gpus: of local workers, None if others choose; jobs: of a cluster, else None"""
 
     client: Client
-    cluster: Any
-    workers: int | None
-    gpus: tuple[str, ...] | None
+    gpus: tuple[str, ...] | None = None
+    jobs: Any = None
+    workers: int = 0
 
     @property
     def dashboard(self) -> str:
         """Return the address of Dask's own page; "" if there is none."""
         return self.client.dashboard_link or ""
 
-    def hold_workers(self, wanted: int) -> None:
-        """Ask for as many jobs as can still be used, so that one that ended is replaced."""
-        if self.cluster is not None and self.workers is not None:
-            self.cluster.scale(min(self.workers, max(wanted, 1)))
+    def replace_jobs(self) -> None:
+        """Submit a job for each that has ended, at the end of its time for example. Local workers come back anyway.
+
+        The number of jobs is never lowered: Dask would end any of them, busy or not.
+        """
+        if self.jobs is not None:
+            self.jobs.scale(self.workers)
 
 
 def check_dask(kind: str) -> None:
@@ -66,13 +69,17 @@ def open_session(settings: SchedulerSettings, device: str, replicas: int) -> Ite
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its words on lost workers are said here
     if settings.kind == "address":
         with _connect(settings) as client:
-            yield Session(client, None, settings.workers, None)
+            yield Session(client)
         return
     gpus = choose_gpus(settings, device) if settings.kind == "local" else None
     workers = min(choose_workers(settings, gpus), replicas)
-    make = _start_processes if settings.kind == "local" else _submit_jobs
-    with make(settings, workers) as cluster, Client(cluster) as client:
-        yield Session(client, cluster, workers, gpus)
+    if settings.kind == "local":
+        with _start_processes(workers) as cluster, Client(cluster) as client:
+            yield Session(client, gpus)
+    else:
+        with _submit_jobs(settings) as cluster, Client(cluster) as client:
+            cluster.scale(workers)
+            yield Session(client, None, cluster, workers)
 
 
 def choose_gpus(settings: SchedulerSettings, device: str) -> tuple[str, ...] | None:
@@ -112,7 +119,8 @@ def _connect(settings: SchedulerSettings) -> Client:
         ) from error
 
 
-def _start_processes(settings: SchedulerSettings, workers: int) -> Any:
+def _start_processes(workers: int) -> Any:
+    """Return a cluster of processes on this machine, one replica at a time in each."""
     import dask
     from distributed import LocalCluster
 
@@ -126,7 +134,7 @@ def _start_processes(settings: SchedulerSettings, workers: int) -> Any:
         )
 
 
-def _submit_jobs(settings: SchedulerSettings, workers: int) -> Any:
+def _submit_jobs(settings: SchedulerSettings) -> Any:
     """Return a cluster whose workers are jobs, one replica at a time in each."""
     import shutil
 
@@ -135,9 +143,7 @@ def _submit_jobs(settings: SchedulerSettings, workers: int) -> Any:
     if shutil.which(_SUBMIT[settings.kind]) is None:
         raise RunError(f"kind is {settings.kind}, but there is no command {_SUBMIT[settings.kind]} on this machine; "
                        "run this on a host that submits jobs, or choose another kind in [scheduler]")  # fmt: skip
-    cluster = getattr(dask_jobqueue, _JOBS[settings.kind])(**describe_job(settings))
-    cluster.scale(workers)
-    return cluster
+    return getattr(dask_jobqueue, _JOBS[settings.kind])(**describe_job(settings))
 
 
 def describe_job(settings: SchedulerSettings) -> dict[str, Any]:

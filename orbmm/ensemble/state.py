@@ -59,18 +59,17 @@ def read_states(folder: EnsembleFolder) -> tuple[ReplicaState, ...]:
 
 def read_state(folder: ReplicaFolder, member: Member) -> ReplicaState:
     """Return the state of one replica. Raises SettingsError for settings that cannot be read."""
-    run = folder.run
-    begun = run.record.is_file() and run.settings.is_file()
-    settings = read_settings(run.settings if begun else folder.settings)
+    run, begun = folder.run, folder.is_begun
+    files = [folder.settings, *([run.settings] if begun else [])]
+    settings = max((read_settings(path) for path in files), key=_count_steps)  # the run, or the plan, was lengthened
     saved = _find_saved(run.checkpoints)
     time_ps, speed = _read_last_row(run.table)
-    state, sentence = _judge(folder, settings, saved, begun)
+    state, sentence = _judge(folder, _count_steps(settings), saved, begun)
     return ReplicaState(member, state, sentence, saved, time_ps, _measure_length(settings), speed)
 
 
-def _judge(folder: ReplicaFolder, settings: Settings, saved: tuple[int, int], begun: bool) -> tuple[str, str]:
-    """Return the state, and the sentence that belongs to it."""
-    steps = sum(stage.steps for stage in settings.stages if stage.kind == "produce")
+def _judge(folder: ReplicaFolder, steps: int, saved: tuple[int, int], begun: bool) -> tuple[str, str]:
+    """Return the state, and the sentence that belongs to it. steps: of production"""
     if find_writer(folder.run.path) is not None:
         return RUNNING, ""
     if saved[0] == 1 and saved[1] >= steps:
@@ -95,6 +94,10 @@ def _find_saved(checkpoints: Path) -> tuple[int, int]:
     except OSError:  # one was removed meanwhile
         found = list_checkpoints(checkpoints)
     return (int(found[-1].phase == PRODUCTION), found[-1].step) if found else (-1, 0)
+
+
+def _count_steps(settings: Settings) -> int:
+    return sum(stage.steps for stage in settings.stages if stage.kind == "produce")
 
 
 def _measure_length(settings: Settings) -> float:

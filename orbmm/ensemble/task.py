@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orbmm.ensemble.layout import ReplicaFolder
+from orbmm.settings import read_settings
 from orbmm.simulation.folder.lock import find_writer
 
 CHILD = "orbmm.cli.replica"
@@ -61,11 +62,14 @@ def perform_replica(order: Order) -> Ending:
 
 
 def choose_command(folder: ReplicaFolder) -> list[str]:
-    """Return the command that starts the run, or resumes it if it was begun."""
+    """Return the command that starts the run, or resumes it if it was begun, to the length that is planned now."""
+    start = [sys.executable, "-m", CHILD]
     log = ["--log", str(folder.log), "--no-analyze"]
-    if folder.run.record.is_file() and folder.run.settings.is_file():
-        return [sys.executable, "-m", CHILD, "resume", str(folder.run.path), *log]
-    return [sys.executable, "-m", CHILD, "run", str(folder.settings), "--output", str(folder.run.path), *log]
+    if not folder.is_begun:
+        return [*start, "run", str(folder.settings), "--output", str(folder.run.path), *log]
+    planned_ps = read_settings(folder.settings).run.length_ps
+    longer = planned_ps > read_settings(folder.run.settings).run.length_ps
+    return [*start, "resume", str(folder.run.path), *log, *(["--until", f"{planned_ps!r}ps"] if longer else [])]
 
 
 def choose_environment(order: Order, worker: int) -> dict[str, str]:

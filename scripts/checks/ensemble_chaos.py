@@ -1,6 +1,7 @@
 """Kill workers, runs and the coordinator of an ensemble at random times, and compare it with undisturbed runs.
 
-    python scripts/checks/ensemble_chaos.py --kills 30 --work chaos --json scripts/benchmarks/results/ensemble-chaos.json
+    python scripts/checks/ensemble_chaos.py --kills 30 --work chaos \\
+        --json scripts/benchmarks/results/ensemble-chaos.json
 
 Replicas of a few waters with the embedded network run on a local cluster of two workers. After random times a SIGKILL
 ends a worker, the process of a run, or the coordinator, which is then started again with the same command. Once in all,
