@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,10 @@ from orbmm.cli.screen import open_console, say
 from orbmm.errors import SettingsError
 
 if TYPE_CHECKING:
-    from orbmm.ensemble.plan import Plan
+    from rich.table import Table
+
+    from orbmm.ensemble.analyze import EnsembleAnalysis
+    from orbmm.ensemble.plan import Plan, Replica
     from orbmm.ensemble.run import Update
     from orbmm.ensemble.state import ReplicaState
 
@@ -146,7 +149,102 @@ def _show_status(folder: Path | None) -> None:
 
 def _show_plan(plan: Plan, source: Path | None) -> None:
     """Print the replicas, and the time that `orbmm estimate` predicts for them on this machine."""
-    say(f"{plan.folder.path}: {len(plan.replicas)} replicas")
+    from orbmm.ensemble.scheduler import choose_gpus, choose_workers
+    from orbmm.ensemble.watch import format_seconds
+
+    scheduler = plan.settings.scheduler
+    say(f"{len(plan.replicas)} replicas in {plan.folder.path}")
+    alike: dict[object, list[Replica]] = {}
     for replica in plan.replicas:
         length_ps = sum(one.steps * one.timestep_fs for one in replica.settings.stages) / 1000.0
-        say(f"  {replica.name}: {length_ps:g} ps, seed {replica.member.seed}")
+        say(f"  {replica.name}: {length_ps:g} ps")
+        alike.setdefault((replica.settings.model, replica.settings.system), []).append(replica)
+    seconds = sum(_estimate(replicas, scheduler.threads, source) for replicas in alike.values())
+    line = f"one after the other: {format_seconds(seconds)}"
+    if scheduler.kind != "address":
+        gpus = choose_gpus(scheduler, plan.replicas[0].settings.model.device) if scheduler.kind == "local" else None
+        workers = min(choose_workers(scheduler, gpus), len(plan.replicas))
+        line += f"; with {workers} workers, if none slows the others down: {format_seconds(seconds / workers)}"
+    say(line)
+
+
+def _estimate(replicas: list[Replica], threads: int, source: Path | None) -> float:
+    """Print what is predicted for replicas with one model and structure; return their time in all [s]."""
+    from orbmm.benchmark.estimate import iterate_estimates, list_ways
+    from orbmm.checkpoints.catalog import find_record
+    from orbmm.cli.estimate import HEADER, count_edges, format_estimate
+    from orbmm.model.inference.memory import read_free_bytes
+    from orbmm.model.precision import find_device
+
+    settings = replicas[0].settings
+    model, device = settings.model, find_device(settings.model.device)
+    atoms, edges = count_edges(settings)
+    ways = list_ways(find_record(model.name), model.precision, device.type, model.edges_per_block)
+    way = next((one for one in ways if one.memory == model.memory), ways[0])
+    machine = (device, threads, read_free_bytes(device) / 1e6)
+    one = next(iter(iterate_estimates([way], source, machine, edges, settings.run.timestep_fs)))
+    where = settings.system.structure or settings.system.state
+    say(f"{len(replicas)} with {model.name}, {'' if where is None else where.name}: {atoms} atoms, {edges} edges")
+    say(HEADER)
+    say(format_estimate(one))
+    return one.step_s * sum(stage.steps for replica in replicas for stage in replica.settings.stages)
+
+
+def holds_ensemble(folder: Path) -> bool:
+    """Return whether a folder is that of an ensemble."""
+    from orbmm.ensemble.layout import is_ensemble
+
+    return is_ensemble(folder)
+
+
+def analyze_replicas(
+    folder: Path, refused: Mapping[str, object], discard_ps: float | None, crystal: Path | None, site: str | None
+) -> None:
+    """Analyse an ensemble and print mean, spread and standard error of every number.
+
+    refused: options that an ensemble does not take, None where one was not given. Exits with code 3 if a replica is not
+    stable.
+    """
+    from orbmm.cli.host_memory import memory_within_reach
+    from orbmm.ensemble.analyze import Choices, analyze_ensemble
+    from orbmm.ensemble.state import count_states
+    from orbmm.errors import AnalysisError
+
+    given = [name for name, value in refused.items() if value is not None]
+    if given:
+        raise AnalysisError(f"{folder} is an ensemble, whose analysis takes no {given[0]}; give it for one run folder")
+    with memory_within_reach():
+        analysis = analyze_ensemble(folder, Choices(discard_ps, crystal, site))
+    open_console().print(_tabulate(analysis))
+    if analysis.left_out:
+        say(f"left out: {count_states(analysis.left_out)}")
+    stable = sum(one.stable for one in analysis.replicas)
+    say(f"tables: {folder / 'analysis'}; page: {folder / 'report.html'}")
+    say(f"{stable} of {len(analysis.replicas)} complete replicas are stable", bold=True)
+    if stable < len(analysis.replicas):
+        raise typer.Exit(3)
+
+
+def _tabulate(analysis: EnsembleAnalysis) -> Table:
+    """Return a table of the quantities that differ between replicas, at each point, below their observables."""
+    from rich.padding import Padding
+    from rich.table import Table
+
+    from orbmm.analysis.result import find_title, name_quantity, write_unit
+
+    several = len({one.point for one in analysis.spreads}) > 1
+    table = Table(box=None, pad_edge=False)
+    for name in ("quantity", *(["point"] if several else []), "mean ± standard error", "spread", "unit", "replicas"):
+        table.add_column(name)
+    heading = ""
+    for one in analysis.spreads:
+        if one.count > 1 and one.spread == 0.0:
+            continue
+        if one.observable != heading:
+            heading = one.observable
+            table.add_row(find_title(heading), style="bold")
+        spread = f"{one.spread:.2g}" if one.count > 1 else ""
+        point = [one.point] if several else []
+        quantity = Padding(name_quantity(one.quantity), (0, 0, 0, 2))
+        table.add_row(quantity, *point, one.text, spread, write_unit(one.unit), str(one.count))
+    return table
