@@ -70,9 +70,8 @@ def run_ensemble(
             with open_session(settings.scheduler, device, len(left)) as session:
                 _Coordinator(plan, session, on_update).run(left, interruption)
             _wait_for_ends(folder)
-        states = read_states(folder)
-        on_update(Update(folder, states, ""))
-    return states
+            on_update(Update(folder, read_states(folder), ""))
+        return read_states(folder)
 
 
 def _read(folder: EnsembleFolder, replica: Replica) -> ReplicaState:
@@ -154,13 +153,14 @@ class _Coordinator:
         if state.state in ENDED:
             _LOG.info("%s: %s%s", replica.name, state.state, f": {state.sentence}" if state.sentence else "")
             return
-        if state.saved > attempts.saved:
+        advanced = state.saved > attempts.saved
+        if advanced:
             attempts.saved, attempts.failures, attempts.losses = state.saved, 0, 0
         if state.state == RUNNING:  # another process has the folder; the next attempt waits for it
             self._submit(replica)
             return
-        attempts.losses += lost
-        attempts.failures += not lost
+        attempts.losses += lost and not advanced
+        attempts.failures += not (lost or advanced)
         if self._is_given_up(ending, attempts):
             self._give_up(replica, ending.sentence)
             return
