@@ -12,6 +12,7 @@ import typer
 
 from orbmm.cli.screen import open_console, say
 from orbmm.errors import SettingsError
+from orbmm.plain_text import quote_command
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,6 +53,7 @@ def ensemble(
         raise SettingsError(f"FOLDER is for `orbmm ensemble status FOLDER`; {folder} is one argument too many")
     from orbmm.ensemble.plan import plan_ensemble
     from orbmm.ensemble.run import run_ensemble
+    from orbmm.ensemble.state import STOPPED, WAITING
     from orbmm.settings import read_ensemble_settings
 
     settings = read_ensemble_settings(Path(ensemble))
@@ -61,6 +63,8 @@ def ensemble(
     with _follow(quiet) as on_update:
         states = run_ensemble(settings, on_update, max_hours)
     _conclude(states, quiet)
+    if any(one.state in (STOPPED, WAITING) for one in states):
+        say(f"stopped in order; go on with: {quote_command('orbmm', 'ensemble', Path(ensemble))}")
 
 
 @contextmanager

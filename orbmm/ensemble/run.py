@@ -69,20 +69,12 @@ def run_ensemble(
             device = left[0].settings.model.device
             with open_session(settings.scheduler, device, len(left)) as session:
                 _Coordinator(plan, session, on_update).run(left, interruption)
-            _wait_for_ends(folder)
             on_update(Update(folder, read_states(folder), ""))
         return read_states(folder)
 
 
 def _read(folder: EnsembleFolder, replica: Replica) -> ReplicaState:
     return read_state(folder.replica(replica.name), replica.member)
-
-
-def _wait_for_ends(folder: EnsembleFolder) -> None:
-    """Wait until the processes of an interrupted ensemble have saved their checkpoints."""
-    deadline = time.monotonic() + _SECONDS_TO_END
-    while time.monotonic() < deadline and any(one.state == RUNNING for one in read_states(folder)):
-        time.sleep(SECONDS_BETWEEN_LOOKS)
 
 
 @dataclass
@@ -119,13 +111,21 @@ class _Coordinator:
             self._submit_due()
             self._tell()
             time.sleep(SECONDS_BETWEEN_LOOKS)
+        if self._futures:
+            self._end_runs()
+
+    def _end_runs(self) -> None:
+        """Let every run save a checkpoint and end, and wait for that."""
+        self.session.end_runs()
+        deadline = time.monotonic() + _SECONDS_TO_END
+        while time.monotonic() < deadline and any(one.state == RUNNING for one in read_states(self.plan.folder)):
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
     def _submit(self, replica: Replica) -> None:
         attempts = self._attempts[replica.name]
         attempts.number += 1
-        order = Order(
-            self.plan.folder.replica(replica.name).path, self.plan.settings.scheduler.threads, self.session.gpus
-        )
+        folder, threads = self.plan.folder.replica(replica.name), self.plan.settings.scheduler.threads
+        order = Order(folder.path, self.session.name, threads, self.session.gpus)
         key = f"{replica.name}-{attempts.number}"
         future = self.session.client.submit(perform_replica, order, key=key, pure=False, retries=0)
         self._futures[future] = replica

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from orbmm.ensemble.task import end_runs
 from orbmm.errors import MissingDependency, RunError, SettingsError, quote_reason
 from orbmm.settings import SchedulerSettings
 
@@ -23,17 +26,26 @@ _INSTALL = "install it with the extra `ensemble`: pip install 'orbmm[ensemble]'"
 
 @dataclass(frozen=True)
 class Session:
-    """A connection to the scheduler. gpus: of local workers, None if others choose; jobs: of a cluster, else None"""
+    """A connection to the scheduler.
+
+    gpus: of local workers, None if others choose; jobs: of a cluster, None for another kind, and how many are wanted
+    name: a text that no other session has
+    """
 
     client: Client
     gpus: tuple[str, ...] | None = None
     jobs: Any = None
     workers: int = 0
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def dashboard(self) -> str:
         """Return the address of Dask's own page; "" if there is none."""
         return self.client.dashboard_link or ""
+
+    def end_runs(self) -> None:
+        """Let all runs of this session save a checkpoint and end, on every worker. No run begins after that."""
+        self.client.run(end_runs, self.name, on_error="ignore")
 
     def replace_jobs(self) -> None:
         """Submit a job for each that has ended, at the end of its time for example. Local workers come back anyway.
@@ -75,6 +87,7 @@ def open_session(settings: SchedulerSettings, device: str, replicas: int) -> Ite
     workers = min(choose_workers(settings, gpus), replicas)
     if settings.kind == "local":
         with _start_processes(workers) as cluster, Client(cluster) as client:
+            client.register_plugin(_leave_interrupts_to_coordinator())
             yield Session(client, gpus)
     else:
         with _submit_jobs(settings) as cluster, Client(cluster) as client:
@@ -132,6 +145,22 @@ def _start_processes(workers: int) -> Any:
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         )
+
+
+def _leave_interrupts_to_coordinator() -> Any:
+    """Return a plugin with which local workers ignore Ctrl-C, which a terminal sends to them too."""
+    from distributed import WorkerPlugin
+
+    class IgnoreInterrupts(WorkerPlugin):
+        """Ignore SIGINT in the process of a worker."""
+
+        name = "ignore-interrupts"
+
+        def setup(self, worker: Any) -> None:
+            """Do so when a worker starts."""
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return IgnoreInterrupts()
 
 
 def _submit_jobs(settings: SchedulerSettings) -> Any:

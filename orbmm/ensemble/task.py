@@ -25,15 +25,23 @@ _ENVIRONMENT = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "O
 _ERROR = "error: "
 
 
+_CHILDREN: dict[Path, tuple[str, subprocess.Popen[bytes]]] = {}
+"""The processes of this worker with the session that they are of, by the folder of the replica."""
+
+_ENDED: set[str] = set()
+"""Sessions whose runs were ended; what they still have in Dask's queue is not begun."""
+
+
 @dataclass(frozen=True)
 class Order:
     """One attempt at a replica.
 
-    folder: of the replica; threads: of the processor; gpus: those of local workers, one each by the number of the
-    worker; None to leave the choice as it is
+    folder: of the replica; session: a text that only this coordinator has; threads: of the processor; gpus: those of
+    local workers, one each by the number of the worker; None to leave the choice as it is
     """
 
     folder: Path
+    session: str
     threads: int
     gpus: tuple[str, ...] | None = None
 
@@ -54,11 +62,21 @@ def perform_replica(order: Order) -> Ending:
     """
     folder = ReplicaFolder(order.folder)
     try:
-        while find_writer(folder.run.path) is not None:
+        while order.session not in _ENDED and find_writer(folder.run.path) is not None:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-        return _run_child(choose_command(folder), choose_environment(order, _find_worker_number()))
+        if order.session in _ENDED:
+            return Ending(0, "", socket.gethostname())
+        return _run_child(order, choose_command(folder), choose_environment(order, _find_worker_number()))
     except OSError as error:  # the folder cannot be seen from here, or no process can be started
         return Ending(2, f"{folder.path}: {error.strerror or error} on {socket.gethostname()}", socket.gethostname())
+
+
+def end_runs(session: str) -> None:
+    """Let the runs of a session on this worker save a checkpoint and end; called by Dask on each worker."""
+    _ENDED.add(session)
+    for owner, child in list(_CHILDREN.values()):
+        if owner == session:
+            child.send_signal(signal.SIGTERM)
 
 
 def choose_command(folder: ReplicaFolder) -> list[str]:
@@ -80,7 +98,7 @@ def choose_environment(order: Order, worker: int) -> dict[str, str]:
     return environment
 
 
-def _run_child(command: list[str], environment: dict[str, str]) -> Ending:
+def _run_child(order: Order, command: list[str], environment: dict[str, str]) -> Ending:
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,  # open as long as this worker lives
@@ -89,8 +107,12 @@ def _run_child(command: list[str], environment: dict[str, str]) -> Ending:
         env=environment,
         start_new_session=True,  # Ctrl-C in the terminal ends the workers; the run then ends in order
     ) as child:
-        said = child.stderr.read().decode("utf-8", errors="replace") if child.stderr is not None else ""
-        code = child.wait()
+        _CHILDREN[order.folder] = order.session, child
+        try:
+            said = child.stderr.read().decode("utf-8", errors="replace") if child.stderr is not None else ""
+            code = child.wait()
+        finally:
+            del _CHILDREN[order.folder]
     return Ending(code, find_sentence(code, said), socket.gethostname())
 
 

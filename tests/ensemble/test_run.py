@@ -50,7 +50,10 @@ class Client:
     status = "running"
 
     def __init__(self, attempt: Attempt) -> None:
-        self.attempt, self.keys = attempt, []
+        self.attempt, self.keys, self.ended = attempt, [], []
+
+    def run(self, function: Callable, session: str, on_error: str) -> None:
+        self.ended.append((function.__name__, session))
 
     def submit(self, function: Callable, order: Order, key: str, **options: Any) -> Future:
         assert key not in self.keys
@@ -168,6 +171,7 @@ def test_an_error_on_a_worker_is_the_sentence(perform: Callable) -> None:
 def test_a_time_limit_ends_the_ensemble_in_order(perform: Callable) -> None:
     states, client = perform(lambda folder, number: Ending(0, "", "here"), max_hours=1e-9)
     assert states[0].state == "waiting" and len(client.keys) == 1
+    assert [name for name, _ in client.ended] == ["end_runs"]
 
 
 def test_a_scheduler_that_is_gone_is_an_error(perform: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
