@@ -166,7 +166,8 @@ def _show_plan(plan: Plan, source: Path | None) -> None:
     seconds = sum(_estimate(replicas, scheduler.threads, source) for replicas in alike.values())
     line = f"one after the other: {format_seconds(seconds)}"
     if scheduler.kind != "address":
-        gpus = choose_gpus(scheduler, plan.replicas[0].settings.model.device) if scheduler.kind == "local" else None
+        devices = [replica.settings.model.device for replica in plan.replicas]
+        gpus = choose_gpus(scheduler, devices) if scheduler.kind == "local" else None
         workers = min(choose_workers(scheduler, gpus), len(plan.replicas))
         line += f"; with {workers} workers, if none slows the others down: {format_seconds(seconds / workers)}"
     say(line)

@@ -66,8 +66,7 @@ def run_ensemble(
     with claim_ensemble(plan) as folder, interruption:
         left = [one for one in plan.replicas if _read(folder, one).state not in (COMPLETE, UNSTABLE)]
         if left:
-            device = left[0].settings.model.device
-            with open_session(settings.scheduler, device, len(left)) as session:
+            with open_session(settings.scheduler, [one.settings.model.device for one in left]) as session:
                 _Coordinator(plan, session, on_update).run(left, interruption)
             on_update(Update(folder, read_states(folder), ""))
         return read_states(folder)

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -69,10 +69,10 @@ def check_dask(kind: str) -> None:
 
 
 @contextmanager
-def open_session(settings: SchedulerSettings, device: str, replicas: int) -> Iterator[Session]:
+def open_session(settings: SchedulerSettings, devices: Sequence[str]) -> Iterator[Session]:
     """Connect to the scheduler, or start one with its workers, which end with the block.
 
-    device: of the model, which decides about GPUs; replicas: more workers than these are not started
+    devices: of the model of each replica, which decide about GPUs; more workers than replicas are not started
     Raises MissingDependency without Dask, RunError for a scheduler that is not there.
     """
     check_dask(settings.kind)
@@ -83,8 +83,8 @@ def open_session(settings: SchedulerSettings, device: str, replicas: int) -> Ite
         with _connect(settings) as client:
             yield Session(client)
         return
-    gpus = choose_gpus(settings, device) if settings.kind == "local" else None
-    workers = min(choose_workers(settings, gpus), replicas)
+    gpus = choose_gpus(settings, devices) if settings.kind == "local" else None
+    workers = min(choose_workers(settings, gpus), len(devices))
     if settings.kind == "local":
         with _start_processes(workers) as cluster, Client(cluster) as client:
             client.register_plugin(_leave_interrupts_to_coordinator())
@@ -95,11 +95,20 @@ def open_session(settings: SchedulerSettings, device: str, replicas: int) -> Ite
             yield Session(client, None, cluster, workers)
 
 
-def choose_gpus(settings: SchedulerSettings, device: str) -> tuple[str, ...] | None:
-    """Return the GPUs of local workers: those of the settings, else all that are visible; None if none is used."""
+def choose_gpus(settings: SchedulerSettings, devices: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the GPUs of local workers: those of the settings, else all that are visible; None to choose none.
+
+    devices: of the models. Raises SettingsError if one names a GPU by its number, which a worker does not see as such.
+    """
+    numbered = [device for device in devices if ":" in device]
+    if settings.gpus and numbered:
+        raise SettingsError(
+            f"device is {numbered[0]}, but gpus gives each worker one GPU, which it sees as the first one; "
+            'write device = "cuda" in [model], or remove gpus'
+        )
     if settings.gpus is not None:
         return settings.gpus
-    if device == "cpu":
+    if numbered or all(device == "cpu" for device in devices):
         return None
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:

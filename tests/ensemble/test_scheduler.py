@@ -21,7 +21,7 @@ QUEUE = {"threads": 4, "memory": "8GB", "walltime": "02:00", "queue": "gpu", "ac
 
 
 def _open(settings: SchedulerSettings) -> None:
-    with open_session(settings, "cpu", 1):
+    with open_session(settings, ["cpu"]):
         pytest.fail("there is no scheduler")
 
 
@@ -74,10 +74,16 @@ def test_a_job_asks_for_what_the_settings_say(kind: str, job: type, lines: list[
 
 def test_gpus_are_those_of_the_settings_or_those_that_are_visible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
-    assert choose_gpus(SchedulerSettings(gpus=["7"]), "auto") == ("7",)
-    assert choose_gpus(SchedulerSettings(), "auto") == ("2", "3")
-    assert choose_gpus(SchedulerSettings(), "cpu") is None
-    assert choose_gpus(SchedulerSettings(gpus=[]), "auto") == ()
+    assert choose_gpus(SchedulerSettings(gpus=["7"]), ["cpu", "auto"]) == ("7",)
+    assert choose_gpus(SchedulerSettings(), ["cpu", "auto"]) == ("2", "3")
+    assert choose_gpus(SchedulerSettings(), ["cpu"]) is None
+    assert choose_gpus(SchedulerSettings(gpus=[]), ["cpu", "auto"]) == ()
+
+
+def test_a_gpu_that_a_model_names_by_its_number_is_left_to_it() -> None:
+    assert choose_gpus(SchedulerSettings(), ["cuda:1"]) is None
+    with pytest.raises(SettingsError, match='device is cuda:1, but gpus gives each worker one GPU.*device = "cuda"'):
+        choose_gpus(SchedulerSettings(gpus=["0"]), ["cuda", "cuda:1"])
 
 
 def test_there_is_a_worker_for_each_gpu_and_never_more() -> None:
