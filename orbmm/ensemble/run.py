@@ -13,7 +13,17 @@ from orbmm.ensemble.folder import claim_ensemble
 from orbmm.ensemble.layout import EnsembleFolder
 from orbmm.ensemble.plan import Plan, Replica, plan_ensemble
 from orbmm.ensemble.scheduler import Session, check_dask, open_session
-from orbmm.ensemble.state import COMPLETE, ENDED, FAILED, RUNNING, UNSTABLE, ReplicaState, read_state, read_states
+from orbmm.ensemble.state import (
+    COMPLETE,
+    ENDED,
+    FAILED,
+    RUNNING,
+    UNSTABLE,
+    WAITING,
+    ReplicaState,
+    read_state,
+    read_states,
+)
 from orbmm.ensemble.task import Ending, Order, perform_replica
 from orbmm.errors import RunError
 from orbmm.files import write_file
@@ -139,7 +149,7 @@ class _Coordinator:
     def _collect(self) -> None:
         """Look at every attempt that has ended."""
         if self.session.client.status not in ("running", "connecting"):
-            raise RunError("the Dask scheduler is gone; the runs end in order: give the same command again to go on")
+            raise RunError("the Dask scheduler is gone; give the same command again to go on")
         for future in [one for one in self._futures if one.done()]:
             replica = self._futures.pop(future)
             ending, lost = _read_ending(future)
@@ -160,17 +170,13 @@ class _Coordinator:
             return
         attempts.losses += lost and not advanced
         attempts.failures += not (lost or advanced)
-        if self._is_given_up(ending, attempts):
+        is_bad_input = ending.exit_code == _BAD_INPUT and state.state == WAITING  # nothing was computed
+        if is_bad_input or attempts.losses > MOST_LOSSES or attempts.failures > self.plan.settings.scheduler.retries:
             self._give_up(replica, ending.sentence)
             return
         pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** (attempts.failures - 1)) if attempts.failures else 0.0
         _LOG.info("%s: %s; it is tried again", replica.name, ending.sentence or "ended before its last step")
         self._paused.append((time.monotonic() + pause, replica))
-
-    def _is_given_up(self, ending: Ending, attempts: _Attempts) -> bool:
-        if ending.exit_code == _BAD_INPUT or attempts.losses > MOST_LOSSES:
-            return True
-        return attempts.failures > self.plan.settings.scheduler.retries
 
     def _give_up(self, replica: Replica, sentence: str) -> None:
         folder = self.plan.folder.replica(replica.name)
@@ -193,8 +199,10 @@ class _Coordinator:
 
 def _read_ending(future: Any) -> tuple[Ending, bool]:
     """Return how an attempt ended, and whether its worker was lost."""
+    from distributed.scheduler import KilledWorker
+
     if future.status == "finished":
         return future.result(), False
     error = future.exception() if future.status == "error" else None
-    lost = error is None or type(error).__name__ == "KilledWorker"
+    lost = error is None or isinstance(error, KilledWorker)
     return Ending(-1, "its worker was lost" if lost else f"{type(error).__name__}: {error}", ""), lost

@@ -68,7 +68,7 @@ def perform_replica(order: Order) -> Ending:
             return Ending(0, "", socket.gethostname())
         return _run_child(order, choose_command(folder), choose_environment(order, _find_worker_number()))
     except OSError as error:  # the folder cannot be seen from here, or no process can be started
-        return Ending(2, f"{folder.path}: {error.strerror or error} on {socket.gethostname()}", socket.gethostname())
+        return Ending(1, f"{folder.path}: {error.strerror or error} on {socket.gethostname()}", socket.gethostname())
 
 
 def end_runs(session: str) -> None:

@@ -124,6 +124,16 @@ def test_bad_input_is_not_tried_again(perform: Callable) -> None:
     assert states[0].sentence == "no such weights"
 
 
+def test_a_run_that_has_begun_is_tried_again_whatever_its_error_is(perform: Callable, advance: Callable) -> None:
+    def attempt(folder: ReplicaFolder, number: int) -> Ending:
+        if number == 1:
+            advance(folder, 5)
+        return Ending(2, "cannot write: Input/output error", "here")
+
+    states, client = perform(attempt, "[scheduler]\nretries = 2")
+    assert (states[0].state, len(client.keys)) == ("failed", 4)
+
+
 def test_a_failed_replica_has_a_new_chance_with_the_next_command(perform: Callable, advance: Callable) -> None:
     perform(lambda folder, number: Ending(2, "no such weights", "here"))
     states, _ = perform(lambda folder, number: advance(folder, STEPS))

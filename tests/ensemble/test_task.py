@@ -95,4 +95,4 @@ def test_a_folder_that_the_worker_cannot_see_is_an_ending(tmp_path: Path, monkey
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     ending = perform_replica(Order(tmp_path, "s", 1))
-    assert ending.exit_code == 2 and "Input/output error" in ending.sentence
+    assert ending.exit_code == 1 and "Input/output error" in ending.sentence
