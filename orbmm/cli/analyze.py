@@ -58,7 +58,7 @@ def analyze(
     Of an ensemble: mean, spread and standard error between replicas, as ensemble.csv, ensemble.json and report.html.
     """
     from orbmm.analysis import analyze_recording, check_files, follow_run, list_files
-    from orbmm.cli.ensemble import analyze_replicas, holds_ensemble
+    from orbmm.cli.ensemble_analysis import analyze_replicas, holds_ensemble
 
     if run is not None and holds_ensemble(run):
         refused = {"--trajectory": trajectory, "--topology": topology, "--output": output, "--follow": follow or None}

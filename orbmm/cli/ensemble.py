@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,9 +15,6 @@ from orbmm.errors import SettingsError
 from orbmm.plain_text import quote_command
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from orbmm.ensemble.analyze import EnsembleAnalysis
     from orbmm.ensemble.plan import Plan, Replica
     from orbmm.ensemble.run import Update
     from orbmm.ensemble.state import ReplicaState
@@ -193,63 +190,3 @@ def _estimate(replicas: list[Replica], threads: int, source: Path | None) -> flo
     say(HEADER)
     say(format_estimate(one))
     return one.step_s * sum(stage.steps for replica in replicas for stage in replica.settings.stages)
-
-
-def holds_ensemble(folder: Path) -> bool:
-    """Return whether a folder is that of an ensemble."""
-    from orbmm.ensemble.layout import is_ensemble
-
-    return is_ensemble(folder)
-
-
-def analyze_replicas(
-    folder: Path, refused: Mapping[str, object], discard_ps: float | None, crystal: Path | None, site: str | None
-) -> None:
-    """Analyse an ensemble and print mean, spread and standard error of every number.
-
-    refused: options that an ensemble does not take, None where one was not given. Exits with code 3 if a replica is not
-    stable.
-    """
-    from orbmm.cli.host_memory import memory_within_reach
-    from orbmm.ensemble.analyze import Choices, analyze_ensemble
-    from orbmm.ensemble.state import count_states
-    from orbmm.errors import AnalysisError
-
-    given = [name for name, value in refused.items() if value is not None]
-    if given:
-        raise AnalysisError(f"{folder} is an ensemble, whose analysis takes no {given[0]}; give it for one run folder")
-    with memory_within_reach():
-        analysis = analyze_ensemble(folder, Choices(discard_ps, crystal, site))
-    open_console().print(_tabulate(analysis))
-    if analysis.left_out:
-        say(f"left out: {count_states(analysis.left_out)}")
-    stable = sum(one.stable for one in analysis.replicas)
-    say(f"tables: {folder / 'analysis'}; page: {folder / 'report.html'}")
-    say(f"{stable} of {len(analysis.replicas)} complete replicas are stable", bold=True)
-    if stable < len(analysis.replicas):
-        raise typer.Exit(3)
-
-
-def _tabulate(analysis: EnsembleAnalysis) -> Table:
-    """Return a table of the quantities that differ between replicas, at each point, below their observables."""
-    from rich.padding import Padding
-    from rich.table import Table
-
-    from orbmm.analysis.result import find_title, name_quantity, write_unit
-
-    several = len({one.point for one in analysis.spreads}) > 1
-    table = Table(box=None, pad_edge=False)
-    for name in ("quantity", *(["point"] if several else []), "mean ± standard error", "spread", "unit", "replicas"):
-        table.add_column(name)
-    heading = ""
-    for one in analysis.spreads:
-        if one.count > 1 and one.spread == 0.0:
-            continue
-        if one.observable != heading:
-            heading = one.observable
-            table.add_row(find_title(heading), style="bold")
-        spread = f"{one.spread:.2g}" if one.count > 1 else ""
-        point = [one.point] if several else []
-        quantity = Padding(name_quantity(one.quantity), (0, 0, 0, 2))
-        table.add_row(quantity, *point, one.text, spread, write_unit(one.unit), str(one.count))
-    return table

@@ -27,7 +27,7 @@ class Member:
     @property
     def point_name(self) -> str:
         """Return the point of the sweep in words; "" without a sweep."""
-        return ", ".join(f"{key} = {value}" for key, value in self.point.items())
+        return ", ".join(f"{key.rpartition('.')[2]} = {value}" for key, value in self.point.items())
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ class _Coordinator:
         if began < self._next_update:
             return
         states = read_states(self.plan.folder)
-        self.session.replace_jobs()
+        self.session.replace_workers()
         self.on_update(Update(self.plan.folder, states, self.session.dashboard))
         self._next_update = time.monotonic() + max(SECONDS_BETWEEN_UPDATES, 10.0 * (time.monotonic() - began))
 

@@ -19,24 +19,30 @@ if TYPE_CHECKING:
     from distributed import Client
 
 CONNECT_SECONDS = 10.0
+MOST_FAILED_STARTS = 10
+_DASK = {
+    "distributed.scheduler.allowed-failures": 0,  # each loss is counted by the ensemble
+    "distributed.deploy.lost-worker-timeout": "60s",  # a busy machine needs more than Dask's 15 s to start a process
+}
 _JOBS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
 _SUBMIT = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub"}
 _INSTALL = "install it with the extra `ensemble`: pip install 'orbmm[ensemble]'"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Session:
     """A connection to the scheduler.
 
-    gpus: of local workers, None if others choose; jobs: of a cluster, None for another kind, and how many are wanted
+    gpus: of local workers, None if others choose; cluster, workers: what was started, None and 0 for an address
     name: a text that no other session has
     """
 
     client: Client
     gpus: tuple[str, ...] | None = None
-    jobs: Any = None
+    cluster: Any = None
     workers: int = 0
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _failed_starts: int = 0
 
     @property
     def dashboard(self) -> str:
@@ -47,13 +53,24 @@ class Session:
         """Let all runs of this session save a checkpoint and end, on every worker. No run begins after that."""
         self.client.run(end_runs, self.name, on_error="ignore")
 
-    def replace_jobs(self) -> None:
-        """Submit a job for each that has ended, at the end of its time for example. Local workers come back anyway.
+    def replace_workers(self) -> None:
+        """Start a process or a job in place of each that is gone.
 
-        The number of jobs is never lowered: Dask would end any of them, busy or not.
+        Their number is never lowered: Dask would end any of them, busy or not.
+        Raises RunError if processes end again and again while they start.
         """
-        if self.jobs is not None:
-            self.jobs.scale(self.workers)
+        if self.cluster is None:
+            return
+        for name, worker in list(self.cluster.workers.items()):
+            if worker.status.name == "failed":  # while it started: Dask itself restarts those that end later
+                self.cluster.workers.pop(name, None)
+                self._failed_starts += 1
+        if self._failed_starts > MOST_FAILED_STARTS and not self.client.scheduler_info()["workers"]:
+            raise RunError(
+                f"{self._failed_starts} workers ended while they started; in a script of yours, call run_ensemble "
+                'below `if __name__ == "__main__":`, since workers import the script'
+            )
+        self.cluster.scale(self.workers)
 
 
 def check_dask(kind: str) -> None:
@@ -78,21 +95,22 @@ def open_session(settings: SchedulerSettings, devices: Sequence[str]) -> Iterato
     check_dask(settings.kind)
     from distributed import Client
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its words on lost workers are said here
+    for name in ("distributed", "tornado.application"):  # their words on lost workers are said here
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     if settings.kind == "address":
         with _connect(settings) as client:
             yield Session(client)
         return
     gpus = choose_gpus(settings, devices) if settings.kind == "local" else None
     workers = min(choose_workers(settings, gpus), len(devices))
-    if settings.kind == "local":
-        with _start_processes(workers) as cluster, Client(cluster) as client:
+    import dask
+
+    with dask.config.set(_DASK), _open_cluster(settings) as cluster, Client(cluster) as client:
+        if settings.kind == "local":
             client.register_plugin(_leave_interrupts_to_coordinator())
-            yield Session(client, gpus)
-    else:
-        with _submit_jobs(settings) as cluster, Client(cluster) as client:
-            cluster.scale(workers)
-            yield Session(client, None, cluster, workers)
+        session = Session(client, gpus, cluster, workers)
+        session.replace_workers()
+        yield session
 
 
 def choose_gpus(settings: SchedulerSettings, devices: Sequence[str]) -> tuple[str, ...] | None:
@@ -141,19 +159,19 @@ def _connect(settings: SchedulerSettings) -> Client:
         ) from error
 
 
-def _start_processes(workers: int) -> Any:
-    """Return a cluster of processes on this machine, one replica at a time in each."""
-    import dask
+def _open_cluster(settings: SchedulerSettings) -> Any:
+    """Return a cluster that has no workers yet; each will take one replica at a time."""
+    if settings.kind != "local":
+        return _open_queue(settings)
     from distributed import LocalCluster
 
-    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):  # each loss is counted by the ensemble
-        return LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            memory_limit=0,  # a run limits its own
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-        )
+    return LocalCluster(
+        n_workers=0,
+        threads_per_worker=1,
+        memory_limit=0,  # a run limits its own
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    )
 
 
 def _leave_interrupts_to_coordinator() -> Any:
@@ -172,8 +190,8 @@ def _leave_interrupts_to_coordinator() -> Any:
     return IgnoreInterrupts()
 
 
-def _submit_jobs(settings: SchedulerSettings) -> Any:
-    """Return a cluster whose workers are jobs, one replica at a time in each."""
+def _open_queue(settings: SchedulerSettings) -> Any:
+    """Return a cluster whose workers are jobs."""
     import shutil
 
     import dask_jobqueue

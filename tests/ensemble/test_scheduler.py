@@ -13,7 +13,7 @@ import pytest
 
 from orbmm.ensemble import scheduler as module
 from orbmm.ensemble.run import run_ensemble
-from orbmm.ensemble.scheduler import check_dask, choose_gpus, choose_workers, describe_job, open_session
+from orbmm.ensemble.scheduler import Session, check_dask, choose_gpus, choose_workers, describe_job, open_session
 from orbmm.errors import MissingDependency, RunError, SettingsError
 from orbmm.settings import SchedulerSettings
 
@@ -92,6 +92,47 @@ def test_there_is_a_worker_for_each_gpu_and_never_more() -> None:
     assert choose_workers(SchedulerSettings(), None) == len(os.sched_getaffinity(0))
     with pytest.raises(SettingsError, match="workers is 3, but there are 2 gpus"):
         choose_workers(SchedulerSettings(workers=3), ("0", "1"))
+
+
+class Worker:
+    """A worker of a cluster. status: as Dask's has it, with a name"""
+
+    def __init__(self, status: str) -> None:
+        self.status = self
+        self.name = status
+
+
+class Cluster:
+    """A cluster that counts what is asked of it, and the client of its scheduler."""
+
+    def __init__(self, *statuses: str) -> None:
+        self.workers = dict(enumerate(map(Worker, statuses)))
+        self.wanted: list[int] = []
+        self.known: dict[str, str] = {}
+
+    def scale(self, number: int) -> None:
+        self.wanted.append(number)
+
+    def scheduler_info(self) -> dict[str, dict[str, str]]:
+        return {"workers": self.known}
+
+
+def test_a_worker_that_ended_while_it_started_is_replaced() -> None:
+    cluster = Cluster("running", "failed")
+    Session(cluster, None, cluster, 2).replace_workers()
+    assert list(cluster.workers) == [0] and cluster.wanted == [2]  # Dask starts those that are not there
+
+
+def test_workers_that_never_start_are_an_error_in_the_end() -> None:
+    cluster = Cluster()
+    session = Session(cluster, None, cluster, 2)
+    with pytest.raises(RunError, match='workers ended while they started.*__name__ == "__main__"'):
+        for _ in range(module.MOST_FAILED_STARTS):
+            cluster.workers = {0: Worker("failed"), 1: Worker("failed")}
+            session.replace_workers()
+    assert len(cluster.wanted) == module.MOST_FAILED_STARTS // 2
+    cluster.known["tcp://x"] = "a worker that works"
+    session.replace_workers()
 
 
 SBATCH = """#!/bin/bash
