@@ -28,7 +28,7 @@ def build_table(states: Sequence[ReplicaState], most_rows: int = MOST_ROWS) -> T
     table.add_column("replica", f"{count_states(states)}" + (f"; {rest} not shown" if rest > 0 else ""))
     table.add_column("state")
     table.add_column("ps", f"{sum(one.time_ps for one in states):.3f}", justify="right")
-    table.add_column("ns/day", f"{sum_speeds(states):.3g}", justify="right")
+    table.add_column("ns/day", f"{speed:.3g}" if (speed := sum_speeds(states)) else "", justify="right")
     table.add_column("left", format_seconds(estimate_seconds(states)), justify="right")
     for one in list(shown)[:most_rows]:
         running = one.state == RUNNING

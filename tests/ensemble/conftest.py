@@ -11,7 +11,7 @@ from openmm import app, unit
 from orbmm.ensemble.layout import ReplicaFolder
 from orbmm.settings import EnsembleSettings, read_ensemble_settings
 
-STEPS = 60
+STEPS = 90
 SYSTEM = f"""[system]
 name = "water"
 structure = "waters.pdb"

@@ -63,7 +63,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, waters: Callable[[Path], No
     settings = '[ensemble]\nsystem = "system.toml"\noutput = "out"\nreplicas = 2\n[scheduler]\nworkers = 2\n'
     (path / "ensemble.toml").write_text(settings)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "SECONDS_BETWEEN_UPDATES", 0.1)
+        patch.setattr(run, "SECONDS_BETWEEN_LOOKS", 0.05)
+        patch.setattr(run, "SECONDS_BETWEEN_UPDATES", 0.05)
         states = run_ensemble(path / "ensemble.toml", killer, max_hours=0.1)
     assert [(one.state, one.time_ps) for one in states] == [("complete", STEPS * 0.0005)] * 2
     for seed in SEEDS:
@@ -107,7 +108,11 @@ def test_the_command_again_finds_everything_complete(folder: Path) -> None:
 def test_the_status_is_read_from_the_folder(folder: Path) -> None:
     done = call("ensemble", "status", folder / "out")
     assert done.exit_code == 0
-    assert "seed-1" in done.stdout and "0.030/0.03" in done.stdout and "2 complete" in done.stdout
+    assert (
+        "seed-1" in done.stdout
+        and f"{STEPS * 0.0005:.3f}/{STEPS * 0.0005:g}" in done.stdout
+        and "2 complete" in done.stdout
+    )
 
 
 def test_the_analysis_is_the_mean_of_the_replicas(
@@ -151,7 +156,7 @@ def test_a_dry_run_shows_replicas_and_their_time(folder: Path, monkeypatch: pyte
     path.write_text(text)
     done = call("ensemble", path, "--dry-run")
     assert done.exit_code == 0, done.output
-    assert "4 replicas in" in done.stdout and "seed-4: 0.03 ps" in done.stdout
+    assert "4 replicas in" in done.stdout and f"seed-4: {STEPS * 0.0005:g} ps" in done.stdout
     edges = int(done.stdout.split(" atoms, ")[1].split()[0])
     seconds = 4 * STEPS * edges * 0.0005
     whole, half = (f"{int(one // 60)}:{int(one % 60):02d}" for one in (round(seconds), round(seconds / 2)))

@@ -13,7 +13,7 @@ from orbmm.ensemble.task import choose_command
 from orbmm.errors import RunError
 from orbmm.settings import EnsembleSettings, read_settings
 
-from .conftest import SYSTEM
+from .conftest import STEPS, SYSTEM
 
 Make = Callable[..., EnsembleSettings]
 
@@ -54,11 +54,11 @@ def test_a_run_that_has_begun_keeps_its_settings_and_may_become_longer(
     expected = r"seed-1 has begun with run\.temperature_kelvin 300\.0, but the settings now have 310\.0"
     with pytest.raises(RunError, match=expected):
         _claim(make_settings("", changed))
-    longer = SYSTEM.replace("length_ps = 0.03", "length_ps = 0.05")
+    longer = SYSTEM.replace(f"length_ps = {STEPS * 0.0005}", "length_ps = 0.07")
     with claim_ensemble(plan_ensemble(make_settings("", longer))) as folder:
         command = choose_command(folder.replica("seed-1"))
-    assert command[3] == "resume" and command[-2:] == ["--until", "0.05ps"]
-    with pytest.raises(RunError, match=r"length_ps 0\.05, but the settings now have 0\.03"):
+    assert command[3] == "resume" and command[-2:] == ["--until", "0.07ps"]
+    with pytest.raises(RunError, match=r"length_ps 0\.07, but the settings now have 0\.045"):
         _claim(make_settings())
 
 

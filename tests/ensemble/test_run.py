@@ -92,7 +92,7 @@ def advance(leave_run: Callable[..., None]) -> Callable[[ReplicaFolder, int], En
 
 
 def test_a_replica_is_submitted_until_it_is_complete(perform: Callable, advance: Callable) -> None:
-    states, client = perform(lambda folder, number: advance(folder, 20 * number), "replicas = 2")
+    states, client = perform(lambda folder, number: advance(folder, STEPS // 3 * number + 1), "replicas = 2")
     assert [one.state for one in states] == ["complete", "complete"]
     assert sorted(client.keys) == [f"seed-{seed}-{number}" for seed in (1, 2) for number in (1, 2, 3)]
 
@@ -192,6 +192,6 @@ def test_a_scheduler_that_is_gone_is_an_error(perform: Callable, monkeypatch: py
 
 def test_updates_hold_every_state_and_the_page_of_dask(perform: Callable, advance: Callable, tmp_path: Path) -> None:
     updates: list[Update] = []
-    perform(lambda folder, number: advance(folder, 20 * number), on_update=updates.append)
+    perform(lambda folder, number: advance(folder, STEPS // 3 * number + 1), on_update=updates.append)
     assert updates[0].dashboard == "http://page" and updates[0].folder.path == tmp_path / "out"
     assert updates[-1].states[0].state == "complete"

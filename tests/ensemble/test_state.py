@@ -86,8 +86,8 @@ def test_time_and_speed_are_those_of_the_last_complete_row(
     leave_run(replica, 5)
     replica.run.table.write_text("step,time_ps,speed_ns_per_day\n0,0.0,0\n10,0.005,2.5\n20,0.0")
     state = _read(folder)[1]
-    assert (state.time_ps, state.ns_per_day, state.length_ps) == (0.005, 2.5, 0.03)
-    assert state.seconds_left == pytest.approx((0.03 - 0.005) / 1000 / 2.5 * 86400)
+    assert (state.time_ps, state.ns_per_day, state.length_ps) == (0.005, 2.5, STEPS * 0.0005)
+    assert state.seconds_left == pytest.approx((STEPS * 0.0005 - 0.005) / 1000 / 2.5 * 86400)
 
 
 def test_a_folder_that_is_no_ensemble_is_refused(tmp_path: Path) -> None:
