@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from orbmm.ensemble.analyze import EnsembleAnalysis
-    from orbmm.ensemble.spread import Spread
 
 
 def holds_ensemble(folder: Path) -> bool:
@@ -61,13 +60,14 @@ def _tabulate(analysis: EnsembleAnalysis) -> Table:
     from rich.table import Table
 
     from orbmm.analysis.result import find_title, name_quantity, write_unit
+    from orbmm.ensemble.spread import group_varying
 
     several = len({one.point for one in analysis.spreads}) > 1
     table = Table(box=None, pad_edge=False)
     columns = ("quantity", "mean ± error", "spread", "n", *(["difference"] if several else []))
     for name in columns:
         table.add_column(name, no_wrap=name != "quantity")
-    for observable, quantities in _group(analysis.spreads).items():
+    for observable, quantities in group_varying(analysis.spreads).items():
         table.add_row(find_title(observable), style="bold")
         for quantity, spreads in quantities.items():
             unit = write_unit(spreads[0].unit)
@@ -80,20 +80,3 @@ def _tabulate(analysis: EnsembleAnalysis) -> Table:
                 cells = [one.text, spread, str(one.count)]
                 table.add_row(label, *cells, *([one.difference_text] if several else []))
     return table
-
-
-def _group(spreads: Sequence[Spread]) -> dict[str, dict[str, list[Spread]]]:
-    """Return the points of each quantity, by observable and quantity, without those that are the same everywhere."""
-    found: dict[str, dict[str, list[Spread]]] = {}
-    for one in spreads:
-        found.setdefault(one.observable, {}).setdefault(one.quantity, []).append(one)
-    for observable, quantities in list(found.items()):
-        varied = {name: points for name, points in quantities.items() if _varies(points)}
-        found[observable] = varied
-        if not varied:
-            del found[observable]
-    return found
-
-
-def _varies(points: Sequence[Spread]) -> bool:
-    return len({one.mean for one in points}) > 1 or any(one.spread > 0.0 or one.count < 2 for one in points)

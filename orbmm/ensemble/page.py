@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from orbmm.analysis.result import find_title, name_quantity, write_unit
-from orbmm.ensemble.spread import Measured, Spread, describe_quantity
+from orbmm.ensemble.spread import Measured, Spread, describe_quantity, group_varying
 from orbmm.ensemble.state import ReplicaState
 from orbmm.report.page import escape, format_page, format_table
 
@@ -33,23 +33,22 @@ def format_ensemble_page(
         f"<h1>{escape(title)}</h1>",
         f"<p class='verdict {outcome}'>{stable} of {len(replicas)} complete replicas are stable</p>",
         f"<p class='note'>{_EXPLANATION}</p>",
-        *(_format_observable(name, spreads) for name in dict.fromkeys(one.observable for one in spreads)),
         _format_replicas(replicas, links, spreads),
+        *(_format_observable(name, quantities) for name, quantities in group_varying(spreads).items()),
+        "<p class='note'>Quantities that are the same in every replica are in analysis/ensemble.csv.</p>",
         _format_left_out(left_out),
     ]
     return format_page(title, parts)
 
 
-def _format_observable(observable: str, spreads: Sequence[Spread]) -> str:
-    chosen = [one for one in spreads if one.observable == observable]
-    points = list(dict.fromkeys(one.point for one in spreads))
-    several = len(points) > 1
+def _format_observable(observable: str, quantities: Mapping[str, Sequence[Spread]]) -> str:
+    several = len({one.point for points in quantities.values() for one in points}) > 1
     headings = [*(["point"] if several else []), *_HEADINGS, *(["difference from the first point"] if several else [])]
     rows = []
-    for one in chosen:
+    for one in (one for points in quantities.values() for one in points):
         cells = [name_quantity(one.quantity), one.text, write_unit(one.unit), _write(one.spread), _write(one.within)]
         rows.append([*([one.point] if several else []), *cells, str(one.count)] + [one.difference_text] * several)
-    return f"<section><h2>{escape(find_title(observable))}</h2>{format_table(headings, rows, 'record')}</section>"
+    return f"<section><h2>{escape(find_title(observable))}</h2>{format_table(headings, rows)}</section>"
 
 
 def _format_replicas(replicas: Sequence[Measured], links: Mapping[str, str], spreads: Sequence[Spread]) -> str:

@@ -174,3 +174,22 @@ def list_entries(spreads: Sequence[Spread]) -> list[dict[str, object]]:
 def describe_quantity(spread: Spread) -> str:
     """Return observable and quantity in words."""
     return f"{find_title(spread.observable)}: {name_quantity(spread.quantity)}"
+
+
+def group_varying(spreads: Sequence[Spread]) -> dict[str, dict[str, list[Spread]]]:
+    """Return the points of each quantity, by observable and quantity, without those that are the same everywhere.
+
+    Those are settings and counts, such as the number of waters.
+    """
+    found: dict[str, dict[str, list[Spread]]] = {}
+    for one in spreads:
+        found.setdefault(one.observable, {}).setdefault(one.quantity, []).append(one)
+    varying = {
+        observable: {name: points for name, points in quantities.items() if _varies(points)}
+        for observable, quantities in found.items()
+    }
+    return {observable: quantities for observable, quantities in varying.items() if quantities}
+
+
+def _varies(points: Sequence[Spread]) -> bool:
+    return len({one.mean for one in points}) > 1 or any(one.spread > 0.0 or one.count < 2 for one in points)

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 
 from orbmm.ensemble.analyze import read_numbers
-from orbmm.ensemble.spread import Measured, Value, compute_spreads, find_outliers, format_table, list_entries
+from orbmm.ensemble.spread import (
+    Measured,
+    Value,
+    compute_spreads,
+    find_outliers,
+    format_table,
+    group_varying,
+    list_entries,
+)
 
 KEY = ("rmsf", "rmsf_mean")
 
@@ -73,6 +81,13 @@ def test_the_table_and_the_json_hold_the_same_numbers() -> None:
     assert [row["mean"] for row in rows] == ["2.0", "4.0"] == [str(entry["mean"]) for entry in entries]
     assert (rows[1]["spread"], entries[1]["spread"]) == ("", None)
     assert rows[1]["point"] == "'=cmd()"  # no formula of a spreadsheet
+
+
+def test_quantities_that_are_the_same_everywhere_are_not_shown() -> None:
+    assert group_varying(compute_spreads(_measure([4.0, 4.0]))) == {}
+    assert list(group_varying(compute_spreads(_measure([4.0, 4.1])))["rmsf"]) == ["rmsf_mean"]
+    between = compute_spreads(_measure([4.0, 4.0], "cold") + _measure([5.0, 5.0], "hot"))
+    assert len(group_varying(between)["rmsf"]["rmsf_mean"]) == 2
 
 
 def test_errors_go_with_their_values_and_unknown_numbers_are_left_out() -> None:
