@@ -179,8 +179,8 @@ def count_reasons(log: Path) -> dict[str, int]:
     return dict(sorted(Counter(known).items()))
 
 
-def torment(work: Path, kills: int, seed: int) -> dict[str, object]:
-    """Disturb ensembles until the wanted number of kills has been sent."""
+def torment(work: Path, kills: int, seed: int, most_s: float) -> dict[str, object]:
+    """Disturb ensembles until the wanted number of kills has been sent, or the time is over."""
     chance = random.Random(seed)
     write_waters(work / "waters.pdb")
     (work / "system.toml").write_text(SYSTEM)
@@ -190,7 +190,7 @@ def torment(work: Path, kills: int, seed: int) -> dict[str, object]:
         run_by_hand(work, number)
     by_hand_s = time.monotonic() - started
     harms, done, differences, ensembles = plan_harms(kills, chance), Counter(), [], 0
-    while harms and not differences:
+    while harms and not differences and time.monotonic() < started + most_s:
         found = disturb_ensemble(work, harms, done, chance, by_hand_s / REPLICAS)
         differences += [f"ensemble {ensembles}: {one}" for one in found]
         ensembles += 1
@@ -204,6 +204,7 @@ def torment(work: Path, kills: int, seed: int) -> dict[str, object]:
         "workers": WORKERS,
         "steps_of_each": STEPS,
         "done": dict(sorted(done.items())),
+        "left_out_for_lack_of_time": dict(sorted(Counter(harms).items())),
         "tried_again_because": count_reasons(work / "coordinator.log"),
         "ensembles_completed_and_compared": ensembles - bool(differences),
         "runs_compared": REPLICAS * (ensembles - bool(differences)),
@@ -220,11 +221,12 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="a new folder for the runs")
     parser.add_argument("--json", type=Path, help="file for the report, beside the screen")
     parser.add_argument("--seed", type=int, default=1, help="of times and victims")
+    parser.add_argument("--max-minutes", type=float, default=1e6, help="begin no ensemble after that")
     arguments = parser.parse_args()
     if arguments.kills <= COORDINATORS_KILLED:
         parser.error(f"--kills must be above {COORDINATORS_KILLED}")
     arguments.work.mkdir(parents=True)
-    report = torment(arguments.work.resolve(), arguments.kills, arguments.seed)
+    report = torment(arguments.work.resolve(), arguments.kills, arguments.seed, 60.0 * arguments.max_minutes)
     text = json.dumps(report, indent=1) + "\n"
     if arguments.json is not None:
         arguments.json.write_text(text)
