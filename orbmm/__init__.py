@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from orbmm.checkpoints.catalog import list_models
     from orbmm.diagnose.measure import diagnose_model
+    from orbmm.ensemble.run import run_ensemble
     from orbmm.errors import OrbmmError
     from orbmm.first_contact.load import load_model
     from orbmm.forces.ase_calculator import OrbCalculator
@@ -26,6 +27,7 @@ _HOMES = {
     "diagnose_model": "orbmm.diagnose.measure",
     "RmsdReporter": "orbmm.simulation.openmm_reporters.rmsd",
     "StabilityGuard": "orbmm.simulation.openmm_reporters.guard",
+    "run_ensemble": "orbmm.ensemble.run",
 }
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "diagnose_model",
     "list_models",
     "load_model",
+    "run_ensemble",
 ]
 
 

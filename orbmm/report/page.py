@@ -137,7 +137,12 @@ def build_page(
         _write_diagnosis(diagnosis),
         _write_record(recording, settings_text),
     ]
-    head = f"{_write_policy()}<title>{escape(name)}</title><style>{_STYLE}</style><script>{_ERRORS}</script>"
+    return format_page(name, parts)
+
+
+def format_page(title: str, parts: Sequence[str]) -> str:
+    """Return a whole page from the parts of its body, which are HTML; nothing is loaded from elsewhere."""
+    head = f"{_write_policy()}<title>{escape(title)}</title><style>{_STYLE}</style><script>{_ERRORS}</script>"
     return _sign(head + "</head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n")
 
 
@@ -154,7 +159,7 @@ def _write_verdict(analysis: Analysis) -> str:
     notes = "".join(f"<p class='note'>Note: {escape(note)}.</p>" for note in analysis.notes)
     return (
         f"<p class='verdict {outcome}'>{escape(analysis.verdict.line)}</p>{notes}"
-        + _write_table(["check", "outcome", "found", "limit"], rows, "checks")
+        + format_table(["check", "outcome", "found", "limit"], rows, "checks")
         + f"<p class='note'>Averages {averaged}.</p>"
     )
 
@@ -226,7 +231,7 @@ def _write_group(heading: str, names: Collection[str], results: Sequence[Result]
 
 def _write_numbers(result: Result) -> str:
     rows = [[row.quantity, row.text, row.unit] for row in result.rows()]
-    return _write_table(["quantity", "value", "unit"], rows, "numbers")
+    return format_table(["quantity", "value", "unit"], rows, "numbers")
 
 
 def _write_bare(analysis: Analysis, bare: Mapping[str, str]) -> str:
@@ -242,7 +247,7 @@ def _write_bare(analysis: Analysis, bare: Mapping[str, str]) -> str:
 
 def _write_missing(missing: Mapping[str, str]) -> str:
     rows = [[find_title(name), reason] for name, reason in missing.items()]
-    return "<h2>Not measured</h2>" + _write_table(["observable", "why"], rows) if rows else ""
+    return "<h2>Not measured</h2>" + format_table(["observable", "why"], rows) if rows else ""
 
 
 def _write_diagnosis(diagnosis: Diagnosis | None) -> str:
@@ -271,7 +276,7 @@ def _write_record(recording: Recording, settings_text: str) -> str:
     rows = [[key, value] for key, value in _flatten(known)]
     shown = escape(settings_text, keep="\n\t")
     settings = f"<details><summary>settings.toml</summary><pre>{shown}</pre></details>"
-    return "<h2>What was run</h2>" + _write_table(["setting", "value"], rows) + (settings if settings_text else "")
+    return "<h2>What was run</h2>" + format_table(["setting", "value"], rows) + (settings if settings_text else "")
 
 
 def _flatten(record: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
@@ -282,7 +287,8 @@ def _flatten(record: Mapping[str, Any], above: str = "") -> list[tuple[str, str]
     return rows
 
 
-def _write_table(headings: list[str], rows: list[list[str]], kind: str = "record") -> str:
+def format_table(headings: list[str], rows: list[list[str]], kind: str = "record") -> str:
+    """Return a table of texts. kind: its class in the style of the page"""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table class='{kind}'><tr>{head}</tr>{body}</table>"
