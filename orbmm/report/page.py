@@ -263,7 +263,7 @@ def _write_diagnosis(diagnosis: Diagnosis | None) -> str:
     advice = "".join(f"<p class='note'>{escape(sentence)}.</p>" for sentence in diagnosis.advice)
     return (
         f"<h2>How far the model can be trusted here</h2><p>{escape(diagnosis.verdict)}</p>"
-        + _write_table(["check", "outcome", "found", "limit"], rows, "checks")
+        + format_table(["check", "outcome", "found", "limit"], rows, "checks")
         + f"{advice}<p class='note'>By orbmm diagnose, {escape(diagnosis.precision)}, "
         f"weights {escape(diagnosis.weights_sha256[:12])}.</p>"
     )
