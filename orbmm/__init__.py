@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orbmm.checkpoints.catalog import list_models
+    from orbmm.diagnose.measure import diagnose_model
+    from orbmm.ensemble.run import run_ensemble
     from orbmm.errors import OrbmmError
     from orbmm.first_contact.load import load_model
     from orbmm.forces.ase_calculator import OrbCalculator
@@ -22,8 +24,10 @@ _HOMES = {
     "ConfidenceReporter": "orbmm.simulation.openmm_reporters.confidence",
     "OrbCalculator": "orbmm.forces.ase_calculator",
     "OrbmmError": "orbmm.errors",
+    "diagnose_model": "orbmm.diagnose.measure",
     "RmsdReporter": "orbmm.simulation.openmm_reporters.rmsd",
     "StabilityGuard": "orbmm.simulation.openmm_reporters.guard",
+    "run_ensemble": "orbmm.ensemble.run",
 }
 
 __all__ = [
@@ -33,8 +37,10 @@ __all__ = [
     "RmsdReporter",
     "StabilityGuard",
     "__version__",
+    "diagnose_model",
     "list_models",
     "load_model",
+    "run_ensemble",
 ]
 
 

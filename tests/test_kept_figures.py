@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
 from orbmm.checkpoints.catalog import find_record
+from orbmm.run_files.diagnosis import read_diagnosis
 
 CONSERVATIVE, DIRECT = "orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"
 
@@ -37,7 +39,7 @@ def card(repository: Path) -> str:
         "multiple-steps",
         LONG_STEPS,
         "vibrations",
-        *(f"{kind}-{model}" for kind in ("errors", "dynamics") for model in (CONSERVATIVE, DIRECT)),
+        *(f"{kind}-{model}" for kind in ("errors", "dynamics", "diagnosis") for model in (CONSERVATIVE, DIRECT)),
     ],
 )
 def test_figures_were_measured_on_the_weights_that_ship(name: str, repository: Path) -> None:
@@ -111,3 +113,28 @@ def test_readme_gives_the_same_temperature(repository: Path) -> None:
     temperature = read_kept(repository, f"dynamics-{CONSERVATIVE}")["results"]["temperature"]["numbers"]
     mean, error = (temperature[name]["value"] for name in ("mean", "mean_error"))
     assert f"{mean:.0f} ± {error:.0f} K" in read_row(readme, "example network, 20 ps")
+
+
+def test_the_table_of_the_diagnosis_is_that_of_its_files(repository: Path) -> None:
+    """The script writes it; the figures are within a fifth of those of an independent first measurement."""
+    script = runpy.run_path(str(repository / "scripts" / "embedded" / "measure_diagnosis.py"))
+    folder = repository / "docs" / "embedded"
+    found = [read_diagnosis(folder / f"diagnosis-{name}.json") for name in (CONSERVATIVE, DIRECT)]
+    page = (repository / "docs" / "validation.md").read_text(encoding="utf-8")
+    assert script["format_table"](*found) in page
+    first = {"rotational gradient": (0.046, 0.81), "Jacobian asymmetry lambda": (0.0, 0.019)}
+    for name, numbers in first.items():
+        for diagnosis, right in zip(found, numbers, strict=True):
+            assert diagnosis.find(name).value == pytest.approx(right, rel=0.2, abs=1e-6)
+
+
+def test_the_page_of_training_gives_the_costs_and_errors_of_labels(repository: Path) -> None:
+    page = (repository / "docs" / "training.md").read_text(encoding="utf-8")
+    kept = json.loads((repository / "docs" / "training" / "distillation.json").read_text(encoding="utf-8"))
+    cost, arms = kept["label_cpu_seconds"], kept["shipped"]
+    errors = {name: arms[name]["after"]["forces_mev_per_angstrom"] for name in cost}
+    start = arms["teacher"]["before"]["forces_mev_per_angstrom"]
+    assert f"| {start:.1f} |" in read_row(page, "none, the start")
+    assert f"| {cost['GFN1-xTB']:.2g} | {errors['GFN1-xTB']:.1f} |" in read_row(page, "GFN1-xTB")
+    assert f"| {cost['teacher']:.3f} | {errors['teacher']:.1f} |" in read_row(page, "the embedded conservative")
+    assert f"a {kept['cost_ratio']:.0f}rd" in page and f"{arms['factor']:.2f} times" in page

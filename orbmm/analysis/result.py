@@ -104,7 +104,12 @@ def write_error(value: float, error: float, digits: int | None = None) -> str:
     return f"{value:z.{digits}f}{error_text}"  # z: no sign before a zero
 
 
-def _write_unit(unit: str) -> str:
+def name_quantity(name: str) -> str:
+    """Return the name of a number in words."""
+    return _QUANTITIES.get(name) or _QUALIFIER.sub(r", \1", name.replace("_", " "))
+
+
+def write_unit(unit: str) -> str:
     """Return a unit as people write it; files keep it in ASCII."""
     return _UNITS.get(unit, unit.replace("angstrom2", "Å²").replace("angstrom", "Å"))
 
@@ -192,10 +197,10 @@ class Result:
         errors = {name: value for name, value in numbers.items() if name.endswith("_error")}
         return [
             Row(
-                _QUANTITIES.get(name) or _QUALIFIER.sub(r", \1", name.replace("_", " ")),
+                name_quantity(name),
                 value,
                 error if math.isfinite(error := errors.get(f"{name}_error", math.nan)) else None,
-                _write_unit(self.units[name]),
+                write_unit(self.units[name]),
             )
             for name, value in numbers.items()
             if name not in errors

@@ -171,6 +171,7 @@ def _choose_settings(job: Job, weights: Path | None) -> ModelSettings:
         job.force,
         charge=charge,
         multiplicity=multiplicity,
+        tune="skip",
         **dataclasses.asdict(job.execution),
     )
 

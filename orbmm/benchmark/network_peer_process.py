@@ -40,6 +40,7 @@ class Peer:
 
 def build_mace(device: str) -> Peer:
     """Return MACE of the size of mace-medium-mpa-0: cutoff 6 Å, 128 channels, L = 1, two layers, 89 elements."""
+    torch.serialization.add_safe_globals([slice])  # e3nn 0.4 reads a table of its own that holds one
     from e3nn import o3
     from mace import data, modules
     from mace.tools import AtomicNumberTable, torch_geometric

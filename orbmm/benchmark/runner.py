@@ -23,7 +23,7 @@ from orbmm.simulation.force_source import ForceIdentity
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.run import start_run
 from orbmm.simulation.schedule import plan_stages
-from orbmm.simulation.start.structure import read_start
+from orbmm.simulation.start.structure import Structure, read_start
 from orbmm.simulation.system.stage_system import StageSystem
 
 ATOMS = 25_000
@@ -48,7 +48,7 @@ class NoForces:
 
     identity = ForceIdentity("none", "cpu", "0" * 64)
 
-    def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> NoForces:
+    def resolve(self, model: ModelSettings, start: Structure, steps: int | None) -> NoForces:
         """Return the forces with the settings unchanged, because there is no network."""
         self.model, self.record = model, find_record(model.name)
         return self
@@ -65,6 +65,10 @@ class NoForces:
     def open_confidence(self, topology: app.Topology) -> SameConfidence:
         """Return a confidence that takes no time to compute, so that only writing its file is measured."""
         return SameConfidence(topology.getNumAtoms())
+
+    def open_rotation(self, topology: app.Topology) -> None:
+        """Return None: without a network nothing depends on orientation."""
+        return
 
 
 def write_waters(path: Path, waters: int) -> None:

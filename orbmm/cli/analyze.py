@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def analyze(
-    run: Annotated[Path | None, typer.Argument(help="Run folder that orbmm run has written.")] = None,
+    run: Annotated[
+        Path | None, typer.Argument(help="Run folder that orbmm run has written, or folder of an ensemble.")
+    ] = None,
     trajectory: Annotated[
         Path | None, typer.Option(help="Instead of a run folder: a trajectory of any program (XTC, DCD, ...).")
     ] = None,
@@ -52,9 +54,16 @@ def analyze(
 
     Writes results.json, and for each observable a table (CSV, NPZ) and a figure (PNG, SVG). Exit code 3 when the run is
     not stable.
+
+    Of an ensemble: mean, spread and standard error between replicas, as ensemble.csv, ensemble.json and report.html.
     """
     from orbmm.analysis import analyze_recording, check_files, follow_run, list_files
+    from orbmm.cli.ensemble_analysis import analyze_replicas, holds_ensemble
 
+    if run is not None and holds_ensemble(run):
+        refused = {"--trajectory": trajectory, "--topology": topology, "--output": output, "--follow": follow or None}
+        analyze_replicas(run, refused, discard_ps, crystal, site)
+        return
     if follow and (run is None or trajectory is not None or topology is not None):
         raise AnalysisError("--follow looks at a run that goes on: give its run folder and no trajectory")
     folder = output or find_folder(run, trajectory, topology) / "analysis"

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 Names = list[str] | None
 DEFAULT_STEPS = 20
+TUNED_CASE = "water-1k"
+TUNED_WITH = {"case", "model", "precision", "weights", "device"}  # without a SYSTEM.toml
 
 
 def benchmark(
+    context: typer.Context,
     cases: Annotated[
         Path | None,
-        typer.Argument(metavar="[CASES.toml]", help="What to measure; default: water of six sizes and proteins."),
+        typer.Argument(metavar="[CASES.toml]", help="What to measure; default: water and proteins. See also --tune."),
     ] = None,
     case: Annotated[Names, typer.Option(help="Only the case of this name; may be repeated.")] = None,
     model: Annotated[Names, typer.Option(help="A model; may be repeated. Default: the embedded one.")] = None,
@@ -37,9 +40,7 @@ def benchmark(
     edges_per_block: Annotated[int | None, typer.Option(help="Edges of a block; default: by device.", min=1)] = None,
     kernels: Annotated[str, typer.Option(help="What works on edges: auto, torch, triton or fused.")] = "auto",
     compile: Annotated[bool, typer.Option("--compile", help="Translate the network to machine code first.")] = False,
-    cuda_graphs: Annotated[
-        bool, typer.Option("--cuda-graphs", help="Record the work of the GPU once and repeat it.")
-    ] = False,
+    cuda_graphs: Annotated[bool, typer.Option("--cuda-graphs", help="Record the GPU's work and repeat it.")] = False,
     weights: Annotated[Path | None, typer.Option(help="Local weights file of the model.")] = None,
     random_weights: Annotated[
         bool, typer.Option(help="Take random numbers for weights: speed does not depend on them.")
@@ -59,6 +60,7 @@ def benchmark(
         typer.Option(help="Measure a peer too, random weights: orb-models, mace-torch, sevenn or mattersim."),
     ] = None,
     peer_python: Annotated[Path | None, typer.Option(help="Python of the peer; default: this environment's.")] = None,
+    tune: Annotated[bool, typer.Option(help="Find and keep the fastest settings for SYSTEM.toml, or water.")] = False,
     runner: Annotated[
         int, typer.Option(help="Time so many steps of the runner alone, on 25,000 atoms without forces.", min=0)
     ] = 0,
@@ -73,8 +75,9 @@ def benchmark(
     from orbmm.model.precision import find_precision
 
     if runner:
-        _time_runner(runner, output)
-        return
+        return _time_runner(runner, output)
+    if tune:
+        return _tune(context)
     _refuse_beside_peer(against, weights, force, steps)
     plan = Plan(
         cases=choose_cases(read_cases(cases, structures), case),
@@ -91,6 +94,42 @@ def benchmark(
         execution=Execution(edges_per_block=edges_per_block, kernels=kernels, compile=compile, cuda_graphs=cuda_graphs),
     )
     _measure(plan, against, peer_python, output)
+
+
+def _tune(context: typer.Context) -> None:
+    """Measure how a network is computed fastest: that of a settings file, or a model on a case of the benchmark."""
+    from orbmm.benchmark.cases import build_atoms, choose_cases, read_cases
+    from orbmm.benchmark.tune import make_subject, read_subject, tune_subject
+    from orbmm.model.inference.free_memory import limit_to_free_memory
+    from orbmm.settings import ModelSettings, read_settings
+
+    given = _list_given(context)
+    system = given.pop("cases", None)
+    for name in given.keys() - (TUNED_WITH if system is None else set()):
+        what = "measures the model of SYSTEM.toml" if system else f"takes {', '.join(sorted(TUNED_WITH))}"
+        raise SettingsError(f"--tune {what}: leave out --{name.replace('_', '-')}")
+    if system is not None:
+        subject = read_subject(read_settings(system))
+    else:
+        (case,) = choose_cases(read_cases(), [given.pop("case", TUNED_CASE)])
+        given["name"] = given.pop("model", ModelSettings.name)
+        subject = make_subject(build_atoms(case), ModelSettings(**given))
+    if subject.resolved.device.type != "cuda":
+        limit_to_free_memory()
+    tune_subject(subject, say)
+
+
+def _list_given(context: typer.Context) -> dict[str, Any]:
+    """Return the options of the command line beside --tune. Raises SettingsError for one that is repeated."""
+    given = {}
+    for name, value in context.params.items():
+        source = context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE" or name == "tune":
+            continue
+        if isinstance(value, list) and len(value) > 1:
+            raise SettingsError(f"--tune takes one --{name}, got {', '.join(value)}")
+        given[name] = value[0] if isinstance(value, list) else value
+    return given
 
 
 def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: Path) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def label(
-    frames: Annotated[Path, typer.Argument(help="Structures: .extxyz, .xyz, .db of ASE, or .npz.")],
+    frames: Annotated[Path, typer.Argument(help="Structures: .extxyz, .xyz, .db of ASE, .npz, or a run folder.")],
     output: Annotated[Path, typer.Argument(help="Labelled frames, .npz.")],
     calculator: Annotated[
         str, typer.Option(help="tblite:GFN1-xTB, orbmm:MODEL, or module:function that returns an ASE calculator.")
@@ -26,12 +26,13 @@ def label(
     """Label frames with quantum chemistry or with another network. Stopped and repeated, it goes on where it was."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # one frame a core is faster than one frame on all cores
     from orbmm.training.label import label_file
-    from orbmm.training.reading import check_target, read_structures
+    from orbmm.training.reading import check_target
+    from orbmm.training.run_frames import read_all_structures
 
     check_target(output)
-    done = label_file(read_structures(frames), output, calculator, workers, largest_force, _print_progress)
+    done = label_file(read_all_structures([frames]), output, calculator, workers, largest_force, print_labels)
     say(f"written: {output} with {done.done} of {done.total} frames, {done.left_out} left out")
 
 
-def _print_progress(progress: Labelling) -> None:
+def print_labels(progress: Labelling) -> None:
     say(f"{progress.done} of {progress.total} frames labelled, {progress.left_out} left out")

@@ -12,7 +12,11 @@ import typer
 from orbmm import __version__
 from orbmm.cli.analyze import analyze
 from orbmm.cli.benchmark import benchmark
+from orbmm.cli.choose import choose
+from orbmm.cli.diagnose import diagnose
+from orbmm.cli.distill import distill
 from orbmm.cli.doctor import doctor
+from orbmm.cli.ensemble import ensemble
 from orbmm.cli.estimate import estimate
 from orbmm.cli.host_memory import require_free_memory
 from orbmm.cli.label import label
@@ -32,9 +36,9 @@ from orbmm.model.inference.allocator import keep_freed_memory
 _LOOK_AROUND, _SIMULATE = "Look around", "Simulate"
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
     _LOOK_AROUND: (models, doctor, benchmark, estimate),
-    _SIMULATE: (new, prepare, run, resume),
-    "Look at the result": (analyze, report),
-    "Make a model": (label, train),
+    _SIMULATE: (new, prepare, run, resume, ensemble),
+    "Look at the result": (analyze, report, diagnose),
+    "Make a model": (choose, label, train, distill),
 }
 
 _LIGHT = ("models", "new")  # load no numerical library

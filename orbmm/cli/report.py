@@ -41,6 +41,8 @@ def report(
     from orbmm.analysis import analyze_recording
     from orbmm.cli.analyze import find_folder, open_recording
     from orbmm.report.page import check_page, write_page
+    from orbmm.run_files.diagnosis import read_diagnosis
+    from orbmm.run_files.layout import RunFolder
 
     with memory_within_reach():
         recording = open_recording(run, trajectory, topology, frame_ps)
@@ -48,7 +50,9 @@ def report(
         check_page(path)
         analysis = analyze_recording(recording, discard_ps, crystal=crystal, site=site)
         settings = (run / "settings.toml").read_text(encoding="utf-8") if run is not None else ""
-        write_page(recording, analysis, path, settings)
+        kept = None if run is None else RunFolder(run).diagnosis
+        diagnosis = read_diagnosis(kept) if kept is not None and kept.is_file() else None
+        write_page(recording, analysis, path, settings, diagnosis)
     say(f"report: {path}")
     say(analysis.verdict.line)
     if not analysis.verdict.stable:

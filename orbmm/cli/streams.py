@@ -26,6 +26,7 @@ LOG_DATE = "%Y-%m-%d %H:%M:%S"
 """Format of the time at the start of each line of a log."""
 
 _LOG_START = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
+_EXAMPLE = b"2000-01-01 00:00:00 "
 
 
 class ForgivingOutput(io.RawIOBase):
@@ -120,8 +121,12 @@ def _check_log(path: Path, descriptor: int) -> None:
         return
     if not stat.S_ISREG(mode):
         raise RunError(f"log file {path} is a pipe or another special file, which could hold up the run; name a file")
-    start = os.pread(descriptor, 20, 0)
-    if start and not _LOG_START.match(start):
+    first, newline, rest = os.pread(descriptor, 2 * len(_EXAMPLE), 0).partition(b"\n")
+    if len(first) < len(_EXAMPLE) and _LOG_START.match(first + _EXAMPLE[len(first) :]):  # cut short by a full disk
+        if first and not newline:
+            os.write(descriptor, b"\n")
+        first = rest
+    if first and not _LOG_START.match(first):
         raise RunError(f"log file {path} exists and is no log of orbmm, so nothing is appended to it; name a new file")
 
 

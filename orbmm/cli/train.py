@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orbmm.cli.processes import run_processes
 from orbmm.cli.screen import open_console, say
-from orbmm.errors import UnstableRun
+from orbmm.errors import OrbmmError, UnstableRun
 from orbmm.plain_text import quote_command
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from orbmm.settings import TrainingSettings
     from orbmm.training.loop import Trained
     from orbmm.training.validation import Errors
 
@@ -24,6 +27,7 @@ _COLUMNS = {
     "energy_mev_per_atom": ("meV/atom", "{:8.2f}"),
     "forces_mev_per_angstrom": ("meV/Å", "{:7.1f}"),
     "expected_mev_per_angstrom": ("expected", "{:8.1f}"),
+    "old_forces_mev_per_angstrom": ("old meV/Å", "{:9.1f}"),
     "rollout": ("dynamics", "{}"),
 }
 
@@ -32,21 +36,47 @@ def train(
     settings: Annotated[Path, typer.Argument(metavar="TRAINING.toml", help="What to train, on what, and how.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was stopped.")] = False,
     output: Annotated[Path | None, typer.Option(help="Folder of the training; default: training/<name>.")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes of this machine that share each batch.")] = 1,
 ) -> None:
     """Train a network on labelled frames: from random weights, an official checkpoint, or a model of your own."""
+    if processes > 1:
+        words = [
+            "train",
+            str(settings),
+            *(["--resume"] if resume else []),
+            *(["--output", str(output)] if output else []),
+        ]
+        raise typer.Exit(run_processes(words, processes))
+    from orbmm.training.parallel import was_launched_as_first
+    from orbmm.training.run import run_training
+
+    if was_launched_as_first():
+        try:
+            trained = run_training(_read(settings, output), resume, RowPrinter())
+        except KeyboardInterrupt:
+            say("stopped; go on from the last save with --resume")
+            raise
+        _tell_end(trained)
+        return
+    logging.getLogger("orbmm").setLevel(logging.CRITICAL)
+    try:
+        run_training(_read(settings, output), resume)
+    except OrbmmError as error:  # the first process says it
+        raise typer.Exit(error.exit_code) from error
+
+
+def _read(path: Path, output: Path | None) -> TrainingSettings:
     import dataclasses
 
     from orbmm.settings import read_training_settings
-    from orbmm.training.run import run_training
 
-    read = read_training_settings(settings)
-    if output is not None:
-        read = dataclasses.replace(read, run=dataclasses.replace(read.run, output=output.resolve()))
-    trained = run_training(read, resume, _RowPrinter())
-    _tell_end(trained)
+    read = read_training_settings(path)
+    if output is None:
+        return read
+    return dataclasses.replace(read, run=dataclasses.replace(read.run, output=output.resolve()))
 
 
-class _RowPrinter:
+class RowPrinter:
     """A printer of the rows of history.csv, with their heading before the first."""
 
     def __init__(self) -> None:

@@ -50,6 +50,22 @@ def build_case(
     return Case(numbers, positions + steps, edge * np.eye(3) if periodic else None, charge, multiplicity)
 
 
+def build_lattice(
+    atomic_numbers: np.ndarray, cell: np.ndarray | None, charge: int | None = None, multiplicity: int | None = None
+) -> Case:
+    """Return these atoms on a lattice, where no positions are known: it fills the cell, as a liquid would.
+
+    In a cell with more room, and without one, neighbours are SPACING_ANGSTROM apart. cell: (3, 3) rows [Å] or None
+    """
+    edge = int(np.ceil(len(atomic_numbers) ** (1 / 3)))
+    sites = np.stack(np.meshgrid(*3 * [np.arange(edge)], indexing="ij"), axis=-1).reshape(-1, 3)[: len(atomic_numbers)]
+    random = np.random.default_rng(_SEED)
+    shifted = sites + random.uniform(-1, 1, sites.shape) * DISPLACEMENT_ANGSTROM / SPACING_ANGSTROM
+    is_full = cell is not None and abs(np.linalg.det(cell)) < (SPACING_ANGSTROM * edge) ** 3
+    positions = shifted @ (cell / edge) if cell is not None and is_full else SPACING_ANGSTROM * shifted
+    return Case(atomic_numbers, positions[None], cell, charge, multiplicity)
+
+
 def choose_atoms(atomic_numbers: Sequence[int], most: int) -> np.ndarray:
     """Return so many atomic numbers: each element at least once, if there is room, and the rest by its share."""
     counts = Counter(int(number) for number in atomic_numbers)

@@ -14,7 +14,7 @@ from orbmm.first_contact.case import Case
 from orbmm.first_contact.emulation import TensorFloat32
 from orbmm.graph.edges import EdgeList
 from orbmm.model.network.orb import Prediction
-from orbmm.model.potential import Potential
+from orbmm.model.potential import ENERGY_AND_FORCES, Potential
 
 SAFETY = 4.0
 """A GPU may be wrong by this many times what the same precision costs on the CPU: it sums in another order."""
@@ -71,36 +71,75 @@ class Comparison:
     exact_head: bool
 
 
+@dataclass(frozen=True)
+class Reference:
+    """The right answers for networks in one precision on one device.
+
+    exact: the network in float64 on the CPU, twin: in the same precision; truth: the answers of exact, on all frames
+    limits: what a network on the device may be wrong by; outputs: that are compared
+    """
+
+    exact: Potential
+    twin: Potential
+    device: torch.device
+    truth: Answers
+    limits: Errors
+    outputs: frozenset[str]
+
+
+def build_reference(
+    potential: Potential, case: Case, load_on_cpu: LoadOnCpu, outputs: frozenset[str] | None = None
+) -> Reference:
+    """Return the reference for networks with the weights, the precision and the device of this one.
+
+    outputs: None for energy, forces and, if the network has it, confidence
+    """
+    asked = outputs or list_outputs(potential)
+    exact = load_on_cpu("float64")
+    truth = evaluate(replace(exact, engine=None), case, asked)
+    twin = load_on_cpu(potential.precision.name)
+    is_cut = potential.precision.allows_tf32 and potential.device.type == "cuda"
+    with TensorFloat32() if is_cut else nullcontext():
+        rounded = evaluate(twin, case, asked)
+    limits = derive_limits(measure_errors(rounded, truth), truth, potential.dtype)
+    return Reference(exact, twin, potential.device, truth, limits, asked)
+
+
 def compare(potential: Potential, case: Case, load_on_cpu: LoadOnCpu) -> tuple[Comparison, dict[str, Answers]]:
     """Compare a network on its device with the CPU; return what was found, and the answers it was found from."""
-    exact = load_on_cpu("float64")
-    truth = evaluate(replace(exact, engine=None), case)
-    twin = load_on_cpu(potential.precision.name)
-    with TensorFloat32() if potential.precision.allows_tf32 else nullcontext():
-        rounded = evaluate(twin, case)
-    found, again = evaluate(potential, case), evaluate(potential, case)
+    return compare_with(potential, case, build_reference(potential, case, load_on_cpu))
+
+
+def compare_with(potential: Potential, case: Case, reference: Reference) -> tuple[Comparison, dict[str, Answers]]:
+    """Compare a network with a reference on the same case, as `compare` does."""
+    found, again = (evaluate(potential, case, reference.outputs) for _ in range(2))
     comparison = Comparison(
-        errors=measure_errors(found, truth),
-        limits=derive_limits(measure_errors(rounded, truth), truth, potential.dtype),
+        errors=measure_errors(found, reference.truth),
+        limits=reference.limits,
         repeats=_are_equal(found, again),
-        weights_agree=_weights_agree(potential, twin),
-        exact_head=_is_head_exact(potential, exact, case),
+        weights_agree=_weights_agree(potential, reference.twin),
+        exact_head=_is_head_exact(potential, reference.exact, case),
     )
-    return comparison, {CPU: truth, GPU: found, AGAIN: again}
+    return comparison, {CPU: reference.truth, GPU: found, AGAIN: again}
 
 
-def evaluate(potential: Potential, case: Case) -> Answers:
-    """Return the answers of a network on all frames.
+def list_outputs(potential: Potential) -> frozenset[str]:
+    """Return the outputs that are compared: energy, forces and, if the network has it, confidence."""
+    return ENERGY_AND_FORCES | ({"confidence"} & potential.network.available_outputs)
+
+
+def evaluate(potential: Potential, case: Case, outputs: frozenset[str] | None = None) -> Answers:
+    """Return the answers of a network on all frames. outputs: None for all of list_outputs
 
     They are read as soon as the network returns, without another wait: results that are not finished would show.
     """
     composition = potential.compose(case.atomic_numbers, case.charge, case.multiplicity)
     cell = None if case.cell is None else torch.from_numpy(case.cell).to(potential.device)
-    outputs = frozenset({"energy", "forces"} | ({"confidence"} & potential.network.available_outputs))
+    asked = outputs or list_outputs(potential)
     found: list[Prediction] = []
     for frame in case.frames:
         positions = torch.from_numpy(frame).to(potential.device)
-        found.append(_copy(potential.evaluate(composition, positions, cell, outputs)))
+        found.append(_copy(potential.evaluate(composition, positions, cell, asked)))
     confidence = [_to_numpy(one.confidence) for one in found if one.confidence is not None]
     return Answers(
         energies=np.array([_to_numpy(one.energy).item() for one in found]),

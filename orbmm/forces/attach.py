@@ -20,6 +20,7 @@ from orbmm.forces.evaluator_cache import load_ahead
 from orbmm.forces.kinds import ForceKind
 from orbmm.forces.python_force import create_python_force
 from orbmm.forces.resolve import ResolvedModel, resolve_model
+from orbmm.forces.tuned import tune_execution
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
 from orbmm.preparation.elements import refuse_impossible_multiplicity
@@ -48,12 +49,12 @@ def attach_force(
     several GPUs, its weights are only checked.
     Raises ModelError, CheckpointError, DeviceError, StructureError, SettingsError or ForceError.
     """
-    model = resolve_model(model)
+    given, model = model, resolve_model(model)
     if model.fast is not None:
         return _attach_split_force(system, topology, (model, model.fast), atoms, force_group)
     kind = model.kind
     periodic = has_usable_box(topology) or system.usesPeriodicBoundaryConditions()
-    description = describe_force(topology, model, atoms, periodic)
+    description = describe_force(topology, given, atoms, periodic)
     load_ahead(description.to_json(), model.device)
     force = _choose_creator(kind.name)(description)
     force.setForceGroup(force_group)
@@ -62,7 +63,7 @@ def attach_force(
         _add_dispersion(system, model, description, choose_dispersion_group(force_group))
     mark_molecules(system, topology, description.atoms)
     _LOG.info("%s acts through %s (%s): %s", description.model, kind.name, model.settings.force, kind.reason)
-    if model.execution.compile:
+    if description.execution.compile:
         _LOG.info("%s is compiled at the first step, which takes a minute or more", description.model)
     hazard = find_worker_thread(read_versions())
     if hazard and kind.name == "PythonForce" and model.device.type == "cuda":
@@ -132,16 +133,20 @@ def has_usable_box(topology: app.Topology) -> bool:
 def describe_force(
     topology: app.Topology, model: ModelSettings | ResolvedModel, atoms: Iterable[int] | None, periodic: bool
 ) -> ForceDescription:
-    """Return the description of a network on a topology; missing weights are downloaded after all other checks."""
-    model = resolve_model(model)
+    """Return the description of a network on a topology; missing weights are downloaded after all other checks.
+
+    model: if it is not resolved, what it leaves open is as measured; see orbmm.forces.tuned
+    """
+    is_decided, model = isinstance(model, ResolvedModel), resolve_model(model)
     settings, record = model.settings, model.record
     chosen = None if atoms is None else read_indices(atoms)
     numbers = read_atomic_numbers(topology, chosen)
     compose(record, numbers, torch.device("cpu"), settings.charge, settings.multiplicity)
     if chosen is None:  # a part of a molecule may have any number of electrons
         refuse_impossible_multiplicity(topology, settings.charge, settings.multiplicity)
+    execution = model.execution if is_decided else tune_execution(model, numbers, periodic, topology)
     removes_torque = record.kind == "direct" and record.oddities.removes_net_torque
-    if model.execution.cuda_graphs and removes_torque and not periodic:
+    if execution.cuda_graphs and removes_torque and not periodic:
         raise ModelError(f"{record.name} without a box cannot be recorded: remove cuda_graphs")
     return ForceDescription(
         model=record.load_name,
@@ -153,7 +158,7 @@ def describe_force(
         periodic=periodic,
         charge=settings.charge,
         multiplicity=settings.multiplicity,
-        execution=model.execution,
+        execution=execution,
         first_contact=settings.first_contact,
     )
 

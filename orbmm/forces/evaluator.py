@@ -13,7 +13,9 @@ from torch.profiler import record_function
 from orbmm.errors import ModelError, StructureError
 from orbmm.forces.description import ForceDescription
 from orbmm.graph.verlet import VerletList
-from orbmm.model.potential import Potential
+from orbmm.model.inference.threads import in_threads
+from orbmm.model.network.orb import ConservativeOrb
+from orbmm.model.potential import ENERGY_AND_FORCES, Potential
 from orbmm.model.step import CheckedPrediction, Step, is_finite
 from orbmm.units import ANGSTROM_PER_NM, KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_MOL_PER_EV
 
@@ -126,11 +128,33 @@ class Evaluator(AtomForces):
         self._neighbors = VerletList(architecture.cutoff_angstrom, cap, SKIN_ANGSTROM, potential.search)
         self._step = Step(potential, self._composition, self._neighbors) if Step.suits(potential) else None
         self._has_counted = False
+        self.keeps_rotation = False
+        self._rotation: _Rotation | None = None
+
+    @property
+    def can_keep_rotation(self) -> bool:
+        """Return whether an evaluation can give the rotational gradient too, at next to no cost."""
+        return isinstance(self.potential.network, ConservativeOrb) and self._step is None and self._atoms is None
+
+    def find_rotational_gradient(self, positions_nm: Tensor, box_nm: Tensor | None) -> Tensor:
+        """Return the rotational gradient (3, 3) [eV] at positions (N, 3) [nm] in a box (3, 3) rows [nm] or None.
+
+        That of the last evaluation is used if it was at these very coordinates. Set keeps_rotation before.
+        """
+        positions, cell = positions_nm.to(self.device, torch.float64) * ANGSTROM_PER_NM, self._read_cell(box_nm)
+        kept = self._rotation
+        if kept is None or not kept.is_of(positions, cell):
+            self._predict(positions, cell, self.device)
+            kept = self._rotation
+        if kept is None:
+            raise ModelError(f"{self.potential.record.name} gives no rotational gradient here: do not ask for it")
+        return kept.gradient
 
     def _predict(self, positions: Tensor, cell: Tensor | None, wanted: torch.device) -> tuple[Tensor, Tensor]:
         """See AtomForces._predict."""
         try:
-            found = self._predict_checked(positions, cell)
+            with in_threads(self.potential.threads):
+                found = self._predict_checked(positions, cell)
             if not self._has_counted:
                 self._warn_of_limit()
             energy, forces = _convert_finite(found)
@@ -146,7 +170,12 @@ class Evaluator(AtomForces):
         with record_function("orbmm: graph"):
             edges = self._neighbors.find_edges(positions, cell)
             graph = self.potential.make_graph(self._composition, positions, cell, edges)
-        prediction = self.potential.run(graph)
+        if not self.keeps_rotation:
+            prediction = self.potential.run(graph)
+        else:
+            prediction = self.potential.run(graph, ENERGY_AND_FORCES | {"rotational_gradient"})
+            if prediction.rotational_gradient is not None:
+                self._rotation = _Rotation(positions, cell, prediction.rotational_gradient[0])
         return CheckedPrediction(prediction, is_finite(prediction))
 
     def _warn_of_limit(self) -> None:
@@ -175,9 +204,24 @@ class _Answer:
 
     def is_of(self, positions: Tensor, cell: Tensor | None) -> bool:
         """Return whether the answer is that of these coordinates, to the last bit."""
-        if cell is None or self.cell is None:
-            return cell is self.cell and torch.equal(self.positions, positions)
-        return torch.equal(self.cell, cell) and torch.equal(self.positions, positions)
+        return _are_same(self.positions, positions) and _are_same(self.cell, cell)
+
+
+@dataclass(frozen=True)
+class _Rotation:
+    """The rotational gradient (3, 3) [eV] at positions (N, 3) [Å] in a cell (3, 3) [Å] or None."""
+
+    positions: Tensor
+    cell: Tensor | None
+    gradient: Tensor
+
+    def is_of(self, positions: Tensor, cell: Tensor | None) -> bool:
+        """Return whether the gradient is that of these coordinates, to the last bit."""
+        return _are_same(self.positions, positions) and _are_same(self.cell, cell)
+
+
+def _are_same(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is other if one is None or other is None else torch.equal(one, other)
 
 
 def _convert_finite(found: CheckedPrediction) -> tuple[Tensor, Tensor]:

@@ -148,5 +148,6 @@ def load_model(
     network.to(place, arithmetic.dtype)
     engine = Engine(network, arithmetic, execution.memory_use, place, execution.kernels)
     predictor = Replay(engine, record.architecture.cutoff_angstrom, place) if execution.cuda_graphs else engine
-    potential = Potential(record, network, file.sha256, place, arithmetic, execution.search, predictor)
+    found = (record, network, file.sha256, place, arithmetic)
+    potential = Potential(*found, execution.search, predictor, execution.threads)
     return compile_network(potential) if execution.compile else potential

@@ -18,6 +18,7 @@ from orbmm.graph.edges import EdgeList, find_edges
 from orbmm.model.composition import Composition, compose
 from orbmm.model.inference.allocator import keep_freed_memory
 from orbmm.model.inference.engine import Predictor
+from orbmm.model.inference.threads import in_threads
 from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.network.orb import OUTPUTS, Orb, Prediction
 from orbmm.model.precision import Precision
@@ -44,6 +45,7 @@ class Potential:
     """A network with its weights on a device, in one precision.
 
     search: the neighbour search; engine: what computes the network, None for the plain network (the reference)
+    threads: of the processor, None for what torch has
     """
 
     record: CheckpointRecord
@@ -53,6 +55,7 @@ class Potential:
     precision: Precision
     search: str = "auto"
     engine: Predictor | None = None
+    threads: int | None = None
 
     @property
     def dtype(self) -> torch.dtype:
@@ -94,8 +97,9 @@ class Potential:
             atoms = len(composition.atomic_numbers)
             remedy = ": predict several one by one" if positions.ndim > 2 else ""
             raise StructureError(f"positions have shape {tuple(positions.shape)}, expected ({atoms}, 3){remedy}")
-        edges = self.find_edges(positions, cell)
-        return self.run(self.make_graph(composition, positions, cell, edges), outputs)
+        with in_threads(self.threads):
+            edges = self.find_edges(positions, cell)
+            return self.run(self.make_graph(composition, positions, cell, edges), outputs)
 
     @torch.inference_mode(False)
     def run(self, graph: AtomGraph, outputs: AbstractSet[str] = ENERGY_AND_FORCES) -> Prediction:
@@ -105,7 +109,7 @@ class Potential:
         """
         if self.device.type == "cpu":
             keep_freed_memory()
-        with torch.no_grad(), self.precision.in_force(self.device):
+        with torch.no_grad(), self.precision.in_force(self.device), in_threads(self.threads):
             if self.engine is not None:
                 return self.engine.predict(graph, outputs)
             with record_function("orbmm: network"):
@@ -171,7 +175,7 @@ class Potential:
             vectors=edges.vectors(positions, cell).to(self.dtype),
             system=composition.system,
             counts=composition.counts,
-            volumes=None if cell is None else _measure_volume(cell).to(self.dtype),
+            cells=None if cell is None else cell[None],
             charges=None if charges is None else charges.to(self.dtype),
             multiplicities=None if multiplicities is None else multiplicities.to(self.dtype),
         )
@@ -185,11 +189,6 @@ class Potential:
                 raise ModelError(f"{self.record.name} has no {name} head: it gives {given}")
         if "stress" in outputs and cell is None:
             raise ModelError("stress needs a cell: a molecule in vacuum has no volume")
-
-
-def _measure_volume(cell: Tensor) -> Tensor:
-    """Return the volume (1,) [Å^3] of a cell (3, 3); on a GPU a determinant would wait for a library of its own."""
-    return (torch.linalg.cross(cell[0], cell[1]) * cell[2]).sum().abs().reshape(1)
 
 
 def _refuse_gradient(name: str, values: Any) -> None:

@@ -37,6 +37,7 @@ from orbmm.model.potential import ENERGY_AND_FORCES, Potential
 
 FORESIGHT = 1.5  # a search is made if this many steps as long as the last would carry an atom too far
 BONDS_PER_ATOM = 8  # edges that repel, room at first: water has 1.3, a hydrocarbon 4
+MOST_TRIES = 8  # of one step: at most a new search, a longer recording and more room for bonds are needed
 
 _LOG = logging.getLogger(__name__)
 
@@ -153,14 +154,14 @@ class Step:
         """Return energy and forces.
 
         positions: (N, 3) [Å] float64; cell: (3, 3) [Å] float64 or None
-        Raises the errors of VerletList.find_edges and of Engine.predict.
+        Raises the errors of VerletList.find_edges and of Engine.predict; ModelError for a report that stays invalid.
         """
         if self._replay is not None:
             self._replay.check_recordable(periodic=cell is not None)
         kept = self._kept
         if kept is None or not kept.table.fits(positions, cell) or self._is_due(kept, cell):
             kept = self._search(positions, cell)
-        while True:
+        for _ in range(MOST_TRIES):
             results = self._run(kept, positions, cell)
             report = Report(*results.report.cpu().tolist())  # the only wait
             if not self._is_valid(report):
@@ -170,6 +171,11 @@ class Step:
                 kept = replace(kept, sizes=self._fit_sizes(report, kept.sizes))
             else:
                 break
+        else:
+            raise ModelError(
+                f"a step on {self._potential.device} was computed {MOST_TRIES} times and never fits its own search: "
+                "run `orbmm doctor --gpu`; the card or its driver may be faulty"
+            )
         reach = math.sqrt(report.farthest)
         self._kept = replace(kept, reach=reach, last_move=abs(reach - kept.reach))
         if not report.finite:

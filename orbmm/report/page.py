@@ -23,6 +23,7 @@ from orbmm.plain_text import escape_controls
 from orbmm.report.figures import DRAWINGS, draw_figure, format_figure
 from orbmm.report.findings import explain_no_figure, list_findings
 from orbmm.report.view import View, build_views
+from orbmm.run_files.diagnosis import Diagnosis
 
 _STYLE = """
 body { font: 16px/1.45 sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
@@ -71,12 +72,15 @@ _LARGEST_PAGE = 1 << 31  # bytes
 _ERRORS = "window.onerror = (message) => { document.documentElement.dataset.error = message; };"
 
 
-def write_page(recording: Recording, analysis: Analysis, path: Path, settings_text: str = "") -> None:
+def write_page(
+    recording: Recording, analysis: Analysis, path: Path, settings_text: str = "", diagnosis: Diagnosis | None = None
+) -> None:
     """Write the report as one file; an earlier report that orbmm wrote is replaced.
 
+    diagnosis: of the run's network, None if there is none
     Raises OutputError if another file has this name, AnalysisError if the report cannot be written.
     """
-    page = build_page(recording, analysis, settings_text)
+    page = build_page(recording, analysis, settings_text, diagnosis)
     check_page(path)
     try:
         write_file(path, page.encode())
@@ -112,10 +116,12 @@ def _sign(rest: str) -> str:
     return f"{_START}<meta name='generator' content='orbmm, sha256 {sha256}'>{rest}"
 
 
-def build_page(recording: Recording, analysis: Analysis, settings_text: str = "") -> str:
+def build_page(
+    recording: Recording, analysis: Analysis, settings_text: str = "", diagnosis: Diagnosis | None = None
+) -> str:
     """Return the whole page; figures and the viewer are inside, nothing is loaded from elsewhere.
 
-    settings_text: settings.toml as resolved, empty if unknown
+    settings_text: settings.toml as resolved, empty if unknown; diagnosis: as in write_page
     """
     name = recording.settings.system.name if recording.settings else recording.frames.path.name
     bare = {result.name: says for result in analysis.results.values() if (says := _explain_no_figure(result))}
@@ -128,9 +134,15 @@ def build_page(recording: Recording, analysis: Analysis, settings_text: str = ""
         _write_group("Other observables", {result.name for result in shown} - set(TITLES), shown),
         _write_bare(analysis, bare),
         _write_missing(analysis.missing),
+        _write_diagnosis(diagnosis),
         _write_record(recording, settings_text),
     ]
-    head = f"{_write_policy()}<title>{escape(name)}</title><style>{_STYLE}</style><script>{_ERRORS}</script>"
+    return format_page(name, parts)
+
+
+def format_page(title: str, parts: Sequence[str]) -> str:
+    """Return a whole page from the parts of its body, which are HTML; nothing is loaded from elsewhere."""
+    head = f"{_write_policy()}<title>{escape(title)}</title><style>{_STYLE}</style><script>{_ERRORS}</script>"
     return _sign(head + "</head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n")
 
 
@@ -147,7 +159,7 @@ def _write_verdict(analysis: Analysis) -> str:
     notes = "".join(f"<p class='note'>Note: {escape(note)}.</p>" for note in analysis.notes)
     return (
         f"<p class='verdict {outcome}'>{escape(analysis.verdict.line)}</p>{notes}"
-        + _write_table(["check", "outcome", "found", "limit"], rows, "checks")
+        + format_table(["check", "outcome", "found", "limit"], rows, "checks")
         + f"<p class='note'>Averages {averaged}.</p>"
     )
 
@@ -219,7 +231,7 @@ def _write_group(heading: str, names: Collection[str], results: Sequence[Result]
 
 def _write_numbers(result: Result) -> str:
     rows = [[row.quantity, row.text, row.unit] for row in result.rows()]
-    return _write_table(["quantity", "value", "unit"], rows, "numbers")
+    return format_table(["quantity", "value", "unit"], rows, "numbers")
 
 
 def _write_bare(analysis: Analysis, bare: Mapping[str, str]) -> str:
@@ -235,7 +247,26 @@ def _write_bare(analysis: Analysis, bare: Mapping[str, str]) -> str:
 
 def _write_missing(missing: Mapping[str, str]) -> str:
     rows = [[find_title(name), reason] for name, reason in missing.items()]
-    return "<h2>Not measured</h2>" + _write_table(["observable", "why"], rows) if rows else ""
+    return "<h2>Not measured</h2>" + format_table(["observable", "why"], rows) if rows else ""
+
+
+def _write_diagnosis(diagnosis: Diagnosis | None) -> str:
+    """Return the table of a diagnosis of the network; nothing if there is none."""
+    if diagnosis is None:
+        return ""
+    outcomes = {True: "passed", False: "failed", None: "not judged"}
+    rows = [
+        [each.name, outcomes[each.passed], f"{each.value:.3g} {each.unit}", f"{each.describe_limit()} {each.reason}"]
+        for each in diagnosis.diagnostics
+    ]
+    rows += [[name, "not measured", reason, ""] for name, reason in diagnosis.missing.items()]
+    advice = "".join(f"<p class='note'>{escape(sentence)}.</p>" for sentence in diagnosis.advice)
+    return (
+        f"<h2>How far the model can be trusted here</h2><p>{escape(diagnosis.verdict)}</p>"
+        + format_table(["check", "outcome", "found", "limit"], rows, "checks")
+        + f"{advice}<p class='note'>By orbmm diagnose, {escape(diagnosis.precision)}, "
+        f"weights {escape(diagnosis.weights_sha256[:12])}.</p>"
+    )
 
 
 def _write_record(recording: Recording, settings_text: str) -> str:
@@ -245,7 +276,7 @@ def _write_record(recording: Recording, settings_text: str) -> str:
     rows = [[key, value] for key, value in _flatten(known)]
     shown = escape(settings_text, keep="\n\t")
     settings = f"<details><summary>settings.toml</summary><pre>{shown}</pre></details>"
-    return "<h2>What was run</h2>" + _write_table(["setting", "value"], rows) + (settings if settings_text else "")
+    return "<h2>What was run</h2>" + format_table(["setting", "value"], rows) + (settings if settings_text else "")
 
 
 def _flatten(record: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:
@@ -256,7 +287,8 @@ def _flatten(record: Mapping[str, Any], above: str = "") -> list[tuple[str, str]
     return rows
 
 
-def _write_table(headings: list[str], rows: list[list[str]], kind: str = "record") -> str:
+def format_table(headings: list[str], rows: list[list[str]], kind: str = "record") -> str:
+    """Return a table of texts. kind: its class in the style of the page"""
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table class='{kind}'><tr>{head}</tr>{body}</table>"

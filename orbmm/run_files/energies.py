@@ -26,21 +26,23 @@ COLUMNS = (
 LAST_COLUMN = "speed_ns_per_day"
 VOLUME_COLUMN = "volume_nm3"
 DISPERSION_COLUMN = "dispersion_energy_kJ_mol"
+ROTATION_COLUMN = "rotational_gradient_kJ_mol"
 _OF_ELEMENT = re.compile(r"temperature_([A-Z][a-z]?)_K")
 _TOO_LARGE = 1e100  # sums of squares of smaller numbers are finite
 
 _READ = dict(zip(("time_ps", "potential", "kinetic", "total", "temperature"), COLUMNS[1:], strict=True))
 
 
-def format_header(volume: bool, dispersion: bool = False, elements: Sequence[str] = ()) -> str:
+def format_header(volume: bool, dispersion: bool = False, elements: Sequence[str] = (), rotation: bool = False) -> str:
     """Return the first line.
 
     volume: whether there is a column for the volume of the box, as with a barostat
     dispersion: whether there is a column for the part of the potential energy that is the added dispersion
     elements: symbols, with a column for the temperature of each
+    rotation: whether there is a column for the norm of the rotational gradient, as with conservative networks
     """
     optional = [*([VOLUME_COLUMN] if volume else []), *([DISPERSION_COLUMN] if dispersion else [])]
-    optional += [f"temperature_{symbol}_K" for symbol in elements]
+    optional += [f"temperature_{symbol}_K" for symbol in elements] + ([ROTATION_COLUMN] if rotation else [])
     return ",".join([*COLUMNS, *optional, LAST_COLUMN]) + "\n"
 
 
@@ -48,6 +50,11 @@ def find_elements(header: str) -> tuple[str, ...]:
     """Return the symbols of the elements whose temperature has a column; none in tables of older versions."""
     found = (_OF_ELEMENT.fullmatch(column) for column in header.strip().split(","))
     return tuple(match[1] for match in found if match)
+
+
+def has_rotation(header: str) -> bool:
+    """Return whether there is a column for the rotational gradient; not in tables of older versions."""
+    return ROTATION_COLUMN in header.strip().split(",")
 
 
 def format_row(row: EnergyRow) -> str:
@@ -59,6 +66,8 @@ def format_row(row: EnergyRow) -> str:
     if row.dispersion is not None:
         cells.append(f"{row.dispersion:.6f}")
     cells += [f"{temperature:.3f}" for temperature in row.of_elements]
+    if row.rotation is not None:
+        cells.append(f"{row.rotation:.6g}")
     return ",".join([*cells, f"{row.speed:.5g}"]) + "\n"
 
 
@@ -67,6 +76,7 @@ class EnergyRow:
     """One row: energies [kJ/mol], temperature [K], speed [ns/day]; volume [nm^3], dispersion [kJ/mol] or None.
 
     of_elements: temperature of each element that has a column, in their order [K]
+    rotation: norm of the rotational gradient [kJ/mol] or None
     """
 
     step: int
@@ -78,6 +88,7 @@ class EnergyRow:
     volume: float | None = None
     of_elements: Sequence[float] = ()
     dispersion: float | None = None
+    rotation: float | None = None
 
 
 @dataclass(frozen=True)

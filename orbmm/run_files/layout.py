@@ -61,6 +61,11 @@ class RunFolder:
         return self.path / "confidence.dat"
 
     @property
+    def diagnosis(self) -> Path:
+        """Return the path of what `orbmm diagnose` measured of the network, which not every run has."""
+        return self.path / "analysis" / "diagnosis.json"
+
+    @property
     def checkpoints(self) -> Path:
         """Return the folder that holds one folder per checkpoint."""
         return self.path / "checkpoints"

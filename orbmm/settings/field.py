@@ -18,6 +18,7 @@ from orbmm.plain_text import describe_value
 Names = tuple[str, ...]
 NameTable = Mapping[str, str]
 Paths = tuple[Path, ...]
+Integers = tuple[int, ...]
 
 LARGEST_INTEGER = 2**31 - 1  # what OpenMM takes
 _LARGEST_FLOAT = 2**1023
@@ -30,6 +31,7 @@ _TYPE_WORDS: dict[Any, str] = {
     Path: "a file path",
     Names: "a list of texts",
     Paths: "a list of file paths",
+    Integers: "a list of whole numbers",
     NameTable: "a table of texts",
 }
 
@@ -106,7 +108,7 @@ def _convert(name: str, value: Any, wanted: type) -> Any:
         value = float(value) if abs(value) < _LARGEST_FLOAT else math.inf
     if wanted is Path and isinstance(value, str | Path) and str(value):
         value = Path(value)
-    if wanted in (Names, Paths) and isinstance(value, list):
+    if wanted in (Names, Paths, Integers) and isinstance(value, list):
         value = tuple(value)
     if (
         wanted == Paths
@@ -140,6 +142,8 @@ def _fits(value: Any, wanted: Any) -> bool:
         return isinstance(value, Path)
     if wanted == Names:
         return isinstance(value, tuple) and all(isinstance(entry, str) for entry in value)
+    if wanted == Integers:
+        return isinstance(value, tuple) and all(type(entry) is int for entry in value)
     if wanted == NameTable:
         return isinstance(value, Mapping) and all(isinstance(entry, str) for entry in value.values())
     if wanted == Paths:

@@ -15,6 +15,7 @@ SEARCHES = ("auto", "brute_force", "kd_tree", "cell_list", "ball_cover")
 TRITON_KERNELS = ("triton", "fused")
 KERNELS = ("auto", "torch", *TRITON_KERNELS)
 FIRST_CONTACTS = ("check", "skip")
+TUNES = ("measure", "skip")
 FORCE_KINDS = ("auto", "TorchForce", "PythonTorchForce", "PythonForce")
 
 NO_DISPERSION = "none"
@@ -32,7 +33,7 @@ class ModelSettings:
     force: str = setting("OpenMM force class that carries the network.", "auto", Limits(choices=FORCE_KINDS))
     compile: bool | None = setting(
         "Compile the network first. It takes some minutes and makes the steps faster; on a CPU it needs a C++ "
-        "compiler. Absent: only for long runs of the embedded models on a CPU.",
+        "compiler. Absent: as measured, else only for long runs of the embedded models on a CPU.",
         None,
     )
     memory: str = setting(
@@ -54,14 +55,25 @@ class ModelSettings:
     )
     kernels: str = setting(
         "Kernels for the work on edges: torch; triton, for the steps between the matrix products; fused, for products "
-        "too, with edges in half precision (both CUDA, not run on a GPU yet); auto takes torch.",
+        "too, with edges in half precision (both CUDA, not run on a GPU yet); auto: as measured, else torch.",
         "auto",
         Limits(choices=KERNELS),
     )
-    cuda_graphs: bool = setting(
+    cuda_graphs: bool | None = setting(
         "Use CUDA graphs: record the GPU work once for each graph size and replay it. For small systems (not run on a "
-        "GPU yet).",
-        False,
+        "GPU yet). Absent: as measured, else false.",
+        None,
+    )
+    threads: int | None = setting(
+        "Threads of the network on a CPU. Absent: what OMP_NUM_THREADS says, else as measured, else all cores.",
+        None,
+        Limits(at_least=1),
+    )
+    tune: str = setting(
+        "measure: what is left open here is taken from measurements of this model, machine and size; a GPU is measured "
+        "at its first contact, a CPU before a long run; skip: nothing is measured or looked up.",
+        "measure",
+        Limits(choices=TUNES),
     )
     first_contact: str = setting(
         "check: before its first step a GPU is compared with the CPU, once for each model, precision and card; skip: a "

@@ -15,6 +15,7 @@ from orbmm.errors import OutputError, SettingsError, UnsafeFile, name_nearest
 from orbmm.files import read_file, write_file
 from orbmm.outputs import refuse_special
 from orbmm.plain_text import describe_value
+from orbmm.settings.ensemble import EnsembleSettings, read_sweep
 from orbmm.settings.field import entry_class, value_type
 from orbmm.settings.paths import change_paths, make_absolute, make_relative
 from orbmm.settings.settings import Settings
@@ -22,7 +23,7 @@ from orbmm.settings.training import TrainingSettings
 
 LARGEST_FILE = 1_000_000  # bytes; usual files have a few thousand
 
-Whole = TypeVar("Whole", Settings, TrainingSettings)
+Whole = TypeVar("Whole", Settings, TrainingSettings, EnsembleSettings)
 
 
 def read_settings(path: Path | str) -> Settings:
@@ -39,6 +40,15 @@ def read_training_settings(path: Path | str) -> TrainingSettings:
     """Read the settings of a training, as `read_settings` reads those of a system."""
     path = Path(path)
     return _make_whole(TrainingSettings, _read_document(path), path)
+
+
+def read_ensemble_settings(path: Path | str) -> EnsembleSettings:
+    """Read the settings of an ensemble, as `read_settings` reads those of a system."""
+    path = Path(path)
+    document = _read_document(path)
+    sweep = read_sweep(document.pop("sweep", {}), path)
+    settings = _make_whole(EnsembleSettings, document, path)
+    return dataclasses.replace(settings, sweep=sweep)
 
 
 def make_settings(document: Mapping[str, Any], path: Path) -> Settings:

@@ -18,6 +18,7 @@ STRESS_SIGNS = ("positive under tension", "positive under pressure")
 OPTIMIZERS = ("muon", "adamw")
 TRAINING_PRECISIONS = ("float32", "bfloat16")
 ERRORS_BEYOND = ("last bin", "left out")
+REPLAY_LABELS = ("start", "given")
 _POSITIVE = Limits(above=0)
 _SHARE = Limits(at_least=0, at_most=1)
 _WEIGHT = Limits(at_least=0)
@@ -176,6 +177,27 @@ class ConfidenceSettings:
 
 
 @dataclass(frozen=True)
+class ReplaySettings:
+    """The table [replay]: frames of what the start knows, so that the training does not make it forget."""
+
+    frames: Paths = setting(
+        "Files of such frames, as in training of [data], or without given labels also run folders; absent: no replay.",
+        (),
+    )
+    labels: str = setting(
+        "start: the network that the training starts from labels them; given: their labels are in the files, in the "
+        "units of [data].",
+        "start",
+        Limits(choices=REPLAY_LABELS),
+    )
+    share: float = setting("Share of these frames among those that are drawn.", 0.3, _SHARE)
+    validation_share: float = setting("Share of these frames that is held out.", 0.1, _SHARE)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
 class TrainingRunSettings:
     """The table [run]: where the training is kept, and how often it is saved and validated."""
 
@@ -213,6 +235,7 @@ class TrainingSettings:
     data: DataSettings
     loss: LossSettings = field(default_factory=LossSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    replay: ReplaySettings = field(default_factory=ReplaySettings)
     validation: ValidationSettings = field(default_factory=ValidationSettings)
     confidence: ConfidenceSettings = field(default_factory=ConfidenceSettings)
     run: TrainingRunSettings = field(default_factory=TrainingRunSettings)
@@ -221,4 +244,9 @@ class TrainingSettings:
         if self.optimizer.steps == 0 and not self.confidence.refit:
             raise SettingsError(
                 "steps is 0 in [optimizer] and refit is false in [confidence], so there is nothing to do: change one"
+            )
+        if self.replay.frames and self.model.from_scratch:
+            raise SettingsError(
+                "[replay] names frames, but from_scratch is true, and random weights know nothing to keep: add the "
+                "frames to training of [data]"
             )

@@ -15,6 +15,7 @@ from orbmm.settings import ModelSettings
 
 if TYPE_CHECKING:
     from orbmm.forces.resolve import ResolvedModel
+    from orbmm.simulation.start.structure import Structure
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,14 @@ class ConfidenceSource(Protocol):
         ...
 
 
+class RotationSource(Protocol):
+    """A source of the rotational gradient."""
+
+    def measure(self, positions: np.ndarray, box: np.ndarray | None) -> float:
+        """Return its norm [kJ/mol] at positions (N, 3) [nm] in a box (3, 3) rows [nm] or None."""
+        ...
+
+
 class Forces(Protocol):
     """The forces of one run, with nothing left open.
 
@@ -66,11 +75,15 @@ class Forces(Protocol):
         """Return the confidence beside these forces, None if there is none."""
         ...
 
+    def open_rotation(self, topology: app.Topology) -> RotationSource | None:
+        """Return the rotational gradient beside these forces, None where it is not free."""
+        ...
+
 
 class ForceSource(Protocol):
     """A source of forces for a topology. The code of a run does not depend on networks."""
 
-    def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> Forces:
+    def resolve(self, model: ModelSettings, start: Structure, steps: int | None) -> Forces:
         """Return the forces of a run. steps: that it begins with, None for a resumed run, which decides nothing."""
         ...
 
@@ -78,11 +91,14 @@ class ForceSource(Protocol):
 class NetworkForces:
     """The network that the settings name. It is imported when it is needed, so that reading a run needs no torch."""
 
-    def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> Forces:
-        """Resolve all that the settings leave open; see orbmm.forces.resolve."""
+    def resolve(self, model: ModelSettings, start: Structure, steps: int | None) -> Forces:
+        """Resolve all that the settings leave open; see orbmm.forces.tuned and orbmm.forces.resolve."""
         from orbmm.forces.resolve import resolve_for_run
+        from orbmm.forces.tuned import tune_for_run
 
-        return _Network(resolve_for_run(model, atoms, steps))
+        if steps is not None:
+            model = tune_for_run(model, start.topology, start.positions, steps)
+        return _Network(resolve_for_run(model, len(start.positions), steps))
 
 
 class _Network:
@@ -113,3 +129,8 @@ class _Network:
         from orbmm.forces.confidence import open_confidence
 
         return open_confidence(topology, self._resolved)
+
+    def open_rotation(self, topology: app.Topology) -> RotationSource | None:
+        from orbmm.forces.rotation import open_rotation
+
+        return open_rotation(topology, self._resolved)

@@ -14,7 +14,7 @@ from orbmm.simulation.advice import advise_unstable, describe_kept, explain_disk
 from orbmm.simulation.dynamics.dynamics import Dynamics
 from orbmm.simulation.dynamics.frame import Frame
 from orbmm.simulation.folder.checkpoint import write_checkpoint
-from orbmm.simulation.force_source import ConfidenceSource
+from orbmm.simulation.force_source import ConfidenceSource, RotationSource
 from orbmm.simulation.guard.guard import Guard
 from orbmm.simulation.guard.rescue import trace_fault, write_rescue
 from orbmm.simulation.interruption import Interruption
@@ -33,7 +33,7 @@ _SECONDS_BETWEEN_LISTENING = 0.5
 
 @dataclass
 class Loop:
-    """The loop of one stage. confidence and rmsd: None if not requested"""
+    """The loop of one stage. confidence and rmsd: None if not requested; rotation: None if the forces have none"""
 
     dynamics: Dynamics
     planned: PlannedStage
@@ -44,6 +44,7 @@ class Loop:
     on_progress: OnProgress
     confidence: ConfidenceSource | None = None
     rmsd: RmsdMeter | None = None
+    rotation: RotationSource | None = None
     _pace: Pace = field(init=False)
     _saved_step: int = field(init=False)
     _snapshot: bytes | None = field(init=False, default=None)
@@ -110,6 +111,8 @@ class Loop:
         """Return the frame of the current step with the values that the due reporters need."""
         energy = any(reporter.needs_energy for reporter in due)
         frame = self.dynamics.observe(energy, self._pace.ns_per_day)
+        if self.rotation is not None and energy:
+            frame = dataclasses.replace(frame, rotational_gradient=self.rotation.measure(frame.positions, frame.box))
         if self.confidence is None or not any(reporter.needs_confidence for reporter in due):
             return frame
         return dataclasses.replace(frame, confidence=self.confidence.measure(frame.positions, frame.box))

@@ -30,7 +30,7 @@ from orbmm.simulation.folder_checks import (
     holds_entries,
     refuse_lost_checkpoints,
 )
-from orbmm.simulation.force_source import ConfidenceSource, Forces, ForceSource, NetworkForces
+from orbmm.simulation.force_source import ConfidenceSource, Forces, ForceSource, NetworkForces, RotationSource
 from orbmm.simulation.guard.rescue import retire_reasons
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.progress import OnProgress, ignore_progress, outlive_display
@@ -65,7 +65,9 @@ def start_run(
     max_hours: float | None = None,
     use_lock: bool = True,
 ) -> Outcome:
-    """Run a system from its structure to its full length. The result depends only on settings and seed.
+    """Run a system from its structure to its full length.
+
+    The result depends only on settings and seed, once all settings are decided: what was measured is in settings.toml.
 
     forces: source of the System; the network of the settings unless given
     max_hours: wall-clock time after which the run writes a checkpoint and ends; it can be resumed
@@ -77,7 +79,7 @@ def start_run(
     start = read_start(settings.system)
     refuse_impossible_multiplicity(start.topology, settings.model.charge, settings.model.multiplicity)
     steps = sum(stage.steps for stage in settings.stages)
-    resolved = (forces or NetworkForces()).resolve(settings.model, len(start.positions), steps)
+    resolved = (forces or NetworkForces()).resolve(settings.model, start, steps)
     settings = resolve_settings(settings, resolved)
     machinery = _build(settings, start, resolved, settings.run.platform)
     path = find_output(settings)
@@ -124,7 +126,7 @@ def resume_run(
         if checkpoint is not None and _is_complete(settings, checkpoint):
             _LOG.info("%s is complete: %d steps", path, step)
             return Outcome(folder.path, step, finished=True)
-        resolved = (forces or NetworkForces()).resolve(settings.model, len(start.positions), None)
+        resolved = (forces or NetworkForces()).resolve(settings.model, start, None)
         accept_weights(folder, record, resolved.identity, request.accept_changes, step)
         machinery = _build(settings, start, resolved, choose_platform(record["platform"]), folder)
         record_contact(folder, resolved.identity)
@@ -136,18 +138,18 @@ def resume_run(
 
 @dataclass(frozen=True)
 class _Machinery:
-    """The System with its platform, and the confidence source of the forces or None."""
+    """The System with its platform, and confidence and rotational gradient beside the forces, or None."""
 
     system: StageSystem
     confidence: ConfidenceSource | None
+    rotation: RotationSource | None
 
     def enter(
         self, folder: RunFolder, settings: Settings, on_progress: OnProgress, hashes: ContentHashes | None = None
     ) -> Run:
         """Return a run of this System in a folder. hashes: of the growing files of a resumed run"""
-        return Run(
-            folder, settings, self.system, self.confidence, outlive_display(on_progress), hashes or ContentHashes()
-        )
+        display, known = outlive_display(on_progress), hashes or ContentHashes()
+        return Run(folder, settings, self.system, self.confidence, self.rotation, display, known)
 
 
 def _build(
@@ -157,9 +159,10 @@ def _build(
     with explain_memory_errors(folder, settings.model):
         system = forces.create_system(start.topology)
         confidence = open_confidence(forces, settings, start)
+        rotation = forces.open_rotation(start.topology)
     stage_system = StageSystem(system, start, settings.run.seed, find_platform(system, platform))
     check_stages(settings, stage_system)
-    return _Machinery(stage_system, confidence)
+    return _Machinery(stage_system, confidence, rotation)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from orbmm.simulation.dynamics.frame import State, start_state
 from orbmm.simulation.dynamics.minimise import minimise
 from orbmm.simulation.folder.checkpoint import Checkpoint, drop_later, load_checkpoint
 from orbmm.simulation.folder.content import ContentHashes
-from orbmm.simulation.force_source import ConfidenceSource
+from orbmm.simulation.force_source import ConfidenceSource, RotationSource
 from orbmm.simulation.guard.guard import make_guard
 from orbmm.simulation.interruption import Interruption
 from orbmm.simulation.loop import Loop
@@ -38,6 +38,7 @@ class Run:
     settings: Settings
     system: StageSystem
     confidence: ConfidenceSource | None
+    rotation: RotationSource | None
     on_progress: OnProgress
     hashes: ContentHashes
 
@@ -140,14 +141,16 @@ def _assemble(run: Run, planned: PlannedStage, dynamics: Dynamics, checkpoint: C
     rmsd = None
     if settings.show_rmsd is not None:
         rmsd = RmsdMeter(start.positions, select_atoms(start.topology, settings.show_rmsd))
+    run_files = RunFiles(run.folder, run.settings, start, edges, run.rotation is not None)
     return Loop(
         dynamics=dynamics,
         planned=planned,
         guard=make_guard(run.settings.guard, start, dynamics, mean_error),
-        files=GrowingFiles(RunFiles(run.folder, run.settings, start, edges).open(planned, checkpoint), run.hashes),
+        files=GrowingFiles(run_files.open(planned, checkpoint), run.hashes),
         folder=run.folder,
         steps_per_checkpoint=settings.count_steps("checkpoint_every_ps", planned.stage.timestep_fs),
         on_progress=run.on_progress,
         confidence=run.confidence,
         rmsd=rmsd,
+        rotation=run.rotation,
     )

@@ -26,7 +26,7 @@ class LabelledGraph:
 
     atomic_numbers: (N,); positions: (N, 3) [Å]; senders, receivers: (E,); vectors: (E, 3) [Å]
     forces: (N, 3) [eV/Å]; peptide: (N,) bool; energy: [eV]
-    stress: (6,) [eV/Å^3], NaN where it is not known; volume: [Å^3], None without a cell
+    stress: (6,) [eV/Å^3], NaN where it is not known; cell: (3, 3) [Å] or None
     charge [e], multiplicity: None for networks that do not take them
     """
 
@@ -39,7 +39,7 @@ class LabelledGraph:
     peptide: Tensor
     energy: float
     stress: Tensor
-    volume: float | None
+    cell: Tensor | None
     charge: int | None
     multiplicity: int | None
     group: str
@@ -94,7 +94,7 @@ def prepare_frame(frame: Frame, record: CheckpointRecord) -> LabelledGraph:
         peptide=torch.from_numpy(frame.peptide),
         energy=frame.labels.energy,
         stress=torch.from_numpy(stress).float(),
-        volume=None if frame.cell is None else abs(float(np.linalg.det(frame.cell))),
+        cell=None if cell is None else cell.float(),
         charge=frame.charge if record.takes_charge else None,
         multiplicity=frame.multiplicity if record.takes_charge else None,
         group=frame.group,
@@ -111,28 +111,29 @@ def _check_distances(frame: Frame, senders: Tensor, receivers: Tensor, vectors: 
 
 def join_graphs(graphs: Sequence[LabelledGraph], generator: torch.Generator | None = None) -> Batch:
     """Join graphs, all with a cell or all without, into a batch; if a generator is given, rotate each one randomly."""
+    if generator is not None:
+        graphs = [rotate_graph(graph, random_rotation(generator)) for graph in graphs]
     counts = torch.tensor([len(graph.atomic_numbers) for graph in graphs])
     starts = torch.cumsum(counts, 0) - counts
-    turns = [random_rotation(generator) if generator else torch.eye(3) for _ in graphs]
-    volumes = [graph.volume for graph in graphs if graph.volume is not None]
-    if len(volumes) not in (0, len(graphs)):
+    cells = [graph.cell for graph in graphs if graph.cell is not None]
+    if len(cells) not in (0, len(graphs)):
         raise ValueError("a batch holds frames with and without a cell")
     return Batch(
         graph=AtomGraph(
             atomic_numbers=torch.cat([graph.atomic_numbers for graph in graphs]),
-            positions=torch.cat([graph.positions @ turn for graph, turn in zip(graphs, turns, strict=True)]),
+            positions=torch.cat([graph.positions for graph in graphs]),
             senders=torch.cat([graph.senders + start for graph, start in zip(graphs, starts, strict=True)]),
             receivers=torch.cat([graph.receivers + start for graph, start in zip(graphs, starts, strict=True)]),
-            vectors=torch.cat([graph.vectors @ turn for graph, turn in zip(graphs, turns, strict=True)]),
+            vectors=torch.cat([graph.vectors for graph in graphs]),
             system=torch.repeat_interleave(torch.arange(len(graphs)), counts),
             counts=counts,
-            volumes=torch.tensor(volumes) if volumes else None,
+            cells=torch.stack(cells) if cells else None,
             charges=_join_known([graph.charge for graph in graphs]),
             multiplicities=_join_known([graph.multiplicity for graph in graphs]),
         ),
         energies=torch.tensor([graph.energy for graph in graphs], dtype=torch.float64),
-        forces=torch.cat([graph.forces @ turn for graph, turn in zip(graphs, turns, strict=True)]),
-        stress=torch.stack([rotate_stress(graph.stress, turn) for graph, turn in zip(graphs, turns, strict=True)]),
+        forces=torch.cat([graph.forces for graph in graphs]),
+        stress=torch.stack([graph.stress for graph in graphs]),
         peptide=torch.cat([graph.peptide for graph in graphs]),
     )
 
@@ -143,6 +144,18 @@ def _join_known(values: Sequence[int | None]) -> Tensor | None:
 
 
 _VOIGT = ((0, 5, 4), (5, 1, 3), (4, 3, 2))
+
+
+def rotate_graph(graph: LabelledGraph, turn: Tensor) -> LabelledGraph:
+    """Return the graph with its vectors, cell and labels multiplied by turn, (3, 3)."""
+    return replace(
+        graph,
+        positions=graph.positions @ turn,
+        vectors=graph.vectors @ turn,
+        forces=graph.forces @ turn,
+        stress=rotate_stress(graph.stress, turn),
+        cell=None if graph.cell is None else graph.cell @ turn,
+    )
 
 
 def rotate_stress(stress: Tensor, turn: Tensor) -> Tensor:

@@ -36,9 +36,8 @@ def check_frames(frames: Sequence[Frame], record: CheckpointRecord, charged: str
     seen: dict[str, str] = {}
     for frame in frames:
         _check_labels(frame)
-        _check_structure(frame)
-        _check_charge(frame, record, charged)
-        content = _hash_structure(frame)
+        check_structure(frame, record, charged)
+        content = hash_structure(frame)
         if content in seen:
             raise TrainingError(f"{frame.source}: is the same structure as {seen[content]}: remove one of the two")
         seen[content] = frame.source
@@ -47,9 +46,9 @@ def check_frames(frames: Sequence[Frame], record: CheckpointRecord, charged: str
 
 def check_apart(training: Sequence[Frame], validation: Sequence[Frame]) -> None:
     """Check that no structure is both learned and validated on. Raises TrainingError."""
-    learned = {_hash_structure(frame): frame.source for frame in training}
+    learned = {hash_structure(frame): frame.source for frame in training}
     for frame in validation:
-        twin = learned.get(_hash_structure(frame))
+        twin = learned.get(hash_structure(frame))
         if twin is not None:
             raise TrainingError(f"{frame.source}: is held out for validation, but {twin} of the training is the same")
 
@@ -66,14 +65,23 @@ def check_units(network: Orb, graphs: Sequence[LabelledGraph], force_unit: str) 
         if forces is not None:
             predicted.append(forces.detach().numpy().ravel())
             labels.append(batch.forces.numpy().ravel())
-    ours, theirs = np.concatenate(predicted).astype(np.float64), np.concatenate(labels).astype(np.float64)
+    check_force_unit(np.concatenate(predicted), np.concatenate(labels), force_unit)
+
+
+def check_force_unit(predicted: np.ndarray, labels: np.ndarray, force_unit: str) -> None:
+    """Check label forces against those of a network for the same atoms; both are flat arrays [eV/Å].
+
+    force_unit: that the labels were converted from
+    Raises TrainingError, with the unit that would fit, if both agree in direction but not in size.
+    """
+    ours, theirs = predicted.astype(np.float64), labels.astype(np.float64)
     product = float(ours @ theirs)
     correlation = product / max(float(np.sqrt((ours @ ours) * (theirs @ theirs))), 1e-300)
     slope = product / max(float(ours @ ours), 1e-300)
     if correlation < LEAST_CORRELATION or 1 / LARGEST_SLOPE < slope < LARGEST_SLOPE:
         return
     raise TrainingError(
-        f"the label forces are {slope:.3g} times those of the start network, in the same direction: "
+        f"the label forces are {slope:.3g} times those of the network, in the same direction: "
         f'force_unit = "{force_unit}" is probably wrong{_name_likely_unit(slope, force_unit)}'
     )
 
@@ -101,7 +109,12 @@ def _check_labels(frame: Frame) -> None:
         raise TrainingError(f"{frame.source}: has a stress but no cell, so no volume that it belongs to")
 
 
-def _check_structure(frame: Frame) -> None:
+def check_structure(frame: Frame, record: CheckpointRecord, charged: str = "refuse") -> None:
+    """Check elements, cell and charge of a frame, which needs no labels; charged as in check_frames.
+
+    Raises TrainingError.
+    """
+    _check_charge(frame, record, charged)
     if len(frame.atomic_numbers) == 0:
         raise TrainingError(f"{frame.source}: has no atoms")
     strange = [int(number) for number in frame.atomic_numbers if not 1 <= number <= 118]
@@ -137,7 +150,8 @@ def _check_sizes(frames: Sequence[Frame]) -> None:
         )
 
 
-def _hash_structure(frame: Frame) -> str:
+def hash_structure(frame: Frame) -> str:
+    """Return the sha256 of elements, positions and cell."""
     digest = hashlib.sha256(frame.atomic_numbers.tobytes())
     digest.update(np.ascontiguousarray(frame.positions).tobytes())
     digest.update(b"" if frame.cell is None else np.ascontiguousarray(frame.cell).tobytes())

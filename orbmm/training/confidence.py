@@ -31,6 +31,14 @@ class AtomErrors:
     errors: Tensor
 
 
+@dataclass(frozen=True)
+class RefitPlan:
+    """The frames of a refit. fitted: the head learns from them; measured: others, by what they are."""
+
+    fitted: Sequence[LabelledGraph]
+    measured: dict[str, Sequence[LabelledGraph]]
+
+
 def find_bins(errors: Tensor, edges: Tensor, errors_beyond: str) -> Tensor:
     """Return the bin of each error (N,) [eV/Å].
 

@@ -60,10 +60,14 @@ def _make_teacher(model: str) -> Labeller:
     teacher = load_model(model, device="cpu", precision="float32-highest")
 
     def label(frame: Frame) -> Labels | None:
-        try:
-            found = teacher.predict(
-                frame.atomic_numbers, frame.positions, frame.cell, charge=frame.charge, multiplicity=frame.multiplicity
+        if frame.charge and not teacher.record.takes_charge:
+            raise TrainingError(
+                f"{frame.source}: has charge {frame.charge:+d}, but {teacher.record.name} takes no charge: label it "
+                "with a calculator that does, or remove the charge from the file if this network has learned charges"
             )
+        known = {"charge": frame.charge, "multiplicity": frame.multiplicity} if teacher.record.takes_charge else {}
+        try:
+            found = teacher.predict(frame.atomic_numbers, frame.positions, frame.cell, **known)
         except OrbmmError:  # overlapping atoms
             return None
         return Labels(found.energy, found.forces, found.stress)

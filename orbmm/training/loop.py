@@ -24,15 +24,25 @@ from orbmm.files import write_file
 from orbmm.model.network.orb import Orb
 from orbmm.model.precision import find_device
 from orbmm.settings.training import TrainingSettings
-from orbmm.training.batches import Batch, LabelledGraph, join_graphs
+from orbmm.training.batches import Batch, LabelledGraph, join_graphs, random_rotation, rotate_graph
 from orbmm.training.calibration import Calibration
+from orbmm.training.confidence import RefitPlan
 from orbmm.training.dataset import Frame
 from orbmm.training.device import locate, set_precision
 from orbmm.training.losses import Losses, compute_losses
 from orbmm.training.optimizer import MixedOptimizer
+from orbmm.training.parallel import (
+    agree,
+    check_same,
+    count_processes,
+    is_first,
+    sum_gradients,
+    sum_over_processes,
+    take_share,
+)
 from orbmm.training.rollout import STABLE, roll_out
 from orbmm.training.state import Identity, read_state, write_state
-from orbmm.training.validation import Errors, validate
+from orbmm.training.validation import OLD_DOMAIN, Errors, validate
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +59,8 @@ class Task:
     identity: what a resumed training must have in common with the one that it goes on with
     unused: tensors that are written beside those of the network
     rollout: held-out frames that dynamics start from at each validation
+    refit: the frames on which the confidence is refitted at the end; None for no refit
+    replay, old_validation: graphs of the domain that the start knows, to train on and held out
     """
 
     network: Orb
@@ -61,6 +73,9 @@ class Task:
     identity: Identity
     unused: Mapping[str, Tensor]
     rollout: Sequence[Frame] = ()
+    refit: RefitPlan | None = None
+    replay: Sequence[LabelledGraph] = ()
+    old_validation: Sequence[LabelledGraph] = ()
 
 
 @dataclass
@@ -120,8 +135,9 @@ def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
     average = deepcopy(task.network).requires_grad_(False).eval().to(device)
     set_precision(task.network.to(device), settings.run.precision)
     course = Course(task.network, average, MixedOptimizer(task.network, settings.optimizer))
-    before = validate(average, task.validation) if task.validation else {}
-    read_state(task.folder, task.identity, course)
+    before = _validate(task, average)
+    agree(lambda: read_state(task.folder, task.identity, course))
+    check_same((task.identity.data_sha256, course.step), "frames or saved steps")
     if settings.run.compile:
         course.network.compile_network()
     began = time.monotonic()
@@ -139,16 +155,17 @@ def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
 def _take_step(task: Task, course: Course) -> Losses:
     """Draw a batch and update the weights."""
     settings, network = task.settings, course.network
-    batch = _draw(task.training, settings, course.step).to(locate(network))
+    batch = _draw(task.training, settings, course.step, task.replay).to(locate(network))
     prediction = network(batch.graph, _choose_outputs(network, batch, settings))
     progress = course.step / settings.optimizer.steps
     losses = compute_losses(network, prediction, batch, settings.loss, task.force_scale, progress)
-    if not torch.isfinite(losses.total):
+    if not torch.isfinite(sum_over_processes(losses.total)):
         raise TrainingError(
             f"the loss is not finite at step {course.step + 1}: the last save, {task.folder / 'training.pt'}, is good; "
             "train again with a lower learning_rate"
         )
     losses.total.backward()
+    sum_gradients(network)
     _clip(network, settings.optimizer.clip)
     course.optimizer.step()
     course.step += 1
@@ -174,19 +191,31 @@ def _clip(network: Orb, largest: float) -> None:
         torch.nn.utils.clip_grad_norm_(weights, largest)
 
 
-def _draw(graphs: Sequence[LabelledGraph], settings: TrainingSettings, step: int) -> Batch:
+def _draw(
+    graphs: Sequence[LabelledGraph], settings: TrainingSettings, step: int, replay: Sequence[LabelledGraph] = ()
+) -> Batch:
     """Draw and rotate the frames of one step; they depend only on seed and step, so resuming changes nothing.
 
     A batch holds frames with a cell or frames without one: forces of a direct network differ in what is removed.
+    Of several processes each gets its share of the batch, at least one frame.
     """
     draw = random.Random(settings.run.seed * 1_000_003 + step)
-    first = draw.choice(graphs)
-    alike = [graph for graph in graphs if (graph.volume is None) == (first.volume is None)]
+    first = _choose(draw, graphs, replay, settings.replay.share)
+    new, old = ([one for one in part if (one.cell is None) == (first.cell is None)] for part in (graphs, replay))
     chosen, edges = [first], len(first.senders)
-    while edges < settings.optimizer.edges_per_batch:
-        chosen.append(draw.choice(alike))
+    while edges < settings.optimizer.edges_per_batch or len(chosen) < count_processes():
+        chosen.append(_choose(draw, new, old, settings.replay.share))
         edges += len(chosen[-1].senders) + 1  # a lone atom has no edges, and must come to an end too
-    return join_graphs(chosen, torch.Generator().manual_seed(draw.getrandbits(40)))
+    generator = torch.Generator().manual_seed(draw.getrandbits(40))
+    turned = [rotate_graph(graph, random_rotation(generator)) for graph in chosen]
+    return join_graphs(take_share(turned, [len(graph.senders) for graph in turned]))
+
+
+def _choose(
+    draw: random.Random, new: Sequence[LabelledGraph], old: Sequence[LabelledGraph], share: float
+) -> LabelledGraph:
+    """Return a graph of the old domain with the probability of its share, as far as there are any."""
+    return draw.choice(old if old and (not new or draw.random() < share) else new)
 
 
 def _update_average(average: Orb, network: Orb, step: int, largest_decay: float) -> None:
@@ -201,10 +230,14 @@ def _note_row(task: Task, course: Course, losses: Losses, seconds: float) -> Non
     """Validate the average and add one row to the history."""
     row: Row = {"step": float(course.step), "seconds": seconds}
     row |= {
-        f"{name}_loss": float(getattr(losses, name).detach()) for name in ("forces", "energy", "stress", "rotation")
+        f"{name}_loss": float(sum_over_processes(getattr(losses, name)))
+        for name in ("forces", "energy", "stress", "rotation")
     }
+    table = _validate(task, course.average)
+    if OLD_DOMAIN in table:
+        row["old_forces_mev_per_angstrom"] = table[OLD_DOMAIN].forces_mev_per_angstrom
     if task.validation:
-        errors = validate(course.average, task.validation)["all"]
+        errors = table["all"]
         row |= {name: value for name, value in asdict(errors).items() if value is not None and "_" in name}
         stable = _passes_rollout(task, course, row)
         improved = stable and errors.forces_mev_per_angstrom < course.best
@@ -212,8 +245,16 @@ def _note_row(task: Task, course: Course, losses: Losses, seconds: float) -> Non
         if improved:
             course.best = errors.forces_mev_per_angstrom
         if improved and _keeps_best(task):
-            write_weights(task, course.average, {"all": errors}, course.step)
+            write_weights(task, course.average, table, course.step)
     course.rows.append(row)
+
+
+def _validate(task: Task, network: Orb) -> dict[str, Errors]:
+    """Return the errors on held-out frames by group, and beside them those on the old domain."""
+    table = validate(network, task.validation) if task.validation else {}
+    if task.old_validation:
+        table[OLD_DOMAIN] = validate(network, task.old_validation)["all"]
+    return table
 
 
 def _passes_rollout(task: Task, course: Course, row: Row) -> bool:
@@ -242,6 +283,8 @@ def _is_exhausted(course: Course, settings: TrainingSettings) -> bool:
 
 
 def _save(task: Task, course: Course) -> None:
+    if not is_first():
+        return
     write_state(task.folder, task.identity, course)
     if not _keeps_best(task):
         write_weights(task, course.average, {}, course.step)
@@ -256,17 +299,23 @@ def _save(task: Task, course: Course) -> None:
 def _conclude(task: Task, course: Course, before: dict[str, Errors]) -> Trained:
     """Write the weights and the errors before and after."""
     stopped_early = _is_exhausted(course, task.settings)
-    after = validate(course.average, task.validation) if task.validation else {}
+    after = _validate(task, course.average)
     path = task.folder / f"{task.record.name}.safetensors"
     if not _keeps_best(task) or course.best == float("inf"):  # no weights had stable dynamics
         write_weights(task, course.average, after, course.step)
     report = {name: {k: asdict(v) for k, v in table.items()} for name, table in (("before", before), ("after", after))}
-    write_file(task.folder / "validation.json", json.dumps(report, indent=1).encode())
+    if is_first():
+        write_file(task.folder / "validation.json", json.dumps(report, indent=1).encode())
     return Trained(path, before, after, stopped_early, instability=_find_instability(task, course))
 
 
 def write_weights(task: Task, network: Orb, errors: dict[str, Errors], steps: int) -> None:
-    """Write the tensors of a network as safetensors, with official names, and with the record of the model."""
+    """Write the tensors of a network as safetensors, with official names, and with the record of the model.
+
+    Of several processes only the first writes.
+    """
+    if not is_first():
+        return
     training = {
         "data_sha256": task.identity.data_sha256,
         "settings": task.identity.settings,

@@ -1,4 +1,4 @@
-"""The losses that training minimises."""
+"""The losses that training minimises: sums over the frames of this process, divided by counts of the whole batch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from orbmm.model.network.orb import Orb, Prediction
 from orbmm.settings.training import LossSettings
 from orbmm.training.batches import Batch
 from orbmm.training.confidence import LEFT_OUT, find_bins
+from orbmm.training.parallel import sum_over_processes
 
 ENERGY_SCALE = 0.010  # [eV/atom]: an energy error of this size counts like a force error of one standard deviation
 STRESS_SCALE = 0.002  # [eV/Å^3]: the same for a component of the stress; 0.3 GPa
@@ -71,7 +72,7 @@ def compute_force_loss(prediction: Prediction, batch: Batch, settings: LossSetti
         delta = delta * _lower_for_large_forces(torch.linalg.vector_norm(labels, dim=1, keepdim=True))
     huber = torch.where(errors < delta, 0.5 * errors**2, delta * (errors - 0.5 * delta))
     share = torch.where(batch.peptide, settings.solute_weight, 1.0)[:, None]
-    return (huber * share).sum() / (3 * share.sum())
+    return (huber * share).sum() / (3 * sum_over_processes(share.sum()))
 
 
 def _lower_for_large_forces(sizes: Tensor) -> Tensor:
@@ -84,16 +85,18 @@ def _lower_for_large_forces(sizes: Tensor) -> Tensor:
 def compute_energy_loss(prediction: Prediction, batch: Batch) -> Tensor:
     """Return the Huber loss of the energy per atom."""
     per_atom = (_require(prediction.energy, "energy") - batch.energies) / batch.graph.counts / ENERGY_SCALE
-    return F.huber_loss(per_atom, torch.zeros_like(per_atom), delta=1.0).float()
+    total = F.huber_loss(per_atom, torch.zeros_like(per_atom), delta=1.0, reduction="sum").float()
+    return total / sum_over_processes(torch.tensor(float(len(per_atom)), device=total.device))
 
 
 def compute_stress_loss(prediction: Prediction, batch: Batch) -> Tensor:
     """Return the Huber loss of the stress of the frames that have one; 0 for a batch without."""
     known = torch.isfinite(batch.stress).all(dim=1)
+    count = sum_over_processes(6.0 * known.sum())
     if prediction.stress is None or not known.any():
         return batch.forces.new_zeros(())
     errors = (prediction.stress - batch.stress)[known] / STRESS_SCALE
-    return F.huber_loss(errors, torch.zeros_like(errors), delta=1.0)
+    return F.huber_loss(errors, torch.zeros_like(errors), delta=1.0, reduction="sum") / count
 
 
 def compute_rotation_loss(prediction: Prediction, force_loss: Tensor, share: float) -> Tensor:
@@ -103,8 +106,10 @@ def compute_rotation_loss(prediction: Prediction, force_loss: Tensor, share: flo
     """
     if prediction.rotational_gradient is None or share == 0.0:
         return force_loss.new_zeros(())
-    norm = torch.linalg.matrix_norm(prediction.rotational_gradient).mean()
-    return share * force_loss.detach() * norm / norm.detach().clamp_min(1e-6)
+    norms = torch.linalg.matrix_norm(prediction.rotational_gradient)  # (B,)
+    count = sum_over_processes(torch.tensor(float(len(norms)), device=norms.device))
+    norm = norms.sum() / count
+    return share * sum_over_processes(force_loss) * norm / sum_over_processes(norm).clamp_min(1e-6)
 
 
 def compute_confidence_loss(network: Orb, prediction: Prediction, batch: Batch, errors_beyond: str) -> Tensor:
@@ -118,9 +123,11 @@ def compute_confidence_loss(network: Orb, prediction: Prediction, batch: Batch, 
     edges = network.get_buffer("heads.confidence.bin_edges")
     errors = (_require(prediction.forces, "forces").detach() - batch.forces).abs().mean(dim=-1)  # (N,)
     bins = find_bins(errors, edges, errors_beyond)
+    count = sum_over_processes((bins != LEFT_OUT).sum())
     if not (bins != LEFT_OUT).any():
         return errors.sum() * 0.0
-    return F.cross_entropy(prediction.confidence_logits, bins, ignore_index=LEFT_OUT).float()
+    total = F.cross_entropy(prediction.confidence_logits, bins, ignore_index=LEFT_OUT, reduction="sum")
+    return total.float() / count
 
 
 def _require(output: Tensor | None, name: str) -> Tensor:

@@ -63,14 +63,14 @@ def read_file(path: Path, settings: DataSettings) -> list[Frame]:
 
 def read_structures(path: Path) -> list[Frame]:
     """Read frames without their labels, to be labelled. Raises TrainingError."""
-    frames = _read(path, _read_structure)
+    frames = _read(path, read_atoms)
     return [replace(frame, energy=None, forces=None, stress=None) for frame in frames]
 
 
-def check_target(path: Path) -> None:
-    """Check that labelled frames can be written to a path. Raises TrainingError."""
-    if path.suffix != ".npz":
-        raise TrainingError(f"{path}: labelled frames are written as .npz, not as '{path.suffix}'")
+def check_target(path: Path, suffixes: Sequence[str] = (".npz",)) -> None:
+    """Check that frames can be written to a path. Raises TrainingError."""
+    if path.suffix not in suffixes:
+        raise TrainingError(f"{path}: these frames are written as {' or '.join(suffixes)}, not as '{path.suffix}'")
     if path.exists():
         raise TrainingError(f"{path}: exists already: name another file, or move it away")
 
@@ -118,7 +118,9 @@ def split_frames(frames: Sequence[Frame], share: float, seed: int) -> LabelledDa
 
 
 def _take_last(frames: Sequence[Frame], share: float) -> Sequence[Frame]:
-    return frames[len(frames) - round(share * len(frames)) :]
+    """Return the last frames of a group, at least one of several."""
+    count = max(round(share * len(frames)), 1 if share and len(frames) > 1 else 0)
+    return frames[len(frames) - count :]
 
 
 def _choose_groups(frames: Sequence[Frame], groups: Sequence[str], wanted: int, seed: int) -> set[str]:
@@ -159,15 +161,15 @@ def _convert(atoms: Atoms, source: str, settings: DataSettings) -> Frame:
             f"{source}: has no '{missing}': name the key that holds it (energy_key, forces_key in [data]), or label it"
         )
     return replace(
-        _read_structure(atoms, source, settings.group_key),
+        read_atoms(atoms, source, settings.group_key),
         energy=float(energy) * EV_PER_UNIT[settings.energy_unit],
         forces=np.asarray(forces, dtype=np.float64) * EV_PER_ANGSTROM_PER_UNIT[settings.force_unit],
         stress=_find_stress(atoms, source, settings),
     )
 
 
-def _read_structure(atoms: Atoms, source: str, group_key: str = "group") -> Frame:
-    """Return a frame of ASE without labels."""
+def read_atoms(atoms: Atoms, source: str, group_key: str = "group") -> Frame:
+    """Return a frame of ASE without labels. Raises TrainingError for partly periodic atoms, or no whole charge."""
     periodic = np.asarray(atoms.pbc)
     if periodic.any() and not periodic.all():
         raise TrainingError(f"{source}: is periodic in some directions only, which no Orb network knows")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, replace
 
 from safetensors.torch import load_file, save
 
@@ -17,21 +16,14 @@ from orbmm.model.network.orb import Orb
 from orbmm.training.batches import LabelledGraph, prepare_frame
 from orbmm.training.calibration import Calibration, measure_calibration
 from orbmm.training.checks import check_apart, check_frames
-from orbmm.training.confidence import refit_confidence, require_head
+from orbmm.training.confidence import RefitPlan, refit_confidence, require_head
 from orbmm.training.dataset import Frame
-from orbmm.training.loop import Recalibration, Task
+from orbmm.training.loop import Recalibration, Task, Trained
+from orbmm.training.parallel import is_first
 from orbmm.training.reading import read_file
 
 FILE = "confidence.json"
 HELD_OUT, MORE = "held-out frames", "more frames"
-
-
-@dataclass(frozen=True)
-class RefitPlan:
-    """The frames of a refit. fitted: the head learns from them; measured: others, by what they are."""
-
-    fitted: Sequence[LabelledGraph]
-    measured: dict[str, Sequence[LabelledGraph]]
 
 
 def plan_refit(task: Task, trained: Sequence[Frame]) -> RefitPlan | None:
@@ -74,11 +66,15 @@ def split_groups(graphs: Sequence[LabelledGraph]) -> tuple[list[LabelledGraph], 
     return [one for one in graphs if one.group in chosen], [one for one in graphs if one.group not in chosen]
 
 
-def refit_weights(task: Task, plan: RefitPlan, weights: Path) -> Recalibration:
-    """Refit the confidence in a file of trained weights, write it again, and return the calibration before and after.
+def refit_weights(task: Task, trained: Trained) -> Trained:
+    """Refit the confidence in the file of trained weights, as the task says; return its calibration beside the rest.
 
-    The calibration is also kept in confidence.json and in the metadata of the weights.
+    The calibration is also kept in confidence.json and in the metadata of the weights. Of several processes the first
+    does all that.
     """
+    plan, weights = task.refit, trained.weights
+    if plan is None or not is_first():
+        return trained
     network = make_network(task.record).float().eval()
     tensors = load_file(weights)
     network.load_state_dict({name: tensors[name] for name in network.state_dict()})
@@ -91,7 +87,7 @@ def refit_weights(task: Task, plan: RefitPlan, weights: Path) -> Recalibration:
     training = read_training(weights) | {"confidence": confidence}
     write_file(weights, save(tensors, metadata=format_record(task.record, training)))
     write_file(task.folder / FILE, (json.dumps(asdict(found), indent=1) + "\n").encode())
-    return found
+    return replace(trained, recalibration=found)
 
 
 def _measure_all(network: Orb, plan: RefitPlan) -> dict[str, Calibration]:

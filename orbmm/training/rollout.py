@@ -29,6 +29,7 @@ from orbmm.simulation.openmm_reporters.guard import StabilityGuard
 from orbmm.simulation.system.integrators import derive_seed
 from orbmm.training.batches import prepare_frame
 from orbmm.training.dataset import Frame
+from orbmm.training.parallel import map_over_processes
 from orbmm.units import ANGSTROM_PER_NM
 
 STABLE = "stable"
@@ -61,15 +62,8 @@ def roll_out(
         weights = Path(folder) / "rollout.safetensors"
         tensors = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
         save_file(tensors, weights, metadata=format_record(record, {}))
-        for frame in frames:
-            model = ModelSettings(name=OWN_NAME, weights=weights, device=device, compile=False)
-            if record.takes_charge:
-                model = replace(model, charge=frame.charge, multiplicity=frame.multiplicity)
-            try:
-                _run(_open(frame, record, model, settings), settings)
-            except UnstableRun as error:
-                return f"{frame.source}: {error}"
-    return STABLE
+        ends = map_over_processes(lambda frame: _run(frame, record, weights, settings, device), frames)
+    return next((end for end in ends if end != STABLE), STABLE)
 
 
 @contextmanager
@@ -84,26 +78,29 @@ def _quiet() -> Iterator[None]:
         log.setLevel(before)
 
 
-def _open(frame: Frame, record: CheckpointRecord, model: ModelSettings, settings: ValidationSettings) -> app.Simulation:
+def _run(frame: Frame, record: CheckpointRecord, weights: Path, settings: ValidationSettings, device: str) -> str:
+    """Return "stable", or the sentence of the guard on the dynamics from one frame."""
+    model = ModelSettings(name=OWN_NAME, weights=weights, device=device, compile=False)
+    if record.takes_charge:
+        model = replace(model, charge=frame.charge, multiplicity=frame.multiplicity)
     topology = build_topology(frame, record)
-    system = create_system(topology, model)
     integrator = openmm.LangevinMiddleIntegrator(
         settings.rollout_temperature_kelvin * unit.kelvin,
         record.friction_per_ps / unit.picosecond,
         settings.rollout_timestep_fs * unit.femtosecond,
     )
-    integrator.setRandomNumberSeed(derive_seed(1, "rollout", 0))
+    integrator.setRandomNumberSeed(derive_seed(1, "rollout"))
     platform = openmm.Platform.getPlatformByName("CPU")
-    simulation = app.Simulation(topology, system, integrator, platform)
+    simulation = app.Simulation(topology, create_system(topology, model), integrator, platform)
     simulation.context.setPositions(frame.positions / ANGSTROM_PER_NM)
-    simulation.context.setVelocitiesToTemperature(settings.rollout_temperature_kelvin, derive_seed(1, "velocities", 0))
+    simulation.context.setVelocitiesToTemperature(settings.rollout_temperature_kelvin, derive_seed(1, "velocities"))
     simulation.reporters.append(StabilityGuard(STEPS_BETWEEN_CHECKS))
-    return simulation
-
-
-def _run(simulation: app.Simulation, settings: ValidationSettings) -> None:
     checks = round(1000.0 * settings.rollout_ps / settings.rollout_timestep_fs / STEPS_BETWEEN_CHECKS)
-    simulation.step(STEPS_BETWEEN_CHECKS * max(1, checks))
+    try:
+        simulation.step(STEPS_BETWEEN_CHECKS * max(1, checks))
+    except UnstableRun as error:
+        return f"{frame.source}: {error}"
+    return STABLE
 
 
 def build_topology(frame: Frame, record: CheckpointRecord) -> app.Topology:

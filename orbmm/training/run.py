@@ -16,13 +16,16 @@ from orbmm.training.batches import LabelledGraph, prepare_frame
 from orbmm.training.checks import check_apart, check_frames, check_units, list_elements, warn_of_unseen
 from orbmm.training.dataset import Frame, hash_frames
 from orbmm.training.loop import OnRow, Task, Trained, train
+from orbmm.training.parallel import agree, is_first, join_processes
 from orbmm.training.reading import LabelledData, read_data
 from orbmm.training.refit import plan_refit, refit_weights
+from orbmm.training.replay import label_with_start, read_replay
 from orbmm.training.rollout import choose_frames
 from orbmm.training.start import Start, begin_training, compute_force_scale, refit_references
 from orbmm.training.state import FILE, identify
 from orbmm.training.tensorboard import follow_with_tensorboard
 
+NOTHING = LabelledData([], [])
 SETTINGS_FILE = "training.toml"
 _LOG = logging.getLogger(__name__)
 
@@ -34,21 +37,31 @@ def run_training(settings: TrainingSettings, resume: bool = False, on_row: OnRow
     Raises TrainingError for bad frames, or a folder that does not fit `resume`; the errors of load_model.
     """
     folder = settings.run.output or Path("training") / settings.model.name
+    with join_processes():
+        task = agree(lambda: _begin(settings, folder, resume))
+        if settings.run.tensorboard:
+            on_row = follow_with_tensorboard(folder, on_row)
+        return refit_weights(task, train(task, on_row))
+
+
+def _begin(settings: TrainingSettings, folder: Path, resume: bool) -> Task:
+    """Read and check everything, and write the settings to the folder."""
     _check_folder(folder, resume)
     data = read_data(settings.data, settings.run.seed)
-    task = prepare_task(settings, data, folder)
-    plan = plan_refit(task, data.training)
-    make_folder(folder)
-    write_settings(settings, folder / SETTINGS_FILE, overwrite=True)
-    if settings.run.tensorboard:
-        on_row = follow_with_tensorboard(folder, on_row)
-    trained = train(task, on_row)
-    return trained if plan is None else replace(trained, recalibration=refit_weights(task, plan, trained.weights))
+    task = prepare_task(settings, data, folder, read_replay(settings, data))
+    task = replace(task, refit=plan_refit(task, data.training))
+    if is_first():
+        make_folder(folder)
+        write_settings(settings, folder / SETTINGS_FILE, overwrite=True)
+    return task
 
 
-def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path) -> Task:
-    """Check the frames, load the start, and fit its reference energies to the labels. Raises TrainingError."""
-    frames = [*data.training, *data.validation]
+def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path, old: LabelledData = NOTHING) -> Task:
+    """Check the frames, load the start, and fit its reference energies to the labels.
+
+    old: frames of [replay]. Raises TrainingError.
+    """
+    frames = [*data.training, *data.validation, *old.training, *old.validation]
     if not data.training:
         raise TrainingError("no frame is left to train on: give more frames, or a smaller validation_share")
     base = resolve_base(settings.model)
@@ -63,6 +76,7 @@ def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path) -
         check_units(start.network, training, settings.data.force_unit)
         if settings.optimizer.steps:
             refit_references(start.network, training)
+    replay, old_validation = _prepare_replay(settings, data, old, start)
     _LOG.info(
         "%d frames with %s to train on, %d held out",
         len(training),
@@ -79,8 +93,33 @@ def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path) -
         folder=folder,
         identity=identify(settings, hash_frames(frames)),
         unused=start.unused,
+        replay=replay,
+        old_validation=old_validation,
         rollout=choose_frames(data.validation, settings.validation),
     )
+
+
+def _prepare_replay(
+    settings: TrainingSettings, data: LabelledData, old: LabelledData, start: Start
+) -> tuple[list[LabelledGraph], list[LabelledGraph]]:
+    """Return the graphs of the replay, to train on and held out, labelled by the start where labels are not given."""
+    own = resolve_record(settings.model.start, settings.model.weights).oddities.zbl_aggregation
+    if old.training and settings.replay.labels == "start" and own != start.record.oddities.zbl_aggregation:
+        raise TrainingError(
+            f'the start has zbl_aggregation = "{own}", so it cannot label frames of [replay] for another repulsion: '
+            'label them with `orbmm label`, and set labels = "given"'
+        )
+    prepared = []
+    for frames in (old.training, old.validation):
+        charged = settings.data.charged_frames
+        labelled = frames if settings.replay.labels == "given" else label_with_start(frames, start, charged)
+        if labelled:
+            check_frames(labelled, start.record, charged)
+        prepared.append(_prepare_all(labelled, start))
+    check_apart([*data.training, *old.training], [*data.validation, *old.validation])
+    if old.training:
+        _LOG.info("%d frames to replay, %d held out", len(old.training), len(old.validation))
+    return prepared[0], prepared[1]
 
 
 def resolve_base(model: TrainedModelSettings) -> CheckpointRecord:

@@ -41,6 +41,7 @@ def identify(settings: TrainingSettings, data_sha256: str) -> Identity:
     for key in ("training", "validation"):
         tables["data"].pop(key)  # their content counts, in data_sha256, not where they lie
     tables["model"].pop("weights")
+    tables["replay"].pop("frames")
     tables.pop("confidence")  # refitted after the last step
     return Identity(data_sha256, tables)
 

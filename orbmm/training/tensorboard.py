@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orbmm.errors import MissingDependency
 from orbmm.training.loop import OnRow, Row
+from orbmm.training.parallel import is_first
 
 
 def follow_with_tensorboard(folder: Path, on_row: OnRow) -> OnRow:
@@ -20,6 +21,8 @@ def follow_with_tensorboard(folder: Path, on_row: OnRow) -> OnRow:
             "tensorboard is true in [run], but it is not installed: pip install tensorboard, or leave it out; "
             "history.csv holds the same numbers"
         ) from error
+    if not is_first():
+        return on_row
     writer = SummaryWriter(str(folder / "tensorboard"))
 
     def write(row: Row) -> None:

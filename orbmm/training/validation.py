@@ -11,6 +11,10 @@ from torch import Tensor
 from orbmm.model.network.orb import Orb
 from orbmm.training.batches import LabelledGraph, join_graphs
 from orbmm.training.device import locate
+from orbmm.training.parallel import map_over_processes
+
+OLD_DOMAIN = "old domain"
+"""Name of the held-out frames of the replay in a table of errors."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class FrameErrors:
 
 def validate(network: Orb, graphs: Sequence[LabelledGraph]) -> dict[str, Errors]:
     """Return the errors on all graphs, under "all", and on those of each group, if there are several."""
-    found = [compare_frame(network, graph) for graph in graphs]
+    found = map_over_processes(lambda graph: compare_frame(network, graph), graphs)
     groups = sorted({graph.group for graph in graphs})
     table = {"all": _average(found)}
     if len(groups) > 1:

@@ -26,7 +26,7 @@ WHEELS=(nvalchemi_toolkit_ops==0.5.0 warp_lang mdtraj scipy safetensors requests
 do_piece() { # PIECE FOLDER
   case $1 in
     tests) pytest_gpu tests/graph tests/model ;;
-    contract) pytest_gpu tests/forces ;;
+    contract) pytest_gpu tests/forces tests/tuning ;;
     small) benchmark "$2/small" water-1k --force none --precision float16 --precision float32-high --precision float64 ;;
     graphs) benchmark "$2/graphs" water-1k --force none --precision float16 --cuda-graphs --kernels triton ;;
     large) benchmark "$2/large" water-30k --force none --precision float16 --precision float32-high ;;

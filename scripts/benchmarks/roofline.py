@@ -11,6 +11,10 @@ Nothing is timed. The formula, for each operator of the second step, whose pairs
     in a recording:   one launch for all; each takes 2 microseconds or more
     a wait:           the host goes on 15 microseconds after the GPU has finished everything
 
+With --kernels fused, each kernel of the edge update is one operator whose bytes and FLOPs are those that
+orbmm/model/inference/kernels/edge_update/traffic.py counts, with the rows of receivers read from memory and those of
+senders, by which edges are sorted, from the cache. Its products reach FUSED of the rate.
+
 OpenMM adds 0.75 ms. Rates are those of dense products and of copies that were measured on such cards.
 The file holds one row for each label, number of atoms, precision and way of launching; other rows in it are kept.
 """
@@ -21,6 +25,7 @@ import argparse
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +35,30 @@ from step_trace import Event, Trace, trace_gpu
 from torch import Tensor
 
 from orbmm.benchmark.cases import Atoms, build_water
+from orbmm.checkpoints.architecture import Architecture
 from orbmm.checkpoints.catalog import find_record
 from orbmm.forces.description import ForceDescription
 from orbmm.forces.evaluator import Evaluator
+from orbmm.model.inference.edge_blocks import EdgeBlock
 from orbmm.model.inference.engine import Engine
+from orbmm.model.inference.kernels.edge_update.protocol import (
+    AtomParts,
+    GateInputs,
+    HiddenOutputs,
+    MessageOutputs,
+    NormWeights,
+)
+from orbmm.model.inference.kernels.edge_update.traffic import EdgeCost, count_edge_cost, count_encoder_cost
+from orbmm.model.inference.kernels.plain import PlainKernels
 from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.inference.replay import Replay
 from orbmm.model.load import make_network
 from orbmm.model.potential import Potential
-from orbmm.model.precision import find_precision
+from orbmm.model.precision import Precision, find_precision
 from orbmm.units import ANGSTROM_PER_NM
 
 MODEL = "orb-v3-direct-inf-omat"
-PRODUCTS, POINTWISE = 0.88, 0.85  # shares of the rates that cuBLAS and plain kernels reach
+PRODUCTS, POINTWISE, FUSED = 0.88, 0.85, 0.75  # shares of the rates that cuBLAS, plain and fused kernels reach
 LAUNCH_S, WAIT_S, RECORDED_S, OPENMM_S = 6e-6, 15e-6, 2e-6, 0.75e-3
 DISPLACEMENT_NM = 1e-4  # between the two steps: far less than the skin
 
@@ -60,7 +76,8 @@ class Card:
         """Seconds that the GPU works on an operator."""
         moving = event.moved / (self.copy * POINTWISE)
         rates = {"float16": self.half, "bfloat16": self.half, "float64": self.double}
-        return max(moving, event.flops / (rates.get(event.dtype, self.tf32) * PRODUCTS))
+        share = FUSED if event.fused else PRODUCTS
+        return max(moving, event.flops / (rates.get(event.dtype, self.tf32) * share))
 
 
 CARDS = {"H200": Card(copy=4.3e12), "H100": Card(copy=3.0e12)}
@@ -81,23 +98,61 @@ def predict_seconds(events: Iterable[Event], card: Card) -> float:
     return max(host, gpu) + OPENMM_S
 
 
-def make_potential(precision: str, recorded: bool) -> Potential:
-    """The network with untrained weights on the stand-in."""
+class CountedEdgeKernels:
+    """Kernels of the fused edge update that compute nothing: each is one event of the trace."""
+
+    def __init__(self, trace: Trace, architecture: Architecture, precision: Precision) -> None:
+        self._trace, self._dtype = trace, precision.operands or precision.dtype
+        self._layer = count_edge_cost(architecture, self._dtype.itemsize)
+        self._encoder = count_encoder_cost(architecture, self._dtype.itemsize)
+
+    def start(self, values: Tensor, matrix: Tensor, added: AtomParts | Tensor, outputs: HiddenOutputs) -> None:
+        """See EdgeKernels.start."""
+        costs = self._layer if isinstance(added, AtomParts) else self._encoder
+        self._note("start", costs["start"], len(values))
+
+    def multiply(self, active: Tensor, matrix: Tensor, bias: Tensor, hidden: Tensor) -> None:
+        """See EdgeKernels.multiply; it is a product of cuBLAS."""
+        self._note("multiply", self._layer["multiply"], len(active))
+
+    def encode(self, hidden: Tensor, weights: NormWeights, edges: Tensor, raw: Tensor | None) -> None:
+        """See EdgeKernels.encode."""
+        self._note("encode", self._encoder["encode"], len(hidden))
+
+    def finish(
+        self, hidden: Tensor, weights: NormWeights, gate: GateInputs, outputs: MessageOutputs, raw: Tensor | None
+    ) -> None:
+        """See EdgeKernels.finish."""
+        self._note("finish", self._layer["finish"], len(hidden))
+
+    def add_messages(self, message: Tensor, gates: Tensor, block: EdgeBlock, totals: tuple[Tensor, Tensor]) -> None:
+        """See EdgeKernels.add_messages."""
+        self._note("add_messages", self._layer["add_messages"], len(message))
+
+    def _note(self, kernel: str, cost: EdgeCost, edges: int) -> None:
+        moved = edges * (cost.moved + cost.gathered // 2)
+        name = str(self._dtype).removeprefix("torch.")
+        self._trace.note(Event(kernel, moved, edges * cost.flops, name, fused=kernel != "multiply"))
+
+
+def make_potential(precision: str, recorded: bool, fused: Trace | None) -> Potential:
+    """The network with untrained weights on the stand-in. fused: the trace that lists fused kernels; None: separate."""
     record, arithmetic, device = find_record(MODEL), find_precision(precision), torch.device("cuda:0")
     network = make_network(record).eval().requires_grad_(False).to(device, arithmetic.dtype)
-    engine = Engine(network, arithmetic, MemoryUse(), device)
+    edges = None if fused is None else CountedEdgeKernels(fused, record.architecture, arithmetic)
+    engine = Engine(network, arithmetic, MemoryUse(), device, PlainKernels(edges))
     predictor = Replay(engine, record.architecture.cutoff_angstrom, device) if recorded else engine
     return Potential(record, network, "0" * 64, device, arithmetic, "kd_tree", predictor)
 
 
-def trace_step(atoms: Atoms, precision: str, recorded: bool) -> Trace:
+def trace_step(atoms: Atoms, precision: str, recorded: bool, fused: bool) -> Trace:
     """The trace of the second step, which neither searches nor records."""
     numbers = tuple(int(number) for number in atoms.atomic_numbers)
     with trace_gpu() as trace:
         description = ForceDescription(
             MODEL, "0" * 64, device="cuda:0", precision=precision, atomic_numbers=numbers, atoms=None, periodic=True
         )
-        evaluator = Evaluator(make_potential(precision, recorded), description)
+        evaluator = Evaluator(make_potential(precision, recorded, trace if fused else None), description)
         for step in range(2):
             positions, box = _put_on_device(atoms, step * DISPLACEMENT_NM)
             trace.events.clear()
@@ -134,11 +189,12 @@ def write_row(path: Path | None, about: dict[str, Any], row: dict[str, Any]) -> 
     if path is None:
         return
     old = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.exists() else []
-    same = ("label", "atoms", "precision", "recorded")
-    rows = [each for each in old if any(each[key] != row[key] for key in same)] + [row]
+    same = ("label", "atoms", "precision", "recorded", "kernels")
+    rows = [each for each in old if any(each.get(key, "separate") != row[key] for key in same)] + [row]
     rates = {
         "products": PRODUCTS,
         "pointwise": POINTWISE,
+        "fused": FUSED,
         "cards": {name: asdict(card) for name, card in CARDS.items()},
     }
     delays = {"launch_s": LAUNCH_S, "wait_s": WAIT_S, "recorded_s": RECORDED_S, "openmm_s": OPENMM_S}
@@ -151,23 +207,22 @@ def main() -> None:
     parser.add_argument("--atoms", type=int, nargs="+", default=[999, 25_806])
     parser.add_argument("--precision", nargs="+", default=["float16", "float32-high"])
     parser.add_argument("--launch", nargs="+", choices=["eager", "recorded"], default=["eager", "recorded"])
+    parser.add_argument("--kernels", nargs="+", choices=["separate", "fused"], default=["separate"])
     parser.add_argument("--label", required=True, help="names the state of the code, such as 'after'")
     parser.add_argument("--to", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     about = describe_run(threads=1)
-    print("| atoms | precision | launched | operators | waits | GB | TFLOP | peak GB | H200 ms | H100 ms |")
-    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
-    for count in arguments.atoms:
-        atoms = build_water(count // 3)
-        for precision in arguments.precision:
-            for launch in arguments.launch:
-                found = summarize(trace_step(atoms, precision, launch == "recorded"))
-                kind = {"label": arguments.label, "atoms": count, "precision": precision, "recorded": launch != "eager"}
-                write_row(arguments.to, about, kind | found)
-                values = [found[key] for key in ("operators", "waits", "moved_gb", "tflop", "peak_gb")]
-                print("|", *(f"{each} |" for each in (count, precision, launch, *values)), end=" ")
-                print(*(f"{value} |" for value in found["predicted_ms"].values()), flush=True)
+    print("| atoms | precision | kernels | launched | operators | waits | GB | TFLOP | peak GB | H200 ms | H100 ms |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    ways = product(arguments.atoms, arguments.precision, arguments.kernels, arguments.launch)
+    for count, precision, kernels, launch in ways:
+        found = summarize(trace_step(build_water(count // 3), precision, launch == "recorded", kernels == "fused"))
+        kind = {"label": arguments.label, "atoms": count, "precision": precision, "recorded": launch != "eager"}
+        write_row(arguments.to, about, kind | {"kernels": kernels} | found)
+        values = [found[key] for key in ("operators", "waits", "moved_gb", "tflop", "peak_gb")]
+        print("|", *(f"{each} |" for each in (count, precision, kernels, launch, *values)), end=" ")
+        print(*(f"{value} |" for value in found["predicted_ms"].values()), flush=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from oracles.stand_in_gpu import device as stand_in
 from oracles.stand_in_gpu.operators import NOTHING_LAUNCHED, Call, Operators, list_tensors
 from oracles.stand_in_gpu.runtime import Recording
 
-WIDE_NUMBERS, WIDE_COLUMNS = 1_000_000, 8  # floating arrays beyond both are traced by their shape alone
+WIDE_NUMBERS, WIDE_COLUMNS = 1_000_000, 8  # floating arrays beyond both are traced by their shape alone,
+EXACT = torch.float64  # but for those of the graph and the heads
 ALLOCATING = NOTHING_LAUNCHED - {"_unsafe_view", "lift_fresh"}
 WRITE_ONLY = {"copy_", "fill_", "zero_"}  # the old contents of their first argument are not read
 
@@ -37,6 +38,7 @@ class Event:
 
     operator: its name; moved: bytes read and written; flops: of matrix products, otherwise 0
     dtype: of the numbers it works on; waits: the host needs its result; recorded: launched as part of a recording
+    fused: one of the kernels of the fused edge update
     """
 
     operator: str
@@ -45,6 +47,7 @@ class Event:
     dtype: str = ""
     waits: bool = False
     recorded: bool = False
+    fused: bool = False
 
 
 class Trace(Operators):
@@ -64,6 +67,13 @@ class Trace(Operators):
         super().wait(reason)
         self.events.append(Event(reason, waits=True))
 
+    def note(self, event: Event) -> None:
+        """List the launch of a kernel that is not one of torch's operators."""
+        if self.recording is not None:
+            self.captured.setdefault(id(self.recording), []).append(event)
+        else:
+            self.events.append(event)
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         kwargs, name = kwargs or {}, func.overloadpacket.__name__
         before = len(self.events)
@@ -77,7 +87,7 @@ class Trace(Operators):
             return result
         event = Event(name, _count_bytes(name, args, kwargs, result), _count_flops(name, args), _find_dtype(args))
         if self.recording is not None:
-            self.captured.setdefault(id(self.recording), []).append(event)
+            self.note(event)
         else:
             waited = len(self.events) > before  # noted by wait(), which knows no bytes
             self.events[before:] = [replace(event, waits=waited)]
@@ -147,7 +157,7 @@ def trace_gpu() -> Iterator[Trace]:
 def _is_wide(func: Any, args: tuple, kwargs: dict[str, Any]) -> bool:
     if _shares_memory(func):
         return False
-    sizes = [each for each in list_tensors((args, kwargs)) if each.is_floating_point()]
+    sizes = [each for each in list_tensors((args, kwargs)) if each.is_floating_point() and each.dtype != EXACT]
     if any(each.numel() > WIDE_NUMBERS and each.dim() > 1 and each.shape[-1] > WIDE_COLUMNS for each in sizes):
         return True
     if "empty" in func.overloadpacket.__name__:
@@ -157,7 +167,7 @@ def _is_wide(func: Any, args: tuple, kwargs: dict[str, Any]) -> bool:
 
 def _makes_wide(args: tuple) -> bool:
     """Return True if operands that are small themselves are spread over a wide array."""
-    floating = [each for each in list_tensors(args) if each.is_floating_point()]
+    floating = [each for each in list_tensors(args) if each.is_floating_point() and each.dtype != EXACT]
     if len(floating) == 2:
         shape = torch.broadcast_shapes(*(each.shape for each in floating))
         return len(shape) > 1 and int(np.prod(shape)) > WIDE_NUMBERS and shape[-1] > WIDE_COLUMNS

@@ -1,6 +1,6 @@
-"""Write docs/settings.md and docs/command-line.md from the code that they describe.
+"""Write the pages of settings and commands in docs/ from the code that they describe.
 
-python scripts/checks/write_reference.py            # writes both pages
+python scripts/checks/write_reference.py            # writes the pages
 A test fails while a page differs from what this script writes.
 """
 
@@ -17,7 +17,8 @@ import typer.main
 
 from orbmm.cli.main import PANELS, build_app
 from orbmm.forces.openmmml_plugin import CREATE_SYSTEM_OPTIONS
-from orbmm.settings import ModelSettings, Settings, TrainingSettings
+from orbmm.settings import EnsembleSettings, ModelSettings, Settings, SweepKey, TrainingSettings
+from orbmm.settings.ensemble import list_sweep_keys
 from orbmm.settings.field import Limits, Paths, entry_class, value_type
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -41,6 +42,21 @@ TRAINING_HEAD = """\
 `[model]` and `[data]` are required. [Train your own model](training.md) shows a whole file.
 
 *This page is generated from the code by `python scripts/checks/write_reference.py`.*
+"""
+ENSEMBLE_HEAD = """\
+# Settings of an ensemble
+
+**What can I write in an `ensemble.toml`?** Every table and every key is listed here. Only `system` is required.
+[Ensembles](ensembles.md) shows whole files.
+
+*This page is generated from the code by `python scripts/checks/write_reference.py`.*
+"""
+SWEEP_HEAD = """
+## [sweep]
+
+Each key takes a list of values, and every combination of them is run. `structures` takes the path of a folder instead.
+These keys of a [system.toml](settings.md) can be swept:
+
 """
 KEYWORDS_HEAD = """
 ## Keywords of createSystem
@@ -66,7 +82,7 @@ COMMANDS_HEAD = """\
 
 
 def main() -> None:
-    """Write both pages."""
+    """Write the pages."""
     for name, text in compose_pages().items():
         (REPOSITORY / "docs" / name).write_text(text, encoding="utf-8")
 
@@ -76,6 +92,7 @@ def compose_pages() -> dict[str, str]:
     return {
         "settings.md": compose_settings_page(),
         "training-settings.md": TRAINING_HEAD + format_tables(TrainingSettings),
+        "ensemble-settings.md": ENSEMBLE_HEAD + format_tables(EnsembleSettings) + SWEEP_HEAD + format_sweep_keys(),
         "command-line.md": compose_command_page(),
     }
 
@@ -87,6 +104,14 @@ def compose_settings_page() -> str:
     keywords = [format_key(ModelSettings, fields[name], python=True) for name in CREATE_SYSTEM_OPTIONS]
     parts.append(f"{KEYWORDS_HEAD}\n{format_table(('keyword', 'meaning', 'default', 'unit', 'allowed'), keywords)}")
     return "".join(parts)
+
+
+def format_sweep_keys() -> str:
+    """Return a list of the keys of [sweep], a line for each table."""
+    names = list_sweep_keys()
+    tables = dict.fromkeys(name.partition(".")[0] for name in names)
+    lines = [", ".join(f"`{name}`" for name in names if name.partition(".")[0] == table) for table in tables]
+    return "".join(f"- {line}\n" for line in lines)
 
 
 def format_tables(whole: type) -> str:
@@ -103,6 +128,8 @@ def list_tables(whole: type = Settings) -> Iterator[tuple[str, type]]:
     for field in dataclasses.fields(whole):
         hint = value_type(whole, field.name)
         entry = entry_class(hint)
+        if entry is SweepKey:  # not a table of a file: [sweep] may name any key of another one
+            continue
         table = entry or hint
         yield (f"[{field.name}]" if entry is None else f"[[{field.name}]]"), table
         for inner in dataclasses.fields(table):

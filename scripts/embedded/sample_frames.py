@@ -190,11 +190,11 @@ def plan_residues_held_out() -> list[Trajectory]:
     kinds = [(residue, None, ()) for residue in NEUTRAL]
     kinds += [(residue, variant, ()) for residue, variant in PROTONATED] + list(CHARGED)
     held = [
-        Trajectory(f"held-{(variant or residue).lower()}", residue, 30, True, 4, 310, variant=variant, ions=ions)
+        Trajectory(f"held-{(variant or residue).lower()}", residue, 35, True, 4, 310, variant=variant, ions=ions)
         for residue, variant, ions in kinds
     ]
     return [*held, Trajectory("held-water", None, 36, True, 8, 310),
-            Trajectory("held-salt", None, 34, True, 8, 310, ions=("NA", "CL"))]  # fmt: skip
+            Trajectory("held-salt", None, 38, True, 8, 310, ions=("NA", "CL"))]  # fmt: skip
 
 
 PLANS = {

@@ -80,6 +80,21 @@ def test_a_log_that_cannot_be_written_is_told_once(capsys: pytest.CaptureFixture
     assert capsys.readouterr() == ("", lost)
 
 
+def test_a_log_whose_first_line_was_cut_short_is_a_log(tmp_path: Path) -> None:
+    log, line = tmp_path / "run.log", "2026-11-28 09:02:00 complete\n"
+    for start in ("2", "2026-11-2", "2026-11-28 09:01:50"):
+        log.write_text(start)
+        for _ in range(2):
+            with open_log(log) as stream:
+                stream.write(line)
+        assert log.read_text() == f"{start}\n{line}{line}"
+    for other in ("x", "20 apples", "2026-11-28T09"):
+        log.write_text(other)
+        with pytest.raises(RunError, match="is no log of orbmm"), open_log(log):
+            pass
+        assert log.read_text() == other
+
+
 def test_a_log_is_appended_to_a_log_and_to_nothing_else(tmp_path: Path) -> None:
     log, settings, pipe = tmp_path / "run.log", tmp_path / "system.toml", tmp_path / "pipe"
     settings.write_text("[system]\n")

@@ -16,7 +16,7 @@ COINAGES = re.compile(
     r"|an own|main job)\b",
     re.IGNORECASE,
 )
-GENERATED = {"settings.md", "command-line.md"}  # they repeat sentences of the package
+GENERATED = {"settings.md", "ensemble-settings.md", "command-line.md"}  # they repeat sentences of the package
 NOUN_CLAUSE = re.compile(r"(What|Whether|How|Where|Which|The same)\b")
 
 

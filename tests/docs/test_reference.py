@@ -25,7 +25,7 @@ def script(repository: Path) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["settings.md", "training-settings.md", "command-line.md"])
+@pytest.mark.parametrize("page", ["settings.md", "training-settings.md", "ensemble-settings.md", "command-line.md"])
 def test_the_committed_page_is_current(page: str, script: ModuleType, repository: Path) -> None:
     committed = (repository / "docs" / page).read_text(encoding="utf-8")
     assert committed == script.compose_pages()[page], "run python scripts/checks/write_reference.py"

@@ -27,10 +27,11 @@ from orbmm.simulation.folder import record as record_module
 from orbmm.simulation.folder.record import record_contact
 from orbmm.simulation.force_source import ForceIdentity, NetworkForces
 from orbmm.simulation.run import start_run
+from orbmm.simulation.start.structure import Structure
 
 pytestmark = pytest.mark.usefixtures("small_box")
 
-GPU = ModelSettings(DIRECT, device="cuda", precision="float32-high", force="PythonForce")
+GPU = ModelSettings(DIRECT, device="cuda", precision="float32-high", force="PythonForce", tune="skip")
 WATER_ANGSTROM = [[0.0, 0.0, 0.0], [0.96, 0.0, 0.0], [-0.24, 0.93, 0.0]]
 
 
@@ -90,7 +91,7 @@ def test_a_run_keeps_the_contact_or_leaves_no_folder(
     settings = read_settings(repository / "systems" / "water" / "system.toml")
     run = {"output": tmp_path / "run", "length_ps": 0.001, "timestep_fs": 0.5, "minimize_iterations": 1}
     run |= {"frame_every_fs": 0.5, "table_every_fs": 0.5, "checkpoint_every_ps": 0.001, "confidence_every_fs": 0.0}
-    model = {name: getattr(GPU, name) for name in ("name", "device", "precision", "force")}
+    model = {name: getattr(GPU, name) for name in ("name", "device", "precision", "force", "tune")}
     settings = override_settings(settings, {"run": run, "model": model})
     if is_spoiled:
         request.getfixturevalue("spoiled")
@@ -107,7 +108,7 @@ def test_a_run_keeps_the_contact_or_leaves_no_folder(
 
 def test_a_run_on_a_cpu_or_without_the_check_names_no_contact_of_an_earlier_run(water: app.Topology) -> None:
     def name_contact(settings: ModelSettings) -> object:
-        forces = NetworkForces().resolve(settings, 18, None)
+        forces = NetworkForces().resolve(settings, Structure(water, np.zeros((18, 3))), None)
         forces.create_system(water)
         return forces.identity.first_contact
 

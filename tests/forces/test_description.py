@@ -47,7 +47,8 @@ def test_a_description_survives_its_text(description):
 
 def test_a_system_that_was_saved_before_still_loads():
     assert ForceDescription.from_json(WRITTEN_BEFORE) == DESCRIPTION
-    assert DESCRIPTION.to_json() == WRITTEN_BEFORE.replace('"format":5', '"first_contact":"check","format":5')
+    now = WRITTEN_BEFORE.replace('"format":5', '"first_contact":"check","format":5')
+    assert DESCRIPTION.to_json() == now.replace('"weights_sha256"', '"threads":null,"weights_sha256"')
 
 
 def test_an_older_text_with_another_value_is_another_description():
@@ -105,6 +106,8 @@ def test_what_is_no_description_is_refused(text):
         ("kernels", "tritan"),
         ("search", "kd_treee"),
         ("cuda_graphs", 1),
+        ("threads", 0),
+        ("threads", 1.5),
         ("charge", 0.5),
         ("charge", True),
         ("multiplicity", -1),

@@ -23,13 +23,17 @@ OTHER_VALUES = {
     "search": "kd_tree",
     "kernels": "torch",
     "cuda_graphs": True,  # refused without a GPU
+    "threads": 1,
     "first_contact": "skip",
     "dispersion": "d3bj-pbe",  # refused by this model
     "charge": 1,  # refused by this model
     "fast": "orb-mini-direct-inf-xtb",  # refused by this model, which is direct itself
     "multiplicity": 2,  # refused by this model
 }
-ELSEWHERE = {"force": "it chooses the class of the force; attach_force reads it, and test_contract tests every kind"}
+ELSEWHERE = {
+    "force": "it chooses the class of the force; attach_force reads it, and test_contract tests every kind",
+    "tune": "it decides whether measurements fill in other keys; tests/tuning tests both values",
+}
 
 
 def list_ignored(base: ModelSettings, topology, other_values: dict[str, object]) -> list[str]:

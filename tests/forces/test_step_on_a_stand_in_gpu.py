@@ -102,6 +102,18 @@ def test_more_bonds_than_expected_make_room_for_themselves(make_water, operators
     assert are_close(evaluator.evaluate(*put(water, GPU)), evaluate_on_cpu(water, DIRECT, None, torch.float64))
 
 
+def _never_valid(*_: object) -> bool:
+    return False
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_report_that_stays_invalid_ends_in_an_error(recorded: bool, make_water, operators, monkeypatch) -> None:
+    evaluator = make_evaluator(make_water("cube"), DIRECT, recorded)
+    monkeypatch.setattr(Step, "_is_valid", _never_valid)
+    with pytest.raises(ModelError, match="computed 8 times and never fits"):
+        evaluator.evaluate(*put(make_water("cube"), GPU))
+
+
 @pytest.mark.parametrize("recorded", [False, True])
 def test_overlaps_bad_coordinates_and_numbers_that_are_not_finite_are_errors(
     recorded: bool, make_water, operators

@@ -57,7 +57,7 @@ def test_heads_and_repulsion_hold_no_product_in_tf32(name: str) -> None:
     composition = potential.compose(structure.atomic_numbers, *charge)
     positions, cell = torch.from_numpy(structure.positions), torch.from_numpy(structure.cell)
     graph = potential.make_graph(composition, positions, cell, potential.find_edges(positions, cell))
-    graph = replace(graph, vectors=graph.vectors.float(), volumes=graph.volumes.float(), positions=positions.float())
+    graph = replace(graph, vectors=graph.vectors.float(), cells=graph.cells.float(), positions=positions.float())
     nodes = torch.randn(len(positions), network.architecture.latent_dim, generator=torch.Generator().manual_seed(0))
 
     def read_out() -> list[torch.Tensor]:

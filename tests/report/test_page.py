@@ -28,6 +28,8 @@ from orbmm.errors import AnalysisError
 from orbmm.report import build_page, write_page
 from orbmm.report.findings import explain_no_figure
 from orbmm.report.view import build_views
+from orbmm.run_files.diagnosis import Diagnosis, Diagnostic, format_diagnosis
+from orbmm.run_files.layout import RunFolder
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -318,3 +320,29 @@ def test_notes_stand_below_the_verdict_as_text(run: Path) -> None:
     assert "<p class='note'>Note: 1 bond &lt;b&gt;left&lt;/b&gt; out of [LIG] $x$.</p>" in noted
     assert noted.index("class='verdict") < noted.index("Note: 1 bond") < noted.index("<h2>Structure</h2>")
     assert "Note: " not in build_page(recording, analysis)
+
+
+def test_a_page_shows_a_diagnosis_of_the_network_if_there_is_one(run: Path, page: str) -> None:
+    recording = read_run_folder(run)
+    failing = Diagnostic("work round <loops>", 1.6, "meV", 0.2, "no energy has these")
+    diagnosis = Diagnosis(
+        "a model", "direct", "0" * 64, "float64", "box", 3, (failing,), {"drift": "no steps"}, ("Do",)
+    )
+    shown = build_page(recording, analyze_recording(recording), "", diagnosis)
+    for words in ("work round &lt;loops&gt;", "a model fails 1 of 1 checks on box", "no energy has these", "no steps"):
+        assert words in shown
+    assert "How far the model can be trusted" in shown
+    assert "How far the model can be trusted" not in page
+
+
+def test_the_command_finds_the_diagnosis_of_a_run(run: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(run, tmp_path / "run"))
+    kept = RunFolder(copied).diagnosis
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_bytes(format_diagnosis(Diagnosis("a model", "direct", "0" * 64, "float64", "box", 3, ())))
+    CliRunner().invoke(build_app(), ["report", str(copied)])
+    assert "a model passes all 0 checks on box" in (copied / "report.html").read_text()
+    kept.write_text("{}")
+    result = CliRunner().invoke(build_app(), ["report", str(copied)])
+    assert result.exit_code == 2
+    assert "cannot be read as a diagnosis" in result.stderr

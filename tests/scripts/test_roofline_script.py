@@ -45,8 +45,14 @@ def test_a_product_takes_what_its_operations_or_its_bytes_take(roofline: ModuleT
 
 def test_a_step_is_traced_with_the_operations_that_the_network_is_known_to_need(run_script: Callable) -> None:
     options = ("--atoms", 192, "--precision", "float16", "--launch", "eager", "recorded", "--label", "now")
-    eager, recorded = run_script("scripts/benchmarks/roofline.py", *options).rows
+    kernels = ("--kernels", "separate", "fused")
+    eager, recorded, *fused = run_script("scripts/benchmarks/roofline.py", *options, *kernels).rows
     assert (eager["waits"], recorded["waits"]) == (1, 1)
     assert recorded["recorded_operators"] > 400 and recorded["operators"] < 20
     assert eager["tflop"] == recorded["tflop"] == pytest.approx(192 * 90 * 18.6e6 / 1e12, rel=0.1)
     assert recorded["predicted_ms"]["H200"] <= recorded["predicted_ms"]["H100"] <= eager["predicted_ms"]["H100"]
+    for separate, row in zip((eager, recorded), fused, strict=True):
+        assert row["waits"] == 1 and row["tflop"] == pytest.approx(separate["tflop"], rel=0.02)
+        saved = 1e9 * (separate["moved_gb"] - row["moved_gb"])
+        # Five layers of 48,300 bytes an edge become 11,316, and 2,048 of receivers; the encoder's 31,800 become 8,960.
+        assert saved == pytest.approx(192 * 90 * (5 * (48_300 - 13_364) + 31_800 - 8_960), rel=0.1)

@@ -13,6 +13,7 @@ from openmm import app, unit
 from orbmm.checkpoints.catalog import find_record
 from orbmm.settings import ModelSettings, RunSettings, Settings, SystemSettings
 from orbmm.simulation.force_source import ConfidenceSource, ForceIdentity
+from orbmm.simulation.start.structure import Structure
 
 
 @cache
@@ -33,7 +34,7 @@ class ClassicalForces:
         self.identity = ForceIdentity("classical", "cpu", weights)
         self.confidence = confidence
 
-    def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> ClassicalForces:
+    def resolve(self, model: ModelSettings, start: Structure, steps: int | None) -> ClassicalForces:
         """As given: a force field leaves nothing open."""
         self.model, self.record = model, find_record(model.name)
         return self
@@ -50,6 +51,9 @@ class ClassicalForces:
         if self.make_extra is not None:
             system.addForce(self.make_extra())
         return system
+
+    def open_rotation(self, topology: app.Topology) -> None:
+        """A force field is invariant."""
 
     def open_confidence(self, topology: app.Topology) -> ConfidenceSource | None:
         """A force field by itself knows nothing of its errors."""

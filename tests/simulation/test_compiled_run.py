@@ -15,6 +15,7 @@ from orbmm.settings import ModelSettings, Settings, override_settings, read_sett
 from orbmm.simulation.folder.changes import ResumeRequest
 from orbmm.simulation.force_source import Forces, ForceSource
 from orbmm.simulation.run import resume_run, start_run
+from orbmm.simulation.start.structure import Structure
 
 
 class DecidingForces:
@@ -25,13 +26,13 @@ class DecidingForces:
         self.asked: list[tuple[int, int]] = []
         self.made: list[bool | None] = []
 
-    def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> Forces:
+    def resolve(self, model: ModelSettings, start: Structure, steps: int | None) -> Forces:
         """By length alone."""
         if steps is not None:
-            self.asked.append((atoms, steps))
+            self.asked.append((len(start.positions), steps))
             model = dataclasses.replace(model, compile=steps >= 100)
         self.made.append(model.compile)
-        return self.inner.resolve(model, atoms, steps)
+        return self.inner.resolve(model, start, steps)
 
 
 def test_the_decision_is_the_runs_own_and_survives_an_extension(

@@ -145,6 +145,12 @@ def test_of_one_trajectory_the_last_frames_are_held_out(frames: list[Frame]) -> 
     assert [frame.source for frame in split.validation] == [frame.source for frame in frames[-3:]]
 
 
+def test_of_two_short_trajectories_a_frame_each_is_held_out(frames: list[Frame]) -> None:
+    two = [replace(frame, group="one" if index < 5 else "two") for index, frame in enumerate(frames)]
+    split = split_frames(two, 0.09, seed=1)
+    assert [frame.source for frame in split.validation] == [two[4].source, two[9].source]
+
+
 @pytest.mark.parametrize("share", [0.01, 1.0])
 def test_a_split_that_leaves_nothing_is_refused(share: float, frames: list[Frame]) -> None:
     with pytest.raises(TrainingError, match="validation_share"):

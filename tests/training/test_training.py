@@ -78,7 +78,7 @@ def test_frames_with_and_without_a_cell_share_no_batch(frames: list[Frame]) -> N
     with pytest.raises(ValueError, match="with and without a cell"):
         join_graphs(graphs)
     settings = make_settings(Path("unused"), edges_per_batch=2000)
-    kinds = {loop._draw(graphs, settings, step).graph.volumes is None for step in range(20)}
+    kinds = {loop._draw(graphs, settings, step).graph.cells is None for step in range(20)}
     assert kinds == {True, False}
 
 
@@ -192,10 +192,10 @@ def _interrupt_halfway(frames: list[Frame], folder: Path, name: str) -> None:
     class Killed(Exception):
         pass
 
-    def draw_or_die(graphs: object, settings: object, step: int) -> object:
+    def draw_or_die(graphs: object, settings: object, step: int, *more: object) -> object:
         if step == 2:
             raise Killed
-        return original(graphs, settings, step)
+        return original(graphs, settings, step, *more)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(loop, "_draw", draw_or_die)

@@ -20,6 +20,7 @@ class Execution:
     compile: compile the network at its first evaluation; see orbmm.model.compiled
     cuda_graphs: record the work of a GPU once and repeat it; see orbmm.model.inference.replay
     search: the neighbour search, which does not change the edges; see orbmm.graph.search.choose
+    threads: of a CPU, None for what torch has; see orbmm.model.inference.threads
     Raises ModelError for an invalid use of memory, and for choices that exclude each other.
     """
 
@@ -29,12 +30,13 @@ class Execution:
     compile: bool = False
     cuda_graphs: bool = False
     search: str = "auto"
+    threads: int | None = None
 
     @classmethod
     def from_settings(cls, model: ModelSettings) -> Execution:
-        """Return the execution that the settings describe; an undecided compile = None becomes False."""
+        """Return the execution that the settings describe; compile and cuda_graphs become False where undecided."""
         values = {field.name: getattr(model, field.name) for field in dataclasses.fields(cls)}
-        return cls(**{**values, "compile": bool(model.compile)})
+        return cls(**{**values, "compile": bool(model.compile), "cuda_graphs": bool(model.cuda_graphs)})
 
     @property
     def memory_use(self) -> MemoryUse:
@@ -43,6 +45,8 @@ class Execution:
 
     def __post_init__(self) -> None:
         memory = self.memory_use  # raises for invalid values
+        if self.threads is not None and self.threads < 1:
+            raise ModelError(f"threads is {self.threads}, but must be at least 1, or be left out")
         if self.compile and memory != MemoryUse():
             raise ModelError(
                 "a compiled network works on all edges at once: choose compile, or memory and edges_per_block, "

@@ -144,7 +144,7 @@ class Replay:
 
     def predict(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
         """See Engine.predict; padding may change the rounding. Raises ModelError if the network cannot be recorded."""
-        self.check_recordable(periodic=graph.volumes is not None)
+        self.check_recordable(periodic=graph.cells is not None)
         padded = pad_edges(graph, climb_ladder(len(graph.senders)), self._cutoff)
         with self.recorder.take_turn(graph.vectors):
             if self.engine.read_changed_weights() or self._weights is not self.engine.weights_read:
@@ -164,7 +164,7 @@ class Replay:
 
     def _repeat(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
         sizes = (len(graph.senders), len(graph.atomic_numbers), len(graph.counts))
-        shape = (*sizes, graph.volumes is None, frozenset(outputs))
+        shape = (*sizes, graph.cells is None, frozenset(outputs))
         recording = self._recordings.find(shape, lambda: self._record(graph, outputs))
         overwrite_tensors(recording.inputs, graph)
         return recording.repeat()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
+from orbmm.errors import ModelError
 from orbmm.model.network.grouping import sum_by_index
 
 
@@ -18,7 +20,7 @@ class AtomGraph:
     senders, receivers: (E,) int64
     vectors: (E, 3) [Å], from sender to receiver, lattice shifts included
     system: (N,) int64, the system of each atom; counts: (B,) int64, the number of atoms in each system
-    volumes: (B,) [Å^3], None without periodic boundaries
+    cells: (B, 3, 3) [Å], rows are lattice vectors, of any float type; None without periodic boundaries
     charges [e], multiplicities: (B,), None for networks that do not take them
     """
 
@@ -29,9 +31,19 @@ class AtomGraph:
     vectors: Tensor
     system: Tensor
     counts: Tensor
-    volumes: Tensor | None = None
+    cells: Tensor | None = None
     charges: Tensor | None = None
     multiplicities: Tensor | None = None
+
+    def compute_volumes(self) -> Tensor:
+        """Return the volumes (B,) [Å^3]; on a GPU a determinant would wait for a library.
+
+        Raises ModelError without periodic boundaries.
+        """
+        if self.cells is None:
+            raise ModelError("stress needs a cell: a molecule in vacuum has no volume")
+        first, second, third = self.cells.unbind(dim=1)  # (B, 3) each
+        return (torch.linalg.cross(first, second) * third).sum(dim=1).abs().to(self.vectors.dtype)
 
     def take_edges(self, chosen: Tensor) -> AtomGraph:
         """Return the graph with only the edges at these indices. chosen: (E',) int64."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from orbmm.checkpoints.architecture import Architecture, Oddities
-from orbmm.errors import ModelError
 from orbmm.model.compile_cache import PRIVATE_OPTIONS, use_private_cache
 from orbmm.model.network.atom_graph import AtomGraph
 from orbmm.model.network.heads import ConfidenceHead, EnergyHead, ForceHead, StressHead
@@ -71,7 +70,15 @@ class Orb(nn.Module):
         return frozenset(outputs)
 
     def forward(self, graph: AtomGraph, outputs: AbstractSet[str]) -> Prediction:
-        """Predict the named outputs, a subset of available_outputs; stress needs graph.volumes."""
+        """Predict the named outputs, a subset of available_outputs; stress needs graph.cells."""
+        raise NotImplementedError
+
+    def differentiable_forces(self, graph: AtomGraph, vectors: Tensor, positions: Tensor) -> Tensor:
+        """Return the forces (N, 3) [eV/Å], differentiable with respect to vectors and positions, which need gradients.
+
+        vectors: (E, 3) [Å], of the edges; positions: (N, 3) [Å], which only the removal of the net torque uses
+        The forces of forward are not differentiable so: the gradient of the repulsion is detached there.
+        """
         raise NotImplementedError
 
     def compile_network(self) -> None:
@@ -119,6 +126,13 @@ class DirectOrb(Orb):
         logits = self._confidence_logits(nodes, outputs)
         return Prediction(energy, forces, stress, self._confidence(nodes, outputs), confidence_logits=logits)
 
+    def differentiable_forces(self, graph: AtomGraph, vectors: Tensor, positions: Tensor) -> Tensor:
+        """See Orb.differentiable_forces."""
+        moved = replace(graph, vectors=vectors, positions=positions)
+        repulsion = self.repulsion.edge_energies(moved, vectors).sum()
+        (gradient,) = torch.autograd.grad(repulsion, vectors, create_graph=True)
+        return self._own_forces(self.model(moved, vectors), moved) + moved.forces_from_gradient(gradient)
+
     def compile_network(self) -> None:
         """See Orb.compile_network."""
         use_private_cache()
@@ -129,7 +143,7 @@ class DirectOrb(Orb):
         forces = self.heads["forces"](nodes)  # (N, 3)
         if self.oddities.subtracts_mean_force:
             forces = subtract_mean_force(forces, graph)
-        if self.oddities.removes_net_torque and graph.volumes is None:
+        if self.oddities.removes_net_torque and graph.cells is None:
             forces = remove_net_torque(forces, graph)
         return forces
 
@@ -170,14 +184,23 @@ class ConservativeOrb(Orb):
             without forces and stress
         """
         repulsion, repulsion_gradient = self.repulsion.energy_and_gradient(bonds)
-        energy = forces = stress = None
+        energy = forces = stress = rotational = None
         if "energy" in outputs:
             energy = self._total_energy(self.heads["energy"](nodes, graph) + repulsion, graph)
+        if gradient is not None and "rotational_gradient" in outputs:
+            rotational = compute_rotational_gradient(gradient, graph)
+            rotational = rotational + compute_rotational_gradient(repulsion_gradient, bonds)
         if gradient is not None and "forces" in outputs:
             forces = graph.forces_from_gradient(gradient) + bonds.forces_from_gradient(repulsion_gradient)
         if gradient is not None and "stress" in outputs:
             stress = _stress_from_gradient(gradient, graph) + _stress_from_gradient(repulsion_gradient, bonds)
-        return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
+        return Prediction(energy, forces, stress, self._confidence(nodes, outputs), rotational)
+
+    def differentiable_forces(self, graph: AtomGraph, vectors: Tensor, positions: Tensor) -> Tensor:
+        """See Orb.differentiable_forces."""
+        _, interaction = self._interaction(graph, vectors)
+        (gradient,) = torch.autograd.grad(interaction.sum(), vectors, create_graph=True)
+        return graph.forces_from_gradient(gradient)
 
     def compile_network(self) -> None:
         """See Orb.compile_network."""
@@ -200,9 +223,7 @@ class ConservativeOrb(Orb):
 
 
 def _stress_from_gradient(gradient: Tensor, graph: AtomGraph) -> Tensor:
-    if graph.volumes is None:
-        raise ModelError("stress needs a cell: a molecule in vacuum has no volume")
-    return to_voigt(graph.virial_from_gradient(gradient)) / graph.volumes[:, None]  # (B, 6)
+    return to_voigt(graph.virial_from_gradient(gradient)) / graph.compute_volumes()[:, None]  # (B, 6)
 
 
 def compute_rotational_gradient(gradient: Tensor, graph: AtomGraph) -> Tensor:
@@ -212,7 +233,10 @@ def compute_rotational_gradient(gradient: Tensor, graph: AtomGraph) -> Tensor:
     With exp(G - G^T) inserted at the input, it is dE/dG at G = 0: the virial minus its transpose, so it costs nothing
     beside forces. Source: arXiv 2504.06231, equation 1.
     """
-    virial = graph.virial_from_gradient(gradient)  # (B, 3, 3)
+    if len(graph.counts) == 1 and gradient.device.type == "cpu":  # a product of matrices; on a GPU it could be in TF32
+        virial = (graph.vectors.T @ gradient)[None]  # (1, 3, 3)
+    else:
+        virial = graph.virial_from_gradient(gradient)  # (B, 3, 3)
     return virial - virial.transpose(1, 2)
 
 

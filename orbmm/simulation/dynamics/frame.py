@@ -23,6 +23,7 @@ class Frame:
     forces: (N, 3) [kJ/mol/nm], only together with the potential energy
     potential_energy: None if not requested, because it costs an evaluation of the network [kJ/mol]
     dispersion_energy: [kJ/mol], the part of the potential energy that is an added dispersion; None without one
+    rotational_gradient: norm [kJ/mol], only together with the potential energy of a conservative network
     confidence: None if not requested, because it costs an evaluation without forces
     speed: over the last steps [ns/day], 0 at the start
     """
@@ -40,6 +41,7 @@ class Frame:
     speed: float = 0.0
     element_temperatures: Mapping[str, float] = field(default_factory=dict)
     dispersion_energy: float | None = None
+    rotational_gradient: float | None = None
 
 
 @dataclass(frozen=True)

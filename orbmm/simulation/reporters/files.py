@@ -32,12 +32,16 @@ FRAMES_BETWEEN_CONFIDENCES = 10
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The folder, settings and start of a run. bin_edges: of its confidence bins (B + 1,) [eV/Å], or None"""
+    """The folder, settings and start of a run.
+
+    bin_edges: of its confidence bins (B + 1,) [eV/Å], or None; rotation: the rotational gradient is known
+    """
 
     folder: RunFolder
     settings: Settings
     start: Structure
     bin_edges: np.ndarray | None
+    rotation: bool = False
 
     def open(self, planned: PlannedStage, checkpoint: Checkpoint | None) -> list[Reporter]:
         """Open the files of a stage and return their reporters.
@@ -114,7 +118,7 @@ def _open_table(files: RunFiles, planned: PlannedStage, step: int | None) -> Rep
     dispersion = files.settings.model.dispersion != NO_DISPERSION
     volume = any(stage.pressure_bar is not None for stage in files.settings.stages)
     symbols = [symbol for symbol in find_elements(files.start.topology).symbols if symbol != MASSLESS]
-    columns = table.OptionalColumns(volume, dispersion, tuple(symbols))
+    columns = table.OptionalColumns(volume, dispersion, tuple(symbols), files.rotation)
     return table.TableWriter(path, between, step is not None, columns)
 
 

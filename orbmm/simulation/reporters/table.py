@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from orbmm.files import open_regular
-from orbmm.run_files.energies import EnergyRow, find_elements, format_header, format_row
+from orbmm.run_files.energies import EnergyRow, find_elements, format_header, format_row, has_rotation
 from orbmm.simulation.dynamics.frame import Frame
 
 
@@ -18,12 +18,13 @@ class OptionalColumns:
     """Columns that not every table has.
 
     volume: of the box, as with a barostat; dispersion: the part of the potential energy that is an added dispersion
-    elements: symbols, for the temperature of each
+    elements: symbols, for the temperature of each; rotation: the rotational gradient
     """
 
     volume: bool = False
     dispersion: bool = False
     elements: tuple[str, ...] = ()
+    rotation: bool = False
 
 
 _LONGEST_START = 4096  # bytes of the header and the row of step 0
@@ -42,12 +43,12 @@ class TableWriter:
         self._columns = columns or OptionalColumns()
         if append:
             with open_regular(path, "rb") as stream:
-                elements = find_elements(stream.readline().decode(errors="replace"))
-            self._columns = replace(self._columns, elements=elements)
+                header = stream.readline().decode(errors="replace")
+            self._columns = replace(self._columns, elements=find_elements(header), rotation=has_rotation(header))
         else:
             shown = self._columns
             with open_regular(path, "wb") as stream:
-                stream.write(format_header(shown.volume, shown.dispersion, shown.elements).encode())
+                stream.write(format_header(shown.volume, shown.dispersion, shown.elements, shown.rotation).encode())
 
     def report(self, frame: Frame) -> None:
         """Write the row of this frame, whose potential energy must be known."""
@@ -63,10 +64,16 @@ class TableWriter:
             speed=frame.speed,
             volume=volume,
             dispersion=frame.dispersion_energy if self._columns.dispersion else None,
+            rotation=_know(frame.rotational_gradient) if self._columns.rotation else None,
             of_elements=[frame.element_temperatures[symbol] for symbol in self._columns.elements],
         )
         with open_regular(self.path, "ab") as stream:
             stream.write(format_row(row).encode())
+
+
+def _know(value: float | None) -> float:
+    """Return NaN for what this run does not know, though the table that it continues has a column for it."""
+    return float("nan") if value is None else value
 
 
 def count_rows(path: Path, atoms: int) -> int:

@@ -21,6 +21,7 @@ from orbmm.settings import ModelSettings, Settings, Stage, StageSettings, overri
 from orbmm.simulation.force_source import ForceIdentity, ForceSource, NetworkForces
 from orbmm.simulation.progress import Progress
 from orbmm.simulation.run import resume_run, start_run
+from orbmm.simulation.start.structure import Structure
 from orbmm.simulation.system.integrators import check_molecules, make_barostat
 
 Forces = Callable[..., ForceSource]
@@ -182,10 +183,13 @@ class VacuumForces:
 
     identity = ForceIdentity("none", "cpu", "0" * 64)
 
-    def resolve(self, model: ModelSettings, atoms: int, steps: int | None) -> VacuumForces:
+    def resolve(self, model: ModelSettings, start: Structure, steps: int | None) -> VacuumForces:
         """As given."""
         self.model, self.record = model, find_record(model.name)
         return self
+
+    def open_rotation(self, topology: app.Topology) -> None:
+        return None
 
     def open_confidence(self, topology: app.Topology) -> None:
         """Masses have none."""

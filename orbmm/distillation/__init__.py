@@ -1,0 +1,1 @@
+"""A fast student of a slow teacher, on the user's own system."""

@@ -1,0 +1,1 @@
+"""Many replicas of one run, by seed and over settings, on the workers of Dask."""

@@ -1,0 +1,71 @@
+"""Write one HTML page about an ensemble: the spread of every quantity, and a link to the page of each replica."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from orbmm.analysis.result import find_title, name_quantity, write_unit
+from orbmm.ensemble.spread import Measured, Spread, describe_quantity, group_varying
+from orbmm.ensemble.state import ReplicaState
+from orbmm.report.page import escape, format_page, format_table
+
+_HEADINGS = ["quantity", "mean ± standard error", "unit", "spread", "error within", "replicas"]
+
+_EXPLANATION = (
+    "Spread: standard deviation between replicas. Standard error: the spread over the square root of their number. "
+    "Error within: the usual standard error inside a replica. If it is far below the spread, the replicas are too "
+    "short, or sample different states."
+)
+
+
+def format_ensemble_page(
+    title: str,
+    replicas: Sequence[Measured],
+    spreads: Sequence[Spread],
+    left_out: Sequence[ReplicaState],
+    links: Mapping[str, str],
+) -> str:
+    """Return the page. links: the path of the page of each replica, relative to this one"""
+    stable = sum(one.stable for one in replicas)
+    outcome = "passed" if stable == len(replicas) else "failed"
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p class='verdict {outcome}'>{stable} of {len(replicas)} complete replicas are stable</p>",
+        f"<p class='note'>{_EXPLANATION}</p>",
+        _format_replicas(replicas, links, spreads),
+        *(_format_observable(name, quantities) for name, quantities in group_varying(spreads).items()),
+        "<p class='note'>Quantities that are the same in every replica are in analysis/ensemble.csv.</p>",
+        _format_left_out(left_out),
+    ]
+    return format_page(title, parts)
+
+
+def _format_observable(observable: str, quantities: Mapping[str, Sequence[Spread]]) -> str:
+    several = len({one.point for points in quantities.values() for one in points}) > 1
+    headings = [*(["point"] if several else []), *_HEADINGS, *(["difference from the first point"] if several else [])]
+    rows = []
+    for one in (one for points in quantities.values() for one in points):
+        cells = [name_quantity(one.quantity), one.text, write_unit(one.unit), _write(one.spread), _write(one.within)]
+        rows.append([*([one.point] if several else []), *cells, str(one.count)] + [one.difference_text] * several)
+    return f"<section><h2>{escape(find_title(observable))}</h2>{format_table(headings, rows)}</section>"
+
+
+def _format_replicas(replicas: Sequence[Measured], links: Mapping[str, str], spreads: Sequence[Spread]) -> str:
+    """Return the list of replicas with links, and where one is far from the others."""
+    items = []
+    for one in replicas:
+        far = [describe_quantity(each) for each in spreads if one.name in each.outliers]
+        remark = "" if one.stable else " is NOT stable"
+        remark += f"; far from the others: {', '.join(far)}" if far else ""
+        items.append(f"<li><a href='{escape(links[one.name])}'>{escape(one.name)}</a>{escape(remark)}</li>")
+    return f"<h2>Replicas</h2><ul>{''.join(items)}</ul>"
+
+
+def _format_left_out(left_out: Sequence[ReplicaState]) -> str:
+    rows = [[one.member.name, one.state, one.sentence] for one in left_out]
+    return "<h2>Left out</h2>" + format_table(["replica", "state", "reason"], rows) if rows else ""
+
+
+def _write(number: float) -> str:
+    return f"{number:.2g}" if math.isfinite(number) else ""

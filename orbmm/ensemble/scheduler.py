@@ -1,0 +1,218 @@
+"""One line of settings to a Dask client: processes here, a running scheduler, or jobs of a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from orbmm.ensemble.task import end_runs
+from orbmm.errors import MissingDependency, RunError, SettingsError, quote_reason
+from orbmm.settings import SchedulerSettings
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_SECONDS = 10.0
+MOST_FAILED_STARTS = 10
+_DASK = {
+    "distributed.scheduler.allowed-failures": 0,  # each loss is counted by the ensemble
+    "distributed.deploy.lost-worker-timeout": "60s",  # a busy machine needs more than Dask's 15 s to start a process
+}
+_JOBS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
+_SUBMIT = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub"}
+_INSTALL = "install it with the extra `ensemble`: pip install 'orbmm[ensemble]'"
+
+
+@dataclass
+class Session:
+    """A connection to the scheduler.
+
+    gpus: of local workers, None if others choose; cluster, workers: what was started, None and 0 for an address
+    name: a text that no other session has
+    """
+
+    client: Client
+    gpus: tuple[str, ...] | None = None
+    cluster: Any = None
+    workers: int = 0
+    name: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _failed_starts: int = 0
+
+    @property
+    def dashboard(self) -> str:
+        """Return the address of Dask's own page; "" if there is none."""
+        return self.client.dashboard_link or ""
+
+    def end_runs(self) -> None:
+        """Let all runs of this session save a checkpoint and end, on every worker. No run begins after that."""
+        self.client.run(end_runs, self.name, on_error="ignore")
+
+    def replace_workers(self) -> None:
+        """Start a process or a job in place of each that is gone.
+
+        Their number is never lowered: Dask would end any of them, busy or not.
+        Raises RunError if processes end again and again while they start.
+        """
+        if self.cluster is None:
+            return
+        for name, worker in list(self.cluster.workers.items()):
+            if worker.status.name == "failed":  # while it started: Dask itself restarts those that end later
+                self.cluster.workers.pop(name, None)
+                self._failed_starts += 1
+        if self._failed_starts > MOST_FAILED_STARTS and not self.client.scheduler_info()["workers"]:
+            raise RunError(
+                f"{self._failed_starts} workers ended while they started; in a script of yours, call run_ensemble "
+                'below `if __name__ == "__main__":`, since workers import the script'
+            )
+        self.cluster.scale(self.workers)
+
+
+def check_dask(kind: str) -> None:
+    """Raise MissingDependency if the packages for this kind of scheduler are not installed."""
+    try:
+        import distributed  # noqa: F401
+
+        if kind in _JOBS:
+            import dask_jobqueue  # noqa: F401
+    except ImportError as error:
+        package = "dask-jobqueue" if "jobqueue" in str(error) else "distributed"
+        raise MissingDependency(f"an ensemble needs the package {package}{quote_reason(error)}; {_INSTALL}") from error
+
+
+@contextmanager
+def open_session(settings: SchedulerSettings, devices: Sequence[str]) -> Iterator[Session]:
+    """Connect to the scheduler, or start one with its workers, which end with the block.
+
+    devices: of the model of each replica, which decide about GPUs; more workers than replicas are not started
+    Raises MissingDependency without Dask, RunError for a scheduler that is not there.
+    """
+    check_dask(settings.kind)
+    from distributed import Client
+
+    for name in ("distributed", "tornado.application"):  # their words on lost workers are said here
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if settings.kind == "address":
+        with _connect(settings) as client:
+            yield Session(client)
+        return
+    gpus = choose_gpus(settings, devices) if settings.kind == "local" else None
+    workers = min(choose_workers(settings, gpus), len(devices))
+    import dask
+
+    with dask.config.set(_DASK), _open_cluster(settings) as cluster, Client(cluster) as client:
+        if settings.kind == "local":
+            client.register_plugin(_leave_interrupts_to_coordinator())
+        session = Session(client, gpus, cluster, workers)
+        session.replace_workers()
+        yield session
+
+
+def choose_gpus(settings: SchedulerSettings, devices: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the GPUs of local workers: those of the settings, else all that are visible; None to choose none.
+
+    devices: of the models. Raises SettingsError if one names a GPU by its number, which a worker does not see as such.
+    """
+    numbered = [device for device in devices if ":" in device]
+    if settings.gpus and numbered:
+        raise SettingsError(
+            f"device is {numbered[0]}, but gpus gives each worker one GPU, which it sees as the first one; "
+            'write device = "cuda" in [model], or remove gpus'
+        )
+    if settings.gpus is not None:
+        return settings.gpus
+    if numbered or all(device == "cpu" for device in devices):
+        return None
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return tuple(one for one in visible.split(",") if one) or None
+    import torch
+
+    return tuple(str(number) for number in range(torch.cuda.device_count())) or None
+
+
+def choose_workers(settings: SchedulerSettings, gpus: tuple[str, ...] | None) -> int:
+    """Return the number of workers. Raises SettingsError for more workers than GPUs."""
+    if gpus and settings.workers is not None and settings.workers > len(gpus):
+        raise SettingsError(
+            f"workers is {settings.workers}, but there are {len(gpus)} gpus ({', '.join(gpus)}), one a worker; "
+            "lower workers, or name a GPU twice in gpus"
+        )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return settings.workers or (len(gpus) if gpus else cores if settings.kind == "local" else 1)
+
+
+def _connect(settings: SchedulerSettings) -> Client:
+    from distributed import Client
+
+    try:
+        return Client(settings.address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+        raise RunError(
+            f"no Dask scheduler answers at {settings.address}{quote_reason(error)}; start one with `dask scheduler`, "
+            "or correct address in [scheduler]"
+        ) from error
+
+
+def _open_cluster(settings: SchedulerSettings) -> Any:
+    """Return a cluster that has no workers yet; each will take one replica at a time."""
+    if settings.kind != "local":
+        return _open_queue(settings)
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=0,
+        threads_per_worker=1,
+        memory_limit=0,  # a run limits its own
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    )
+
+
+def _leave_interrupts_to_coordinator() -> Any:
+    """Return a plugin with which local workers ignore Ctrl-C, which a terminal sends to them too."""
+    from distributed import WorkerPlugin
+
+    class IgnoreInterrupts(WorkerPlugin):
+        """Ignore SIGINT in the process of a worker."""
+
+        name = "ignore-interrupts"
+
+        def setup(self, worker: Any) -> None:
+            """Do so when a worker starts."""
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return IgnoreInterrupts()
+
+
+def _open_queue(settings: SchedulerSettings) -> Any:
+    """Return a cluster whose workers are jobs."""
+    import shutil
+
+    import dask_jobqueue
+
+    if shutil.which(_SUBMIT[settings.kind]) is None:
+        raise RunError(f"kind is {settings.kind}, but there is no command {_SUBMIT[settings.kind]} on this machine; "
+                       "run this on a host that submits jobs, or choose another kind in [scheduler]")  # fmt: skip
+    return getattr(dask_jobqueue, _JOBS[settings.kind])(**describe_job(settings))
+
+
+def describe_job(settings: SchedulerSettings) -> dict[str, Any]:
+    """Return the options of a job for dask-jobqueue."""
+    return {
+        "cores": settings.threads,
+        "processes": 1,
+        "memory": settings.memory,
+        "walltime": settings.walltime,
+        "queue": settings.queue,
+        "project" if settings.kind == "lsf" else "account": settings.account,
+        "job_extra_directives": list(settings.directives),
+        "job_script_prologue": list(settings.prologue),
+        "worker_extra_args": ["--nthreads", "1"],  # whatever its cores, a worker takes one replica at a time
+        "job_name": "orbmm",
+    }

@@ -1,0 +1,1 @@
+"""Measure on the user's machine how a network is computed fastest, and keep what was found."""

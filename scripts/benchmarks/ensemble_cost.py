@@ -1,0 +1,105 @@
+"""Compare the CPU time of an ensemble with that of the same runs by `xargs -P 2`.
+
+    python scripts/benchmarks/ensemble_cost.py --to scripts/benchmarks/results/ensemble-cost.json
+
+Both do eight short runs of a few waters with the embedded network, two at a time, in turn for several rounds. CPU time
+is that of all processes: coordinator, workers and runs. Runs this short are the worst case, because starting the
+coordinator and its workers costs the same for runs of any length.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from openmm import app, unit
+from results_file import describe_run, write_results
+
+REPLICAS, WORKERS, WATERS = 8, 2, 4
+MAIN = [sys.executable, "-c", "from orbmm.cli.main import main; main()"]
+SYSTEM = """[system]
+name = "water"
+structure = "waters.pdb"
+[model]
+device = "cpu"
+[run]
+minimize_iterations = 10
+platform = "Reference"
+length_ps = {length_ps}
+"""
+ENSEMBLE = f"""[ensemble]
+system = "system.toml"
+output = "out"
+replicas = {REPLICAS}
+[scheduler]
+workers = {WORKERS}
+"""
+
+
+def measure(command: list[str], folder: Path, given: str | None = None) -> tuple[float, float]:
+    """CPU time of a command with all its processes, and its wall-clock time [s]."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    subprocess.run(command, cwd=folder, check=True, input=given, text=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu, time.monotonic() - began
+
+
+def prepare(folder: Path, steps: int) -> None:
+    """Write the structure and the settings."""
+    modeller = app.Modeller(app.Topology(), [] * unit.nanometer)
+    modeller.addSolvent(app.ForceField("amber14/tip3pfb.xml"), numAdded=WATERS, neutralize=False)
+    with (folder / "waters.pdb").open("w") as stream:
+        app.PDBFile.writeFile(modeller.topology, modeller.positions, stream)
+    (folder / "system.toml").write_text(SYSTEM.format(length_ps=steps * 0.0005))
+    (folder / "ensemble.toml").write_text(ENSEMBLE)
+
+
+def measure_round(steps: int) -> dict[str, dict[str, float]]:
+    """CPU and wall-clock time of both ways, each in a new folder."""
+    seeds = "\n".join(str(seed) for seed in range(1, REPLICAS + 1))
+    run = shlex.join([*MAIN, "run", "system.toml", "--no-analyze", "--quiet", "--seed"])
+    ways = {
+        "xargs": (["xargs", "-P", str(WORKERS), "-I", "{}", "sh", "-c", f"{run} {{}} --output hand-{{}}"], seeds),
+        "ensemble": ([*MAIN, "ensemble", "ensemble.toml", "--quiet"], None),
+    }
+    found = {}
+    for name, (command, given) in ways.items():
+        with tempfile.TemporaryDirectory(prefix="orbmm-") as folder:
+            prepare(Path(folder), steps)
+            cpu, wall = measure(command, Path(folder), given)
+            found[name] = {"cpu_s": round(cpu, 2), "wall_s": round(wall, 2)}
+    return found
+
+
+def main() -> None:
+    """Measure several rounds, and write their medians."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=100, help="of each run")
+    parser.add_argument("--to", type=Path, help="JSON file for the numbers")
+    arguments = parser.parse_args()
+    about = describe_run(1)
+    rounds = [measure_round(arguments.steps) for _ in range(arguments.rounds)]
+    medians = {name: statistics.median(one[name]["cpu_s"] for one in rounds) for name in rounds[0]}
+    numbers = {
+        "replicas": REPLICAS,
+        "workers": WORKERS,
+        "steps_of_each": arguments.steps,
+        "rounds": rounds,
+        "median_cpu_s": medians,
+        "ratio": round(medians["ensemble"] / medians["xargs"], 3),
+    }
+    write_results(arguments.to, about, numbers)
+    print(numbers["median_cpu_s"], numbers["ratio"])
+
+
+if __name__ == "__main__":
+    main()

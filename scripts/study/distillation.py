@@ -1,0 +1,157 @@
+"""Compare a student of a network with the same student of quantum chemistry, and the costs of their labels.
+
+    python scripts/study/distillation.py --frames pool.npz --held-out held_out.npz --work work --to docs/training
+
+The same frames are labelled by the teacher and by GFN1-xTB. The same student learns from each, and both are compared
+with GFN1-xTB on held-out frames (labelled by `orbmm label`). The cost of labels is CPU time on boxes with a cell. Then
+the student of the network runs the alanine dipeptide of the systems folder under the guard. Stopped and repeated, the
+command goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from orbmm.errors import UnstableRun
+from orbmm.files import hash_file
+from orbmm.run_files.layout import RunFolder
+from orbmm.settings import ModelSettings, override_settings, read_settings
+from orbmm.settings.training import (
+    DataSettings,
+    OptimizerSettings,
+    TrainedModelSettings,
+    TrainingRunSettings,
+    TrainingSettings,
+)
+from orbmm.simulation.run import resume_run, start_run
+from orbmm.training.dataset import Frame, read_frames, write_frames
+from orbmm.training.label import label_file, make_labeller
+from orbmm.training.run import run_training
+from orbmm.training.state import FILE
+
+LABELS = {"teacher": "orbmm:orb-mini-conservative-inf-xtb", "GFN1-xTB": "tblite:GFN1-xTB"}
+STUDENT = "orb-mini-direct-inf-xtb"
+SYSTEM = Path(__file__).parents[2] / "systems" / "alanine-dipeptide" / "system.toml"
+
+
+def label_alike(arguments: argparse.Namespace) -> dict[str, Path]:
+    """Return the labelled frames by who labelled them: the same structures in the same order."""
+    paths = {name: arguments.work / f"{name}.npz" for name in LABELS}
+    for name, path in paths.items():
+        if not path.exists():
+            label_file(read_frames(arguments.frames), path, LABELS[name])
+    found = {name: {f.positions.tobytes(): f for f in read_frames(path)} for name, path in paths.items()}
+    shared = [key for key in found["teacher"] if key in found["GFN1-xTB"]]
+    for name, frames in found.items():
+        paths[name] = arguments.work / f"{name}-shared.npz"
+        write_frames(paths[name], [frames[key] for key in shared])
+    return paths
+
+
+def measure_cost(frames: list[Frame], calculator: str) -> float:
+    """Return the CPU time of one label [s], of boxes; the first one is left out."""
+    labeller = make_labeller(calculator)
+    labeller(frames[0])
+    begin = time.process_time()
+    for frame in frames:
+        labeller(frame)
+    return (time.process_time() - begin) / len(frames)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One trained student. errors: to GFN1-xTB on the held-out frames, before and after"""
+
+    errors: dict[str, dict]
+    weights: Path
+
+
+def train_arm(arguments: argparse.Namespace, path: Path, name: str, start: str) -> Arm:
+    """Train one student, or go on with it."""
+    folder = arguments.work / f"{name}-{start}"
+    scratch = start == "random"
+    settings = TrainingSettings(
+        model=TrainedModelSettings(
+            name="student", level_of_theory="GFN1-xTB", start=STUDENT, from_scratch=scratch, dispersion="contained"
+        ),
+        data=DataSettings(training=(path,), validation=(arguments.held_out,), energy_unit="eV", force_unit="eV/Å"),
+        optimizer=OptimizerSettings(
+            steps=arguments.random_steps if scratch else arguments.steps, learning_rate=5e-3 if scratch else 1e-3
+        ),
+        run=TrainingRunSettings(output=folder, validate_every=500),
+    )
+    trained = run_training(settings, resume=(folder / FILE).exists())
+    errors = {"before": asdict(trained.before["all"]), "after": asdict(trained.after["all"])}
+    return Arm(errors, trained.weights)
+
+
+def roll_out(arguments: argparse.Namespace, weights: Path) -> dict:
+    """Return how long the student's dynamics stays within the guard."""
+    settings = replace(read_settings(SYSTEM), model=ModelSettings(name="orbmm", weights=weights.resolve()))
+    output = (arguments.work / "rollout").resolve()
+    changes = {"run": {"output": output, "length_ps": arguments.rollout_ps, "frame_every_fs": 100.0}}
+    settings = override_settings(settings, changes)
+    try:
+        outcome = resume_run(output) if RunFolder(output).record.exists() else start_run(settings)
+    except UnstableRun as error:
+        return {"length_ps": arguments.rollout_ps, "instability": str(error)}
+    return {"length_ps": arguments.rollout_ps, "instability": None, "finished": outcome.finished}
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Label, train, run, and write the JSON."""
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    paths = label_alike(arguments)
+    boxes = [frame for frame in read_frames(arguments.frames) if frame.cell is not None]
+    boxes = boxes[:: max(1, len(boxes) // arguments.boxes)][: arguments.boxes]
+    cost = {name: measure_cost(boxes, calculator) for name, calculator in LABELS.items()}
+    result = {
+        "frames": len(read_frames(paths["teacher"])),
+        "frames_sha256": hash_file(arguments.frames),
+        "held_out": len(read_frames(arguments.held_out)),
+        "steps": {"shipped": arguments.steps, "random": arguments.random_steps},
+        "label_cpu_seconds": cost,
+        "cost_ratio": cost["GFN1-xTB"] / cost["teacher"],
+        "boxes": {"count": len(boxes), "atoms": float(np.mean([len(box.atomic_numbers) for box in boxes]))},
+    }
+    for start in arguments.starts:
+        arms = {name: train_arm(arguments, path, name, start) for name, path in paths.items()}
+        teacher, chemistry = (arms[name].errors["after"]["forces_mev_per_angstrom"] for name in LABELS)
+        result[start] = {name: arm.errors for name, arm in arms.items()} | {"factor": teacher / chemistry}
+        print(start, f"{teacher:.1f} and {chemistry:.1f} meV/Å, factor {teacher / chemistry:.3f}", flush=True)
+        write(result, arguments.to)
+        if start == "shipped":
+            student = arms["teacher"].weights
+    if "shipped" in arguments.starts:
+        result["rollout"] = roll_out(arguments, student)
+        write(result, arguments.to)
+
+
+def write(result: dict, folder: Path) -> None:
+    """Write what is measured so far."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "distillation.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", type=Path, required=True, help="structures to label, .npz")
+    parser.add_argument("--held-out", type=Path, required=True, help="frames with labels of GFN1-xTB, .npz")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--to", type=Path, required=True, help="folder for the JSON")
+    parser.add_argument("--starts", nargs="+", default=["shipped", "random"], choices=["shipped", "random"])
+    parser.add_argument("--steps", type=int, default=600, help="of a student that begins with the shipped weights")
+    parser.add_argument("--random-steps", type=int, default=2000)
+    parser.add_argument("--boxes", type=int, default=24, help="how many boxes the cost is measured on")
+    parser.add_argument("--rollout-ps", type=float, default=20.0)
+    torch.set_num_threads(1)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    main(parser.parse_args())

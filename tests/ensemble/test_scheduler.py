@@ -1,0 +1,164 @@
+"""One line of settings chooses where the replicas run; what is not there is one sentence."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import dask_jobqueue
+import pytest
+
+from orbmm.ensemble import scheduler as module
+from orbmm.ensemble.run import run_ensemble
+from orbmm.ensemble.scheduler import Session, check_dask, choose_gpus, choose_workers, describe_job, open_session
+from orbmm.errors import MissingDependency, RunError, SettingsError
+from orbmm.settings import SchedulerSettings
+
+QUEUE = {"threads": 4, "memory": "8GB", "walltime": "02:00", "queue": "gpu", "account": "lab"}
+
+
+def _open(settings: SchedulerSettings) -> None:
+    with open_session(settings, ["cpu"]):
+        pytest.fail("there is no scheduler")
+
+
+EXTRAS = {"directives": ["--gres=gpu:1"], "prologue": ["module load cuda"]}
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    check_dask("local")
+    with pytest.raises(MissingDependency, match=r"needs the package dask-jobqueue.*pip install 'orbmm\[ensemble\]'"):
+        check_dask("slurm")
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingDependency, match=r"needs the package distributed.*pip install 'orbmm\[ensemble\]'"):
+        check_dask("local")
+
+
+@pytest.mark.filterwarnings("default")
+def test_an_address_without_a_scheduler_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CONNECT_SECONDS", 0.3)
+    settings = SchedulerSettings(kind="address", address="tcp://127.0.0.1:9")
+    with pytest.raises(RunError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9.*dask scheduler"):
+        _open(settings)
+    with pytest.raises(RunError, match="no Dask scheduler answers at nonsense:"):
+        _open(SchedulerSettings(kind="address", address="nonsense:"))
+
+
+@pytest.mark.parametrize(("kind", "command"), [("slurm", "sbatch"), ("pbs", "qsub"), ("lsf", "bsub")])
+def test_a_machine_that_submits_no_jobs_is_an_error(kind: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(RunError, match=f"kind is {kind}, but there is no command {command} on this machine"):
+        _open(SchedulerSettings(kind=kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "job", "lines"),
+    [
+        ("slurm", dask_jobqueue.slurm.SLURMJob, ["-p gpu", "-A lab", "--cpus-per-task=4", "-t 02:00", "--gres=gpu:1"]),
+        ("pbs", dask_jobqueue.pbs.PBSJob, ["-q gpu", "-A lab", "select=1:ncpus=4", "walltime=02:00", "--gres=gpu:1"]),
+        ("lsf", dask_jobqueue.lsf.LSFJob, ["-q gpu", '-P "lab"', "-n 4", "-W 02:00", "--gres=gpu:1"]),
+    ],
+)
+@pytest.mark.filterwarnings("default")
+def test_a_job_asks_for_what_the_settings_say(kind: str, job: type, lines: list[str]) -> None:
+    options = describe_job(SchedulerSettings(kind=kind, **QUEUE, **EXTRAS))
+    script = job(scheduler="tcp://127.0.0.1:1", name="w", **options).job_script()
+    assert [line for line in lines if line not in script] == []
+    assert "\nmodule load cuda\n" in script
+    assert script.index("--nthreads 4") < script.index("--nthreads 1")  # the last one counts: one replica at a time
+
+
+def test_gpus_are_those_of_the_settings_or_those_that_are_visible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
+    assert choose_gpus(SchedulerSettings(gpus=["7"]), ["cpu", "auto"]) == ("7",)
+    assert choose_gpus(SchedulerSettings(), ["cpu", "auto"]) == ("2", "3")
+    assert choose_gpus(SchedulerSettings(), ["cpu"]) is None
+    assert choose_gpus(SchedulerSettings(gpus=[]), ["cpu", "auto"]) == ()
+
+
+def test_a_gpu_that_a_model_names_by_its_number_is_left_to_it() -> None:
+    assert choose_gpus(SchedulerSettings(), ["cuda:1"]) is None
+    with pytest.raises(SettingsError, match='device is cuda:1, but gpus gives each worker one GPU.*device = "cuda"'):
+        choose_gpus(SchedulerSettings(gpus=["0"]), ["cuda", "cuda:1"])
+
+
+def test_there_is_a_worker_for_each_gpu_and_never_more() -> None:
+    assert choose_workers(SchedulerSettings(), ("0", "1", "2")) == 3
+    assert choose_workers(SchedulerSettings(workers=2), ("0", "1", "2")) == 2
+    assert choose_workers(SchedulerSettings(), None) == len(os.sched_getaffinity(0))
+    with pytest.raises(SettingsError, match="workers is 3, but there are 2 gpus"):
+        choose_workers(SchedulerSettings(workers=3), ("0", "1"))
+
+
+class Worker:
+    """A worker of a cluster. status: as Dask's has it, with a name"""
+
+    def __init__(self, status: str) -> None:
+        self.status = self
+        self.name = status
+
+
+class Cluster:
+    """A cluster that counts what is asked of it, and the client of its scheduler."""
+
+    def __init__(self, *statuses: str) -> None:
+        self.workers = dict(enumerate(map(Worker, statuses)))
+        self.wanted: list[int] = []
+        self.known: dict[str, str] = {}
+
+    def scale(self, number: int) -> None:
+        self.wanted.append(number)
+
+    def scheduler_info(self) -> dict[str, dict[str, str]]:
+        return {"workers": self.known}
+
+
+def test_a_worker_that_ended_while_it_started_is_replaced() -> None:
+    cluster = Cluster("running", "failed")
+    Session(cluster, None, cluster, 2).replace_workers()
+    assert list(cluster.workers) == [0] and cluster.wanted == [2]  # Dask starts those that are not there
+
+
+def test_workers_that_never_start_are_an_error_in_the_end() -> None:
+    cluster = Cluster()
+    session = Session(cluster, None, cluster, 2)
+    with pytest.raises(RunError, match='workers ended while they started.*__name__ == "__main__"'):
+        for _ in range(module.MOST_FAILED_STARTS):
+            cluster.workers = {0: Worker("failed"), 1: Worker("failed")}
+            session.replace_workers()
+    assert len(cluster.wanted) == module.MOST_FAILED_STARTS // 2
+    cluster.known["tcp://x"] = "a worker that works"
+    session.replace_workers()
+
+
+SBATCH = """#!/bin/bash
+# A queue that keeps the script, which is its last argument, and starts each job at once.
+script=$(mktemp "$0.XXXXXX")
+cp "${@: -1}" "$script"
+setsid bash "$script" </dev/null >>"$0.log" 2>&1 &
+echo $! >>"$0.jobs"
+echo "Submitted batch job $!"
+"""
+SCANCEL = '#!/bin/bash\nfor job in "$@"; do kill -TERM -- "-$job"; done\n'
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_replica_runs_in_a_job_that_is_submitted(
+    write_ensemble: Callable[..., Path],
+    waters: Callable[[Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    waters(tmp_path / "waters.pdb")
+    states = run_ensemble(write_ensemble('[scheduler]\nkind = "slurm"\nmemory = "1GB"\n'), max_hours=0.05)
+    assert [one.state for one in states] == ["complete"]
+    assert len((tmp_path / "sbatch.jobs").read_text().split()) == 1
