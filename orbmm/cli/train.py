@@ -10,7 +10,7 @@ import typer
 
 from orbmm.cli.processes import run_processes
 from orbmm.cli.screen import open_console, say
-from orbmm.errors import OrbmmError
+from orbmm.errors import OrbmmError, UnstableRun
 from orbmm.plain_text import quote_command
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _COLUMNS = {
     "forces_mev_per_angstrom": ("meV/Å", "{:7.1f}"),
     "expected_mev_per_angstrom": ("expected", "{:8.1f}"),
     "old_forces_mev_per_angstrom": ("old meV/Å", "{:9.1f}"),
+    "rollout": ("dynamics", "{}"),
 }
 
 
@@ -81,7 +82,7 @@ class RowPrinter:
     def __init__(self) -> None:
         self._begun = False
 
-    def __call__(self, row: dict[str, float]) -> None:
+    def __call__(self, row: dict[str, float | str]) -> None:
         known = {name: column for name, column in _COLUMNS.items() if name in row}
         if not self._begun:
             self._begun = True
@@ -93,10 +94,26 @@ def _tell_end(trained: Trained) -> None:
     console = open_console()
     if trained.after:
         console.print(_tabulate(trained.before, trained.after))
+    _tell_confidence(trained)
     if trained.stopped_early:
         say("stopped: the force error no longer falls; the weights are those of its lowest value")
     say(f"written: {trained.weights}")
+    if trained.instability is not None:
+        raise UnstableRun(
+            f"dynamics with the trained weights break: {trained.instability}; train for more steps or on more frames"
+        )
     say(f'next: set weights = "{trained.weights}" and name = "orbmm" in [model] of a system.toml, then {_RUN}')
+
+
+def _tell_confidence(trained: Trained) -> None:
+    if trained.recalibration is None:
+        return
+    from orbmm.cli.calibration import tabulate_bins, tabulate_recalibration
+
+    console = open_console()
+    console.print(tabulate_recalibration(trained.recalibration))
+    for name, found in trained.recalibration.after.items():
+        console.print(tabulate_bins(name, found))
 
 
 _RUN = quote_command("orbmm", "run", "system.toml")

@@ -22,7 +22,7 @@ from orbmm.settings import Settings, read_training_settings, write_settings
 from orbmm.simulation.progress import OnProgress, ignore_progress
 from orbmm.simulation.run import Outcome, find_output, resume_run, start_run
 from orbmm.training.label import Labelling, label_file
-from orbmm.training.loop import Trained
+from orbmm.training.loop import OnRow, Trained
 from orbmm.training.run import run_training
 from orbmm.training.run_frames import read_run_frames
 from orbmm.training.state import FILE
@@ -40,7 +40,7 @@ class Display:
 
     follow_run: Callable[[], AbstractContextManager[OnProgress]] = lambda: nullcontext(ignore_progress)
     on_labels: Callable[[Labelling], None] = lambda labelling: None
-    on_row: Callable[[dict[str, float]], None] = lambda row: None
+    on_row: OnRow = lambda row: None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The settings of a training: one TOML file with the tables [model], [data], [loss], [optimizer], [replay], [run]."""
+"""The settings of a training: one TOML file, whose tables [model] and [data] are required."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ FORCE_UNITS = ("eV/Å", "kcal/mol/Å", "kJ/mol/nm", "Hartree/Bohr")
 STRESS_UNITS = ("eV/Å^3", "GPa")
 STRESS_SIGNS = ("positive under tension", "positive under pressure")
 OPTIMIZERS = ("muon", "adamw")
+TRAINING_PRECISIONS = ("float32", "bfloat16")
+ERRORS_BEYOND = ("last bin", "left out")
 REPLAY_LABELS = ("start", "given")
 _POSITIVE = Limits(above=0)
 _SHARE = Limits(at_least=0, at_most=1)
@@ -53,7 +55,7 @@ class TrainedModelSettings:
 class DataSettings:
     """The table [data]: labelled frames, their units, and those held out for validation."""
 
-    training: Paths = setting("Files of labelled frames: .extxyz or .xyz, .db of ASE, .npz of `orbmm label`.")
+    training: Paths = setting("Files of labelled frames: .extxyz, .xyz, .db of ASE, .h5, .hdf5, .npz of `orbmm label`.")
     energy_unit: str = setting("Unit of the energies.", limits=Limits(choices=ENERGY_UNITS))
     force_unit: str = setting("Unit of the forces.", limits=Limits(choices=FORCE_UNITS))
     stress_unit: str | None = setting(
@@ -109,6 +111,12 @@ class LossSettings:
     rotation_ramp: float = setting(
         "Share of the training over which rotation_share grows from 0; random weights need about 0.5.", 0.0, _SHARE
     )
+    errors_beyond: str = setting(
+        "What the confidence head learns from atoms whose force error is beyond its last bin: last bin, or left out as "
+        "in the published models.",
+        "last bin",
+        Limits(choices=ERRORS_BEYOND),
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -119,7 +127,7 @@ class OptimizerSettings:
     """The table [optimizer]: length of the training, learning rate and batches."""
 
     optimizer: str = setting("muon for small networks, adamw for published ones.", "muon", Limits(choices=OPTIMIZERS))
-    steps: int = setting("Number of optimizer steps.", 6000, Limits(at_least=1))
+    steps: int = setting("Number of optimizer steps; 0: only the confidence is refitted.", 6000, Limits(at_least=0))
     learning_rate: float = setting("Largest learning rate.", 2e-3, Limits(at_least=0, at_most=1))
     edges_per_batch: int = setting(
         "Frames are added to a batch until it has this many edges.", 6000, Limits(at_least=1)
@@ -129,6 +137,43 @@ class OptimizerSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+@dataclass(frozen=True)
+class ValidationSettings:
+    """The table [validation]: short dynamics from held-out frames, beside the errors at each validation."""
+
+    rollout_ps: float = setting(
+        "Length of the dynamics, which the guard of a run watches [ps]; 0: none. The weights that are kept must pass.",
+        0.0,
+        Limits(at_least=0, at_most=1000),
+    )
+    rollout_frames: int = setting(
+        "Number of held-out frames that dynamics begin from, those with the smallest forces.", 1, Limits(at_least=1)
+    )
+    rollout_temperature_kelvin: float = setting("Temperature of the heat bath [K].", 300.0, _POSITIVE)
+    rollout_timestep_fs: float = setting("Time step [fs].", 0.5, Limits(above=0, at_most=4))
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True)
+class ConfidenceSettings:
+    """The table [confidence]: its head is refitted at the end, on frames that the network was not trained on."""
+
+    refit: bool = setting(
+        "Refit the head on every second group of the held-out frames, and compare it with the errors on the others.",
+        False,
+    )
+    frames: Paths = setting(
+        "More files of labelled frames, such as molecules unlike the training: every second group of them too.", ()
+    )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.frames and not self.refit:
+            raise SettingsError("frames is given, but refit is false, so no one reads them: set refit = true")
 
 
 @dataclass(frozen=True)
@@ -166,7 +211,17 @@ class TrainingRunSettings:
         "Stop after this many validations without a lower force error; 0: never.", 0, Limits(at_least=0)
     )
     compile: bool = setting("Compile the network first; the first step then takes minutes.", False)
-    device: str = setting("Device of the training: auto, cpu, cuda, cuda:1, ...", "cpu")
+    tensorboard: bool = setting("Write the history for TensorBoard too, which must be installed.", False)
+    device: str = setting(
+        "Device of the training: cpu, cuda, cuda:1, ...; auto: the first GPU if there is one (not run on a GPU yet).",
+        "auto",
+    )
+    precision: str = setting(
+        "Precision of the training steps: float32; or bfloat16, for matrix products alone. Weights, heads and "
+        "validation stay in float32 or better.",
+        "float32",
+        Limits(choices=TRAINING_PRECISIONS),
+    )
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -181,9 +236,15 @@ class TrainingSettings:
     loss: LossSettings = field(default_factory=LossSettings)
     optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     replay: ReplaySettings = field(default_factory=ReplaySettings)
+    validation: ValidationSettings = field(default_factory=ValidationSettings)
+    confidence: ConfidenceSettings = field(default_factory=ConfidenceSettings)
     run: TrainingRunSettings = field(default_factory=TrainingRunSettings)
 
     def __post_init__(self) -> None:
+        if self.optimizer.steps == 0 and not self.confidence.refit:
+            raise SettingsError(
+                "steps is 0 in [optimizer] and refit is false in [confidence], so there is nothing to do: change one"
+            )
         if self.replay.frames and self.model.from_scratch:
             raise SettingsError(
                 "[replay] names frames, but from_scratch is true, and random weights know nothing to keep: add the "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,6 +57,17 @@ class Batch:
     forces: Tensor
     stress: Tensor
     peptide: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        graph = replace(self.graph, **_move(self.graph, device))
+        return replace(self, graph=graph, **_move(self, device))
+
+
+def _move(part: Batch | AtomGraph, device: torch.device) -> dict[str, Any]:
+    """Return the tensors of a dataclass on a device, by name."""
+    values = {field.name: getattr(part, field.name) for field in fields(part)}
+    return {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
 
 
 def prepare_frame(frame: Frame, record: CheckpointRecord) -> LabelledGraph:

@@ -22,8 +22,13 @@ from orbmm.checkpoints.record_in_file import format_record
 from orbmm.errors import TrainingError
 from orbmm.files import write_file
 from orbmm.model.network.orb import Orb
+from orbmm.model.precision import find_device
 from orbmm.settings.training import TrainingSettings
 from orbmm.training.batches import Batch, LabelledGraph, join_graphs, random_rotation, rotate_graph
+from orbmm.training.calibration import Calibration
+from orbmm.training.confidence import RefitPlan
+from orbmm.training.dataset import Frame
+from orbmm.training.device import locate, set_precision
 from orbmm.training.losses import Losses, compute_losses
 from orbmm.training.optimizer import MixedOptimizer
 from orbmm.training.parallel import (
@@ -35,10 +40,14 @@ from orbmm.training.parallel import (
     sum_over_processes,
     take_share,
 )
+from orbmm.training.rollout import STABLE, roll_out
 from orbmm.training.state import Identity, read_state, write_state
 from orbmm.training.validation import OLD_DOMAIN, Errors, validate
 
 _log = logging.getLogger(__name__)
+
+
+Row = dict[str, float | str]
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,8 @@ class Task:
     training, validation: graphs with labels; force_scale: root mean square of the label forces [eV/Å]
     identity: what a resumed training must have in common with the one that it goes on with
     unused: tensors that are written beside those of the network
+    rollout: held-out frames that dynamics start from at each validation
+    refit: the frames on which the confidence is refitted at the end; None for no refit
     replay, old_validation: graphs of the domain that the start knows, to train on and held out
     """
 
@@ -61,6 +72,8 @@ class Task:
     folder: Path
     identity: Identity
     unused: Mapping[str, Tensor]
+    rollout: Sequence[Frame] = ()
+    refit: RefitPlan | None = None
     replay: Sequence[LabelledGraph] = ()
     old_validation: Sequence[LabelledGraph] = ()
 
@@ -77,22 +90,37 @@ class Course:
     average: Orb
     optimizer: MixedOptimizer
     step: int = 0
-    rows: list[dict[str, float]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     best: float = float("inf")
     waited: int = 0
 
 
 @dataclass(frozen=True)
+class Recalibration:
+    """The calibration of the confidence before and after it was refitted, by kind of frames."""
+
+    before: dict[str, Calibration]
+    after: dict[str, Calibration]
+
+
+@dataclass(frozen=True)
 class Trained:
-    """The end of a training. weights: the file with its record; before, after: validation errors by group."""
+    """The end of a training.
+
+    weights: the file with its record; before, after: validation errors by group
+    recalibration: None unless the confidence was refitted
+    instability: the sentence of the guard, if dynamics of the written weights break
+    """
 
     weights: Path
     before: dict[str, Errors]
     after: dict[str, Errors]
     stopped_early: bool
+    recalibration: Recalibration | None = None
+    instability: str | None = None
 
 
-OnRow = Callable[[dict[str, float]], None]
+OnRow = Callable[[Row], None]
 
 
 def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
@@ -103,7 +131,9 @@ def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
     lowest validated force error. Raises TrainingError for a loss that is not finite.
     """
     settings = task.settings
-    average = deepcopy(task.network).requires_grad_(False).eval()
+    device = find_device(settings.run.device)
+    average = deepcopy(task.network).requires_grad_(False).eval().to(device)
+    set_precision(task.network.to(device), settings.run.precision)
     course = Course(task.network, average, MixedOptimizer(task.network, settings.optimizer))
     before = _validate(task, average)
     agree(lambda: read_state(task.folder, task.identity, course))
@@ -125,7 +155,7 @@ def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
 def _take_step(task: Task, course: Course) -> Losses:
     """Draw a batch and update the weights."""
     settings, network = task.settings, course.network
-    batch = _draw(task.training, settings, course.step, task.replay)
+    batch = _draw(task.training, settings, course.step, task.replay).to(locate(network))
     prediction = network(batch.graph, _choose_outputs(network, batch, settings))
     progress = course.step / settings.optimizer.steps
     losses = compute_losses(network, prediction, batch, settings.loss, task.force_scale, progress)
@@ -144,7 +174,7 @@ def _take_step(task: Task, course: Course) -> Losses:
 
 
 def _choose_outputs(network: Orb, batch: Batch, settings: TrainingSettings) -> frozenset[str]:
-    wanted = {"energy", "forces"} | ({"confidence"} & set(network.heads))
+    wanted = {"energy", "forces"} | ({"confidence_logits"} if "confidence" in network.heads else set())
     if settings.loss.stress_weight and torch.isfinite(batch.stress).any() and "stress" in network.available_outputs:
         wanted.add("stress")
     if settings.loss.rotation_share:
@@ -198,7 +228,7 @@ def _update_average(average: Orb, network: Orb, step: int, largest_decay: float)
 
 def _note_row(task: Task, course: Course, losses: Losses, seconds: float) -> None:
     """Validate the average and add one row to the history."""
-    row = {"step": float(course.step), "seconds": seconds}
+    row: Row = {"step": float(course.step), "seconds": seconds}
     row |= {
         f"{name}_loss": float(sum_over_processes(getattr(losses, name)))
         for name in ("forces", "energy", "stress", "rotation")
@@ -209,7 +239,8 @@ def _note_row(task: Task, course: Course, losses: Losses, seconds: float) -> Non
     if task.validation:
         errors = table["all"]
         row |= {name: value for name, value in asdict(errors).items() if value is not None and "_" in name}
-        improved = errors.forces_mev_per_angstrom < course.best
+        stable = _passes_rollout(task, course, row)
+        improved = stable and errors.forces_mev_per_angstrom < course.best
         course.waited = 0 if improved else course.waited + 1
         if improved:
             course.best = errors.forces_mev_per_angstrom
@@ -224,6 +255,23 @@ def _validate(task: Task, network: Orb) -> dict[str, Errors]:
     if task.old_validation:
         table[OLD_DOMAIN] = validate(network, task.old_validation)["all"]
     return table
+
+
+def _passes_rollout(task: Task, course: Course, row: Row) -> bool:
+    """Write the end of short dynamics of the average into the row, and return True if they are stable."""
+    if not task.rollout:
+        return True
+    settings = task.settings
+    row["rollout"] = roll_out(course.average, task.record, task.rollout, settings.validation, settings.run.device)
+    return row["rollout"] == STABLE
+
+
+def _find_instability(task: Task, course: Course) -> str | None:
+    """Return the sentence of the guard on the weights that are written; None for stable dynamics, or without any."""
+    if not task.rollout or (_keeps_best(task) and course.best < float("inf")):
+        return None
+    said = str(course.rows[-1].get("rollout", STABLE)) if course.rows else STABLE
+    return None if said == STABLE else said
 
 
 def _keeps_best(task: Task) -> bool:
@@ -253,12 +301,12 @@ def _conclude(task: Task, course: Course, before: dict[str, Errors]) -> Trained:
     stopped_early = _is_exhausted(course, task.settings)
     after = _validate(task, course.average)
     path = task.folder / f"{task.record.name}.safetensors"
-    if not _keeps_best(task):
+    if not _keeps_best(task) or course.best == float("inf"):  # no weights had stable dynamics
         write_weights(task, course.average, after, course.step)
     report = {name: {k: asdict(v) for k, v in table.items()} for name, table in (("before", before), ("after", after))}
     if is_first():
         write_file(task.folder / "validation.json", json.dumps(report, indent=1).encode())
-    return Trained(path, before, after, stopped_early)
+    return Trained(path, before, after, stopped_early, instability=_find_instability(task, course))
 
 
 def write_weights(task: Task, network: Orb, errors: dict[str, Errors], steps: int) -> None:
@@ -275,6 +323,6 @@ def write_weights(task: Task, network: Orb, errors: dict[str, Errors], steps: in
         "frames": len(task.training),
         "errors": {group: asdict(each) for group, each in errors.items()},
     }
-    tensors = {name: tensor.contiguous() for name, tensor in {**task.unused, **network.state_dict()}.items()}
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in {**task.unused, **network.state_dict()}.items()}
     content = save(tensors, metadata=format_record(task.record, training))
     write_file(task.folder / f"{task.record.name}.safetensors", content)

@@ -11,6 +11,7 @@ from torch import Tensor
 from orbmm.model.network.orb import Orb, Prediction
 from orbmm.settings.training import LossSettings
 from orbmm.training.batches import Batch
+from orbmm.training.confidence import LEFT_OUT, find_bins
 from orbmm.training.parallel import sum_over_processes
 
 ENERGY_SCALE = 0.010  # [eV/atom]: an energy error of this size counts like a force error of one standard deviation
@@ -53,7 +54,7 @@ def compute_losses(
         energy=settings.energy_weight * _ramp(progress, settings.energy_ramp) * compute_energy_loss(prediction, batch),
         stress=settings.stress_weight * compute_stress_loss(prediction, batch),
         rotation=compute_rotation_loss(prediction, forces, share),
-        confidence=compute_confidence_loss(network, prediction, batch),
+        confidence=compute_confidence_loss(network, prediction, batch, settings.errors_beyond),
     )
 
 
@@ -111,21 +112,22 @@ def compute_rotation_loss(prediction: Prediction, force_loss: Tensor, share: flo
     return share * sum_over_processes(force_loss) * norm / sum_over_processes(norm).clamp_min(1e-6)
 
 
-def compute_confidence_loss(network: Orb, prediction: Prediction, batch: Batch) -> Tensor:
+def compute_confidence_loss(network: Orb, prediction: Prediction, batch: Batch, errors_beyond: str) -> Tensor:
     """Return the cross-entropy between the predicted bins and the bin of each atom's force error.
 
-    Errors above the last edge are left out, as in the published models. 0 for a network without a confidence head.
+    errors_beyond: the last edge, see find_bins. 0 for a network without a confidence head.
+    Source: Algorithm 1 of arXiv 2504.06231; the head learns from detached features and errors.
     """
-    if prediction.confidence is None:
+    if prediction.confidence_logits is None:
         return batch.forces.new_zeros(())
     edges = network.get_buffer("heads.confidence.bin_edges")
-    error = (_require(prediction.forces, "forces").detach() - batch.forces).abs().mean(dim=-1)  # (N,)
-    counted = error < edges[-1]
-    bins = torch.bucketize(error[counted], edges[1:-1])
-    count = sum_over_processes(counted.sum())
-    if not counted.any():
-        return error.sum() * 0.0
-    return F.nll_loss(torch.log(prediction.confidence[counted] + 1e-9), bins, reduction="sum") / count
+    errors = (_require(prediction.forces, "forces").detach() - batch.forces).abs().mean(dim=-1)  # (N,)
+    bins = find_bins(errors, edges, errors_beyond)
+    count = sum_over_processes((bins != LEFT_OUT).sum())
+    if not (bins != LEFT_OUT).any():
+        return errors.sum() * 0.0
+    total = F.cross_entropy(prediction.confidence_logits, bins, ignore_index=LEFT_OUT, reduction="sum")
+    return total.float() / count
 
 
 def _require(output: Tensor | None, name: str) -> Tensor:

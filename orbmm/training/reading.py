@@ -15,6 +15,7 @@ import numpy as np
 from orbmm.errors import ConvertBareErrors, MissingDependency, TrainingError, quote_reason
 from orbmm.settings.training import DataSettings
 from orbmm.training.dataset import Frame, read_frames
+from orbmm.training.hdf5 import iterate_hdf5
 from orbmm.units import ANGSTROM_PER_BOHR, ANGSTROM_PER_NM, EV_PER_HARTREE, EV_PER_KJ_PER_MOL
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ EV_PER_ANGSTROM_PER_UNIT = {
 EV_PER_CUBIC_ANGSTROM_PER_UNIT = {"eV/Å^3": 1.0, "GPa": 1.0 / 160.2176634}
 SIGNS = {"positive under tension": 1.0, "positive under pressure": -1.0}
 _ASE_SUFFIXES = {".extxyz": "extxyz", ".xyz": "extxyz", ".db": "db"}
+_HDF5_SUFFIXES = (".h5", ".hdf5")
+_SUFFIXES = (*_ASE_SUFFIXES, *_HDF5_SUFFIXES, ".npz")
 CHARGE_KEYS, MULTIPLICITY_KEYS = ("charge", "total_charge"), ("multiplicity", "spin_multiplicity")
 
 
@@ -75,15 +78,15 @@ def check_target(path: Path, suffixes: Sequence[str] = (".npz",)) -> None:
 def _read(path: Path, convert: Callable[[Atoms, str], Frame]) -> list[Frame]:
     if not path.is_file():
         raise TrainingError(f"{path}: no such file of labelled frames")
-    if path.suffix not in (*_ASE_SUFFIXES, ".npz"):
-        known = ", ".join((*_ASE_SUFFIXES, ".npz"))
+    if path.suffix not in _SUFFIXES:
+        known = ", ".join(_SUFFIXES)
         raise TrainingError(f"{path}: files of labelled frames end with {known}, not with '{path.suffix}'")
     try:
         with ConvertBareErrors():
             if path.suffix == ".npz":
                 frames = read_frames(path)  # always eV and Å
             else:
-                numbered = enumerate(_iterate_ase(path))
+                numbered = enumerate(_iterate(path))
                 frames = [convert(atoms, f"{path.name}, frame {number}") for number, atoms in numbered]
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, BadZipFile, sqlite3.Error) as error:
         raise TrainingError(f"{path}: cannot be read as labelled frames{quote_reason(error)}") from error
@@ -131,7 +134,7 @@ def _choose_groups(frames: Sequence[Frame], groups: Sequence[str], wanted: int, 
     return chosen
 
 
-def _iterate_ase(path: Path) -> Iterator[Atoms]:
+def _iterate(path: Path) -> Iterator[Atoms]:
     try:
         import ase.db
         import ase.io
@@ -142,6 +145,8 @@ def _iterate_ase(path: Path) -> Iterator[Atoms]:
             atoms = row.toatoms()
             atoms.info |= row.key_value_pairs
             yield atoms
+    elif path.suffix in _HDF5_SUFFIXES:
+        yield from iterate_hdf5(path)
     else:
         yield from ase.io.iread(path, index=":", format=_ASE_SUFFIXES[path.suffix])
 

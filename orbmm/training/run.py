@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,21 +15,22 @@ from orbmm.settings.training import TrainedModelSettings, TrainingSettings
 from orbmm.training.batches import LabelledGraph, prepare_frame
 from orbmm.training.checks import check_apart, check_frames, check_units, list_elements, warn_of_unseen
 from orbmm.training.dataset import Frame, hash_frames
-from orbmm.training.loop import Task, Trained, train
+from orbmm.training.loop import OnRow, Task, Trained, train
 from orbmm.training.parallel import agree, is_first, join_processes
 from orbmm.training.reading import LabelledData, read_data
+from orbmm.training.refit import plan_refit, refit_weights
 from orbmm.training.replay import label_with_start, read_replay
+from orbmm.training.rollout import choose_frames
 from orbmm.training.start import Start, begin_training, compute_force_scale, refit_references
 from orbmm.training.state import FILE, identify
+from orbmm.training.tensorboard import follow_with_tensorboard
 
 NOTHING = LabelledData([], [])
 SETTINGS_FILE = "training.toml"
 _LOG = logging.getLogger(__name__)
 
 
-def run_training(
-    settings: TrainingSettings, resume: bool = False, on_row: Callable[[dict[str, float]], None] = lambda row: None
-) -> Trained:
+def run_training(settings: TrainingSettings, resume: bool = False, on_row: OnRow = lambda row: None) -> Trained:
     """Train as the settings say; everything is kept in their output folder.
 
     resume: go on with a training in that folder; otherwise the folder must not hold one
@@ -38,7 +38,10 @@ def run_training(
     """
     folder = settings.run.output or Path("training") / settings.model.name
     with join_processes():
-        return train(agree(lambda: _begin(settings, folder, resume)), on_row)
+        task = agree(lambda: _begin(settings, folder, resume))
+        if settings.run.tensorboard:
+            on_row = follow_with_tensorboard(folder, on_row)
+        return refit_weights(task, train(task, on_row))
 
 
 def _begin(settings: TrainingSettings, folder: Path, resume: bool) -> Task:
@@ -46,6 +49,7 @@ def _begin(settings: TrainingSettings, folder: Path, resume: bool) -> Task:
     _check_folder(folder, resume)
     data = read_data(settings.data, settings.run.seed)
     task = prepare_task(settings, data, folder, read_replay(settings, data))
+    task = replace(task, refit=plan_refit(task, data.training))
     if is_first():
         make_folder(folder)
         write_settings(settings, folder / SETTINGS_FILE, overwrite=True)
@@ -70,7 +74,8 @@ def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path, o
     training, validation = (_prepare_all(part, start) for part in (data.training, data.validation))
     if not settings.model.from_scratch:
         check_units(start.network, training, settings.data.force_unit)
-        refit_references(start.network, training)
+        if settings.optimizer.steps:
+            refit_references(start.network, training)
     replay, old_validation = _prepare_replay(settings, data, old, start)
     _LOG.info(
         "%d frames with %s to train on, %d held out",
@@ -90,6 +95,7 @@ def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path, o
         unused=start.unused,
         replay=replay,
         old_validation=old_validation,
+        rollout=choose_frames(data.validation, settings.validation),
     )
 
 

@@ -17,7 +17,7 @@ from orbmm.errors import TrainingError
 from orbmm.model.load import assemble_network, make_network
 from orbmm.model.network.heads import REFERENCE_ELEMENTS
 from orbmm.model.network.orb import DirectOrb, Orb
-from orbmm.settings.training import TrainedModelSettings, TrainingSettings
+from orbmm.settings.training import TrainingSettings
 from orbmm.training.batches import LabelledGraph, join_graphs
 from orbmm.training.checks import list_elements
 from orbmm.training.dataset import Frame
@@ -62,13 +62,16 @@ def begin_training(settings: TrainingSettings, base: CheckpointRecord, frames: S
         state = read_state_dict(locate_weights(base, model.weights).path)
         network = assemble_network(base, state).float()
         unused = {name: tensor for name, tensor in state.items() if is_known_unused(name)}
-    return Start(network.requires_grad_(True).train(), _describe_result(model, base, frames), unused)
+    return Start(network.requires_grad_(True).train(), _describe_result(settings, base, frames), unused)
 
 
-def _describe_result(model: TrainedModelSettings, base: CheckpointRecord, frames: Sequence[Frame]) -> CheckpointRecord:
+def _describe_result(settings: TrainingSettings, base: CheckpointRecord, frames: Sequence[Frame]) -> CheckpointRecord:
     """Return the record that travels with the trained weights."""
+    model = settings.model
     elements = set(list_elements(frames)) | (set() if model.from_scratch else set(base.elements))
+    elements_shown = describe_elements(list_elements(frames))
     start = "random weights" if model.from_scratch else base.name
+    done = f"Trained from {start}" if settings.optimizer.steps else f"Weights of {start}, their confidence refitted"
     return replace(
         base,
         name=model.name,
@@ -80,7 +83,7 @@ def _describe_result(model: TrainedModelSettings, base: CheckpointRecord, frames
         file=None,
         sha256=None,
         dispersion=model.dispersion,
-        note=f"Trained from {start} on {len(frames)} frames with {describe_elements(list_elements(frames))}.",
+        note=f"{done} on {len(frames)} frames with {elements_shown}.",
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orbmm.training.loop import Course
 
 FILE = "training.pt"
-_MAY_CHANGE = ("output", "save_every", "patience", "compile")
+_MAY_CHANGE = ("output", "save_every", "patience", "compile", "tensorboard")
 _log = logging.getLogger(__name__)
 
 
@@ -42,6 +42,7 @@ def identify(settings: TrainingSettings, data_sha256: str) -> Identity:
         tables["data"].pop(key)  # their content counts, in data_sha256, not where they lie
     tables["model"].pop("weights")
     tables["replay"].pop("frames")
+    tables.pop("confidence")  # refitted after the last step
     return Identity(data_sha256, tables)
 
 
@@ -71,7 +72,7 @@ def read_state(folder: Path, identity: Identity, course: Course) -> None:
     if not path.exists():
         return
     try:
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location="cpu")
         saved = Identity(**state["identity"])
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"{path} is damaged: remove it to begin again, or bring back a copy") from error

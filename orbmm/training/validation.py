@@ -10,6 +10,7 @@ from torch import Tensor
 
 from orbmm.model.network.orb import Orb
 from orbmm.training.batches import LabelledGraph, join_graphs
+from orbmm.training.device import locate
 from orbmm.training.parallel import map_over_processes
 
 OLD_DOMAIN = "old domain"
@@ -61,7 +62,7 @@ def validate(network: Orb, graphs: Sequence[LabelledGraph]) -> dict[str, Errors]
 
 def compare_frame(network: Orb, graph: LabelledGraph) -> FrameErrors:
     """Return the errors of a network on one frame; the expected ones are those of its confidence head."""
-    batch = join_graphs([graph])
+    batch = join_graphs([graph]).to(locate(network))
     outputs = {"energy", "forces"} | ({"confidence"} & set(network.heads))
     has_stress = bool(torch.isfinite(batch.stress).all()) and "stress" in network.available_outputs
     was_training = network.training
@@ -71,11 +72,11 @@ def compare_frame(network: Orb, graph: LabelledGraph) -> FrameErrors:
     expected = None
     if prediction.confidence is not None:
         edges = network.get_buffer("heads.confidence.bin_edges")
-        expected = prediction.confidence.detach() @ (0.5 * (edges[1:] + edges[:-1]))
+        expected = (prediction.confidence.detach() @ (0.5 * (edges[1:] + edges[:-1]))).cpu()
     return FrameErrors(
         energy=float((prediction.energy - batch.energies).detach()) / len(graph.atomic_numbers),
-        forces=prediction.forces.detach() - batch.forces,
-        stress=(prediction.stress.detach() - batch.stress)[0] if has_stress else None,
+        forces=(prediction.forces.detach() - batch.forces).cpu(),
+        stress=(prediction.stress.detach() - batch.stress)[0].cpu() if has_stress else None,
         expected=expected,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -133,3 +135,23 @@ def test_a_direct_training_runs(settings: Path, tmp_path: Path) -> None:
     settings.write_text(text, encoding="utf-8")
     assert call("train", settings).exit_code == 0
     assert read_record(tmp_path / "out" / "mine.safetensors").kind == "direct"
+
+
+def test_the_history_is_written_for_tensorboard(settings: Path, tmp_path: Path) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    settings.write_text(settings.read_text("utf-8") + "tensorboard = true\n", encoding="utf-8")
+    assert call("train", settings).exit_code == 0
+    events = reader.EventAccumulator(str(tmp_path / "out" / "tensorboard"))
+    events.Reload()
+    with (tmp_path / "out" / "history.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    for name in ("forces_loss", "forces_mev_per_angstrom"):
+        found = [(event.step, event.value) for event in events.Scalars(name)]
+        assert found == [(int(float(row["step"])), pytest.approx(float(row[name]), rel=1e-6)) for row in rows]
+
+
+def test_without_tensorboard_a_sentence_says_so(settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    settings.write_text(settings.read_text("utf-8") + "tensorboard = true\n", encoding="utf-8")
+    result = call("train", settings)
+    assert result.exit_code == 2 and "pip install tensorboard" in result.stderr and "Traceback" not in result.output

@@ -128,7 +128,11 @@ class ConfidenceHead(nn.Module):
 
     def forward(self, nodes: Tensor) -> Tensor:
         """Return probabilities (N, bins); each row sums to 1. nodes: (N, D)."""
-        return torch.softmax(self.mlp(nodes), dim=-1).to(nodes.dtype)
+        return torch.softmax(self.logits(nodes), dim=-1).to(nodes.dtype)
+
+    def logits(self, nodes: Tensor) -> Tensor:
+        """Return the logarithms of the probabilities, each row up to a constant, (N, bins) float64. nodes: (N, D)."""
+        return self.mlp(nodes)
 
 
 def _make_mlp(architecture: Architecture, outputs: int) -> HeadPerceptron:

@@ -28,6 +28,7 @@ class Prediction:
     stress: (B, 6) [eV/Å^3], Voigt order xx yy zz yz xz xy, positive under tension: (1/V) dE/d(strain)
     confidence: (N, bins), probabilities of the bins of the expected force error
     rotational_gradient: (B, 3, 3) [eV], conservative networks only; see compute_rotational_gradient
+    confidence_logits: (N, bins) float64, whose softmax is the confidence; for training
     """
 
     energy: Tensor | None = None
@@ -35,6 +36,7 @@ class Prediction:
     stress: Tensor | None = None
     confidence: Tensor | None = None
     rotational_gradient: Tensor | None = None
+    confidence_logits: Tensor | None = None
 
 
 class Orb(nn.Module):
@@ -89,6 +91,10 @@ class Orb(nn.Module):
     def _confidence(self, nodes: Tensor, outputs: AbstractSet[str]) -> Tensor | None:
         return self.heads["confidence"](nodes.detach()) if "confidence" in outputs else None
 
+    def _confidence_logits(self, nodes: Tensor, outputs: AbstractSet[str]) -> Tensor | None:
+        head = cast(ConfidenceHead, self.heads["confidence"]) if "confidence_logits" in outputs else None
+        return head.logits(nodes.detach()) if head is not None else None
+
     def _total_energy(self, interaction: Tensor, graph: AtomGraph) -> Tensor:
         return interaction + cast(EnergyHead, self.heads["energy"]).reference(graph)  # (B,)
 
@@ -117,7 +123,8 @@ class DirectOrb(Orb):
             forces = self._own_forces(nodes, graph) + bonds.forces_from_gradient(gradient)
         if "stress" in outputs:
             stress = self.heads["stress"](nodes, graph) + _stress_from_gradient(gradient, bonds)
-        return Prediction(energy, forces, stress, self._confidence(nodes, outputs))
+        logits = self._confidence_logits(nodes, outputs)
+        return Prediction(energy, forces, stress, self._confidence(nodes, outputs), confidence_logits=logits)
 
     def differentiable_forces(self, graph: AtomGraph, vectors: Tensor, positions: Tensor) -> Tensor:
         """See Orb.differentiable_forces."""
@@ -164,7 +171,8 @@ class ConservativeOrb(Orb):
             stress = _stress_from_gradient(gradient, graph) if "stress" in outputs else None
             rotational = compute_rotational_gradient(gradient, graph) if "rotational_gradient" in outputs else None
         energy = self._total_energy(interaction, graph) if "energy" in outputs else None
-        return Prediction(energy, forces, stress, self._confidence(nodes, outputs), rotational)
+        logits = self._confidence_logits(nodes, outputs)
+        return Prediction(energy, forces, stress, self._confidence(nodes, outputs), rotational, logits)
 
     def read_out(
         self, nodes: Tensor, gradient: Tensor | None, graph: AtomGraph, bonds: AtomGraph, outputs: AbstractSet[str]

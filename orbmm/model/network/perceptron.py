@@ -53,7 +53,7 @@ class NormalizedPerceptron(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (..., outputs) for features (..., inputs)."""
-        return self.layer_norm(self.mlp(features))
+        return self.normalize(self.mlp(features))
 
     def forward_edges(self, edges: Tensor, nodes: Tensor, senders: Tensor, receivers: Tensor) -> Tensor:
         """Apply the perceptron to [edge, sender, receiver] without storing that concatenation.
@@ -67,7 +67,11 @@ class NormalizedPerceptron(nn.Module):
         hidden = F.linear(edges, for_edges, first.bias)  # (E, H)
         hidden = hidden + gather(F.linear(nodes, for_senders), senders)
         hidden = hidden + gather(F.linear(nodes, for_receivers), receivers)
-        return self.layer_norm(self.mlp.finish(hidden))
+        return self.normalize(self.mlp.finish(hidden))
+
+    def normalize(self, values: Tensor) -> Tensor:
+        """Return values (..., outputs) scaled, in the precision of the weights: torch.autocast may have lowered it."""
+        return self.layer_norm(values.to(self.layer_norm.weight.dtype))
 
 
 def gather(values: Tensor, index: Tensor) -> Tensor:

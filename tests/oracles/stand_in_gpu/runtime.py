@@ -54,6 +54,7 @@ class Runtime:
             "CUDAGraph": lambda: Recording(self.operators),
             "graph_pool_handle": lambda: (0, 1),
             "graph": self.capture,
+            "is_current_stream_capturing": lambda: self.operators.recording is not None,
         }
 
     def mem_get_info(self, device: torch.device | None = None) -> tuple[int, int]:
