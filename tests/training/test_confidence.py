@@ -57,7 +57,7 @@ def test_the_bin_of_an_error_is_the_one_between_its_edges() -> None:
 
 
 def test_the_loss_is_the_mean_information_of_the_true_bins(potential, graphs: list[LabelledGraph]) -> None:  # type: ignore[no-untyped-def]
-    batch = join_graphs([graph for graph in graphs if graph.volume is None])
+    batch = join_graphs([graph for graph in graphs if graph.cell is None])
     far = replace(batch, forces=batch.forces.index_add(0, torch.tensor([0]), torch.full((1, 3), 9.0)))
     prediction = potential.network(batch.graph, {"forces", "confidence", "confidence_logits"})
     errors = (prediction.forces.detach() - far.forces).abs().mean(dim=1).double().numpy()

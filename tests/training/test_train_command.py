@@ -138,7 +138,8 @@ def test_a_direct_training_runs(settings: Path, tmp_path: Path) -> None:
 
 
 def test_the_history_is_written_for_tensorboard(settings: Path, tmp_path: Path) -> None:
-    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    from tensorboard.backend.event_processing import event_accumulator as reader
+
     settings.write_text(settings.read_text("utf-8") + "tensorboard = true\n", encoding="utf-8")
     assert call("train", settings).exit_code == 0
     events = reader.EventAccumulator(str(tmp_path / "out" / "tensorboard"))
