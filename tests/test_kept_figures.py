@@ -47,6 +47,27 @@ def test_figures_were_measured_on_the_weights_that_ship(name: str, repository: P
     assert kept["weights_sha256"] == find_record(kept["model"]).sha256
 
 
+@pytest.mark.parametrize("model", [CONSERVATIVE, DIRECT])
+def test_the_page_tells_the_confidence_as_it_was_measured(model: str, repository: Path) -> None:
+    text = (repository / "docs" / "training" / "confidence.json").read_text(encoding="utf-8")
+    arms = json.loads(text)["models"][model]
+    assert arms["before"]["weights_sha256"] == find_record(model).sha256
+    page = (repository / "docs" / "validation.md").read_text(encoding="utf-8")
+    columns = slice(1, 3) if model == CONSERVATIVE else slice(3, 5)
+    for row, take, form in (
+        ("held-out boxes: expected", lambda arm: arm["held-out boxes"]["ratio"], "{:.2f}"),
+        ("held-out boxes: rank", lambda arm: arm["held-out boxes"]["rank"], "{:.2f}"),
+        ("other molecules: expected", lambda arm: arm["other molecules"]["ratio"], "{:.2f}"),
+        ("other molecules: rank", lambda arm: arm["other molecules"]["rank"], "{:.2f}"),
+        ("other molecules: errors", lambda arm: arm["at_one_percent"]["flagged"], "{:.0%}"),
+    ):
+        told = [cell.strip() for cell in read_row(page, row).strip("|").split("|")][columns]
+        assert told == [form.format(take(arms[arm])) for arm in ("before", "after")], row
+    after = arms["after"]
+    assert 0.9 < after["held-out boxes"]["ratio"] < 1.1 and after["held-out boxes"]["is_monotonic"]
+    assert after["at_one_percent"]["flagged"] > 0.8
+
+
 @pytest.mark.parametrize(
     ("row", "group", "number"),
     [
