@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def tabulate_recalibration(found: Recalibration) -> Table:
     """Return a table of all frames that were measured, before and after the refit."""
-    columns = ("frames", "atoms", "expected/true", "rank", "large errors", "flagged", "false alarms")
+    columns = ("frames", "atoms", "expected/true", "rank", "large", "flagged", "false alarms")
     table = _make_table("confidence on frames that its refit did not see", columns)
     for name in found.after:
         for when, part in (("before", found.before[name]), ("after", found.after[name])):

@@ -23,7 +23,7 @@ from orbmm.training.parallel import is_first
 from orbmm.training.reading import read_file
 
 FILE = "confidence.json"
-HELD_OUT, MORE = "held-out frames", "more frames"
+HELD_OUT, MORE = "held out", "more frames"
 
 
 def plan_refit(task: Task, trained: Sequence[Frame]) -> RefitPlan | None:

@@ -193,7 +193,7 @@ def labelled(frames: list[Frame]) -> list[Frame]:
 def test_without_steps_only_the_confidence_is_refitted(labelled: list[Frame], tmp_path: Path) -> None:
     result = _call(tmp_path, labelled)
     assert result.exit_code == 0, result.output
-    assert "held-out frames, before" in result.output and "bins of the expected error" in result.output
+    assert "held out, before" in result.output and "bins of the expected error" in result.output
     weights = load_file(tmp_path / "out" / "mine.safetensors")
     start = load_model(CONSERVATIVE, device="cpu").network.state_dict()
     changed = {name for name in start if not torch.equal(start[name], weights[name])}
@@ -203,7 +203,7 @@ def test_without_steps_only_the_confidence_is_refitted(labelled: list[Frame], tm
     assert kept["after"] == read["calibration"] and kept["before"] != kept["after"]
     network = load_model(str(tmp_path / "out" / "mine.safetensors"), device="cpu", precision="float32-highest").network
     held = [prepare_frame(f, read_record(tmp_path / "out" / "mine.safetensors")) for f in labelled]
-    assert measure_calibration(network, held).atoms > kept["after"]["held-out frames"]["atoms"]
+    assert measure_calibration(network, held).atoms > kept["after"]["held out"]["atoms"]
     assert "their confidence refitted" in read_record(tmp_path / "out" / "mine.safetensors").note
 
 
@@ -213,7 +213,7 @@ def test_a_training_ends_with_its_refit(labelled: list[Frame], tmp_path: Path) -
     result = _call(tmp_path, labelled, steps="2", more='frames = ["more.npz"]')
     assert result.exit_code == 0, result.output
     kept = json.loads((tmp_path / "out" / "confidence.json").read_text("utf-8"))
-    assert set(kept["after"]) == {"held-out frames", "more frames"}
+    assert set(kept["after"]) == {"held out", "more frames"}
 
 
 @pytest.mark.parametrize(
