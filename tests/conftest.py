@@ -46,12 +46,19 @@ def repository() -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
-    """Undo what a command changes in the logging of its process, where several tests share one process."""
-    package = logging.getLogger("orbmm")
-    before = package.level, package.propagate, list(package.handlers)
+    """Undo what a command changes in the logging of its process, where several tests share one process.
+
+    Also before a test: fixtures of a whole module call commands before this one begins.
+    """
+    _reset_logging()
     yield
-    package.level, package.propagate, package.handlers = before
-    package.setLevel(before[0])  # forgets which levels were cached as switched off
+    _reset_logging()
+
+
+def _reset_logging() -> None:
+    package = logging.getLogger("orbmm")
+    package.propagate, package.handlers = True, []
+    package.setLevel(logging.NOTSET)  # forgets which levels were cached as switched off
     logging.disable(logging.NOTSET)
 
 

@@ -10,6 +10,7 @@ from openmm import app, unit
 from orbmm.checkpoints.catalog import element_symbol
 from orbmm.diagnose.bonds import find_bonds
 from orbmm.diagnose.field import Field, Place
+from orbmm.errors import StructureError
 from orbmm.run_files.diagnosis import Diagnostic
 from orbmm.simulation.dynamics.thermometer import Elements, Thermometer
 from orbmm.units import (
@@ -77,8 +78,10 @@ def measure_heating(field: Field, place: Place, atomic_numbers: np.ndarray, prot
     """Return the heating: the drift of kinetic energy and the field's own energy, as a temperature.
 
     In steady dynamics at friction g the bath takes g (T - T0) of 3 k for each atom. So a system that heats by h K/ps is
-    h / g too hot.
+    h / g too hot. Raises StructureError for a single atom.
     """
+    if len(atomic_numbers) < 2:
+        raise StructureError("a single atom feels no force, so that nothing can heat: give a structure of more atoms")
     trace = run_dynamics(field, place, atomic_numbers, protocol)
     drift, error, spread = trace.fit_drift()
     rises, errors = trace.list_rises(), trace.list_errors()

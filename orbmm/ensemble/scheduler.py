@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from orbmm.ensemble.task import end_runs
@@ -79,7 +81,7 @@ def check_dask(kind: str) -> None:
         import distributed  # noqa: F401
 
         if kind in _JOBS:
-            import dask_jobqueue  # noqa: F401
+            import_jobqueue()
     except ImportError as error:
         package = "dask-jobqueue" if "jobqueue" in str(error) else "distributed"
         raise MissingDependency(f"an ensemble needs the package {package}{quote_reason(error)}; {_INSTALL}") from error
@@ -194,12 +196,20 @@ def _open_queue(settings: SchedulerSettings) -> Any:
     """Return a cluster whose workers are jobs."""
     import shutil
 
-    import dask_jobqueue
-
     if shutil.which(_SUBMIT[settings.kind]) is None:
         raise RunError(f"kind is {settings.kind}, but there is no command {_SUBMIT[settings.kind]} on this machine; "
                        "run this on a host that submits jobs, or choose another kind in [scheduler]")  # fmt: skip
-    return getattr(dask_jobqueue, _JOBS[settings.kind])(**describe_job(settings))
+    return getattr(import_jobqueue(), _JOBS[settings.kind])(**describe_job(settings))
+
+
+def import_jobqueue() -> ModuleType:
+    """Import dask_jobqueue without what it does at import: it would turn every Ctrl-C of the process into an exit."""
+    handler = signal.getsignal(signal.SIGINT)
+    import dask_jobqueue
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
+    return dask_jobqueue
 
 
 def describe_job(settings: SchedulerSettings) -> dict[str, Any]:

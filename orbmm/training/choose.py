@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from orbmm.errors import MissingDependency, OrbmmError, TrainingError
+from orbmm.errors import MissingDependency, StructureError, TrainingError
 from orbmm.files import replace_file
 from orbmm.graph.edges import find_edges
 from orbmm.model.potential import NumpyPrediction, Potential
@@ -64,6 +64,8 @@ def choose_frames(
     """
     if other is None and "confidence" not in model.network.heads:
         raise TrainingError(f"{model.record.name} has no confidence head: give a second model with --compare")
+    if not frames:
+        raise TrainingError("there are no frames to choose from")
     elements = np.unique(np.concatenate([frame.atomic_numbers for frame in frames]))
     candidates: list[Candidate] = []
     for done, frame in enumerate(frames, start=1):
@@ -83,15 +85,17 @@ def choose_frames(
 def estimate_errors(frame: Frame, model: Potential, other: Potential | None) -> np.ndarray | None:
     """Return the expected mean error of a force component for each atom (N,) [eV/Å]; None for a broken frame.
 
-    A network that takes no charge judges charged frames by their atoms. Raises TrainingError for a missing charge.
+    A network that takes no charge judges charged frames by their atoms. Raises TrainingError for a missing charge,
+    StructureError for an element that a network does not know.
     """
     for potential in (model, other):
         if potential is not None:
             check_structure(frame, potential.record, charged="train")
+            potential.compose(frame.atomic_numbers, **_list_known(frame, potential))  # refuses unknown elements
     try:
         first = _predict(frame, model)
         second = None if other is None else _predict(frame, other)
-    except OrbmmError:
+    except StructureError:  # overlapping atoms
         return None
     if not np.abs(first.forces).max() <= LARGEST_FORCE_EV_ANGSTROM:  # NaN is not
         return None
@@ -105,8 +109,12 @@ def estimate_errors(frame: Frame, model: Potential, other: Potential | None) -> 
 
 
 def _predict(frame: Frame, model: Potential) -> NumpyPrediction:
-    known = {"charge": frame.charge, "multiplicity": frame.multiplicity} if model.record.takes_charge else {}
-    return model.predict(frame.atomic_numbers, frame.positions, frame.cell, **known)
+    return model.predict(frame.atomic_numbers, frame.positions, frame.cell, **_list_known(frame, model))
+
+
+def _list_known(frame: Frame, model: Potential) -> dict[str, int | None]:
+    """Return charge and multiplicity of a frame, for a model that takes them."""
+    return {"charge": frame.charge, "multiplicity": frame.multiplicity} if model.record.takes_charge else {}
 
 
 def describe_surroundings(frame: Frame, atom: int, elements: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from orbmm.errors import MissingDependency, OrbmmError, TrainingError
+from orbmm.errors import MissingDependency, StructureError, TrainingError
 from orbmm.files import make_folder
 from orbmm.training.dataset import Frame, Labels, hash_frames, read_frames, write_frames
 
@@ -66,9 +66,10 @@ def _make_teacher(model: str) -> Labeller:
                 "with a calculator that does, or remove the charge from the file if this network has learned charges"
             )
         known = {"charge": frame.charge, "multiplicity": frame.multiplicity} if teacher.record.takes_charge else {}
+        teacher.compose(frame.atomic_numbers, **known)  # refuses elements that it does not know
         try:
             found = teacher.predict(frame.atomic_numbers, frame.positions, frame.cell, **known)
-        except OrbmmError:  # overlapping atoms
+        except StructureError:  # overlapping atoms
             return None
         return Labels(found.energy, found.forces, found.stress)
 
@@ -161,7 +162,7 @@ def label_file(
     for path in _label_parts(left, calculator, workers, largest_force):
         progress = _advance(progress, left[path], path)
         on_progress(progress)
-    labelled = [frame for path in paths for frame in _read_part(path)]
+    labelled = _restore_order([frame for path in paths for frame in _read_part(path)], frames)
     if not labelled:
         raise TrainingError(f"{calculator} found labels for none of {len(frames)} frames: look at one of them by hand")
     write_frames(target, labelled)
@@ -220,6 +221,19 @@ def write_part(path: Path, labelled: list[Frame]) -> None:
 
 def _read_part(path: Path) -> list[Frame]:
     return read_frames(path) if path.stat().st_size else []
+
+
+def _restore_order(labelled: list[Frame], frames: Sequence[Frame]) -> list[Frame]:
+    """Return labelled frames in the order of the frames given: of a trajectory, the later ones are held out."""
+    numbers: dict[bytes, int] = {}
+    for number, frame in enumerate(frames):
+        numbers.setdefault(_name_structure(frame), number)
+    return sorted(labelled, key=lambda frame: numbers[_name_structure(frame)])
+
+
+def _name_structure(frame: Frame) -> bytes:
+    parts = (frame.atomic_numbers, frame.positions, frame.cell)
+    return b"".join(b"absent" if part is None else np.ascontiguousarray(part).tobytes() for part in parts)
 
 
 def _advance(progress: Labelling, part: list[Frame], path: Path) -> Labelling:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from orbmm.checkpoints.catalog import CheckpointRecord
@@ -44,6 +44,7 @@ from orbmm.training.rollout import STABLE, roll_out
 from orbmm.training.state import Identity, read_state, write_state
 from orbmm.training.validation import OLD_DOMAIN, Errors, validate
 
+REPORT = "validation.json"
 _log = logging.getLogger(__name__)
 
 
@@ -140,7 +141,7 @@ def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
     check_same((task.identity.data_sha256, course.step), "frames or saved steps")
     if settings.run.compile:
         course.network.compile_network()
-    began = time.monotonic()
+    began, first_step = time.monotonic(), course.step
     while course.step < settings.optimizer.steps and not _is_exhausted(course, settings):
         losses = _take_step(task, course)
         last = course.step == settings.optimizer.steps
@@ -149,7 +150,7 @@ def train(task: Task, on_row: OnRow = lambda row: None) -> Trained:
             on_row(course.rows[-1])
         if course.step % settings.run.save_every == 0 or last or _is_exhausted(course, settings):
             _save(task, course)
-    return _conclude(task, course, before)
+    return _conclude(task, course, before, is_new=course.step > first_step)
 
 
 def _take_step(task: Task, course: Course) -> Losses:
@@ -296,16 +297,26 @@ def _save(task: Task, course: Course) -> None:
     write_file(task.folder / "history.csv", text.getvalue().encode())
 
 
-def _conclude(task: Task, course: Course, before: dict[str, Errors]) -> Trained:
-    """Write the weights and the errors before and after."""
+def _conclude(task: Task, course: Course, before: dict[str, Errors], is_new: bool) -> Trained:
+    """Write the weights and the errors before and after.
+
+    is_new: this call has trained; otherwise what an earlier one has written stays as it is
+    """
     stopped_early = _is_exhausted(course, task.settings)
+    path, report = task.folder / f"{task.record.name}.safetensors", task.folder / REPORT
+    is_best = _keeps_best(task) and course.best < float("inf")  # otherwise no weights had stable dynamics
+    if is_best:
+        if not path.is_file():
+            raise TrainingError(f"{path} with the best weights is gone: bring it back, or train again elsewhere")
+        tensors = load_file(path)
+        course.average.load_state_dict({name: tensors[name] for name in course.average.state_dict()})
     after = _validate(task, course.average)
-    path = task.folder / f"{task.record.name}.safetensors"
-    if not _keeps_best(task) or course.best == float("inf"):  # no weights had stable dynamics
-        write_weights(task, course.average, after, course.step)
-    report = {name: {k: asdict(v) for k, v in table.items()} for name, table in (("before", before), ("after", after))}
-    if is_first():
-        write_file(task.folder / "validation.json", json.dumps(report, indent=1).encode())
+    if is_first() and (is_new or not report.exists()):
+        if not is_best:
+            write_weights(task, course.average, after, course.step)
+        tables = {"before": before, "after": after}
+        errors = {name: {group: asdict(each) for group, each in table.items()} for name, table in tables.items()}
+        write_file(report, json.dumps(errors, indent=1).encode())
     return Trained(path, before, after, stopped_early, instability=_find_instability(task, course))
 
 

@@ -108,10 +108,13 @@ def take_share(items: Sequence[Item], sizes: Sequence[int]) -> list[Item]:
 
 
 def map_over_processes(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Return the results of all items in their order, in every process; each process computes some of them."""
+    """Return the results of all items in their order, in every process; each process computes some of them.
+
+    An error in one process is raised in all.
+    """
     if _is_alone():
         return [function(item) for item in items]
-    mine = [function(item) for item in items[find_rank() :: count_processes()]]
+    mine = agree(lambda: [function(item) for item in items[find_rank() :: count_processes()]])
     gathered = _gather(mine)
     return [gathered[index % len(gathered)][index // len(gathered)] for index in range(len(items))]
 

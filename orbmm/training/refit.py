@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file, save
 
 from orbmm.checkpoints.record_in_file import format_record, read_training
 from orbmm.errors import TrainingError
-from orbmm.files import write_file
+from orbmm.files import read_json, write_file
 from orbmm.model.load import make_network
 from orbmm.model.network.orb import Orb
 from orbmm.training.batches import LabelledGraph, prepare_frame
-from orbmm.training.calibration import Calibration, measure_calibration
+from orbmm.training.calibration import Bin, Calibration, measure_calibration
 from orbmm.training.checks import check_apart, check_frames
 from orbmm.training.confidence import RefitPlan, refit_confidence, require_head
 from orbmm.training.dataset import Frame
@@ -23,6 +25,7 @@ from orbmm.training.parallel import is_first
 from orbmm.training.reading import read_file
 
 FILE = "confidence.json"
+LARGEST_BYTES = 10_000_000
 HELD_OUT, MORE = "held out", "more frames"
 
 
@@ -75,6 +78,8 @@ def refit_weights(task: Task, trained: Trained) -> Trained:
     plan, weights = task.refit, trained.weights
     if plan is None or not is_first():
         return trained
+    if "confidence" in read_training(weights):  # by an earlier call, after the same training
+        return replace(trained, recalibration=read_recalibration(task.folder / FILE))
     network = make_network(task.record).float().eval()
     tensors = load_file(weights)
     network.load_state_dict({name: tensors[name] for name in network.state_dict()})
@@ -88,6 +93,20 @@ def refit_weights(task: Task, trained: Trained) -> Trained:
     write_file(weights, save(tensors, metadata=format_record(task.record, training)))
     write_file(task.folder / FILE, (json.dumps(asdict(found), indent=1) + "\n").encode())
     return replace(trained, recalibration=found)
+
+
+def read_recalibration(path: Path) -> Recalibration:
+    """Read the calibration that refit_weights has kept. Raises TrainingError for a file that is damaged or gone."""
+    try:
+        kept = read_json(path, LARGEST_BYTES)
+        before, after = ({name: _parse(entry) for name, entry in kept[key].items()} for key in ("before", "after"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TrainingError(f"{path} is gone or damaged: remove {path.parent} and train again") from error
+    return Recalibration(before, after)
+
+
+def _parse(entry: dict[str, Any]) -> Calibration:
+    return Calibration(**entry | {"bins": tuple(Bin(**one) for one in entry["bins"])})
 
 
 def _measure_all(network: Orb, plan: RefitPlan) -> dict[str, Calibration]:

@@ -80,7 +80,9 @@ def _quiet() -> Iterator[None]:
 
 def _run(frame: Frame, record: CheckpointRecord, weights: Path, settings: ValidationSettings, device: str) -> str:
     """Return "stable", or the sentence of the guard on the dynamics from one frame."""
-    model = ModelSettings(name=OWN_NAME, weights=weights, device=device, compile=False)
+    model = ModelSettings(
+        name=OWN_NAME, weights=weights, device=device, compile=False, tune="skip", first_contact="skip"
+    )
     if record.takes_charge:
         model = replace(model, charge=frame.charge, multiplicity=frame.multiplicity)
     topology = build_topology(frame, record)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
 
 from orbmm.checkpoints.catalog import CheckpointRecord, describe_elements
 from orbmm.checkpoints.record_in_file import resolve_record
+from orbmm.checkpoints.store import locate_weights
 from orbmm.errors import TrainingError
 from orbmm.files import make_folder
 from orbmm.settings.toml import write_settings
@@ -61,7 +63,6 @@ def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path, o
 
     old: frames of [replay]. Raises TrainingError.
     """
-    frames = [*data.training, *data.validation, *old.training, *old.validation]
     if not data.training:
         raise TrainingError("no frame is left to train on: give more frames, or a smaller validation_share")
     base = resolve_base(settings.model)
@@ -91,12 +92,20 @@ def prepare_task(settings: TrainingSettings, data: LabelledData, folder: Path, o
         force_scale=compute_force_scale(data.training),
         settings=settings,
         folder=folder,
-        identity=identify(settings, hash_frames(frames)),
+        identity=identify(settings, _hash_data(settings, base, data, old)),
         unused=start.unused,
         replay=replay,
         old_validation=old_validation,
         rollout=choose_frames(data.validation, settings.validation),
     )
+
+
+def _hash_data(settings: TrainingSettings, base: CheckpointRecord, data: LabelledData, old: LabelledData) -> str:
+    """Return the sha256 of all frames, of what each is for, and of the weights that label the old ones."""
+    parts = [hash_frames(frames) for frames in (data.training, data.validation, old.training, old.validation)]
+    if old.training and settings.replay.labels == "start" and not settings.model.from_scratch:
+        parts.append(locate_weights(base, settings.model.weights).sha256)
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def _prepare_replay(

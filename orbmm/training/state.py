@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 class Identity:
     """All that decides the weights at each step.
 
-    settings: by table and key; data_sha256: of all frames in their order
+    settings: by table and key; data_sha256: of all frames in their order, and of what each is for
     """
 
     data_sha256: str
@@ -41,6 +41,7 @@ def identify(settings: TrainingSettings, data_sha256: str) -> Identity:
     for key in ("training", "validation"):
         tables["data"].pop(key)  # their content counts, in data_sha256, not where they lie
     tables["model"].pop("weights")
+    tables["run"]["patience"] = "above 0" if settings.run.patience else "0"  # decides which weights are kept
     tables["replay"].pop("frames")
     tables.pop("confidence")  # refitted after the last step
     return Identity(data_sha256, tables)

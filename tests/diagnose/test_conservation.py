@@ -7,8 +7,10 @@ import pytest
 from diagnose.fields import Growing, Springs, Trap, scatter_atoms
 
 from orbmm.diagnose.consistency import DISPLACEMENT_ANGSTROM, measure_lines, measure_loops
+from orbmm.diagnose.field import Place
 from orbmm.diagnose.heating import MEV_PER_KELVIN, Protocol, measure_heating, measure_long_step
 from orbmm.diagnose.jacobian import measure_asymmetry
+from orbmm.errors import StructureError
 from orbmm.units import EV_PER_KJ_PER_MOL
 
 OXYGENS = np.full(12, 8)
@@ -91,3 +93,9 @@ def test_a_long_step_fails_where_a_vibration_is_too_fast(timestep_fs: float, pas
     assert spread.passed is passed
     assert drift.threshold is not None
     assert drift.threshold <= 0.2  # a run that swings widely does not excuse itself by its errors
+
+
+def test_a_single_atom_cannot_heat() -> None:
+    one = Place(np.zeros((1, 3)), None)
+    with pytest.raises(StructureError, match="a single atom"):
+        measure_heating(Springs(), one, OXYGENS[:1], Protocol(length_ps=0.05))

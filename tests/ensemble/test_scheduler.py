@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import dask_jobqueue
 import pytest
 
 from orbmm.ensemble import scheduler as module
 from orbmm.ensemble.run import run_ensemble
-from orbmm.ensemble.scheduler import Session, check_dask, choose_gpus, choose_workers, describe_job, open_session
+from orbmm.ensemble.scheduler import (
+    Session,
+    check_dask,
+    choose_gpus,
+    choose_workers,
+    describe_job,
+    import_jobqueue,
+    open_session,
+)
 from orbmm.errors import MissingDependency, RunError, SettingsError
 from orbmm.settings import SchedulerSettings
+
+dask_jobqueue = import_jobqueue()
 
 QUEUE = {"threads": 4, "memory": "8GB", "walltime": "02:00", "queue": "gpu", "account": "lab"}
 
@@ -162,3 +173,15 @@ def test_a_replica_runs_in_a_job_that_is_submitted(
     states = run_ensemble(write_ensemble('[scheduler]\nkind = "slurm"\nmemory = "1GB"\n'), max_hours=0.05)
     assert [one.state for one in states] == ["complete"]
     assert len((tmp_path / "sbatch.jobs").read_text().split()) == 1
+
+
+@pytest.mark.parametrize(
+    ("statement", "kept"),
+    [("from orbmm.ensemble.scheduler import import_jobqueue as load; load()", True), ("import dask_jobqueue", False)],
+)
+def test_ctrl_c_means_the_same_after_the_import_of_the_queues(statement: str, kept: bool) -> None:
+    """The package alone changes it, so the first case says something."""
+    code = f"import signal; {statement}; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == str(kept)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -11,7 +11,7 @@ from training.conftest import CONSERVATIVE, DIRECT
 from typer.testing import CliRunner, Result
 
 from orbmm.cli.main import build_app
-from orbmm.errors import TrainingError
+from orbmm.errors import OrbmmError, TrainingError
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
 from orbmm.training.choose import Candidate, choose_frames, describe_surroundings, estimate_errors, order_candidates
@@ -127,3 +127,14 @@ def test_a_mistake_is_one_sentence(
     write_frames(tmp_path / "frames.npz", frames)
     result = call("choose", *words)
     assert result.exit_code == 2 and said in result.stderr and "Traceback" not in result.output, result.output
+
+
+def test_an_unknown_element_is_an_error_and_not_a_broken_frame(frames: list[Frame], model: Potential) -> None:
+    iron = replace(frames[0], atomic_numbers=np.full_like(frames[0].atomic_numbers, 26))
+    with pytest.raises(OrbmmError, match="Fe"):
+        choose_frames([iron, *frames[1:]], model, 2)
+
+
+def test_no_frames_at_all_are_an_error(model: Potential) -> None:
+    with pytest.raises(TrainingError, match="no frames to choose from"):
+        choose_frames([], model, 2)

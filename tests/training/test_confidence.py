@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -231,3 +232,21 @@ def test_a_refit_that_cannot_be_is_one_sentence(
     result = _call(tmp_path, labelled, **words)
     assert result.exit_code == 2 and said in result.stderr and "Traceback" not in result.output
     assert result.stderr.count("\n") <= 2 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("patience", [0, 2])
+def test_a_finished_training_is_not_changed_by_another_resume(
+    patience: int, labelled: list[Frame], tmp_path: Path
+) -> None:
+    kept_files = ("mine.safetensors", "confidence.json", "validation.json")
+    assert _call(tmp_path, labelled, steps="2").exit_code == 0
+    settings, out = tmp_path / "training.toml", tmp_path / "out"
+    if patience:
+        shutil.rmtree(out)
+        settings.write_text(settings.read_text("utf-8").replace("[run]", "[run]\npatience = 2"), encoding="utf-8")
+        assert CliRunner().invoke(build_app(), ["train", str(settings)]).exit_code == 0
+    before = [(out / name).read_bytes() for name in kept_files]
+    result = CliRunner().invoke(build_app(), ["train", str(settings), "--resume"])
+    assert result.exit_code == 0, result.output
+    assert [(out / name).read_bytes() for name in kept_files] == before
+    assert "held out, before" in result.output

@@ -11,11 +11,12 @@ from training.conftest import CONSERVATIVE
 from typer.testing import CliRunner, Result
 
 from orbmm.cli.main import build_app
-from orbmm.errors import TrainingError
+from orbmm.errors import OrbmmError, TrainingError
 from orbmm.model.load import load_model
 from orbmm.training import label
 from orbmm.training.dataset import Frame, Labels, read_frames, write_frames
 from orbmm.training.label import label_file, make_labeller
+from orbmm.training.reading import split_frames
 
 EV_PER_HARTREE, ANGSTROM_PER_BOHR = 27.211386245988, 0.529177210903
 
@@ -130,3 +131,19 @@ def test_a_mistake_is_one_sentence(
     _write(frames, tmp_path)
     result = call("label", *words)
     assert result.exit_code == 2 and said in result.stderr, result.output
+
+
+def test_labelled_frames_keep_the_order_of_a_trajectory(frames: list[Frame], tmp_path: Path) -> None:
+    """Of one trajectory the last frames are held out: neighbours in time of what is learned would look too good."""
+    trajectory = [replace(frame, group="one", positions=frame.positions + 0.01) for frame in strip(frames)]
+    label_file(trajectory, tmp_path / "labelled.npz", f"orbmm:{CONSERVATIVE}")
+    found = read_frames(tmp_path / "labelled.npz")
+    assert [frame.positions.tobytes() for frame in found] == [frame.positions.tobytes() for frame in trajectory]
+    held_out = split_frames(found, 0.3, seed=1).validation
+    assert [frame.positions.tobytes() for frame in held_out] == [frame.positions.tobytes() for frame in trajectory[-3:]]
+
+
+def test_a_teacher_that_does_not_know_an_element_says_so(frames: list[Frame]) -> None:
+    iron = replace(strip(frames)[0], atomic_numbers=np.full_like(frames[0].atomic_numbers, 26))
+    with pytest.raises(OrbmmError, match="Fe"):
+        make_labeller(f"orbmm:{CONSERVATIVE}")(iron)

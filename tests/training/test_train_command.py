@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,9 @@ from orbmm.cli.main import build_app
 from orbmm.forces.attach import create_system
 from orbmm.model.load import load_model
 from orbmm.settings import ModelSettings, read_training_settings
+from orbmm.training import loop
 from orbmm.training.dataset import Frame, write_frames
+from orbmm.training.validation import Errors
 
 FILE = """
 [model]
@@ -156,3 +160,48 @@ def test_without_tensorboard_a_sentence_says_so(settings: Path, monkeypatch: pyt
     settings.write_text(settings.read_text("utf-8") + "tensorboard = true\n", encoding="utf-8")
     result = call("train", settings)
     assert result.exit_code == 2 and "pip install tensorboard" in result.stderr and "Traceback" not in result.output
+
+
+def test_a_resumed_training_refuses_frames_in_other_roles(settings: Path, frames: list[Frame], tmp_path: Path) -> None:
+    for name, part in (("one", frames[:6]), ("two", frames[6:8]), ("three", frames[8:])):
+        write_frames(tmp_path / f"{name}.npz", part)
+    text = settings.read_text("utf-8").replace("validation_share = 0.2", "")
+    first = text.replace('"frames.npz"', '"one.npz", "two.npz"').replace("[data]", '[data]\nvalidation = ["three.npz"]')
+    other = text.replace('"frames.npz"', '"one.npz"').replace("[data]", '[data]\nvalidation = ["two.npz", "three.npz"]')
+    settings.write_text(first, encoding="utf-8")
+    assert call("train", settings).exit_code == 0
+    settings.write_text(other, encoding="utf-8")
+    result = call("train", settings, "--resume")
+    assert result.exit_code == 2 and "other frames" in result.stderr
+    settings.write_text(first, encoding="utf-8")
+    assert call("train", settings, "--resume").exit_code == 0
+
+
+def test_the_choice_of_the_best_weights_cannot_begin_on_resume(settings: Path) -> None:
+    assert call("train", settings).exit_code == 0
+    settings.write_text(settings.read_text("utf-8").replace("[run]", "[run]\npatience = 2"), encoding="utf-8")
+    result = call("train", settings, "--resume")
+    assert result.exit_code == 2 and "patience" in result.stderr
+
+
+def test_the_errors_of_a_training_are_those_of_its_weights(
+    settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first validation counts as the best, so that the weights are not those of the last step."""
+    validate, found = loop.validate, []
+
+    def worse_each_time(*arguments: object) -> dict[str, Errors]:
+        found.append(validate(*arguments))
+        growing = replace(found[-1]["all"], forces_mev_per_angstrom=float(len(found)))
+        return found[-1] | {"all": growing} if len(found) < 6 else found[-1]
+
+    monkeypatch.setattr(loop, "validate", worse_each_time)
+    text = settings.read_text("utf-8").replace("validate_every = 2", "patience = 9\nvalidate_every = 1")
+    settings.write_text(text, encoding="utf-8")
+    assert call("train", settings).exit_code == 0
+    report = json.loads((tmp_path / "out" / "validation.json").read_text("utf-8"))
+    assert read_training(tmp_path / "out" / "mine.safetensors")["steps"] == 1
+    assert report["after"]["all"]["forces_rms_mev_per_angstrom"] == pytest.approx(
+        found[1]["all"].forces_rms_mev_per_angstrom
+    )
+    assert found[1]["all"] != found[-2]["all"]

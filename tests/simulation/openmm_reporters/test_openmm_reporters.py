@@ -16,8 +16,9 @@ from openmm import app, unit
 import orbmm
 from orbmm.errors import ModelError, RunError, UnstableRun
 from orbmm.run_files.confidence import record_type
-from orbmm.settings import GuardSettings, ModelSettings
+from orbmm.settings import GuardSettings, ModelSettings, SystemSettings
 from orbmm.simulation.force_source import Forces, ForceSource
+from orbmm.simulation.start.structure import read_start
 
 MakeForces = Callable[..., ForceSource]
 pytestmark = pytest.mark.filterwarnings("default")  # what torch and Warp warn of on loading is not ours
@@ -98,7 +99,8 @@ def test_the_guard_stops_a_broken_bond_before_it_is_written(
 def test_confidence_is_written_in_the_format_of_a_run(water_box: Path, tmp_path: Path) -> None:
     from orbmm.simulation.force_source import NetworkForces
 
-    simulation = _open(water_box, NetworkForces().resolve(ModelSettings(), 45, None))
+    start = read_start(SystemSettings(name="water", structure=water_box))
+    simulation = _open(water_box, NetworkForces().resolve(ModelSettings(), start, None))
     path = tmp_path / "confidence.dat"
     simulation.reporters.append(orbmm.ConfidenceReporter(path, 2, ModelSettings().name))
     simulation.step(4)
