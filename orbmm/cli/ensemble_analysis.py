@@ -28,11 +28,12 @@ def analyze_replicas(
 ) -> None:
     """Analyse an ensemble and print mean, spread and standard error of every number.
 
-    refused: options that an ensemble does not take, None where one was not given. Exits with code 3 if a replica is not
-    stable.
+    refused: options that an ensemble does not take, None where one was not given. Exits with code 3 if a replica is
+    unstable or has failed.
     """
     from orbmm.cli.host_memory import memory_within_reach
     from orbmm.ensemble.analyze import Choices, analyze_ensemble
+    from orbmm.ensemble.page import is_sound, tell_verdict
     from orbmm.ensemble.state import count_states
     from orbmm.errors import AnalysisError
 
@@ -44,10 +45,9 @@ def analyze_replicas(
     open_console().print(_tabulate(analysis))
     if analysis.left_out:
         say(f"left out: {count_states(analysis.left_out)}")
-    stable = sum(one.stable for one in analysis.replicas)
     say(f"tables: {folder / 'analysis'}; page: {folder / 'report.html'}")
-    say(f"{stable} of {len(analysis.replicas)} complete replicas are stable", bold=True)
-    if stable < len(analysis.replicas):
+    say(tell_verdict(analysis.replicas, analysis.left_out), bold=True)
+    if not is_sound(analysis.replicas, analysis.left_out):
         raise typer.Exit(3)
 
 

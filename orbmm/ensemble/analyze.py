@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from orbmm import __version__
 from orbmm.analysis import analyze_recording, check_files, read_run_folder, write_analysis
 from orbmm.analysis.analyze import SUMMARY_FILE, list_files
 from orbmm.ensemble.layout import EnsembleFolder, Member, ReplicaFolder
@@ -21,7 +23,7 @@ from orbmm.outputs import OutputFolder
 from orbmm.report import write_figures
 from orbmm.report.page import check_page, write_page
 
-TABLE_FILE, NUMBERS_FILE, PAGE_FILE = "ensemble.csv", "ensemble.json", "report.html"
+TABLE_FILE, NUMBERS_FILE, MADE_FILE, PAGE_FILE = "ensemble.csv", "ensemble.json", "replicas.json", "report.html"
 _LARGEST_SUMMARY = 100_000_000  # bytes
 _ERROR = "_error"
 
@@ -49,9 +51,10 @@ def analyze_ensemble(
 ) -> EnsembleAnalysis:
     """Analyse the complete replicas of an ensemble, and write one table, its JSON, and one page with links.
 
-    A replica that was analysed since its last step, and without options, is not analysed again.
+    A replica that was analysed here since its last step, with the same options, is not analysed again.
     on_replica: called with the name of each replica before it is analysed
-    Raises AnalysisError if no replica is complete, or if files are in the way.
+    Raises AnalysisError if no replica is complete, if files are in the way, or if replicas of one point differ in more
+    than their seeds.
     """
     ensemble, choices = EnsembleFolder(folder.resolve()), choices or Choices()
     states = read_states(ensemble)
@@ -59,20 +62,27 @@ def analyze_ensemble(
     if not complete:
         raise AnalysisError(f"{folder} has no complete replica ({count_states(states)}); run `orbmm ensemble` first")
     output = OutputFolder(ensemble.path / "analysis")
-    check_files(output.path, (TABLE_FILE, NUMBERS_FILE))
+    check_files(output.path, (TABLE_FILE, NUMBERS_FILE, MADE_FILE))
     check_page(ensemble.path / PAGE_FILE)
-    measured = []
+    kept, summaries = _read_made(ensemble), {}
     for one in complete:
+        name, replica = one.member.name, ensemble.replica(one.member.name)
         if on_replica is not None:
-            on_replica(one.member.name)
-        measured.append(_measure(ensemble.replica(one.member.name), one.member, choices))
+            on_replica(name)
+        summaries[name] = _summarize(replica, choices, kept.get(name))
+        kept[name] = _describe_made(replica, choices)
+    _check_alike([one.member for one in complete], summaries)
+    measured = [_measure(one.member, summaries[one.member.name]) for one in complete]
     left_out = tuple(one for one in states if one.state != COMPLETE)
-    analysis = EnsembleAnalysis(tuple(measured), left_out, tuple(compute_spreads(measured)))
-    _write(analysis, ensemble, output)
+    points = list(dict.fromkeys(one.member.point_name for one in states))
+    analysis = EnsembleAnalysis(tuple(measured), left_out, tuple(compute_spreads(measured, points)))
+    _write(analysis, ensemble, output, kept)
     return analysis
 
 
-def _write(analysis: EnsembleAnalysis, ensemble: EnsembleFolder, output: OutputFolder) -> None:
+def _write(
+    analysis: EnsembleAnalysis, ensemble: EnsembleFolder, output: OutputFolder, made: dict[str, dict[str, Any]]
+) -> None:
     entries = {
         "replicas": [{"name": one.name, "point": one.point, "stable": one.stable} for one in analysis.replicas],
         "left_out": [
@@ -85,20 +95,61 @@ def _write(analysis: EnsembleAnalysis, ensemble: EnsembleFolder, output: OutputF
     page = format_ensemble_page(ensemble.path.name, analysis.replicas, analysis.spreads, analysis.left_out, links)
     try:
         output.path.mkdir(exist_ok=True)
-        output.write({TABLE_FILE: format_table(analysis.spreads), NUMBERS_FILE: (text + "\n").encode()})
+        texts = {NUMBERS_FILE: text, MADE_FILE: json.dumps(made, indent=1)}
+        files = {name: (content + "\n").encode() for name, content in texts.items()}
+        output.write({TABLE_FILE: format_table(analysis.spreads), **files})
         write_file(ensemble.path / PAGE_FILE, page.encode())
     except OSError as error:
         raise AnalysisError(f"{output.path}: the analysis cannot be written there ({error})") from error
 
 
-def _measure(folder: ReplicaFolder, member: Member, choices: Choices) -> Measured:
-    """Return the numbers of one replica, from its analysis if it has a current one."""
-    summary = _find_summary(folder) if choices == Choices() else None
-    if summary is None:
+def _summarize(folder: ReplicaFolder, choices: Choices, made: dict[str, Any] | None) -> dict[str, Any]:
+    """Return results.json of one replica; it is analysed again unless its analysis was made here in the same way."""
+    summary = _find_summary(folder)
+    if summary is None or made is None or made != _describe_made(folder, choices):
         _analyze_replica(folder, choices)
         summary = _find_summary(folder)
     if summary is None:
         raise AnalysisError(f"{folder.run.path / 'analysis' / SUMMARY_FILE} cannot be read; remove it and try again")
+    return summary
+
+
+def _describe_made(folder: ReplicaFolder, choices: Choices) -> dict[str, Any]:
+    """Return how an analysis was made, and the sha256 of its results.json."""
+    content = (folder.run.path / "analysis" / SUMMARY_FILE).read_bytes()
+    options = {name: None if value is None else str(value) for name, value in asdict(choices).items()}
+    return {"options": options, "orbmm": __version__, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _read_made(ensemble: EnsembleFolder) -> dict[str, dict[str, Any]]:
+    """Return how the analysis of each replica was made; nothing where that is not known."""
+    try:
+        return dict(read_json(ensemble.path / "analysis" / MADE_FILE, _LARGEST_SUMMARY))
+    except (OSError, UnsafeFile, ValueError, TypeError):
+        return {}
+
+
+def _check_alike(members: Sequence[Member], summaries: Mapping[str, dict[str, Any]]) -> None:
+    """Check that replicas of one point have the same structure, weights and length. Raises AnalysisError."""
+    first: dict[str, tuple[str, dict[str, Any]]] = {}
+    for member in members:
+        run = summaries[member.name]["run"]
+        facts = {
+            "structure or state": run.get("inputs"),
+            "weights": run.get("weights_sha256"),
+            "length_ps": run.get("settings", {}).get("run", {}).get("length_ps"),
+        }
+        name, known = first.setdefault(member.point_name, (member.name, facts))
+        other = [what for what, value in facts.items() if value != known[what]]
+        if other:
+            raise AnalysisError(
+                f"{member.name} has another {other[0]} than {name}, so a mean over both says nothing: analyse the runs "
+                "one by one, or make all of them alike in a new ensemble"
+            )
+
+
+def _measure(member: Member, summary: dict[str, Any]) -> Measured:
+    """Return the numbers of one replica."""
     return Measured(member.name, member.point_name, bool(summary["stable"]), read_numbers(summary))
 
 

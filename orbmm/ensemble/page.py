@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from orbmm.analysis.result import find_title, name_quantity, write_unit
 from orbmm.ensemble.spread import Measured, Spread, describe_quantity, group_varying
-from orbmm.ensemble.state import ReplicaState
+from orbmm.ensemble.state import FAILED, UNSTABLE, ReplicaState, count_states
 from orbmm.report.page import escape, format_page, format_table
 
 _HEADINGS = ["quantity", "mean ± standard error", "unit", "spread", "error within", "replicas"]
@@ -27,11 +27,10 @@ def format_ensemble_page(
     links: Mapping[str, str],
 ) -> str:
     """Return the page. links: the path of the page of each replica, relative to this one"""
-    stable = sum(one.stable for one in replicas)
-    outcome = "passed" if stable == len(replicas) else "failed"
+    outcome = "passed" if is_sound(replicas, left_out) else "failed"
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f"<p class='verdict {outcome}'>{stable} of {len(replicas)} complete replicas are stable</p>",
+        f"<p class='verdict {outcome}'>{escape(tell_verdict(replicas, left_out))}</p>",
         f"<p class='note'>{_EXPLANATION}</p>",
         _format_replicas(replicas, links, spreads),
         *(_format_observable(name, quantities) for name, quantities in group_varying(spreads).items()),
@@ -39,6 +38,22 @@ def format_ensemble_page(
         _format_left_out(left_out),
     ]
     return format_page(title, parts)
+
+
+def is_sound(replicas: Sequence[Measured], left_out: Sequence[ReplicaState]) -> bool:
+    """Return True if no replica is unstable or has failed; some may not be complete yet."""
+    return all(one.stable for one in replicas) and not any(one.state in (UNSTABLE, FAILED) for one in left_out)
+
+
+def tell_verdict(replicas: Sequence[Measured], left_out: Sequence[ReplicaState]) -> str:
+    """Return how many replicas are complete and stable, and what the means leave out."""
+    stable = sum(one.stable for one in replicas)
+    verdict = f"{stable} of {len(replicas) + len(left_out)} replicas are complete and stable"
+    if not any(one.state in (UNSTABLE, FAILED) for one in left_out):
+        return verdict
+    return (
+        f"{verdict} ({count_states(left_out)}); the means leave out runs that broke, so they look better than they are"
+    )
 
 
 def _format_observable(observable: str, quantities: Mapping[str, Sequence[Spread]]) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from orbmm.analysis.result import find_title, name_quantity, write_error
+from orbmm.errors import AnalysisError
 from orbmm.plain_text import guard_cell
 
 FEWEST_FOR_OUTLIERS = 5
@@ -79,9 +80,13 @@ class Spread:
         return write_error(self.difference, self.difference_error) if math.isfinite(self.difference) else ""
 
 
-def compute_spreads(replicas: Sequence[Measured]) -> list[Spread]:
-    """Return every quantity over the replicas of each point, in the order in which they come."""
-    points = list(dict.fromkeys(one.point for one in replicas))
+def compute_spreads(replicas: Sequence[Measured], points: Sequence[str] = ()) -> list[Spread]:
+    """Return every quantity over the replicas of each point, in the order in which they come.
+
+    points: all points of the sweep, in their order; the differences are from the first one, or unknown without it
+    Raises AnalysisError for a quantity with different units.
+    """
+    points = list(points) or list(dict.fromkeys(one.point for one in replicas))
     keys = list(dict.fromkeys(key for one in replicas for key in one.numbers))
     found = []
     for observable, quantity in keys:
@@ -91,13 +96,15 @@ def compute_spreads(replicas: Sequence[Measured]) -> list[Spread]:
             if not chosen:
                 continue
             spread = _compute_spread(point, observable, quantity, chosen)
-            found.append(spread if first is None or point == points[0] else _subtract(spread, first))
+            found.append(spread if first is None else _subtract(spread, first))
             first = spread if point == points[0] else first
     return found
 
 
 def _compute_spread(point: str, observable: str, quantity: str, replicas: Sequence[Measured]) -> Spread:
     numbers = [one.numbers[observable, quantity] for one in replicas]
+    if len({one.unit for one in numbers}) > 1:
+        raise AnalysisError(f"{observable}: {quantity} has different units in the replicas: analyse all of them again")
     values = np.array([one.value for one in numbers])
     within = np.array([one.within for one in numbers])
     spread = _compute_deviation(values)

@@ -132,8 +132,17 @@ def test_the_analysis_is_the_mean_of_the_replicas(
     page = (out / "report.html").read_text()
     assert all(f"href='replicas/seed-{seed}/run/report.html'" in page for seed in SEEDS)
     assert all((out / f"replicas/seed-{seed}/run/report.html").is_file() for seed in SEEDS)
-    monkeypatch.setattr(analyze, "_analyze_replica", lambda *rest: pytest.fail("it was analysed already"))
-    assert call("analyze", out).exit_code == done.exit_code
+    again: list[Path] = []
+    monkeypatch.setattr(analyze, "_analyze_replica", lambda replica, choices: again.append(replica.run.path))
+    assert call("analyze", out).exit_code == done.exit_code and again == []
+    call("analyze", out, "--discard-ps", "0.005")
+    assert len(again) == 2, "other options are another analysis"
+    call("analyze", out)
+    assert len(again) == 4, "and its numbers are not taken for those without options"
+    results = out / "replicas/seed-1/run/analysis/results.json"
+    results.write_text(results.read_text() + "\n", encoding="utf-8")  # as `orbmm analyze` of the run alone might
+    call("analyze", out)
+    assert len(again) == 5
 
 
 def test_an_ensemble_without_a_complete_replica_is_not_analysed(folder: Path, tmp_path: Path) -> None:

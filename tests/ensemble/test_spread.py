@@ -6,11 +6,14 @@ import csv
 import io
 import math
 import statistics
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
-from orbmm.ensemble.analyze import read_numbers
+from orbmm.ensemble.analyze import _check_alike, read_numbers
+from orbmm.ensemble.layout import Member
+from orbmm.ensemble.page import is_sound, tell_verdict
 from orbmm.ensemble.spread import (
     Measured,
     Value,
@@ -20,6 +23,8 @@ from orbmm.ensemble.spread import (
     group_varying,
     list_entries,
 )
+from orbmm.ensemble.state import ReplicaState
+from orbmm.errors import AnalysisError
 
 KEY = ("rmsf", "rmsf_mean")
 
@@ -98,3 +103,45 @@ def test_errors_go_with_their_values_and_unknown_numbers_are_left_out() -> None:
     }
     found = read_numbers({"results": {"temperature": {"numbers": numbers}}})
     assert found == {("temperature", "mean"): Value(300.0, "K", 2.0)}
+
+
+def test_without_the_first_point_there_is_no_difference() -> None:
+    hot = _measure([4.0, 7.0], "hot")
+    (one,) = compute_spreads(hot, ["cold", "hot"])
+    assert math.isnan(one.difference)
+    cold, compared = compute_spreads([*hot, *_measure([1.0, 3.0], "cold")], ["cold", "hot"])
+    assert (cold.point, compared.difference) == ("cold", pytest.approx(3.5))
+
+
+def test_numbers_with_different_units_have_no_mean() -> None:
+    other = Measured("other", "", True, {KEY: Value(20.0, "Å")})
+    with pytest.raises(AnalysisError, match="different units"):
+        compute_spreads([*_measure([2.0]), other])
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, None),
+        ({"inputs": {"input/structure.pdb": "other"}}, "another structure"),
+        ({"weights_sha256": "other"}, "another weights"),
+        ({"settings": {"run": {"length_ps": 2.0}}}, "another length_ps"),
+    ],
+)
+def test_replicas_of_one_point_differ_in_their_seeds_alone(changed: dict[str, object], said: str | None) -> None:
+    alike = {"inputs": {"input/structure.pdb": "a"}, "weights_sha256": "b", "settings": {"run": {"length_ps": 1.0}}}
+    members = [Member("one", 1, {}), Member("two", 2, {}), Member("hot", 3, {"run.temperature_kelvin": "310"})]
+    summaries = {"one": {"run": alike}, "two": {"run": alike | changed}, "hot": {"run": {}}}
+    with pytest.raises(AnalysisError, match=f"two has {said}") if said else nullcontext():
+        _check_alike(members, summaries)
+
+
+@pytest.mark.parametrize(
+    ("state", "outcome"), [("waiting", True), ("running", True), ("unstable", False), ("failed", False)]
+)
+def test_replicas_that_broke_are_in_the_verdict(state: str, outcome: bool) -> None:
+    left = ReplicaState(Member("two", 2, {}), state, "", (-1, 0), 0.0, 1.0, 0.0)
+    replicas = _measure([1.0])
+    assert is_sound(replicas, [left]) == outcome
+    said = tell_verdict(replicas, [left])
+    assert said.startswith("1 of 2 replicas are complete and stable") and ("broke" in said) != outcome

@@ -53,7 +53,7 @@ def test_each_state_is_read_from_the_files(folder: EnsembleFolder, leave_run: Ca
     leave_run(replicas[5], 5)
     replicas[5].failure.write_text("no room\n")
     leave_run(replicas[6], 5, "equilibration")
-    _write_lock(replicas[6], os.getppid(), socket.gethostname(), 1000.0)
+    _write_lock(replicas[6], os.getppid(), socket.gethostname(), 1.0)
     states = _read(folder)
     assert [states[seed].state for seed in range(1, 7)] == list(NAMES)
     assert [states[seed].saved for seed in (1, 2, 6)] == [(-1, 0), (1, STEPS // 2), (0, 5)]
@@ -97,3 +97,12 @@ def test_a_folder_that_is_no_ensemble_is_refused(tmp_path: Path) -> None:
         (tmp_path / "plan.json").write_text(damage)
         with pytest.raises(RunError, match="is damaged"):
             read_members(EnsembleFolder(tmp_path))
+
+
+def test_an_old_note_of_this_machine_is_no_writer(folder: EnsembleFolder, leave_run: Callable[..., None]) -> None:
+    """After a crash the number of its process may belong to any other program."""
+    replica = folder.replica("seed-1")
+    leave_run(replica, 5)
+    for age_s, state in ((1.0, "running"), (1000.0, "stopped")):
+        _write_lock(replica, os.getppid(), socket.gethostname(), age_s)
+        assert _read(folder)[1].state == state
