@@ -71,9 +71,9 @@ def lock_folder(folder: Path, use_lock: bool = True) -> Iterator[None]:
 def find_writer(folder: Path) -> str | None:
     """Return the process that writes to a run folder now, as far as run.lock shows it; None if there is none.
 
-    The lock itself is not touched, so that a run that begins meanwhile finds it free. A process counts until its time in
-    run.lock is older than SECONDS_WATCHED: by then its number may belong to another program. Raises OSError as `open`
-    does.
+    The lock itself is not touched, so that a run that begins meanwhile finds it free. A process counts until its time
+    in run.lock is older than SECONDS_WATCHED: by then its number may belong to another program. Raises OSError as
+    `open` does.
     """
     owner = _read_owner(folder / LOCK_NAME)
     if owner is None or not owner.time:
