@@ -98,7 +98,9 @@ def _charge(frame: Frame, charge: int | None, multiplicity: int | None) -> Frame
 
 def show(diagnosis: Diagnosis, path: Path | None) -> None:
     """Print the table, what was not measured, the advice and the verdict."""
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(
         title=f"{diagnosis.model} on {diagnosis.structure}, {diagnosis.atoms} atoms, {diagnosis.precision}",
@@ -106,10 +108,12 @@ def show(diagnosis: Diagnosis, path: Path | None) -> None:
         box=None,
         pad_edge=False,
     )
-    for name in ("quantity", "value", "unit", "at most", "", "why"):
-        table.add_column(name, justify="right" if name in ("value", "at most") else "left", overflow="fold")
+    table.add_column("quantity, and why it matters", overflow="fold")
+    for name, justify in (("value", "right"), ("unit", "left"), ("at most", "right"), ("", "left")):
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     for each in diagnosis.diagnostics:
-        table.add_row(*describe_row(each))
+        name, *cells = describe_row(each)
+        table.add_row(Group(name, Text(each.reason, style="dim")), *cells)
     open_console().print(table)
     for name, reason in diagnosis.missing.items():
         say(f"not measured: {name}: {reason}")
@@ -121,7 +125,7 @@ def show(diagnosis: Diagnosis, path: Path | None) -> None:
 
 
 def describe_row(each: Diagnostic) -> tuple[str, ...]:
-    """Return the cells of one diagnostic."""
+    """Return the cells of one diagnostic, without its reason."""
     limit = "" if each.threshold is None else f"{each.threshold:.3g}"
     outcome = {True: "passed", False: "failed", None: ""}[each.passed]
-    return each.name, f"{each.value:.3g}", each.unit, limit, outcome, each.reason
+    return each.name, f"{each.value:.3g}", each.unit, limit, outcome
