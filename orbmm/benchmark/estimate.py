@@ -173,7 +173,7 @@ def _is_way(row: Row, way: Way) -> bool:
 def _read_answer(answer: dict[str, Any]) -> Measured:
     """Return what a box costs. Raises KeyError, TypeError or ValueError for what is no such numbers."""
     found = Measured(answer["edges"], answer["evaluation_s"], answer.get("device_mb", answer["host_mb"]))
-    if not (0 < found.edges < _TOO_MUCH and 0 <= found.evaluation_s < _TOO_MUCH and 0 <= found.memory_mb < _TOO_MUCH):
+    if not (0 < found.edges < _TOO_MUCH and 0 < found.evaluation_s < _TOO_MUCH and 0 <= found.memory_mb < _TOO_MUCH):
         raise ValueError("no box costs what it says")
     return found
 
@@ -188,6 +188,8 @@ def predict(
 ) -> Estimate:
     """Predict seconds from the line through the two largest boxes, memory from the largest box and the bytes per edge.
 
+    A system smaller than all boxes takes as long as the quickest of them, which is an upper limit.
+
     device: where the network runs, which determines the block size; None: a CPU
     """
     largest = measured[-1]
@@ -195,14 +197,15 @@ def predict(
     if len(measured) > 1 and largest.edges > measured[-2].edges:
         smaller = measured[-2]
         per_edge = (largest.evaluation_s - smaller.evaluation_s) / (largest.edges - smaller.edges)
-    seconds = largest.evaluation_s + max(per_edge, 0.0) * (edges - largest.edges)
+    line = largest.evaluation_s + max(per_edge, 0.0) * (edges - largest.edges)
+    seconds = max(line, min(each.evaluation_s for each in measured))  # below all boxes the line leads nowhere
     block = MemoryUse(way.edges_per_block).choose_block(
         find_record(way.model).architecture, device or torch.device("cpu")
     )
     grown = count_block_bytes(way, min(edges, block)) - count_block_bytes(way, min(largest.edges, block))
     saved = count_block_bytes(way, min(edges, block)) - count_block_bytes(way, min(edges, FEWEST_EDGES_PER_BLOCK))
     memory = largest.memory_mb + (grown + count_bytes_per_edge(way) * (edges - largest.edges)) / BYTES_PER_MB
-    return Estimate(way, edges, max(seconds, 1e-9), timestep_fs, memory, free_mb, block_mb=max(saved, 0) / BYTES_PER_MB)
+    return Estimate(way, edges, seconds, timestep_fs, memory, free_mb, block_mb=max(saved, 0) / BYTES_PER_MB)
 
 
 def count_block_bytes(way: Way, edges: int) -> int:

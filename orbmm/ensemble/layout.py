@@ -92,7 +92,7 @@ def read_members(folder: EnsembleFolder) -> tuple[Member, ...]:
     """Return the replicas of an ensemble. Raises RunError for a folder that is none, or a damaged plan.json."""
     try:
         return tuple(_read_member(entry) for entry in read_json(folder.plan, _LARGEST_PLAN))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{folder.path} is not the folder of an ensemble: it has no {PLAN_NAME}") from error
     except (OSError, UnsafeFile, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{folder.plan} is damaged ({error}); run `orbmm ensemble` with its settings again") from error
@@ -101,6 +101,6 @@ def read_members(folder: EnsembleFolder) -> tuple[Member, ...]:
 def _read_member(entry: Any) -> Member:
     """Return an entry of plan.json. Raises what a wrong type raises; ValueError for a name that leads elsewhere."""
     name, point = str(entry["name"]), {str(key): str(value) for key, value in entry["point"].items()}
-    if Path(name).name != name:
+    if Path(name).name != name or name == "..":
         raise ValueError(f"{name} is not the name of a folder")
     return Member(name, int(entry["seed"]), point)

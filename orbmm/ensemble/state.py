@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orbmm.ensemble.layout import EnsembleFolder, Member, ReplicaFolder, read_members
-from orbmm.errors import UnsafeFile
+from orbmm.errors import OrbmmError, UnsafeFile
 from orbmm.files import open_regular, read_file
 from orbmm.run_files.checkpoints import PRODUCTION, list_checkpoints
 from orbmm.run_files.energies import COLUMNS, LAST_COLUMN
@@ -54,7 +54,15 @@ class ReplicaState:
 
 def read_states(folder: EnsembleFolder) -> tuple[ReplicaState, ...]:
     """Return the state of each replica of an ensemble. Raises RunError for a folder that is none."""
-    return tuple(read_state(folder.replica(member.name), member) for member in read_members(folder))
+    return tuple(_read_state_or_fault(folder.replica(member.name), member) for member in read_members(folder))
+
+
+def _read_state_or_fault(folder: ReplicaFolder, member: Member) -> ReplicaState:
+    """Return the state of one replica; one that cannot be read has failed, and says why."""
+    try:
+        return read_state(folder, member)
+    except OrbmmError as error:
+        return ReplicaState(member, FAILED, str(error), (-1, 0), 0.0, 0.0, 0.0)
 
 
 def read_state(folder: ReplicaFolder, member: Member) -> ReplicaState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ STRUCTURES = "structures"
 """Key of [sweep] that names a folder of prepared structures."""
 
 _STRUCTURE_SUFFIXES = (".pdb", ".cif")
+_SIZE = r"\d+(\.\d+)? ?[kMGT]i?B"
 _SWEPT = ("model", "run", "guard", "analysis")
 _OF_SYSTEM = ("structure", "state")
 _OWN = {"run.seed": "give `replicas` or `seeds` in [ensemble]", "run.output": "every replica has a folder of its own"}
@@ -91,6 +93,8 @@ class SchedulerSettings:
         check_fields(self)
         if (self.kind == "address") != (self.address is not None):
             raise SettingsError('address and kind = "address" belong together: give both, or none of them')
+        if not re.fullmatch(_SIZE, self.memory):
+            raise SettingsError(f"memory is {describe_value(self.memory)}, but must be a size such as 4GB or 500MiB")
         if self.kind != "local" and self.gpus is not None:
             raise SettingsError('gpus are those of kind = "local"; a job asks for its GPU in `directives`')
         jobs_only = [name for name in ("walltime", "queue", "account", "directives", "prologue") if getattr(self, name)]
@@ -181,7 +185,7 @@ def _read_structures(value: Any, path: Path) -> SweepKey:
     folder = make_absolute(Path(value), path.parent)
     if not folder.is_dir():
         raise SettingsError(f"{STRUCTURES} is {folder}, but there is no such folder")
-    found = sorted(one for one in folder.iterdir() if one.suffix in _STRUCTURE_SUFFIXES)
+    found = sorted(one for one in folder.iterdir() if one.suffix in _STRUCTURE_SUFFIXES and one.is_file())
     if not found:
         raise SettingsError(f"{STRUCTURES} is {folder}, which holds no {' or '.join(_STRUCTURE_SUFFIXES)} file")
     return SweepKey("system", "structure", tuple(found))

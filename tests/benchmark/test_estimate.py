@@ -59,6 +59,13 @@ def test_a_prediction_fits_with_a_margin() -> None:
     assert not dataclasses.replace(estimate, free_mb=estimate.free_mb / 1.02).fits
 
 
+def test_a_system_smaller_than_all_boxes_takes_as_long_as_the_quickest_one() -> None:
+    """The line through two boxes, of which a busy machine slowed one down, would lead below zero."""
+    noisy = [Measured(1_000, 0.1, 400.0), Measured(2_000, 0.9, 500.0)]
+    found = {edges: predict(WAY, noisy, edges, 0.5, 1e6).step_s for edges in (562, 1_500)}
+    assert found == {562: pytest.approx(0.1), 1_500: pytest.approx(0.5)}
+
+
 def test_a_block_of_few_edges_saves_what_a_larger_one_takes() -> None:
     way = dataclasses.replace(WAY, edges_per_block=100_000)
     estimate = predict(way, BOXES, 1_002_000, timestep_fs=0.5, free_mb=1e6)

@@ -69,6 +69,7 @@ BAD = {
     "replicas = 1000\n[sweep]\nrun.temperature_kelvin = " + str(list(range(200, 500))): "300,000 replicas",
     '[scheduler]\nkind = "slrum"': "did you mean 'slurm'?",
     '[scheduler]\nkind = "address"': "belong together",
+    '[scheduler]\nkind = "slurm"\nmemory = "lots"': "memory is 'lots', but must be a size such as 4GB",
     '[scheduler]\nqueue = "gpu"': 'queue is for jobs of a cluster, but kind is "local"',
     '[scheduler]\nkind = "slurm"\ngpus = ["0"]': "a job asks for its GPU in `directives`",
     "[scheduler]\nworkers = 0": "must be at least 1",

@@ -106,3 +106,26 @@ def test_an_old_note_of_this_machine_is_no_writer(folder: EnsembleFolder, leave_
     for age_s, state in ((1.0, "running"), (1000.0, "stopped")):
         _write_lock(replica, os.getppid(), socket.gethostname(), age_s)
         assert _read(folder)[1].state == state
+
+
+def test_a_replica_that_cannot_be_read_does_not_hide_the_others(
+    folder: EnsembleFolder, leave_run: Callable[..., None]
+) -> None:
+    leave_run(folder.replica("seed-2"), STEPS)
+    folder.replica("seed-1").settings.unlink()
+    states = _read(folder)
+    assert [states[seed].state for seed in (1, 2, 3)] == ["failed", "complete", "waiting"]
+    assert "no such settings file" in states[1].sentence
+
+
+def test_a_name_that_leads_out_of_the_folder_is_refused(folder: EnsembleFolder) -> None:
+    text = folder.plan.read_text(encoding="utf-8").replace('"seed-1"', '".."')
+    folder.plan.write_text(text, encoding="utf-8")
+    with pytest.raises(RunError, match="is damaged"):
+        _read(folder)
+
+
+def test_a_file_is_not_the_folder_of_an_ensemble(tmp_path: Path) -> None:
+    (tmp_path / "e.toml").touch()
+    with pytest.raises(RunError, match="is not the folder of an ensemble"):
+        read_states(EnsembleFolder(tmp_path / "e.toml"))
