@@ -158,7 +158,7 @@ def test_an_ensemble_without_a_complete_replica_is_not_analysed(folder: Path, tm
 def test_a_dry_run_shows_replicas_and_their_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from orbmm.benchmark import estimate
 
-    measured = [estimate.Measured(1_000, 0.5, 100.0), estimate.Measured(2_000, 1.0, 200.0)]
+    measured = [estimate.Measured(100, 0.05, 100.0), estimate.Measured(200, 0.1, 200.0)]
     monkeypatch.setattr(estimate, "calibrate", lambda *rest: measured)
     path = folder / "dry.toml"
     text = (folder / "ensemble.toml").read_text().replace('"out"', '"dry"').replace("replicas = 2", "replicas = 4")

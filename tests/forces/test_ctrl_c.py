@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +25,9 @@ def model(random_weights: Callable[[str], Path], kind: str) -> ModelSettings:
 
 
 @pytest.fixture
-def press(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Sends this process SIGINT during one of the next evaluations of the network."""
+def press(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Sends SIGINT during one of the next evaluations of the network, with the handler of a plain script."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     evaluate, left = AtomForces.evaluate, [0]
 
     def evaluate_pressed(self: AtomForces, *given: object) -> object:
@@ -36,7 +37,8 @@ def press(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         return evaluate(self, *given)
 
     monkeypatch.setattr(AtomForces, "evaluate", evaluate_pressed)
-    return lambda: left.__setitem__(0, PRESSED_AT)
+    yield lambda: left.__setitem__(0, PRESSED_AT)
+    signal.signal(signal.SIGINT, before)
 
 
 def begin(water, model: ModelSettings, integrator: openmm.Integrator) -> openmm.Context:
