@@ -3,7 +3,8 @@
     git worktree add --detach OLDER 0c8b30b
     python scripts/benchmarks/against_commit.py OLDER --to scripts/benchmarks/results/against-0c8b30b.json
 
-Each checkout has a process of its own for each case. The two take turns, so that other programs disturb both alike. An
+Each checkout has a process of its own for each case. The two take turns, so that other programs disturb both alike;
+where both together need too much memory, only one lives at a time. An
 evaluation is a fresh graph search, energy and forces of a cube of water, with random weights but for the embedded
 network. Both processes keep freed memory, as `orbmm run` does. Prints a Markdown table.
 """
@@ -34,13 +35,14 @@ MINI_CONSERVATIVE = "orb-mini-conservative-inf-xtb"
 
 @dataclass(frozen=True)
 class Comparison:
-    """One network on one cube of water. pairs: evaluations of each side."""
+    """One network on one cube of water. pairs: evaluations of each side. alone: both at once need too much memory."""
 
     model: str
     atoms: int
     precision: str = "float32-highest"
     memory: str = "auto"
     pairs: int = 3
+    alone: bool = False
 
 
 COMPARISONS = {
@@ -50,9 +52,9 @@ COMPARISONS = {
     "embedded-direct-3000": Comparison(MINI, 3_000, pairs=7),
     "direct-float32": Comparison(DIRECT, 2_268),
     "direct-bfloat16": Comparison(DIRECT, 2_268, "bfloat16"),
-    "conservative-fast": Comparison(CONSERVATIVE, 2_268, memory="fast"),
+    "conservative-fast": Comparison(CONSERVATIVE, 2_268, memory="fast", alone=True),
     "conservative-lean": Comparison(CONSERVATIVE, 2_268, memory="lean"),
-    "conservative-bfloat16-fast": Comparison(CONSERVATIVE, 2_268, "bfloat16", "fast"),
+    "conservative-bfloat16-fast": Comparison(CONSERVATIVE, 2_268, "bfloat16", "fast", alone=True),
     "conservative-bfloat16-lean": Comparison(CONSERVATIVE, 2_268, "bfloat16", "lean"),
 }
 
@@ -115,7 +117,35 @@ def take_turn(side: subprocess.Popen[str]) -> Row:
     return json.loads(line)
 
 
-def compare(name: str, older: Path) -> Row:
+def measure_together(name: str, checkouts: tuple[Path, Path], folder: Path, count: int) -> list[tuple[Row, Row]]:
+    """Return the pairs of two processes that take turns, after a warm-up of each."""
+    sides = [start_side(checkout, name, folder) for checkout in checkouts]
+    for side in sides:
+        take_turn(side)
+    pairs = []
+    for number in range(count):
+        turns = {which: take_turn(sides[which]) for which in ((0, 1) if number % 2 else (1, 0))}
+        pairs.append((turns[0], turns[1]))
+    for side in sides:
+        side.communicate()
+    return pairs
+
+
+def measure_alone(name: str, checkouts: tuple[Path, Path], folder: Path, count: int) -> list[tuple[Row, Row]]:
+    """Return the pairs of processes of which only one lives at a time, each with a warm-up of its own."""
+    pairs = []
+    for _ in range(count):
+        turns = []
+        for checkout in checkouts:
+            side = start_side(checkout, name, folder)
+            take_turn(side)
+            turns.append(take_turn(side))
+            side.communicate()
+        pairs.append((turns[0], turns[1]))
+    return pairs
+
+
+def compare(name: str, older: Path, pairs_asked: int | None = None) -> Row:
     """Return the medians of both sides, and the median and the range of their ratios pair by pair."""
     from orbmm.benchmark.cases import Case, build_atoms
     from orbmm.checkpoints.catalog import find_record
@@ -126,15 +156,8 @@ def compare(name: str, older: Path) -> Row:
         build_atoms(Case("water", water_atoms=comparison.atoms)).save(Path(folder) / "atoms.npz")
         if not comparison.model.startswith("orb-mini"):
             torch.save(make_network(find_record(comparison.model)).state_dict(), Path(folder) / "random.ckpt")
-        sides = [start_side(checkout, name, Path(folder)) for checkout in (older, Path(__file__).parents[2])]
-        for side in sides:
-            take_turn(side)
-        pairs = []
-        for number in range(comparison.pairs):
-            turns = {which: take_turn(sides[which]) for which in ((0, 1) if number % 2 else (1, 0))}
-            pairs.append((turns[0], turns[1]))
-        for side in sides:
-            side.communicate()
+        measure = measure_alone if comparison.alone else measure_together
+        pairs = measure(name, (older, Path(__file__).parents[2]), Path(folder), pairs_asked or comparison.pairs)
     ratios = [new["cpu_s"] / old["cpu_s"] for old, new in pairs]
     medians = {
         f"{which}_{clock}": statistics.median(pair[side][clock] for pair in pairs)
@@ -146,7 +169,7 @@ def compare(name: str, older: Path) -> Row:
         "case": name,
         **about,
         "atoms": comparison.atoms,
-        "pairs": comparison.pairs,
+        "pairs": len(pairs),
         **medians,
         "cpu_ratio": statistics.median(ratios),
         "cpu_ratio_range": (min(ratios), max(ratios)),
@@ -168,6 +191,7 @@ if __name__ == "__main__":
     parser.add_argument("older", type=Path, help="a checkout of the other commit")
     parser.add_argument("--case", action="append", choices=COMPARISONS, help="may be repeated; default: all")
     parser.add_argument("--answer", choices=COMPARISONS, help="be one side in this process")
+    parser.add_argument("--pairs", type=int, help="pairs of each case; default: by the case")
     parser.add_argument("--to", type=Path)
     arguments = parser.parse_args()
     if arguments.answer:
@@ -183,6 +207,6 @@ if __name__ == "__main__":
     )
     rows = []
     for case in arguments.case or COMPARISONS:
-        rows.append(compare(case, arguments.older))
+        rows.append(compare(case, arguments.older, arguments.pairs))
         print(format_row(rows[-1]), flush=True)
         write_results(arguments.to, about, {"older": commit, "rows": rows})

@@ -40,25 +40,33 @@ PAPER_STEPS_PER_S = dict(
 )  # direct-20, direct-inf, conservative-...
 
 
-def draw(rows: list[Row], machine: str, path: Path) -> None:
-    """Evaluations per second, and peak memory, over the number of atoms; a line for each network."""
+def draw(rows: list[Row], machine: str, path: Path, with_paper: bool) -> None:
+    """Evaluations per second, and peak memory, over the number of atoms; a line for each network.
+
+    with_paper: the paper's figures too, which are those of a GPU
+    """
     figure, (speed, memory) = make_panels(2)
+    figure.suptitle(f"{machine}, with the graph", fontsize="medium")
     for (model, mine), style in zip(group_rows(rows).items(), LINES, strict=False):
         atoms = [row["atoms"] for row in mine]
         speed.plot(atoms, [1 / row["evaluation_s"] for row in mine], marker="o", label=model, **style)
         peaks = [row.get("device_mb", row["host_mb"]) / 1000 for row in mine]
         memory.plot(atoms, peaks, marker="o", **style)
-        if model in PAPER_STEPS_PER_S:
+        if with_paper and model in PAPER_STEPS_PER_S:
             stars = {"marker": "*", "markersize": 10, "ls": "none", "color": style["color"]}
             speed.plot(PAPER_ATOMS, PAPER_STEPS_PER_S[model], **stars)
-    speed.plot([], [], marker="*", ls="none", color="0.3", label=f"paper: {PAPER_CONDITION}")
+    if with_paper:
+        speed.plot([], [], marker="*", ls="none", color="0.3", label=f"paper: {PAPER_CONDITION}")
+    sizes = sorted({row["atoms"] for mine in group_rows(rows).values() for row in mine})
     for panel in (speed, memory):
         panel.set_xscale("log")
         panel.set_yscale("log")
         panel.margins(0.05)
-    name_axes(speed, "atoms", f"force evaluations per second\n({machine}, with graph)")
+        panel.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        panel.minorticks_off()
+    name_axes(speed, None, "evaluations (1/s)")
     name_axes(memory, "atoms", "peak memory (GB)")
-    speed.legend(fontsize="x-small", frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, fontsize="x-small", frameon=False)
     save(figure, path)
 
 
@@ -82,8 +90,8 @@ def draw_times(rows: list[Row], path: Path) -> None:
         panel.bar(places, rest, bottom=graphs, label=model, **bars)
     panel.set_xticks(range(len(sizes)), [f"{size:,}" for size in sizes])
     panel.margins(0.02)
-    name_axes(panel, "atoms", "time relative to the fastest\n(graph hatched)")
-    panel.legend(fontsize="x-small", frameon=False)
+    name_axes(panel, "atoms", "times the fastest\n(graph hatched)")
+    figure.legend(loc="outside lower center", ncols=2, fontsize="x-small", frameon=False)
     save(figure, path)
 
 
@@ -186,5 +194,5 @@ if __name__ == "__main__":
     report = json.dumps({**about, "device": plan.device, "paper": paper, "rows": rows}, indent=1, ensure_ascii=False)
     arguments.to.mkdir(parents=True, exist_ok=True)
     (arguments.to / "speed.json").write_text(report + "\n", encoding="utf-8")
-    draw(rows, place, arguments.to / "speed")
+    draw(rows, place, arguments.to / "speed", with_paper=place == about["gpu"])
     draw_times(rows, arguments.to / "times")
