@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from os import PathLike
 from typing import Any
@@ -15,6 +15,7 @@ from orbmm.errors import ModelError, name_nearest
 from orbmm.first_contact.compare import LoadOnCpu
 from orbmm.first_contact.meet import Atoms, meet
 from orbmm.model import load
+from orbmm.model.batch import MOST_EDGES, Structure, number_errors, read_structure
 from orbmm.model.inference.execution import Execution
 from orbmm.model.potential import NumpyPrediction, Potential
 from orbmm.settings.model import FIRST_CONTACTS
@@ -75,11 +76,29 @@ class CheckedPotential(Potential):
 
         Raises DeviceError too, if the GPU does not compute what the CPU does.
         """
-        composition = self.compose(atomic_numbers, charge, multiplicity)  # refuses what is no structure
-        numbers = composition.atomic_numbers.tolist()
-        key = frozenset(numbers), cell is not None
-        if key not in self._met:
-            whole = None if charge is None else int(charge)
-            meet(self, self.execution, Atoms(numbers, cell is not None, whole, multiplicity), self.load_on_cpu)
-            self._met.add(key)
+        self._meet(Structure(atomic_numbers, positions, cell, charge, multiplicity))
         return super().predict(atomic_numbers, positions, cell, charge, multiplicity)
+
+    @torch.inference_mode(False)
+    def predict_many(
+        self, structures: Iterable[Structure | Sequence[Any]], most_edges: int = MOST_EDGES
+    ) -> list[NumpyPrediction]:
+        """Predict all outputs of the model for several structures; see Potential.predict_many.
+
+        Raises DeviceError too, if the GPU does not compute what the CPU does.
+        """
+        given = [read_structure(structure, index) for index, structure in enumerate(structures)]
+        for index, structure in enumerate(given):
+            number_errors(self._meet, index, structure)
+        return super().predict_many(given, most_edges)
+
+    def _meet(self, structure: Structure) -> None:
+        """Compare the GPU with the CPU, once for the elements of a structure and whether it has a cell."""
+        composition = self.compose(structure.atomic_numbers, structure.charge, structure.multiplicity)
+        numbers, periodic = composition.atomic_numbers.tolist(), structure.cell is not None
+        key = frozenset(numbers), periodic
+        if key not in self._met:
+            whole = None if structure.charge is None else int(structure.charge)
+            atoms = Atoms(numbers, periodic, whole, structure.multiplicity)
+            meet(self, self.execution, atoms, self.load_on_cpu)
+            self._met.add(key)

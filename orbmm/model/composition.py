@@ -54,7 +54,7 @@ def compose(
     if found.dtype.kind in "OUS":
         raise StructureError("atomic_numbers must be a list of integers such as [8, 1, 1]")
     if found.ndim == 2:
-        raise StructureError("atomic_numbers must be those of one structure, (N,): predict several one by one")
+        raise StructureError("atomic_numbers must be those of one structure, (N,): give several to predict_many")
     if found.ndim != 1 or not len(found) or not np.issubdtype(found.dtype, np.integer):
         raise StructureError(
             f"atomic_numbers must be a non-empty list of integers, got shape {found.shape} of {found.dtype}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from torch.profiler import record_function
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.errors import ModelError, StructureError, name_nearest
 from orbmm.graph.edges import EdgeList, find_edges
+from orbmm.model.batch import MOST_EDGES, Structure, check_most_edges, gather_batches, number_errors, read_structure
 from orbmm.model.composition import Composition, compose
 from orbmm.model.inference.allocator import keep_freed_memory
 from orbmm.model.inference.engine import Predictor
@@ -38,6 +39,15 @@ class NumpyPrediction:
     forces: np.ndarray
     stress: np.ndarray | None
     confidence: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _System:
+    """A checked structure on the device of the model. positions: (N, 3) [Å]; cell: (3, 3) [Å] or None"""
+
+    composition: Composition
+    positions: Tensor
+    cell: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -93,10 +103,7 @@ class Potential:
         _refuse_gradient("cell", cell)
         positions = _read_tensor("positions", positions)
         cell = None if cell is None else _read_tensor("cell", cell)
-        if positions.shape != (len(composition.atomic_numbers), 3):
-            atoms = len(composition.atomic_numbers)
-            remedy = ": predict several one by one" if positions.ndim > 2 else ""
-            raise StructureError(f"positions have shape {tuple(positions.shape)}, expected ({atoms}, 3){remedy}")
+        _check_shape(composition, positions)
         with in_threads(self.threads):
             edges = self.find_edges(positions, cell)
             return self.run(self.make_graph(composition, positions, cell, edges), outputs)
@@ -131,13 +138,53 @@ class Potential:
         charge [e], multiplicity (0: not known): required by omol models, refused by the others
         Raises the errors of compose and evaluate.
         """
-        composition = self.compose(atomic_numbers, charge, multiplicity)
-        outputs = self.network.available_outputs - (frozenset({"stress"}) if cell is None else frozenset())
-        _refuse_gradient("positions", positions)
-        _refuse_gradient("cell", cell)
-        coordinates = read_lengths("positions", positions).to(self.device)
-        lattice = None if cell is None else read_lengths("cell", cell).to(self.device)
-        result = self.evaluate(composition, coordinates, lattice, outputs)
+        system = self._read_system(Structure(atomic_numbers, positions, cell, charge, multiplicity))
+        result = self.evaluate(system.composition, system.positions, system.cell, self._list_outputs(cell is not None))
+        return self._convert(result)
+
+    @torch.inference_mode(False)
+    def predict_many(
+        self, structures: Iterable[Structure | Sequence[Any]], most_edges: int = MOST_EDGES
+    ) -> list[NumpyPrediction]:
+        """Predict all outputs of the model for several structures, of which as many as fit are evaluated together.
+
+        structures: the arguments of predict for each: (atomic_numbers, positions), then cell, charge and multiplicity
+        most_edges: edges that are evaluated together; memory grows with them
+        The results, in the order of the structures, are those of predict to rounding. No system sees another.
+        Raises the errors of predict, with the number of the structure; elements, charges and shapes are checked first.
+        """
+        check_most_edges(most_edges)
+        given = [read_structure(structure, index) for index, structure in enumerate(structures)]
+        systems = [number_errors(self._read_system, index, structure) for index, structure in enumerate(given)]
+        graphs = (number_errors(self._find_graph, index, system) for index, system in enumerate(systems))
+        found: dict[int, NumpyPrediction] = {}
+        for batch in gather_batches(graphs, most_edges):
+            graph = batch.join()
+            prediction = self.run(graph, self._list_outputs(graph.cells is not None))
+            found |= {index: self._convert(each) for index, each in batch.split(prediction)}
+        return [found[index] for index in range(len(found))]
+
+    def _read_system(self, structure: Structure) -> _System:
+        """Return a structure as tensors on the device, with its atoms and shapes checked."""
+        composition = self.compose(structure.atomic_numbers, structure.charge, structure.multiplicity)
+        _refuse_gradient("positions", structure.positions)
+        _refuse_gradient("cell", structure.cell)
+        positions = read_lengths("positions", structure.positions).to(self.device)
+        cell = None if structure.cell is None else read_lengths("cell", structure.cell).to(self.device)
+        _check_shape(composition, positions)
+        return _System(composition, positions, cell)
+
+    def _find_graph(self, system: _System) -> AtomGraph:
+        with in_threads(self.threads):
+            edges = self.find_edges(system.positions, system.cell)
+            return self.make_graph(system.composition, system.positions, system.cell, edges)
+
+    def _list_outputs(self, periodic: bool) -> AbstractSet[str]:
+        """Return all outputs of the model; stress only where there is a cell."""
+        return self.network.available_outputs - (frozenset() if periodic else frozenset({"stress"}))
+
+    def _convert(self, result: Prediction) -> NumpyPrediction:
+        """Return the prediction for one structure as arrays of NumPy."""
         if result.energy is None or result.forces is None:
             raise ModelError(f"{self.record.name} gave no energy or no forces")
         return NumpyPrediction(
@@ -189,6 +236,13 @@ class Potential:
                 raise ModelError(f"{self.record.name} has no {name} head: it gives {given}")
         if "stress" in outputs and cell is None:
             raise ModelError("stress needs a cell: a molecule in vacuum has no volume")
+
+
+def _check_shape(composition: Composition, positions: Tensor) -> None:
+    atoms = len(composition.atomic_numbers)
+    if positions.shape != (atoms, 3):
+        remedy = ": give several to predict_many" if positions.ndim > 2 else ""
+        raise StructureError(f"positions have shape {tuple(positions.shape)}, expected ({atoms}, 3){remedy}")
 
 
 def _refuse_gradient(name: str, values: Any) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from orbmm.checkpoints.catalog import CheckpointRecord, element_symbol
 from orbmm.errors import OrbmmError, TrainingError
 from orbmm.graph.edges import find_edges
-from orbmm.model.network.atom_graph import AtomGraph
+from orbmm.model.network.atom_graph import AtomGraph, join_systems
 from orbmm.training.dataset import Frame
 
 CLOSEST_ANGSTROM = 0.3
@@ -43,6 +43,26 @@ class LabelledGraph:
     charge: int | None
     multiplicity: int | None
     group: str
+
+    def to_graph(self) -> AtomGraph:
+        """Return the input of the network, without the labels."""
+        atoms = len(self.atomic_numbers)
+        return AtomGraph(
+            atomic_numbers=self.atomic_numbers,
+            positions=self.positions,
+            senders=self.senders,
+            receivers=self.receivers,
+            vectors=self.vectors,
+            system=torch.zeros(atoms, dtype=torch.int64),
+            counts=torch.tensor([atoms]),
+            cells=None if self.cell is None else self.cell[None],
+            charges=_make_scalar(self.charge),
+            multiplicities=_make_scalar(self.multiplicity),
+        )
+
+
+def _make_scalar(value: int | None) -> Tensor | None:
+    return None if value is None else torch.tensor([value], dtype=torch.float32)
 
 
 @dataclass(frozen=True)
@@ -113,34 +133,13 @@ def join_graphs(graphs: Sequence[LabelledGraph], generator: torch.Generator | No
     """Join graphs, all with a cell or all without, into a batch; if a generator is given, rotate each one randomly."""
     if generator is not None:
         graphs = [rotate_graph(graph, random_rotation(generator)) for graph in graphs]
-    counts = torch.tensor([len(graph.atomic_numbers) for graph in graphs])
-    starts = torch.cumsum(counts, 0) - counts
-    cells = [graph.cell for graph in graphs if graph.cell is not None]
-    if len(cells) not in (0, len(graphs)):
-        raise ValueError("a batch holds frames with and without a cell")
     return Batch(
-        graph=AtomGraph(
-            atomic_numbers=torch.cat([graph.atomic_numbers for graph in graphs]),
-            positions=torch.cat([graph.positions for graph in graphs]),
-            senders=torch.cat([graph.senders + start for graph, start in zip(graphs, starts, strict=True)]),
-            receivers=torch.cat([graph.receivers + start for graph, start in zip(graphs, starts, strict=True)]),
-            vectors=torch.cat([graph.vectors for graph in graphs]),
-            system=torch.repeat_interleave(torch.arange(len(graphs)), counts),
-            counts=counts,
-            cells=torch.stack(cells) if cells else None,
-            charges=_join_known([graph.charge for graph in graphs]),
-            multiplicities=_join_known([graph.multiplicity for graph in graphs]),
-        ),
+        graph=join_systems([graph.to_graph() for graph in graphs]),
         energies=torch.tensor([graph.energy for graph in graphs], dtype=torch.float64),
         forces=torch.cat([graph.forces for graph in graphs]),
         stress=torch.stack([graph.stress for graph in graphs]),
         peptide=torch.cat([graph.peptide for graph in graphs]),
     )
-
-
-def _join_known(values: Sequence[int | None]) -> Tensor | None:
-    known = [value for value in values if value is not None]
-    return torch.tensor(known, dtype=torch.float32) if known else None
 
 
 _VOIGT = ((0, 5, 4), (5, 1, 3), (4, 3, 2))

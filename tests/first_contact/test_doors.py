@@ -142,6 +142,8 @@ def test_a_loaded_model_meets_the_gpu_before_it_predicts_for_new_elements() -> N
     (contact,) = list_contacts()
     assert contact.meeting.elements == (1, 8) and not contact.meeting.periodic
     np.testing.assert_array_equal(model.predict([8, 1, 1], WATER_ANGSTROM).forces, water.forces)
+    (together,) = model.predict_many([([8, 1, 1], WATER_ANGSTROM)])
+    np.testing.assert_array_equal(together.forces, water.forces)
     assert list_contacts() == [contact]
     skipped = orbmm.load_model(DIRECT, device="cuda", first_contact="skip").predict([8, 1, 1], WATER_ANGSTROM)
     np.testing.assert_array_equal(skipped.forces, water.forces)
@@ -154,6 +156,8 @@ def test_a_loaded_model_stops_with_a_gpu_that_computes_wrong_numbers() -> None:
     for _ in range(2):
         with pytest.raises(DeviceError, match="does not compute orb-mini-direct-inf-xtb"):
             model.predict([8, 1, 1], WATER_ANGSTROM)
+    with pytest.raises(DeviceError, match="does not compute orb-mini-direct-inf-xtb"):
+        model.predict_many([([8, 1, 1], WATER_ANGSTROM)])
 
 
 def test_an_unknown_choice_of_first_contact_is_refused() -> None:

@@ -136,8 +136,8 @@ def test_a_multiplicity_below_zero_is_refused(omol_model: Potential) -> None:
 
 
 def test_several_structures_in_one_call_are_refused(model: Potential) -> None:
-    refuse(StructureError, "one structure, .*: predict several one by one", model.predict, [WATER, WATER], POSITIONS)
-    refuse(StructureError, "several one by one", model.predict, WATER, np.stack([POSITIONS, POSITIONS]))
+    refuse(StructureError, "one structure, .*: give several to predict_many", model.predict, [WATER, WATER], POSITIONS)
+    refuse(StructureError, "several to predict_many", model.predict, WATER, np.stack([POSITIONS, POSITIONS]))
 
 
 def test_gradients_through_a_prediction_are_refused(model: Potential) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from training.conftest import CONSERVATIVE, DIRECT, make_settings
 
 from orbmm.checkpoints.catalog import find_record
-from orbmm.errors import TrainingError
+from orbmm.errors import ModelError, TrainingError
 from orbmm.model.load import load_model, make_network
 from orbmm.model.network.orb import Prediction
 from orbmm.settings.training import LossSettings
@@ -75,7 +75,7 @@ def test_a_batch_gives_each_frame_what_inference_gives_it(name: str, periodic: b
 
 def test_frames_with_and_without_a_cell_share_no_batch(frames: list[Frame]) -> None:
     graphs = [prepare_frame(frame, find_record(CONSERVATIVE)) for frame in frames]
-    with pytest.raises(ValueError, match="with and without a cell"):
+    with pytest.raises(ModelError, match="with and without a cell"):
         join_graphs(graphs)
     settings = make_settings(Path("unused"), edges_per_batch=2000)
     kinds = {loop._draw(graphs, settings, step).graph.cells is None for step in range(20)}

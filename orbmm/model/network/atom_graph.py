@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -76,3 +78,36 @@ class AtomGraph:
     def virial_from_gradient(self, gradient: Tensor) -> Tensor:
         """Return dE/dstrain (B, 3, 3) from dE/dvectors (E, 3); a strain e turns each vector r into r + r e."""
         return self.sum_atoms(self.sum_senders(self.vectors[:, :, None] * gradient[:, None, :]))
+
+
+def join_systems(graphs: Sequence[AtomGraph]) -> AtomGraph:
+    """Return graphs, all with a cell or all without, as one graph in which no system sees another.
+
+    Raises ModelError for graphs with a cell beside graphs without.
+    """
+    if len({graph.cells is None for graph in graphs}) != 1:
+        raise ModelError("a batch holds systems with and without a cell: join either kind by itself")
+    if len(graphs) == 1:
+        return graphs[0]
+    atoms, systems = _list_starts([len(graph.atomic_numbers) for graph in graphs]), range(len(graphs))
+    return AtomGraph(
+        atomic_numbers=torch.cat([graph.atomic_numbers for graph in graphs]),
+        positions=torch.cat([graph.positions for graph in graphs]),
+        senders=torch.cat([graph.senders + start for graph, start in zip(graphs, atoms, strict=True)]),
+        receivers=torch.cat([graph.receivers + start for graph, start in zip(graphs, atoms, strict=True)]),
+        vectors=torch.cat([graph.vectors for graph in graphs]),
+        system=torch.cat([graph.system + number for graph, number in zip(graphs, systems, strict=True)]),
+        counts=torch.cat([graph.counts for graph in graphs]),
+        cells=_join_known([graph.cells for graph in graphs]),
+        charges=_join_known([graph.charges for graph in graphs]),
+        multiplicities=_join_known([graph.multiplicities for graph in graphs]),
+    )
+
+
+def _list_starts(counts: Sequence[int]) -> list[int]:
+    return [0, *accumulate(counts)][:-1]
+
+
+def _join_known(values: Sequence[Tensor | None]) -> Tensor | None:
+    known = [value for value in values if value is not None]
+    return torch.cat(known) if known else None
