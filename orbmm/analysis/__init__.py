@@ -5,6 +5,7 @@ from orbmm.analysis.analyze import Analysis, analyze_recording, check_files, lis
 from orbmm.analysis.follow import Update, follow_run
 from orbmm.analysis.geometry.images import find_large_molecules, make_molecules_whole
 from orbmm.analysis.observables import *  # every compute_* function, named there once
+from orbmm.analysis.pieces import Workers, open_workers
 from orbmm.analysis.reading.b_factors import read_b_factors, write_b_factors
 from orbmm.analysis.reading.run_folder import Recording, read_plain_trajectory, read_run_folder, read_structure
 from orbmm.analysis.result import Result, read_result
@@ -23,6 +24,7 @@ __all__ = [
     "Result",
     "Update",
     "Verdict",
+    "Workers",
     "analyze_recording",
     "average_blocks",
     "check_files",
@@ -33,6 +35,7 @@ __all__ = [
     "judge",
     "list_files",
     "make_molecules_whole",
+    "open_workers",
     "read_b_factors",
     "read_confidence",
     "read_plain_trajectory",

@@ -12,6 +12,7 @@ from typing import Any
 import mdtraj as md
 
 from orbmm.analysis.observables import FROM_A_RUN, plan_measures
+from orbmm.analysis.pieces import Workers
 from orbmm.analysis.reading.b_factors import choose_suffix, write_b_factors
 from orbmm.analysis.reading.run_folder import Recording
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -51,19 +52,22 @@ def analyze_recording(
     limits: Limits | None = None,
     crystal: Path | None = None,
     site: str | None = None,
+    workers: Workers | None = None,
 ) -> Analysis:
     """Measure everything that the recording has, and judge it.
 
     discard_ps: start that averages leave out; None takes the settings' word, or else finds where the potential
     energy is equilibrated. What is shown along time always covers the whole run.
     crystal: PDB file to compare shape and fluctuation with. site: the binding site, as a selection of mdtraj.
+    workers: of `open_workers`, that share the frames of costly observables; the results are the same to the last bit.
     Raises AnalysisError for files that do not fit together.
     """
     if discard_ps and not recording.frames.timed:
         raise AnalysisError(f"{recording.frames.path}: holds no times to discard {discard_ps:g} ps by; give --frame-ps")
     settings = recording.settings.analysis if recording.settings else AnalysisSettings()
     cut = _choose_cut(settings.discard_ps if discard_ps is None else discard_ps, recording.energies)
-    measures = plan_measures(recording, cut, crystal, site)
+    shared = replace(recording, frames=replace(recording.frames, workers=workers))
+    measures = plan_measures(shared, cut, crystal, site)
     results, missing = _measure(measures)
     if not recording.frames.timed:
         results = {name: _number_frames(result) for name, result in results.items()}

@@ -49,6 +49,10 @@ def analyze(
         bool, typer.Option("--follow", help="Look again and again at a run that still goes on, until it is complete.")
     ] = False,
     every_s: Annotated[float, typer.Option(min=0.1, help="With --follow: least time between two, in seconds.")] = 30.0,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that share the frames of costly observables (Dask, extra ensemble)."),
+    ] = None,
 ) -> None:
     """Analyse structure, metal site, chemistry, water, temperature and energy of a run, and judge its stability.
 
@@ -57,11 +61,17 @@ def analyze(
 
     Of an ensemble: mean, spread and standard error between replicas, as ensemble.csv, ensemble.json and report.html.
     """
-    from orbmm.analysis import analyze_recording, check_files, follow_run, list_files
+    from orbmm.analysis import analyze_recording, check_files, follow_run, list_files, open_workers
     from orbmm.cli.ensemble_analysis import analyze_replicas, holds_ensemble
 
     if run is not None and holds_ensemble(run):
-        refused = {"--trajectory": trajectory, "--topology": topology, "--output": output, "--follow": follow or None}
+        refused: dict[str, object] = {
+            "--trajectory": trajectory,
+            "--topology": topology,
+            "--output": output,
+            "--follow": follow or None,
+            "--workers": workers,
+        }
         analyze_replicas(run, refused, discard_ps, crystal, site)
         return
     if follow and (run is None or trajectory is not None or topology is not None):
@@ -74,11 +84,11 @@ def analyze(
         reference = recording.settings.analysis.reference if recording.settings else None
         inputs = tuple(path for path in (trajectory, topology, crystal, reference) if path is not None)
         check_files(folder, list_files(recording, crystal, site), inputs)
-        analysis = analyze_recording(recording, discard_ps, crystal=crystal, site=site)
+        analysis = analyze_recording(recording, discard_ps, crystal=crystal, site=site, workers=pool)
         _write(analysis, folder, inputs)
         return analysis
 
-    with memory_within_reach():
+    with memory_within_reach(), open_workers(workers) as pool:
         if run is not None and follow:
             analysis = _follow(follow_run(run, every_s, discard_ps or 0.0), folder, measure)
         else:

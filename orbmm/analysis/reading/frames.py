@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import mdtraj as md
 import numpy as np
@@ -28,6 +28,9 @@ from orbmm.analysis.reading.opening import (
 from orbmm.analysis.reading.trr import walk_trr
 from orbmm.errors import AnalysisError, ConvertBareErrors
 
+if TYPE_CHECKING:
+    from orbmm.analysis.pieces import Workers
+
 _ATOMS_PER_CHUNK = 2_000_000  # 24 MB of coordinates
 _WITH_TOPOLOGY = (".gro", ".arc")  # read in chunks
 _AT_ONCE = (".pdb", ".pdb.gz", ".cif", ".cif.gz", ".mmcif", ".mmcif.gz", ".pdbx", ".pdbx.gz")
@@ -44,6 +47,7 @@ class TrajectoryFile:
     most: how many frames to read, of a file that still grows; None reads all, and a torn last frame is an error.
     frame_ps: time between two frames, in place of what the file says [ps].
     timed: whether times are known; otherwise the frames are numbered from 1, and the numbers stand in for times.
+    workers: that share the frames of costly observables; None for this process.
     """
 
     path: Path
@@ -52,6 +56,7 @@ class TrajectoryFile:
     most: int | None = None
     frame_ps: float | None = None
     timed: bool = True
+    workers: Workers | None = None
 
     def read_chunks(self, atoms: NDArray[np.int64] | None = None) -> Iterator[md.Trajectory]:
         """Return chunk after chunk, of all atoms or of some.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import mdtraj as md
 import numpy as np
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.names import Names
 from orbmm.analysis.geometry.pairs import find_pairs
-from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
+from orbmm.analysis.pieces import Piece, map_frames
+from orbmm.analysis.reading.frames import Frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.kinds import NON_METALS
 
@@ -40,15 +42,23 @@ def compute_bond_events(frames: Frames, persistence_ps: float = 1.0) -> Result:
         raise NothingToMeasure("no two atoms can bond")
     radii = np.array([frames.topology.atom(int(index)).element.radius for index in atoms])
     graph = _Graph(len(atoms), _list_keys(frames.topology, atoms), persistence_ps)
-    for chunk in read_chunks(frames, atoms):
-        for time, positions, box in iterate_frames(chunk):
-            found = find_pairs(positions, positions, box, 2.0 * BREAKS * float(radii.max()))
-            once = found.first < found.second
-            first, second = found.first[once], found.second[once]
-            ratio = found.lengths[once] / (radii[first] + radii[second])
-            keys = first * len(atoms) + second
-            graph.add(time, np.unique(keys[ratio < FORMS]), np.unique(keys[ratio < BREAKS]))
+    for found in map_frames(frames, partial(_find_close, radii=radii), read_chunks(frames, atoms)):
+        for time, near, within in found:
+            graph.add(time, near, within)
     return _collect(graph, frames.topology, atoms, persistence_ps)
+
+
+def _find_close(piece: Piece, radii: NDArray[np.float64]) -> list[tuple[float, NDArray[np.int64], NDArray[np.int64]]]:
+    """Return the time of each frame, and the keys of pairs below the first distance and below the second."""
+    rows = []
+    for time, positions, box in piece.iterate_frames():
+        found = find_pairs(positions, positions, box, 2.0 * BREAKS * float(radii.max()))
+        once = found.first < found.second
+        first, second = found.first[once], found.second[once]
+        ratio = found.lengths[once] / (radii[first] + radii[second])
+        keys = first * len(radii) + second
+        rows.append((time, np.unique(keys[ratio < FORMS]), np.unique(keys[ratio < BREAKS])))
+    return rows
 
 
 @dataclass

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.pairs import find_pairs, shorten
-from orbmm.analysis.reading.frames import Frames, iterate_frames, read_chunks
+from orbmm.analysis.pieces import Piece, map_frames
+from orbmm.analysis.reading.frames import Frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.kinds import is_hydrogen, mark_waters
 
@@ -29,17 +32,12 @@ def compute_hydrogen_bonds(frames: Frames) -> Result:
     if len(donors) == 0:
         raise NothingToMeasure("the topology has no hydrogen bonded to nitrogen or oxygen")
     water = mark_waters(frames.topology)
-    times, rows = [], []
-    for chunk in read_chunks(frames):
-        for time, positions, box in iterate_frames(chunk):
-            times.append(time)
-            bonds = find_hydrogen_bonds(positions, box, donors, acceptors)
-            waters = water[bonds[:, 0]].astype(int) + water[bonds[:, 2]]
-            rows.append([int(np.sum(waters == count)) for count in (2, 1, 0)])
-    counts = np.array(rows)
+    count = partial(_count_bonds, donors=donors, acceptors=acceptors, water=water)
+    rows = [row for rows in map_frames(frames, count, read_chunks(frames)) for row in rows]
+    counts = np.array([found for _, found in rows])
     molecules = int(water[acceptors].sum())
     values = {
-        "time": np.array(times),
+        "time": np.array([time for time, _ in rows]),
         **{name: counts[:, i] for i, name in enumerate(_KINDS)},
         **{f"{name}_mean": counts[:, i].mean() for i, name in enumerate(_KINDS)},
         "waters": molecules,
@@ -48,6 +46,18 @@ def compute_hydrogen_bonds(frames: Frames) -> Result:
         values["per_water"] = 2.0 * counts[:, 0].mean() / molecules  # each bond belongs to two waters
     method = _METHOD.format(donors=len(donors), acceptors=len(acceptors))
     return Result.of("hydrogen_bonds", method, "time", values, {"time": "ps"}, len(counts))
+
+
+def _count_bonds(
+    piece: Piece, donors: NDArray[np.int64], acceptors: NDArray[np.int64], water: NDArray[np.bool_]
+) -> list[tuple[float, list[int]]]:
+    """Return the time of each frame, and its bonds among waters, between solute and water, and inside the solute."""
+    rows = []
+    for time, positions, box in piece.iterate_frames():
+        bonds = find_hydrogen_bonds(positions, box, donors, acceptors)
+        waters = water[bonds[:, 0]].astype(int) + water[bonds[:, 2]]
+        rows.append((time, [int(np.sum(waters == count)) for count in (2, 1, 0)]))
+    return rows
 
 
 def list_donors(topology: md.Topology) -> NDArray[np.int64]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import mdtraj as md
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.pairs import find_pairs, find_widths
+from orbmm.analysis.pieces import Piece, map_frames
 from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.errors import AnalysisError
@@ -54,12 +57,8 @@ def compute_distribution(
     kept.
     """
 
-    def count(positions: NDArray[np.float64], box: NDArray[np.float64], edges: NDArray[np.float64]) -> Counts:
-        distances = _find_distances(positions, box, float(edges[-1]))
-        return 0.5 * np.histogram(distances, bins=len(edges) - 1, range=(0.0, edges[-1]))[0]
-
     sums = _PairSums(cutoff_nm, pairs=0.5 * len(atoms) * (len(atoms) - 1))
-    sums.add_frames(frames, atoms, discard_ps, count)
+    sums.add_frames(frames, atoms, discard_ps, _count_alike)
     values = sums.compute_curves(centres=0.5 * len(atoms))
     radius, ratio = values["radius"], values["ratio"]
     values = {**values, "atoms": np.array(len(atoms)), **_find_extrema(values, int(np.argmax(smooth(ratio))))}
@@ -83,11 +82,7 @@ def compute_rdf_oh(frames: Frames, cutoff_nm: float | None = None, discard_ps: f
         raise NothingToMeasure("there are fewer than two waters with hydrogens")
     own = int(np.isin(owner[hydrogen], owner[oxygen]).sum())  # each beside the one oxygen of its water
 
-    def count(positions: NDArray[np.float64], box: NDArray[np.float64], edges: NDArray[np.float64]) -> Counts:
-        found = find_pairs(positions[oxygen], positions[hydrogen], box, float(edges[-1]))
-        between = owner[oxygen][found.first] != owner[hydrogen][found.second]
-        return np.histogram(found.lengths[between], bins=edges)[0]
-
+    count = partial(_count_between, oxygen=oxygen, hydrogen=hydrogen, owner=owner)
     sums = _PairSums(cutoff_nm, pairs=int(oxygen.sum()) * int(hydrogen.sum()) - own)
     sums.add_frames(frames, water, discard_ps, count)
     values = sums.compute_curves(centres=int(oxygen.sum()))
@@ -101,8 +96,37 @@ def compute_rdf_oh(frames: Frames, cutoff_nm: float | None = None, discard_ps: f
     return Result("rdf_oh", method, "radius", values, _list_units(values), sums.frames)
 
 
+Box = NDArray[np.float64] | None
 Counts = NDArray[Any]
-"""Pairs in each bin of one frame (B,)."""
+"""Pairs in each bin (B,)."""
+Count = Callable[..., Counts]
+"""Counts the pairs of one frame: of positions (A, 3) and a box (3, 3) [nm], with the edges (B + 1,) of the bins."""
+
+
+def _count_alike(positions: NDArray[np.float64], box: Box, edges: NDArray[np.float64]) -> Counts:
+    """Return the pairs among positions (A, 3) [nm] in each bin (B,). edges: (B + 1,) [nm]"""
+    distances = _find_distances(positions, box, float(edges[-1]))
+    return 0.5 * np.histogram(distances, bins=len(edges) - 1, range=(0.0, edges[-1]))[0]
+
+
+def _count_between(
+    positions: NDArray[np.float64],
+    box: Box,
+    edges: NDArray[np.float64],
+    oxygen: NDArray[np.bool_],
+    hydrogen: NDArray[np.bool_],
+    owner: NDArray[np.int64],
+) -> Counts:
+    """Return the pairs of an oxygen and a hydrogen of another residue in each bin (B,). owner: (A,), the residue"""
+    found = find_pairs(positions[oxygen], positions[hydrogen], box, float(edges[-1]))
+    between = owner[oxygen][found.first] != owner[hydrogen][found.second]
+    return np.histogram(found.lengths[between], bins=edges)[0]
+
+
+def _count_frames(piece: Piece, count: Count, edges: NDArray[np.float64]) -> Counts:
+    """Return the pairs of all frames in each bin (B,): whole or half numbers, whose sum is exact in any order."""
+    frames = (count(positions, box, edges) for _, positions, box in piece.iterate_frames())
+    return np.sum(list(frames), axis=0)
 
 
 class _PairSums:
@@ -121,22 +145,28 @@ class _PairSums:
         frames: Frames,
         atoms: NDArray[np.int64],
         discard_ps: float,
-        count: Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], Counts],
+        count: Count,
     ) -> None:
-        """Add all frames from a time on. count: of positions (A, 3) and a box (3, 3) [nm], with the edges (B + 1,)."""
-        for chunk in read_chunks(frames, atoms):
+        """Add all frames from a time on. Raises AnalysisError if there are none."""
+        chunks = self._keep(read_chunks(frames, atoms), discard_ps)
+        first = next(chunks, None)
+        if first is None:
+            raise AnalysisError(f"no frame is left for the radial distribution from {discard_ps:g} ps on; discard less")
+        self._edges = choose_edges(self._limit, self._cutoff)
+        count_frames = partial(_count_frames, count=count, edges=self._edges)
+        for counts in map_frames(frames, count_frames, chain([first], chunks)):
+            self._counts = self._counts + counts
+
+    def _keep(self, chunks: Iterable[md.Trajectory], discard_ps: float) -> Iterator[md.Trajectory]:
+        """Yield the frames from a time on, and add up what their boxes say."""
+        for chunk in chunks:
             kept = chunk[read_times(chunk) >= discard_ps]
             if kept.n_frames == 0:
                 continue
             self._limit = min(self._limit, find_limit(kept))
-            if self._edges is None:
-                self._edges = choose_edges(self._limit, self._cutoff)
-            for positions, box in zip(kept.xyz.astype(float), kept.unitcell_vectors.astype(float), strict=True):
-                self._counts = self._counts + count(positions, box, self._edges)
             self._ideal = self._ideal + self._pairs * np.sum(1.0 / kept.unitcell_volumes.astype(float))
             self.frames += kept.n_frames
-        if self._edges is None:
-            raise AnalysisError(f"no frame is left for the radial distribution from {discard_ps:g} ps on; discard less")
+            yield kept
 
     def compute_curves(self, centres: float) -> dict[str, NDArray[np.float64]]:
         """Return radius [Å], ratio to the even distribution, and neighbours within the radius, each (B,).
@@ -173,7 +203,7 @@ def choose_edges(limit_nm: float, cutoff_nm: float | None) -> NDArray[np.float64
     return np.asarray(_BIN_NM * np.arange(int(cutoff / _BIN_NM + 1e-6) + 1))
 
 
-def _find_distances(positions: NDArray[np.float64], box: NDArray[np.float64], cutoff: float) -> NDArray[np.float64]:
+def _find_distances(positions: NDArray[np.float64], box: Box, cutoff: float) -> NDArray[np.float64]:
     """Return distances within the cutoff from every atom (A, 3) to every other and to its images; each pair comes
     twice.
 

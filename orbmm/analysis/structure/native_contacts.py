@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import Assembler, find_large_molecules
 from orbmm.analysis.geometry.pairs import find_pairs
-from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
+from orbmm.analysis.pieces import Piece, map_frames
+from orbmm.analysis.reading.frames import Frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.kinds import find_heavy
 
@@ -37,13 +40,11 @@ def compute_native_contacts(frames: Frames, reference: md.Trajectory | None = No
     if len(pairs) == 0:
         raise NothingToMeasure("no residues four or more apart touch in the reference")
     native = md.compute_distances(start, pairs, periodic=False)[0].astype(float)
-    times, parts = [], []
-    for chunk in read_chunks(frames, solute):
-        times.append(read_times(chunk))
-        parts.append(_measure_kept(assembler.make_whole(chunk), pairs, native))
-    kept = np.concatenate(parts)
+    chunks = (assembler.make_whole(chunk) for chunk in read_chunks(frames, solute))
+    parts = list(map_frames(frames, partial(_measure_kept, pairs=pairs, native=native), chunks))
+    kept = np.concatenate([part for _, part in parts])
     values = {
-        "time": np.concatenate(times),
+        "time": np.concatenate([times for times, _ in parts]),
         "kept": kept,
         "contacts": len(pairs),
         "kept_mean": kept.mean(),
@@ -69,11 +70,13 @@ def _list_contacts(start: md.Trajectory) -> NDArray[np.int64]:
     return np.stack([first[far], second[far]], axis=1)
 
 
-def _measure_kept(chunk: md.Trajectory, pairs: NDArray[np.int64], native: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the fraction in each frame (F,), frame by frame: there may be more pairs than atoms."""
-    kept = np.empty(chunk.n_frames)
-    for i, positions in enumerate(chunk.xyz.astype(float)):
+def _measure_kept(
+    piece: Piece, pairs: NDArray[np.int64], native: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return times (F,) [ps] and fractions (F,), frame by frame: there may be more pairs than atoms."""
+    kept = np.empty(len(piece))
+    for i, (_, positions, _) in enumerate(piece.iterate_frames()):
         lengths = np.linalg.norm(positions[pairs[:, 1]] - positions[pairs[:, 0]], axis=1)
         exponent = np.clip(_STEEPNESS_PER_NM * (lengths - _TOLERANCE * native), -500.0, 500.0)
         kept[i] = np.mean(1.0 / (1.0 + np.exp(exponent)))
-    return kept
+    return piece.times, kept

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
 from orbmm.analysis.geometry.images import Assembler
 from orbmm.analysis.geometry.names import Names
-from orbmm.analysis.reading.frames import Frames, read_chunks, read_times
+from orbmm.analysis.pieces import Piece, map_frames
+from orbmm.analysis.reading.frames import Frames, read_chunks
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.kinds import has_backbone, is_amino_acid
 
@@ -34,13 +37,13 @@ def compute_secondary_structure(frames: Frames) -> Result:
             f"{complete} amino acid{'' if complete == 1 else 's'}; it takes at least {_FEWEST_RESIDUES}"
         )
     times, rows, per_residue, used, assembler = [], [], 0.0, 0, Assembler()
-    for chunk in read_chunks(frames, atoms):
-        codes = md.compute_dssp(assembler.make_whole(chunk), simplified=True)  # (F, R), "NA" for caps
-        present = np.stack([codes == code for code in _CODES.values()], axis=2)  # (F, R, 3)
+    chunks = (assembler.make_whole(chunk) for chunk in read_chunks(frames, atoms))
+    classify = partial(_classify, topology=frames.topology.subset(atoms))
+    for time, present in map_frames(frames, classify, chunks):
         known = present.any(axis=2).sum(axis=1)
-        times.append(read_times(chunk))
+        times.append(time)
         rows.append(present.sum(axis=1) / known[:, None])
-        per_residue, used = per_residue + present.sum(axis=0), used + chunk.n_frames
+        per_residue, used = per_residue + present.sum(axis=0), used + len(time)
     fractions = np.concatenate(rows)
     values = {
         "time": np.concatenate(times),
@@ -53,6 +56,12 @@ def compute_secondary_structure(frames: Frames) -> Result:
     }
     units = {"time": "ps"}
     return Result.of("secondary_structure", _METHOD.format(residues=complete), "time", values, units, used)
+
+
+def _classify(piece: Piece, topology: md.Topology) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return times (F,) [ps], and whether each residue is in each class (F, R, 3): nowhere for caps."""
+    codes = md.compute_dssp(md.Trajectory(piece.xyz, topology), simplified=True)  # (F, R), "NA" for caps
+    return piece.times, np.stack([codes == code for code in _CODES.values()], axis=2)
 
 
 def _find_protein(topology: md.Topology) -> NDArray[np.int64]:
