@@ -1,6 +1,7 @@
 """Compare the costly observables of a long trajectory in one process with those shared by Dask workers.
 
-OMP_NUM_THREADS=1 python scripts/benchmarks/analysis_workers.py --output scripts/benchmarks/results/analysis-workers.json
+OMP_NUM_THREADS=1 python scripts/benchmarks/analysis_workers.py --frames 40 \\
+    --output scripts/benchmarks/results/analysis-workers.json
 
 The trajectory is that of measure_analysis.py: 8,333 waters, 24,999 atoms. Each way is measured in a process of its own:
 wall-clock time, and CPU time of the process with its workers, their start and end included. The results must be equal
@@ -57,7 +58,7 @@ def measure(folder: Path, workers: int | None) -> dict[str, Any]:
 def main() -> None:
     """Measure every way and write JSON; stop where the results are not the same."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--frames", type=int, default=200, help="of the trajectory (default 200)")
+    parser.add_argument("--frames", type=int, default=40, help="of the trajectory (default 40)")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--workers", type=int, help=argparse.SUPPRESS)
