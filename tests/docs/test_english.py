@@ -21,7 +21,7 @@ NOUN_CLAUSE = re.compile(r"(What|Whether|How|Where|Which|The same)\b")
 
 
 def list_pages(repository: Path) -> list[Path]:
-    pages = [repository / "README.md", *sorted((repository / "docs").glob("*.md")), *repository.glob("systems/*/*.md")]
+    pages = [repository / "README.md", *sorted((repository / "docs").rglob("*.md")), *repository.glob("systems/*/*.md")]
     return [page for page in pages if page.name not in GENERATED]
 
 

@@ -18,13 +18,13 @@ def list_broken_links(page: Path) -> list[str]:
 def test_every_page_is_in_the_navigation(repository: Path) -> None:
     navigation = (repository / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:\n")[1]
     listed = set(re.findall(r"[\w/-]+\.(?:md|ipynb)", navigation))
-    pages = {path.name for path in (repository / "docs").glob("*.md")}
+    pages = {path.relative_to(repository / "docs").as_posix() for path in (repository / "docs").rglob("*.md")}
     pages |= {f"notebooks/{path.name}" for path in (repository / "notebooks").glob("*.ipynb")}
     assert listed == pages
 
 
 def test_no_link_between_pages_is_broken(repository: Path) -> None:
-    pages = [repository / "README.md", *(repository / "docs").glob("*.md"), *repository.glob("systems/*/README.md")]
+    pages = [repository / "README.md", *(repository / "docs").rglob("*.md"), *repository.glob("systems/*/README.md")]
     broken = {page.relative_to(repository).as_posix(): list_broken_links(page) for page in pages}
     assert {page: links for page, links in broken.items() if links} == {}
 
