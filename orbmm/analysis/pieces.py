@@ -113,6 +113,7 @@ def open_workers(count: int | None) -> Iterator[Workers | None]:
         yield None
         return
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise MissingDependency(
@@ -122,11 +123,12 @@ def open_workers(count: int | None) -> Iterator[Workers | None]:
     for name in ("distributed", "tornado.application"):  # their words on lost workers are said here
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with (
+        dask.config.set({"distributed.worker.profile.enabled": False}),  # samples of where time goes take time
         LocalCluster(
             n_workers=count,
             threads_per_worker=1,
             memory_limit=0,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
