@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -141,6 +142,8 @@ def _measure(plan: Plan, against: str | None, peer_python: Path | None, output: 
 
     if peer_python is not None and against is None:
         raise SettingsError("got --peer-python without --against: name the peer, --against orb-models")
+    if peer_python is not None and shutil.which(peer_python) is None:
+        raise SettingsError(f"--peer-python {peer_python} is no program that starts: give the python of the peer")
     _refuse_what_is_absent(plan)
     check_files(REPORT_FILES, output)
     about = {"command": quote_command("orbmm", *sys.argv[1:]), "threads": plan.threads, **describe_machine()}

@@ -244,6 +244,8 @@ BAD = {
     "--memory lots": "unknown memory mode 'lots'",
     "--force Torch": "unknown force kind 'Torch'",
     "--peer-python python": "--against",
+    "--against sevenn --peer-python /no/python": "--peer-python /no/python is no program that starts",
+    "--against sevenn --peer-python /": "--peer-python / is no program that starts",
     "--weights a.ckpt --random-weights": "give one of them",
     "--against orb-models --weights a.ckpt": "both sides load random weights, so leave out --weights",
     "--against orb-models --force PythonForce": "both sides run without OpenMM, so leave out --force",
