@@ -23,7 +23,7 @@ from orbmm.forces.resolve import ResolvedModel, resolve_model
 from orbmm.forces.tuned import tune_execution
 from orbmm.forces.versions import find_worker_thread, read_versions
 from orbmm.model.composition import compose
-from orbmm.preparation.elements import refuse_impossible_multiplicity
+from orbmm.preparation.elements import read_elements, refuse_impossible_multiplicity
 from orbmm.settings.model import NO_DISPERSION, ModelSettings
 
 _LOG = logging.getLogger(__name__)
@@ -185,10 +185,7 @@ def read_atomic_numbers(topology: app.Topology, atoms: tuple[int, ...] | None) -
     outside = [index for index in chosen if not 0 <= index < len(listed)]
     if outside:
         raise StructureError(f"atom {outside[0]} does not exist: the topology has atoms 0 to {len(listed) - 1}")
-    without = [listed[index] for index in chosen if listed[index].element is None]
-    if without:
-        raise StructureError(f"atom {without[0].index} ({without[0].name}) has no element: a network needs real atoms")
-    return tuple(listed[index].element.atomic_number for index in chosen)
+    return read_elements(listed[index] for index in chosen)
 
 
 def _choose_creator(kind: str) -> Callable[[Description], openmm.Force]:

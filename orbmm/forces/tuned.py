@@ -25,6 +25,7 @@ from orbmm.model.inference.execution import Execution
 from orbmm.model.load import check_execution, load_model
 from orbmm.model.potential import Potential
 from orbmm.model.precision import find_precision, is_unnumbered
+from orbmm.preparation.elements import read_elements
 from orbmm.settings.model import ModelSettings
 from orbmm.tuning.candidates import OPEN, find_fixed, find_open, list_stages
 from orbmm.tuning.choose import choose
@@ -173,8 +174,8 @@ def describe_situation(resolved: ResolvedModel, case: Case) -> Situation:
 
 
 def read_case(topology: app.Topology, positions: np.ndarray, model: ModelSettings) -> Case:
-    """Return the atoms of a run. positions: (N, 3) [nm]"""
-    numbers = np.array([atom.element.atomic_number for atom in topology.atoms()], dtype=np.int64)
+    """Return the atoms of a run. positions: (N, 3) [nm]. Raises StructureError for an atom without an element."""
+    numbers = np.array(read_elements(topology.atoms()), dtype=np.int64)
     frames = positions[None] * ANGSTROM_PER_NM
     return Case(numbers, frames, _read_cell(topology), model.charge, model.multiplicity)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from openmm import app
 
-from orbmm.errors import ModelError, PreparationError
+from orbmm.errors import ModelError, PreparationError, StructureError
 from orbmm.preparation.residues import is_polymer, is_water, label_residue
 
 
@@ -17,6 +18,15 @@ class KnownElements:
 
     model: str
     atomic_numbers: frozenset[int]
+
+
+def read_elements(atoms: Iterable[app.topology.Atom]) -> tuple[int, ...]:
+    """Return the atomic numbers of atoms. Raises StructureError for one without an element, such as a virtual site."""
+    listed = list(atoms)
+    without = [atom for atom in listed if atom.element is None]
+    if without:
+        raise StructureError(f"atom {without[0].index} ({without[0].name}) has no element: a network needs real atoms")
+    return tuple(atom.element.atomic_number for atom in listed)
 
 
 def refuse_unknown_elements(topology: app.Topology, known: KnownElements | None) -> None:

@@ -61,6 +61,15 @@ def test_a_long_run_measures_the_threads_once_and_tells(
     assert decide(water, positions) == first and len(measured) == 2
 
 
+def test_an_atom_without_an_element_is_named() -> None:
+    topology = app.Topology()
+    residue = topology.addResidue("HOH", topology.addChain())
+    topology.addAtom("O", app.Element.getByAtomicNumber(8), residue)
+    topology.addAtom("EP", None, residue)
+    with pytest.raises(StructureError, match=r"atom 1 \(EP\) has no element"):
+        tuned.read_case(topology, np.zeros((2, 3)), CPU)
+
+
 def test_a_short_run_loads_nothing_and_decides_nothing(
     water: app.Modeller, positions: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
