@@ -61,8 +61,7 @@ class Meeting:
     @property
     def key(self) -> str:
         """Return a short text that differs for every other meeting."""
-        text = json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
+        return hash_fields(FORMAT, asdict(self))
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,12 @@ class Contact:
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; no path or name of this machine is in it."""
         return {"format": FORMAT, **asdict(self)}
+
+
+def hash_fields(file_format: int, fields: dict[str, Any]) -> str:
+    """Return a short text that differs for any other value of a field, and for another format of the file."""
+    text = json.dumps({"format": file_format, **fields}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def describe_card(device: torch.device) -> Card:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -15,7 +14,7 @@ import torch
 
 from orbmm.errors import ModelError, SettingsError, UnsafeFile
 from orbmm.files import make_folder, read_json, write_file
-from orbmm.first_contact.record import describe_card
+from orbmm.first_contact.record import describe_card, hash_fields
 from orbmm.model.inference.execution import Execution
 from orbmm.settings.model import ModelSettings
 from orbmm.settings.paths import cache_folder
@@ -59,8 +58,7 @@ class Situation:
     @property
     def key(self) -> str:
         """Return a short text that differs for every other situation."""
-        text = json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
+        return hash_fields(FORMAT, asdict(self))
 
 
 @dataclass(frozen=True)
