@@ -141,7 +141,12 @@ def read_contact(meeting: Meeting) -> Contact | None:
     path = _path(meeting)
     try:
         kept = read_json(path, _LARGEST_BYTES)
-        return _parse(kept) if kept["meeting"] == json.loads(json.dumps(asdict(meeting))) else None
+        if kept["meeting"] != json.loads(json.dumps(asdict(meeting))):
+            return None
+        contact = _parse(kept)
+        if contact.faults or find_faults(contact.comparison, bool(meeting.options["compile"])):
+            raise ValueError("it holds no pass, and only those are kept")
+        return contact
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, UnsafeFile) as error:

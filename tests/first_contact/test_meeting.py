@@ -269,6 +269,23 @@ def test_a_damaged_record_is_compared_again(cache: Path) -> None:
     assert meet_spoiled().faults == ()
 
 
+@pytest.mark.usefixtures("small_box")
+@pytest.mark.parametrize("damage", ["faults", "repeats", "errors"])
+def test_a_kept_record_that_is_no_pass_is_compared_again(damage: str, cache: Path) -> None:
+    passed = meet_spoiled()
+    (path,) = (cache / "first-contact").glob("*.json")
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if damage == "faults":
+        kept["faults"] = ["forces differ"]
+    elif damage == "repeats":
+        kept["comparison"]["repeats"] = False
+    else:
+        kept["comparison"]["errors"]["forces_mev_per_angstrom"] = 1e9
+    path.write_text(json.dumps(kept), encoding="utf-8")
+    again = meet_spoiled()
+    assert again.faults == () and again.comparison == passed.comparison
+
+
 # --- the case ------------------------------------------------------------------------------------------------------
 
 
