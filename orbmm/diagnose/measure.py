@@ -25,14 +25,14 @@ from orbmm.diagnose.subject import read_frames
 from orbmm.errors import ModelError, StructureError
 from orbmm.first_contact.load import load_model
 from orbmm.model.potential import Potential
-from orbmm.run_files.diagnosis import Diagnosis, Diagnostic
-from orbmm.settings.time_step import HEAVIEST_HYDROGEN_AMU
+from orbmm.run_files.diagnosis import LONG_STEP_NAMES, Diagnosis, Diagnostic
+from orbmm.settings.time_step import DIAGNOSED_FS, HEAVIEST_HYDROGEN_AMU
 from orbmm.training.dataset import Frame
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-LONG_STEP = Protocol(timestep_fs=2.0, length_ps=1.0, hydrogen_amu=HEAVIEST_HYDROGEN_AMU)
+LONG_STEP = Protocol(timestep_fs=DIAGNOSED_FS, length_ps=1.0, hydrogen_amu=HEAVIEST_HYDROGEN_AMU)
 
 EXCESS_KELVIN = 3.0
 """An excess of temperature that may be tolerated: 1 % at 300 K."""
@@ -179,7 +179,7 @@ def list_advice(diagnostics: Sequence[Diagnostic]) -> Iterator[str]:
     if kinds:
         named = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         yield f"not in the training data: {named}; expect wrong forces there"
-    long_step = [each for each in diagnostics if each.name.startswith(("drift at", "spread at"))]
+    long_step = [each for each in diagnostics if each.name.startswith(LONG_STEP_NAMES)]
     if long_step:
         ends = "keeps the energy" if all(each.passed for each in long_step) else "does not keep the energy"
         yield f"a step of 2 fs with hydrogens of 4 g/mol {ends} here: {long_step[0].value:+.2f} meV/atom/ps over 1 ps"

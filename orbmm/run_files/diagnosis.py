@@ -13,6 +13,7 @@ from orbmm.errors import AnalysisError, UnsafeFile
 from orbmm.files import read_json
 
 FORMAT = 1
+LONG_STEP_NAMES = ("drift at ", "spread at ")
 _LARGEST_FILE = 10_000_000  # bytes
 
 
@@ -65,6 +66,11 @@ class Diagnosis:
         if found is None:
             raise KeyError(name)
         return found
+
+    @property
+    def long_step(self) -> tuple[Diagnostic, ...]:
+        """Return drift and spread of the total energy at a long step; empty if they were not measured."""
+        return tuple(each for each in self.diagnostics if each.name.startswith(LONG_STEP_NAMES))
 
     @property
     def passed(self) -> bool:

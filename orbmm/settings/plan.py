@@ -87,7 +87,8 @@ def _complete(stage: StageSettings, run: RunSettings, model: ModelSettings) -> S
         restraint=stage.restraint,
     )
     if complete.moves:
-        check_timestep(inner_fs, complete.hydrogen_mass_amu, model.has_measured_steps)
+        diagnosed = run.diagnosis is not None and model.fast is None
+        check_timestep(inner_fs, complete.hydrogen_mass_amu, model.has_measured_steps, diagnosed)
         if inner_steps > 1:
             check_outer_step(timestep_fs, complete.hydrogen_mass_amu)
         for name in run.intervals if stage.kind == "produce" else ("table_every_fs", "checkpoint_every_ps"):

@@ -40,6 +40,12 @@ class RunSettings:
         Limits(at_least=1, at_most=4),
         fixed=True,
     )
+    diagnosis: Path | None = setting(
+        "File of `orbmm diagnose --long-step --json FILE` for this model and these atoms. If the long step passed there, "
+        "2 fs with hydrogens of 4 g/mol are allowed; absent: none.",
+        None,
+        fixed=True,
+    )
     length_ps: float = setting("Total length of production, including resumed parts [ps].", 1.0, LENGTH)
     frame_every_fs: float = setting(
         "Time between two frames of the trajectory [fs].", 10.0, _POSITIVE, fixed=True, interval=True

@@ -20,6 +20,9 @@ MEASURED_FS = ((1.0, 1.0), (3.0, 1.5), (4.0, 2.0))
 Measured by scripts/embedded/measure_steps.py; see docs/validation.md.
 """
 
+DIAGNOSED_FS = 2.0
+"""The step that `orbmm diagnose --long-step` measures, with hydrogens of HEAVIEST_HYDROGEN_AMU [fs]."""
+
 MOST_STEPS = 2**53  # beyond, a float cannot hold every whole number
 
 
@@ -38,20 +41,25 @@ def count_steps(name: str, value: float, timestep_fs: float) -> int:
     return steps
 
 
-def check_timestep(timestep_fs: float, hydrogen_mass_amu: float | None, measured: bool = False) -> None:
+def check_timestep(
+    timestep_fs: float, hydrogen_mass_amu: float | None, measured: bool = False, diagnosed: bool = False
+) -> None:
     """Raise SettingsError for a step that is too long for the hydrogens.
 
     measured: the network is MEASURED_MODEL; for any other, steps grow with the period of a bond to hydrogen, which is
     that of the square root of its mass
+    diagnosed: the settings name a diagnosis, which is read before the first step; it allows DIAGNOSED_FS
     """
     mass = hydrogen_mass_amu or HYDROGEN_AMU
+    if diagnosed and timestep_fs <= DIAGNOSED_FS and mass >= HEAVIEST_HYDROGEN_AMU:
+        return
     needed = _find_mass(timestep_fs, measured)
     if timestep_fs <= LONGEST_FS or mass >= needed:
         return
     known = [longest for least, longest in MEASURED_FS if measured and mass >= least]
     longest_fs = max([LONGEST_FS, *known] + [LONGEST_FS * mass**0.5] * (mass > HYDROGEN_AMU))
     heavier = f", or hydrogen_mass_amu of at least {needed:.3g}" if needed <= HEAVIEST_HYDROGEN_AMU else ""
-    other = "" if measured else f". Longer steps were measured for {MEASURED_MODEL} only"
+    other = "" if measured else f". Longer steps were measured for {MEASURED_MODEL} only; see `diagnosis` of [run]"
     raise SettingsError(
         f"timestep_fs is {timestep_fs:g}, but a bond to hydrogen has a period of 9 fs, and hydrogens of {mass:g} g/mol "
         f"need steps of at most {longest_fs:.3g} fs; use that{heavier}{other}"

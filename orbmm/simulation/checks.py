@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 from openmm import app
 
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.errors import RunError
+from orbmm.run_files.diagnosis import read_diagnosis
 from orbmm.settings import Settings
 from orbmm.settings.time_step import HYDROGEN_AMU
 from orbmm.simulation.start.selection import select_atoms
@@ -34,6 +36,28 @@ def check_stages(settings: Settings, system: StageSystem) -> None:
             shift_mass_to_hydrogens(start.topology, system.masses, stage.hydrogen_mass_amu)
         if stage.pressure_bar is not None and start.topology.getPeriodicBoxVectors() is None:
             raise RunError(f"pressure_bar is {stage.pressure_bar:g}, but the structure has no box; remove pressure_bar")
+
+
+def check_diagnosis(path: Path, weights_sha256: str, atoms: int) -> None:
+    """Check that a diagnosis measured these weights and as many atoms, and that its long step passed.
+
+    Raises RunError, or AnalysisError for a file that is no diagnosis.
+    """
+    found = read_diagnosis(path)
+    if found.weights_sha256 != weights_sha256:
+        raise RunError(f"{path} measured other weights, of {found.model}; run `orbmm diagnose --long-step` again")
+    if found.atoms != atoms:
+        raise RunError(f"{path} measured {found.atoms} atoms, but the run has {atoms}; diagnose this system")
+    if not found.long_step:
+        raise RunError(f"{path} measured no long step; run `orbmm diagnose` with --long-step")
+    failed = [each for each in found.long_step if not each.passed]
+    if failed:
+        raise RunError(
+            f"{path} found a {failed[0].name} of {failed[0].value:.3g} {failed[0].unit}, but at most "
+            f"{failed[0].threshold:.3g} is allowed; use shorter steps"
+        )
+    drift = found.long_step[0]
+    _LOG.info("%s allows long steps: %s is %+.3f %s", path, drift.name, drift.value, drift.unit)
 
 
 _LOG = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from orbmm.run_files.checkpoints import PRODUCTION
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings, override_settings
 from orbmm.simulation.advice import explain_disk_errors, explain_memory_errors
-from orbmm.simulation.checks import check_stages, warn_about
+from orbmm.simulation.checks import check_diagnosis, check_stages, warn_about
 from orbmm.simulation.folder.changes import ResumeRequest, accept_settings, accept_weights
 from orbmm.simulation.folder.checkpoint import Checkpoint, find_checkpoint
 from orbmm.simulation.folder.content import ContentHashes
@@ -81,6 +81,8 @@ def start_run(
     steps = sum(stage.steps for stage in settings.stages)
     resolved = (forces or NetworkForces()).resolve(settings.model, start, steps)
     settings = resolve_settings(settings, resolved)
+    if settings.run.diagnosis is not None:  # the weights may have to be downloaded for it
+        check_diagnosis(settings.run.diagnosis, resolved.identity.weights_sha256, len(start.positions))
     machinery = _build(settings, start, resolved, settings.run.platform)
     path = find_output(settings)
     with explain_disk_errors(path, record=RunFolder(path).record):

@@ -15,8 +15,11 @@ from orbmm.settings.time_step import MEASURED_FS, MEASURED_MODEL, check_timestep
 PUBLISHED = "orb-v3-conservative-inf-omat"
 
 
-def make_settings(timestep_fs: float, hydrogen_mass_amu: float | None, model: ModelSettings) -> Settings:
+def make_settings(
+    timestep_fs: float, hydrogen_mass_amu: float | None, model: ModelSettings, diagnosis: Path | None = None
+) -> Settings:
     run = RunSettings(
+        diagnosis=diagnosis,
         timestep_fs=timestep_fs,
         hydrogen_mass_amu=hydrogen_mass_amu,
         length_ps=0.06,
@@ -60,6 +63,17 @@ def test_a_network_that_was_not_measured_keeps_the_rule_of_the_period(model: Mod
     assert f"Longer steps were measured for {MEASURED_MODEL} only" in sentence and "of at least" not in sentence
     with pytest.raises(SettingsError, match="of at most 0.5 fs; use that, or hydrogen_mass_amu of at least 4"):
         make_settings(1.0, None, model)
+
+
+def test_a_diagnosis_allows_what_it_measures_and_no_more() -> None:
+    model, diagnosis = ModelSettings(PUBLISHED), Path("diagnosis.json")
+    assert make_settings(2.0, 4.0, model, diagnosis).production.timestep_fs == 2.0
+    for step, mass in ((2.5, 4.0), (2.0, 3.9), (2.0, None)):
+        with pytest.raises(SettingsError, match="need steps of at most"):
+            make_settings(step, mass, model, diagnosis)
+    pair = ModelSettings(PUBLISHED, fast="orb-v3-direct-inf-omat")
+    with pytest.raises(SettingsError, match="need steps of at most 1 fs"):
+        make_settings(2.0, 4.0, pair, diagnosis)
 
 
 LARGEST_DRIFT = 0.1  # meV/atom/ps: 0.4 K/ps, which a bath at 1/ps turns into 0.2 K
