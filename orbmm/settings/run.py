@@ -41,7 +41,7 @@ class RunSettings:
         fixed=True,
     )
     diagnosis: Path | None = setting(
-        "File of `orbmm diagnose --long-step --json FILE` for this model and these atoms. If the long step passed there, "
+        "File of `orbmm diagnose --long-step --json FILE` for this model and these atoms. If the long step passed, "
         "2 fs with hydrogens of 4 g/mol are allowed; absent: none.",
         None,
         fixed=True,
