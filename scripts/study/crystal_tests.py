@@ -18,8 +18,10 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import Calculator
+from ase.filters import FrechetCellFilter
 from ase.io import read
 from ase.optimize import FIRE
+from ase.units import GPa
 from matplotlib.figure import Figure
 from phonopy import Phonopy
 from phonopy.structure.atoms import PhonopyAtoms
@@ -33,6 +35,7 @@ from orbmm.model.precision import find_precision
 KINDS = {"direct": "orb-v3-direct-inf-omat", "conservative": "orb-v3-conservative-inf-omat"}
 STEPS_ANGSTROM = (0.1, 0.01, 0.001)
 PRECISIONS = ("float64", "float32-highest")
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 NORMAL_STRAINS = (-0.1, -0.05, 0.05, 0.1)  # of the paper, which goes from -0.1 to 0.1
 SHEAR_STRAINS = (-0.02, -0.01, 0.01, 0.02)
 
@@ -89,21 +92,60 @@ def study_phonons(cell: Atoms, name: str, random: bool, repeats: int) -> dict[st
     }
 
 
-def study_elasticity(cell: Atoms, calculator: Calculator, steps: int) -> dict[str, object]:
-    """Return C11 and C44 [GPa] from the stress under strain, the atoms relaxed by FIRE in a fixed cell."""
-    found = {}
-    for label, index, strains in (("C11", (0, 0), NORMAL_STRAINS), ("C44", (1, 2), SHEAR_STRAINS)):
+def study_elasticity(cell: Atoms, calculator: Calculator, steps: int, relax_cell: bool) -> dict[str, object]:
+    """Return the elastic tensor (6, 6) [GPa] from the stress under Green-Lagrange strain, and its mean moduli.
+
+    Each strained cell is fixed while FIRE relaxes the atoms. relax_cell: relax the cell too, before it is strained
+    """
+    cell = cell.copy()
+    cell.calc = calculator
+    if relax_cell:
+        FIRE(FrechetCellFilter(cell), logfile=None).run(fmax=0.01, steps=steps)
+    columns, unrelaxed = [], 0
+    for index, (row, column) in enumerate(VOIGT):
         stresses = []
+        strains = NORMAL_STRAINS if index < 3 else SHEAR_STRAINS
         for strain in strains:
-            deformation = np.eye(3)
-            deformation[index] += strain
+            green = np.zeros((3, 3))
+            green[row, column] = green[column, row] = strain
+            deformation = np.linalg.cholesky(2.0 * green + np.eye(3)).T
             atoms = cell.copy()
             atoms.set_cell(cell.cell.array @ deformation.T, scale_atoms=True)
             atoms.calc = calculator
-            FIRE(atoms, logfile=None).run(fmax=0.01, steps=steps)
-            stresses.append(atoms.get_stress()[0 if label == "C11" else 3] * 160.21766)
-        found[label] = round(float(np.polyfit(strains, stresses, 1)[0]), 3)
-    return found
+            unrelaxed += not FIRE(atoms, logfile=None).run(fmax=0.01, steps=steps)
+            stresses.append(atoms.get_stress() / GPa)
+        slopes = np.polyfit(strains, np.array(stresses), 1)[0]  # (6,)
+        columns.append(slopes if index < 3 else slopes / 2.0)  # the engineering strain is twice the tensor's
+    tensor = np.array(columns).T
+    return {
+        "tensor": tensor.round(3).tolist(),
+        "asymmetry_share": float(np.abs(tensor - tensor.T).max() / np.abs(tensor).max()),
+        "strained_cells_not_relaxed": unrelaxed,
+        **compute_moduli((tensor + tensor.T) / 2.0),
+    }
+
+
+def compute_moduli(tensor: np.ndarray) -> dict[str, float]:
+    """Return bulk and shear modulus of a polycrystal [GPa]: the mean of Voigt's and Reuss' (Hill)."""
+    (stiff, stiff_off, stiff_shear), (soft, soft_off, soft_shear) = map(sum_blocks, (tensor, np.linalg.inv(tensor)))
+    bulk = (stiff + 2.0 * stiff_off) / 9.0, 1.0 / (soft + 2.0 * soft_off)
+    shear = (stiff - stiff_off + 3.0 * stiff_shear) / 15.0, 15.0 / (4.0 * (soft - soft_off) + 3.0 * soft_shear)
+    return {"bulk_modulus": float(np.mean(bulk)), "shear_modulus": float(np.mean(shear))}
+
+
+def sum_blocks(tensor: np.ndarray) -> tuple[float, float, float]:
+    """Return 11 + 22 + 33, 12 + 13 + 23 and 44 + 55 + 66 of a tensor (6, 6)."""
+    return np.trace(tensor[:3, :3]), np.triu(tensor[:3, :3], 1).sum(), np.trace(tensor[3:, 3:])
+
+
+def make_ice() -> Atoms:
+    """Return ordered cubic ice (XIc), two molecules: each oxygen of diamond gives its hydrogens to two neighbours."""
+    edge, bond = 6.36, 0.98  # [Å]
+    vectors = edge / 2.0 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    to_second = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) / np.sqrt(3.0)
+    second = np.full(3, edge / 4.0)
+    positions = [np.zeros(3), *(bond * to_second[:2]), second, *(second - bond * to_second[2:])]
+    return Atoms("OH2OH2", positions, cell=vectors, pbc=True)
 
 
 def study_pairs(name: str, random: bool, elements: tuple[str, ...]) -> dict[str, dict[str, list[float]]]:
@@ -168,11 +210,14 @@ def main() -> None:
         "steps_angstrom": STEPS_ANGSTROM,
         "phonons": {label: study_phonons(cell, name, random, arguments.repeats) for label, name in names.items()},
         "elastic_constants_GPa": {
-            label: study_elasticity(cell, make_calculator(name, "float64", random), 3 if random else 500)
+            label: study_elasticity(cell, make_calculator(name, "float64", random), 3 if random else 500, not random)
             for label, name in names.items()
         },
         "pairs": {label: study_pairs(name, False, elements) for label, name in pairs.items()},
     }
+    if random:  # what exists: a crystal that resembles the training data of an embedded network
+        ice = make_calculator(pairs["orb-mini-conservative"], "float64", False)
+        kept["elastic_constants_GPa"]["orb-mini-conservative, ice XIc"] = study_elasticity(make_ice(), ice, 500, True)
     arguments.figures.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     draw(kept, arguments.picture)
 

@@ -3,8 +3,8 @@
     python scripts/study/energy_conservation.py --work runs/nve --to docs/embedded
 
 Each model starts from the same positions and velocities at 300 K and is integrated by leapfrog (the integrator
-"verlet"). `--work` keeps the states: stopped and repeated, the script goes on. A run that becomes hotter than 1500 K is
-over. Whoever has published weights names them, for instance with 20 and with all neighbours:
+"verlet"); they take turns. `--work` keeps the states: stopped and repeated, the script goes on. A run that becomes
+hotter than 1500 K is over. Whoever has published weights names them, for instance with 20 and with all neighbours:
 
     python scripts/study/energy_conservation.py --work runs/nve --to . --models orb-v3-conservative-inf-omat \\
         orb-v3-conservative-20-omat orb-v3-direct-inf-omat orb-v3-direct-20-omat
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,8 @@ from orbmm.units import EV_PER_KJ_PER_MOL, KJ_PER_MOL_PER_KELVIN
 
 MODELS = ("orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb")
 PEPTIDE = Path(__file__).parents[2] / "systems" / "alanine-dipeptide"
-STEPS_PER_ROW, ROWS_PER_SAVE = 10, 50
+STEPS_PER_ROW, ROWS_PER_SAVE = 10, 10
+TURN_PS = 0.25  # the models take turns
 HOT_KELVIN = 1500.0  # a run above it is over
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
@@ -78,10 +80,10 @@ def start_run(model: str, arguments: argparse.Namespace) -> Run:
     return run
 
 
-def extend_run(run: Run, arguments: argparse.Namespace) -> None:
-    """Go on to the length of time or until the run is too hot, and keep it."""
-    steps = round(1000 * arguments.length_ps / arguments.timestep_fs)
-    done = round(1000 * run.time_ps / arguments.timestep_fs)
+def extend_run(run: Run, length_ps: float, timestep_fs: float) -> None:
+    """Go on to a length of time or until the run is too hot, and keep it."""
+    steps = round(1000 * length_ps / timestep_fs)
+    done = round(1000 * run.time_ps / timestep_fs)
     while done < steps and not run.too_hot:
         run.context.getIntegrator().step(STEPS_PER_ROW)
         done += STEPS_PER_ROW
@@ -90,7 +92,7 @@ def extend_run(run: Run, arguments: argparse.Namespace) -> None:
             value.value_in_unit(unit.kilojoule_per_mole) for value in (now.getPotentialEnergy(), now.getKineticEnergy())
         )
         kelvin = kinetic / (1.5 * run.context.getSystem().getNumParticles() * KJ_PER_MOL_PER_KELVIN)
-        run.rows.append([done * arguments.timestep_fs / 1000, potential + kinetic, kelvin])
+        run.rows.append([done * timestep_fs / 1000, potential + kinetic, kelvin])
         if len(run.rows) % ROWS_PER_SAVE == 0 or done >= steps or run.too_hot:
             save_run(run)
             print(run.model, f"{run.time_ps:.2f} ps, {kelvin:.0f} K", flush=True)
@@ -147,6 +149,17 @@ def draw(runs: list[Run], path: Path) -> None:
     figure.savefig(path, dpi=200)
 
 
+def write_results(runs: list[Run], arguments: argparse.Namespace) -> None:
+    """Write the numbers and the picture."""
+    summary = {
+        "atoms": runs[0].context.getSystem().getNumParticles(),
+        "timestep_fs": arguments.timestep_fs,
+        "runs": [describe_run(run) for run in runs],
+    }
+    (arguments.to / "energy-conservation.json").write_text(json.dumps(summary, indent=1) + "\n")
+    draw(runs, arguments.to / "energy-conservation.png")
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(MODELS), metavar="MODEL")
@@ -161,15 +174,10 @@ def parse_arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     arguments = parse_arguments()
     keep_freed_memory()
-    arguments.work.mkdir(parents=True, exist_ok=True)
+    for folder in (arguments.work, arguments.to):
+        folder.mkdir(parents=True, exist_ok=True)
     runs = [start_run(model, arguments) for model in arguments.models]
-    for run in runs:
-        extend_run(run, arguments)
-    rows = [describe_run(run) for run in runs]
-    atoms = runs[0].context.getSystem().getNumParticles()
-    summary = {"atoms": atoms, "timestep_fs": arguments.timestep_fs, "runs": rows}
-    arguments.to.mkdir(parents=True, exist_ok=True)
-    (arguments.to / "energy-conservation.json").write_text(json.dumps(summary, indent=1) + "\n")
-    draw(runs, arguments.to / "energy-conservation.png")
-    for row in rows:
-        print(row)
+    for turn in range(1, math.ceil(arguments.length_ps / TURN_PS) + 1):
+        for run in runs:
+            extend_run(run, min(turn * TURN_PS, arguments.length_ps), arguments.timestep_fs)
+        write_results(runs, arguments)
