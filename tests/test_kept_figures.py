@@ -37,6 +37,7 @@ def card(repository: Path) -> str:
         "drift",
         "steps",
         "multiple-steps",
+        "multiple-steps-bath",
         LONG_STEPS,
         "vibrations",
         *(f"{kind}-{model}" for kind in ("errors", "dynamics", "diagnosis") for model in (CONSERVATIVE, DIRECT)),
@@ -45,6 +46,17 @@ def card(repository: Path) -> str:
 def test_figures_were_measured_on_the_weights_that_ship(name: str, repository: Path) -> None:
     kept = read_kept(repository, name)
     assert kept["weights_sha256"] == find_record(kept["model"]).sha256
+
+
+def test_energies_without_a_thermostat_are_those_of_the_weights_that_ship(repository: Path) -> None:
+    runs = read_kept(repository, "energy-conservation")["runs"]
+    assert {run["model"]: run["weights_sha256"] for run in runs} == {
+        model: find_record(model).sha256 for model in (CONSERVATIVE, DIRECT)
+    }
+    page = (repository / "docs" / "validation.md").read_text(encoding="utf-8")
+    for run in runs:
+        numbers = f"{run['length_ps']:.2f} | {run['drift_meV_atom_ps']:+.3g} | {run['temperature_last_K']:.0f}"
+        assert f"| {run['model']} | {numbers} |" in page
 
 
 @pytest.mark.parametrize("model", [CONSERVATIVE, DIRECT])

@@ -104,6 +104,17 @@ def describe_bath(path: Path) -> dict[str, Any]:
     }
 
 
+def format_rows(summary: dict[str, Any]) -> list[str]:
+    """Return the rows of a Markdown table, one for each element."""
+    words = {True: "passes", False: "fails"}
+    return [
+        f"| {symbol} | {each['atoms']} | {each['mean_kelvin']:.0f} ± {each['standard_error']:.0f} | "
+        f"{each['change_kelvin_per_ps']:+.0f} ± {each['change_error']:.0f} | "
+        f"{words[each['mean_passes']]}, {words[each['change_passes']]} |"
+        for symbol, each in summary["elements"].items()
+    ]
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
@@ -111,10 +122,5 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     summary = describe_bath(arguments.run)
     arguments.to.write_text(json.dumps(summary, indent=1) + "\n")
-    for symbol, each in summary["elements"].items():
-        print(
-            f"{symbol}: {each['mean_kelvin']:.0f} ± {each['standard_error']:.0f} K, "
-            f"{each['change_kelvin_per_ps']:+.0f} ± {each['change_error']:.0f} K/ps, "
-            f"{each['mean_passes']}, {each['change_passes']}"
-        )
+    print("\n".join(format_rows(summary)))
     print(f"{summary['measured_ps']:g} ps of {NEEDED_PS:g}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -19,3 +20,14 @@ def test_the_tables_on_the_page_are_the_measured_ones(
     page = (repository / "docs" / "validation.md").read_text(encoding="utf-8").splitlines()
     assert len(rows) > 10
     assert [row for row in rows if row not in page] == []
+
+
+def test_the_temperatures_of_the_elements_on_the_page_are_the_measured_ones(
+    repository: Path, load_script: Callable[[str], ModuleType]
+) -> None:
+    script = load_script("scripts/embedded/measure_bath.py")
+    kept = json.loads((repository / "docs" / "embedded" / "multiple-steps-bath.json").read_text())
+    page = (repository / "docs" / "validation.md").read_text(encoding="utf-8")
+    rows = script.format_rows(kept)
+    assert len(rows) == 4 and [row for row in rows if row not in page.splitlines()] == []
+    assert kept["long_enough"] or f"{kept['measured_ps']:.1f} of the 10 ps" in page
