@@ -70,11 +70,12 @@ def distill(plan: Plan, workers: int = 1, display: Display | None = None) -> Sum
     """Return the summary of a distillation; None if a run was stopped by a signal, and is to be gone on with.
 
     workers: processes that label
-    Raises TrainingError for a folder of another plan, UnstableRun if the teacher itself fails, and the errors of runs
-    and trainings.
+    Raises TrainingError for a folder of another plan or of other weights, UnstableRun if the teacher itself fails, and
+    the errors of runs and trainings.
     """
     display = display or Display()
     plan.keep()
+    plan.keep_networks()
     if not plan.training.exists():
         write_settings(plan.plan_training(), plan.training)
     for temperature in plan.temperatures:

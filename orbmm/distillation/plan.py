@@ -9,12 +9,14 @@ from typing import Any
 
 from orbmm.checkpoints.catalog import OWN_NAME, CheckpointRecord
 from orbmm.checkpoints.record_in_file import is_weights_path, resolve_record
+from orbmm.checkpoints.store import locate_weights
 from orbmm.errors import TrainingError
 from orbmm.files import make_folder, read_json, write_file
 from orbmm.settings import ModelSettings, Settings, TrainingSettings, format_settings, override_settings
 from orbmm.settings.training import DataSettings, OptimizerSettings, TrainedModelSettings, TrainingRunSettings
 
 _RECORD = "distillation.json"
+_HASHES = "weights_sha256"
 _LARGEST_RECORD_BYTES = 1_000_000
 _VALIDATIONS = 10
 SMALL_NETWORK = 100
@@ -170,6 +172,28 @@ class Plan:
                     f"{self.folder} was begun with {'another SYSTEM.toml' if name == 'system' else change}: repeat the "
                     "first command, or name another --output"
                 )
+
+    def keep_networks(self) -> None:
+        """Add the sha256 of both networks to the plan in the folder; a published one is downloaded first.
+
+        Raises TrainingError if the folder was begun with other weights, and the errors of locate_weights.
+        """
+        path = self.folder / _RECORD
+        facts = read_json(path, _LARGEST_RECORD_BYTES)
+        before = facts.get(_HASHES, {})
+        found = {"teacher": _hash_weights(self.teacher), "student": _hash_weights(self.student)}
+        for role, sha256 in found.items():
+            if before.get(role, sha256) != sha256:
+                raise TrainingError(
+                    f"{self.folder} was begun with a {role} of sha256 {before[role]}, but {getattr(self, role)} "
+                    f"now has {sha256}: bring the first weights back, or name another --output"
+                )
+        if before != found:
+            write_file(path, (json.dumps(facts | {_HASHES: found}, indent=1) + "\n").encode())
+
+
+def _hash_weights(model: str) -> str:
+    return locate_weights(resolve_record(model), model if is_weights_path(model) else None).sha256
 
 
 def _choose_model(settings: ModelSettings, model: str) -> ModelSettings:

@@ -4,8 +4,8 @@
 
 The same frames are labelled by the teacher and by GFN1-xTB. The same student learns from each, and both are compared
 with GFN1-xTB on held-out frames (labelled by `orbmm label`). The cost of labels is CPU time on boxes with a cell. Then
-the student of the network runs the alanine dipeptide of the systems folder under the guard. Stopped and repeated, the
-command goes on.
+each student of the network runs the alanine dipeptide of the systems folder under the guard, at the friction of its
+record. The JSON has the hashes of all networks. Stopped and repeated, the command goes on.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from orbmm.checkpoints.record_in_file import resolve_record
+from orbmm.checkpoints.store import locate_weights
 from orbmm.errors import UnstableRun
 from orbmm.files import hash_file
 from orbmm.run_files.layout import RunFolder
@@ -37,7 +39,8 @@ from orbmm.training.label import label_file, make_labeller
 from orbmm.training.run import run_training
 from orbmm.training.state import FILE
 
-LABELS = {"teacher": "orbmm:orb-mini-conservative-inf-xtb", "GFN1-xTB": "tblite:GFN1-xTB"}
+TEACHER = "orb-mini-conservative-inf-xtb"
+LABELS = {"teacher": f"orbmm:{TEACHER}", "GFN1-xTB": "tblite:GFN1-xTB"}
 STUDENT = "orb-mini-direct-inf-xtb"
 SYSTEM = Path(__file__).parents[2] / "systems" / "alanine-dipeptide" / "system.toml"
 
@@ -93,10 +96,10 @@ def train_arm(arguments: argparse.Namespace, path: Path, name: str, start: str) 
     return Arm(errors, trained.weights)
 
 
-def roll_out(arguments: argparse.Namespace, weights: Path) -> dict:
+def roll_out(arguments: argparse.Namespace, weights: Path, start: str) -> dict:
     """Return how long the student's dynamics stays within the guard."""
     settings = replace(read_settings(SYSTEM), model=ModelSettings(name="orbmm", weights=weights.resolve()))
-    output = (arguments.work / "rollout").resolve()
+    output = (arguments.work / f"rollout-{start}").resolve()
     changes = {"run": {"output": output, "length_ps": arguments.rollout_ps, "frame_every_fs": 100.0}}
     settings = override_settings(settings, changes)
     try:
@@ -114,6 +117,8 @@ def main(arguments: argparse.Namespace) -> None:
     boxes = boxes[:: max(1, len(boxes) // arguments.boxes)][: arguments.boxes]
     cost = {name: measure_cost(boxes, calculator) for name, calculator in LABELS.items()}
     result = {
+        "teacher_sha256": locate_weights(resolve_record(TEACHER)).sha256,
+        "student_sha256": locate_weights(resolve_record(STUDENT)).sha256,
         "frames": len(read_frames(paths["teacher"])),
         "frames_sha256": hash_file(arguments.frames),
         "held_out": len(read_frames(arguments.held_out)),
@@ -122,16 +127,17 @@ def main(arguments: argparse.Namespace) -> None:
         "cost_ratio": cost["GFN1-xTB"] / cost["teacher"],
         "boxes": {"count": len(boxes), "atoms": float(np.mean([len(box.atomic_numbers) for box in boxes]))},
     }
+    students = {}
     for start in arguments.starts:
         arms = {name: train_arm(arguments, path, name, start) for name, path in paths.items()}
         teacher, chemistry = (arms[name].errors["after"]["forces_mev_per_angstrom"] for name in LABELS)
-        result[start] = {name: arm.errors for name, arm in arms.items()} | {"factor": teacher / chemistry}
+        trained = {name: arm.errors | {"weights_sha256": hash_file(arm.weights)} for name, arm in arms.items()}
+        result[start] = trained | {"factor": teacher / chemistry}
         print(start, f"{teacher:.1f} and {chemistry:.1f} meV/Å, factor {teacher / chemistry:.3f}", flush=True)
         write(result, arguments.to)
-        if start == "shipped":
-            student = arms["teacher"].weights
-    if "shipped" in arguments.starts:
-        result["rollout"] = roll_out(arguments, student)
+        students[start] = arms["teacher"].weights
+    for start, weights in students.items():
+        result[start]["rollout"] = roll_out(arguments, weights, start)
         write(result, arguments.to)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -11,8 +12,11 @@ import mdtraj as md
 import numpy as np
 import pytest
 from openmm import app, unit
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner, Result
 
+from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.record_in_file import read_record
 from orbmm.cli.main import build_app
 from orbmm.distillation import distill as parts
@@ -202,3 +206,24 @@ def test_the_folder_of_another_plan_is_refused(done: tuple[Path, str], tmp_path:
     plan.keep()
     with pytest.raises(TrainingError, match="begun with steps = 4, now it is 5"):
         replace(plan, steps=5).keep()
+
+
+def test_the_networks_are_known_by_their_weights(done: tuple[Path, str], tmp_path: Path) -> None:
+    """The same file name with other weights is another teacher; the twin with the same weights elsewhere is not."""
+    student = tmp_path / "own.safetensors"
+    trained = done[0] / "training" / "water-student.safetensors"
+    student.write_bytes(trained.read_bytes())
+    plan = replace(make_plan(done, tmp_path / "new"), student=str(student))
+    plan.keep()
+    plan.keep_networks()
+    kept = json.loads((plan.folder / "distillation.json").read_text("utf-8"))["weights_sha256"]
+    assert kept["student"] == hashlib.sha256(trained.read_bytes()).hexdigest()
+    assert kept["teacher"] == find_record(TEACHER).sha256
+    plan.keep()
+    plan.keep_networks()
+    tensors = load_file(student)
+    next(iter(tensors.values())).view(-1)[0] += 1
+    with safe_open(student, "pt") as opened:
+        save_file(tensors, student, metadata=opened.metadata())
+    with pytest.raises(TrainingError, match="was begun with a student of sha256 .* bring the first weights back"):
+        plan.keep_networks()
