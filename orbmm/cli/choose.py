@@ -28,18 +28,18 @@ def choose(
     """
     from orbmm.errors import TrainingError
     from orbmm.first_contact.load import load_model
-    from orbmm.training.choose import SUFFIXES, choose_frames, write_structures
-    from orbmm.training.reading import check_target
+    from orbmm.training.choose import choose_frames
     from orbmm.training.run_frames import read_all_structures
+    from orbmm.training.writing import check_target, write_any
 
-    check_target(output, SUFFIXES)
+    check_target(output)
     structures = read_all_structures(frames)
     loaded = load_model(model, device=device)
     other = None if compare is None else load_model(compare, device=device)
     if other is not None and other.weights_sha256 == loaded.weights_sha256:
         raise TrainingError("--compare has the same weights as --model, so both always agree: name another one")
     choice = choose_frames(structures, loaded, count, other, _Progress(len(structures)))
-    write_structures(output, choice.picked)
+    write_any(output, choice.picked)
     _tell(choice, output)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def label(
     frames: Annotated[Path, typer.Argument(help="Structures: .extxyz, .xyz, .db of ASE, .npz, or a run folder.")],
-    output: Annotated[Path, typer.Argument(help="Labelled frames, .npz.")],
+    output: Annotated[Path, typer.Argument(help="Labelled frames: .npz or .extxyz.")],
     calculator: Annotated[
         str, typer.Option(help="tblite:GFN1-xTB, orbmm:MODEL, or module:function that returns an ASE calculator.")
     ] = "tblite:GFN1-xTB",
@@ -26,8 +26,8 @@ def label(
     """Label frames with quantum chemistry or with another network. Stopped and repeated, it goes on where it was."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # one frame a core is faster than one frame on all cores
     from orbmm.training.label import label_file
-    from orbmm.training.reading import check_target
     from orbmm.training.run_frames import read_all_structures
+    from orbmm.training.writing import check_target
 
     check_target(output)
     done = label_file(read_all_structures([frames]), output, calculator, workers, largest_force, print_labels)

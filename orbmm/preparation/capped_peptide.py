@@ -12,17 +12,12 @@ from pdbfixer.pdbfixer import proteinResidues
 from orbmm.errors import PreparationError, name_nearest
 from orbmm.preparation.library_calls import seeded_random
 
-# The backbone atom by atom: residue, name, bond to the atom before [Å], angle [degrees], dihedral [degrees].
+# The backbone atom by atom: name, bond to the atom before [Å], angle [degrees], dihedral [degrees].
 # Lengths and angles: Engh and Huber, Acta Cryst. A47, 392 (1991); phi = -80 and psi = 80 is the C7eq basin.
-_BACKBONE = (
-    ("ACE", "CH3", 0.000, 0.0, 0.0),
-    ("ACE", "C", 1.516, 0.0, 0.0),
-    (None, "N", 1.329, 116.2, 0.0),
-    (None, "CA", 1.458, 121.7, 180.0),
-    (None, "C", 1.525, 111.0, -80.0),
-    ("NME", "N", 1.329, 116.2, 80.0),
-    ("NME", "C", 1.458, 121.7, 180.0),
-)
+_ACETYL = (("CH3", 0.000, 0.0, 0.0), ("C", 1.516, 0.0, 0.0))
+_FIRST_RESIDUE = (("N", 1.329, 116.2, 0.0), ("CA", 1.458, 121.7, 180.0), ("C", 1.525, 111.0, -80.0))
+_NEXT_RESIDUE = (("N", 1.329, 116.2, 80.0), *_FIRST_RESIDUE[1:])
+_METHYLAMIDE = (("N", 1.329, 116.2, 80.0), ("C", 1.458, 121.7, 180.0))
 # CB from CA, angle with N, dihedral from C over N and CA. Left to PDBFixer, that of alanine ends on the wrong side.
 _BETA_CARBON = (1.530, 110.4, -122.0)
 
@@ -30,15 +25,17 @@ _BETA_CARBON = (1.530, 110.4, -122.0)
 def build_capped_peptide(residue: str = "ALA", *, seed: int = 1) -> app.Modeller:
     """Build ACE-residue-NME with hydrogens and relax it with amber14 in vacuum.
 
-    residue: a standard three-letter name
+    residue: a standard three-letter name, or several with hyphens between them, such as "SER-HIS-ASP"
     seed: the same one builds the same peptide bitwise
     Raises PreparationError for a residue that is none of the twenty.
     Source: bond lengths and angle of Engh and Huber; missing atoms and caps by PDBFixer.
     """
-    if residue not in proteinResidues:
-        raise PreparationError(f"'{residue}' is no standard residue; {name_nearest(residue, proteinResidues)}")
+    residues = residue.split("-")
+    for name in residues:
+        if name not in proteinResidues:
+            raise PreparationError(f"'{name}' is no standard residue; {name_nearest(name, proteinResidues)}")
     platform = Platform.getPlatform("Reference")  # repeats bitwise
-    fixer = PDBFixer(pdbfile=io.StringIO(_backbone_pdb(residue)), platform=platform)
+    fixer = PDBFixer(pdbfile=io.StringIO(_backbone_pdb(residues)), platform=platform)
     fixer.findMissingResidues()
     fixer.findMissingAtoms()
     force_field = app.ForceField("amber14-all.xml")
@@ -50,22 +47,24 @@ def build_capped_peptide(residue: str = "ALA", *, seed: int = 1) -> app.Modeller
     return modeller
 
 
-def _backbone_pdb(residue: str) -> str:
-    """The backbone atoms of ACE-residue-NME, and CB, which makes the residue left-handed, as PDB text."""
-    positions: list[np.ndarray] = []
-    for _, _, bond, angle, dihedral in _BACKBONE:
-        positions.append(place_atom(positions, bond, np.radians(angle), np.radians(dihedral)))
-    atoms = [(owner, name, place) for (owner, name, *_), place in zip(_BACKBONE, positions, strict=True)]
-    if residue != "GLY":
-        nitrogen, alpha, carbonyl = positions[2:5]
-        bond, angle, dihedral = _BETA_CARBON
-        beta = place_atom([carbonyl, nitrogen, alpha], bond, np.radians(angle), np.radians(dihedral))
-        atoms.insert(5, (None, "CB", beta))
+def _backbone_pdb(residues: list[str]) -> str:
+    """Return the backbone atoms of ACE-residues-NME, and each CB, which makes its residue left-handed, as PDB text."""
+    parts = [_ACETYL, _FIRST_RESIDUE, *[_NEXT_RESIDUE] * (len(residues) - 1), _METHYLAMIDE]
+    chain: list[np.ndarray] = []
+    atoms: list[tuple[str, int, str, np.ndarray]] = []
+    for number, (owner, part) in enumerate(zip(["ACE", *residues, "NME"], parts, strict=True), start=1):
+        for name, bond, angle, dihedral in part:
+            chain.append(place_atom(chain, bond, np.radians(angle), np.radians(dihedral)))
+            atoms.append((owner, number, name, chain[-1]))
+        if owner not in ("ACE", "GLY", "NME"):
+            nitrogen, alpha, carbonyl = chain[-3:]
+            bond, angle, dihedral = _BETA_CARBON
+            beta = place_atom([carbonyl, nitrogen, alpha], bond, np.radians(angle), np.radians(dihedral))
+            atoms.append((owner, number, "CB", beta))
     lines = []
-    for serial, (owner, name, (x, y, z)) in enumerate(atoms, start=1):
-        number = {"ACE": 1, None: 2, "NME": 3}[owner]
+    for serial, (owner, number, name, (x, y, z)) in enumerate(atoms, start=1):
         lines.append(
-            f"ATOM  {serial:5d}  {name:<3s} {owner or residue:3s} A{number:4d}    "
+            f"ATOM  {serial:5d}  {name:<3s} {owner:3s} A{number:4d}    "
             f"{x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00          {name[0]:>2s}"
         )
     return "\n".join([*lines, "END", ""])

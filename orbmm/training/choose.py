@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from orbmm.errors import MissingDependency, StructureError, TrainingError
-from orbmm.files import replace_file
+from orbmm.errors import StructureError, TrainingError
 from orbmm.graph.edges import find_edges
 from orbmm.model.potential import NumpyPrediction, Potential
 from orbmm.training.checks import check_structure
-from orbmm.training.dataset import Frame, write_frames
+from orbmm.training.dataset import Frame
 from orbmm.training.label import LARGEST_FORCE_EV_ANGSTROM
 
 RADII_ANGSTROM = np.linspace(0.9, 4.5, 13)
 WIDTH_ANGSTROM = 0.3
 """Surroundings of an atom are compared by how many atoms of each element are at these distances, within this width."""
-
-SUFFIXES = (".npz", ".extxyz")
 
 
 @dataclass(frozen=True)
@@ -147,24 +143,3 @@ def order_candidates(candidates: Sequence[Candidate], count: int) -> list[int]:
             break
         chosen.append(best)
     return chosen
-
-
-def write_structures(path: Path, frames: Sequence[Frame]) -> None:
-    """Write frames without labels, as .npz or as extended XYZ for other programs."""
-    if path.suffix == ".npz":
-        write_frames(path, frames)
-        return
-    try:
-        import ase.io
-        from ase import Atoms
-    except ImportError as error:
-        raise MissingDependency("writing .extxyz needs ASE: pip install 'orbmm[train]'") from error
-    images = []
-    for frame in frames:
-        atoms = Atoms(frame.atomic_numbers, frame.positions, cell=frame.cell, pbc=frame.cell is not None)
-        atoms.arrays["solute"] = frame.peptide
-        known = {"group": frame.group, "charge": frame.charge, "multiplicity": frame.multiplicity}
-        atoms.info |= {name: value for name, value in known.items() if value is not None}
-        images.append(atoms)
-    with replace_file(path) as partial:
-        ase.io.write(str(partial), images, format="extxyz")

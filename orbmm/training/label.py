@@ -17,6 +17,7 @@ import numpy as np
 from orbmm.errors import MissingDependency, StructureError, TrainingError
 from orbmm.files import make_folder
 from orbmm.training.dataset import Frame, Labels, hash_frames, read_frames, write_frames
+from orbmm.training.writing import write_any
 
 FRAMES_PER_PART = 20
 LARGEST_FORCE_EV_ANGSTROM = 30.0
@@ -143,7 +144,7 @@ def label_file(
     largest_force: float = LARGEST_FORCE_EV_ANGSTROM,
     on_progress: Callable[[Labelling], None] = lambda progress: None,
 ) -> Labelling:
-    """Label all frames in several processes; the result is in the target, an archive of write_frames.
+    """Label all frames in several processes; the result is in the target, .npz or .extxyz.
 
     Parts that are done stay beside the target until the end, so the call may be stopped and repeated.
     Raises TrainingError if no frame gets labels, or parts there belong to other frames or another calculator.
@@ -165,7 +166,7 @@ def label_file(
     labelled = _restore_order([frame for path in paths for frame in _read_part(path)], frames)
     if not labelled:
         raise TrainingError(f"{calculator} found labels for none of {len(frames)} frames: look at one of them by hand")
-    write_frames(target, labelled)
+    write_any(target, labelled)
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()

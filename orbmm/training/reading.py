@@ -67,14 +67,6 @@ def read_structures(path: Path) -> list[Frame]:
     return [replace(frame, energy=None, forces=None, stress=None) for frame in frames]
 
 
-def check_target(path: Path, suffixes: Sequence[str] = (".npz",)) -> None:
-    """Check that frames can be written to a path. Raises TrainingError."""
-    if path.suffix not in suffixes:
-        raise TrainingError(f"{path}: these frames are written as {' or '.join(suffixes)}, not as '{path.suffix}'")
-    if path.exists():
-        raise TrainingError(f"{path}: exists already: name another file, or move it away")
-
-
 def _read(path: Path, convert: Callable[[Atoms, str], Frame]) -> list[Frame]:
     if not path.is_file():
         raise TrainingError(f"{path}: no such file of labelled frames")

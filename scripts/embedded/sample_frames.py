@@ -5,10 +5,11 @@
     python scripts/embedded/sample_frames.py own.npz --plan own \\
         --weights training/orb-mini-conservative-inf-xtb.safetensors
 
-Periodic boxes of water and of a capped peptide in water, the peptide in small drops, and peptides alone; the plans
-residues and salt hold all residues in their protonation states, with the ions that make them neutral. Every second
-frame is displaced at random: the classical and the quantum-chemical surfaces differ, and noise covers the gap. With
---weights a network drives the dynamics instead, so that it can be taught where it goes wrong by itself.
+Periodic boxes of water and of a capped peptide in water, the peptide in small drops, and peptides alone. The plans
+residues and salt hold all residues in their protonation states, with the ions that make them neutral. The plan
+active-site holds drops around serine, protonated histidine and aspartate. Every second frame is displaced at random:
+the classical and the quantum-chemical surfaces differ, and noise covers the gap. With --weights a network drives the
+dynamics instead, so that it can be taught where it goes wrong by itself.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from orbmm.forces.attach import create_system
 from orbmm.preparation.capped_peptide import build_capped_peptide
 from orbmm.preparation.force_field import sum_charge
 from orbmm.settings.model import ModelSettings
-from orbmm.training.dataset import Frame, write_frames
+from orbmm.training.dataset import Frame
+from orbmm.training.writing import check_target, write_any
 
 WATER_VOLUME = 29.9  # Å^3 a molecule at 300 K and 1 bar
 VOLUME_PER_PEPTIDE_ATOM = 6.6  # Å^3
@@ -143,6 +145,7 @@ CHARGED = (
     ("ARG", None, ("CL",)),
     ("HIS", "HIP", ("CL",)),
 )
+STANDARD = {"ASH": "ASP", "GLH": "GLU", "LYN": "LYS", "HID": "HIS", "HIE": "HIS", "HIP": "HIS"}
 PROTONATED = (("ASP", "ASH"), ("GLU", "GLH"), ("LYS", "LYN"), ("HIS", "HID"), ("HIS", "HIE"))
 
 
@@ -197,6 +200,14 @@ def plan_residues_held_out() -> list[Trajectory]:
             Trajectory("held-salt", None, 38, True, 8, 310, ions=("NA", "CL"))]  # fmt: skip
 
 
+def plan_active_site() -> list[Trajectory]:
+    """Serine, protonated histidine and aspartate, a neutral active site of 53 atoms, in drops of nine waters."""
+    return [
+        Trajectory(f"active-site-{index}", "SER-HIS-ASP", 9, False, 50, (300, 330, 400)[index % 3], variant="HIP")
+        for index in range(10)
+    ]
+
+
 PLANS = {
     "training": plan_training,
     "held-out": plan_held_out,
@@ -207,6 +218,7 @@ PLANS = {
     "residues": plan_residues,
     "salt": plan_salt,
     "residues-held-out": plan_residues_held_out,
+    "active-site": plan_active_site,
 }
 
 
@@ -278,7 +290,9 @@ def _solvate(trajectory: Trajectory, seed: int) -> app.Modeller:
     if trajectory.residue:
         modeller = build_capped_peptide(trajectory.residue, seed=seed)
         if trajectory.variant:
-            modeller.addHydrogens(FORCE_FIELD, variants=[None, trajectory.variant, None], platform=CPU)
+            parent = STANDARD[trajectory.variant]
+            variants = [trajectory.variant if one.name == parent else None for one in modeller.topology.residues()]
+            modeller.addHydrogens(FORCE_FIELD, variants=variants, platform=CPU)
     else:
         modeller = app.Modeller(app.Topology(), [] * unit.nanometer)
     atoms = modeller.topology.getNumAtoms()
@@ -355,7 +369,7 @@ def _hand_over(classical: app.Simulation, trajectory: Trajectory, model: ModelSe
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("target", type=Path)
+    parser.add_argument("target", type=Path, help=".npz or .extxyz")
     parser.add_argument("--plan", choices=tuple(PLANS), default="training")
     parser.add_argument("--weights", type=Path, help="a network's weights; absent: classical dynamics")
     parser.add_argument("--model", default="orb-mini-conservative-inf-xtb", help="the network that the weights are of")
@@ -364,6 +378,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--groups", nargs="+", default=[""], help="only trajectories that begin so, such as own-ala")
     arguments = parser.parse_args()
+    check_target(arguments.target)
     first_seed = 1 + 1000 * tuple(PLANS).index(arguments.plan) + SEEDS_PER_REPEAT * arguments.repeat
     frames = []
     for index, trajectory in enumerate(PLANS[arguments.plan]()):
@@ -371,4 +386,4 @@ if __name__ == "__main__":
             continue
         frames += sample(trajectory, first_seed + index, arguments.weights, arguments.model)
         print(f"{trajectory.group}: {len(frames)} frames so far", flush=True)
-    write_frames(arguments.target, frames)
+    write_any(arguments.target, frames)

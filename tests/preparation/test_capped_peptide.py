@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from openmm import app, unit
@@ -72,6 +74,19 @@ def test_the_same_seed_builds_the_same_peptide_bitwise() -> None:
     assert first.positions != other.positions
 
 
+def test_several_residues_are_one_left_handed_chain() -> None:
+    modeller = build_capped_peptide("SER-HIS-ASP")
+    residues = list(modeller.topology.residues())
+    assert [residue.name for residue in residues] == ["ACE", "SER", "HIS", "ASP", "NME"]
+    places = np.array(modeller.positions.value_in_unit(unit.angstrom))
+    named = [{atom.name: places[atom.index] for atom in residue.atoms()} for residue in residues]
+    for before, after in pairwise(named):
+        assert np.linalg.norm(after["N"] - before["C"]) == pytest.approx(1.335, abs=0.04)
+    for one in named[1:-1]:
+        n, c, beta = (one[name] - one["CA"] for name in ("N", "C", "CB"))
+        assert np.cross(n, c) @ beta > 0
+
+
 def test_an_unknown_residue_is_refused() -> None:
     with pytest.raises(PreparationError, match="'LYZ'.*did you mean 'LYS'"):
-        build_capped_peptide("LYZ")
+        build_capped_peptide("SER-LYZ")

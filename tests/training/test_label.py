@@ -13,10 +13,11 @@ from typer.testing import CliRunner, Result
 from orbmm.cli.main import build_app
 from orbmm.errors import OrbmmError, TrainingError
 from orbmm.model.load import load_model
+from orbmm.settings.training import DataSettings
 from orbmm.training import label
 from orbmm.training.dataset import Frame, Labels, read_frames, write_frames
 from orbmm.training.label import label_file, make_labeller
-from orbmm.training.reading import split_frames
+from orbmm.training.reading import read_file, split_frames
 
 EV_PER_HARTREE, ANGSTROM_PER_BOHR = 27.211386245988, 0.529177210903
 
@@ -60,6 +61,30 @@ def test_a_network_teaches(frames: list[Frame], tmp_path: Path) -> None:
         np.testing.assert_array_equal(frame.forces, expected.forces)
         assert (frame.stress is None) == (frame.cell is None)
     assert [path.name for path in tmp_path.iterdir()] == ["labelled.npz"]
+
+
+def test_labels_are_written_as_extended_xyz_too(frames: list[Frame], tmp_path: Path) -> None:
+    """What `orbmm train` reads from .extxyz is what .npz holds, in the digits that the format keeps; stress too."""
+    for suffix in ("npz", "extxyz"):
+        label_file(strip(frames), tmp_path / f"labelled.{suffix}", f"orbmm:{CONSERVATIVE}")
+    settings = DataSettings(
+        training=(tmp_path / "labelled.extxyz",),
+        energy_unit="eV",
+        force_unit="eV/Å",
+        stress_unit="eV/Å^3",
+        stress_sign="positive under tension",
+    )
+    read = read_file(tmp_path / "labelled.extxyz", settings)
+    for one, other in zip(read, read_frames(tmp_path / "labelled.npz"), strict=True):
+        assert (one.group, one.charge, one.multiplicity) == (other.group, other.charge, other.multiplicity)
+        assert one.energy == pytest.approx(other.energy, abs=1e-6)
+        np.testing.assert_array_equal(one.peptide, other.peptide)
+        np.testing.assert_allclose(one.positions, other.positions, atol=1e-7)
+        np.testing.assert_allclose(one.forces, other.forces, atol=1e-7)
+        assert (one.stress is None) == (other.stress is None) == (one.cell is None)
+        if one.stress is not None:
+            np.testing.assert_allclose(one.stress, other.stress, atol=1e-7)
+    assert any(frame.stress is not None for frame in read)
 
 
 def test_several_processes_label_as_one_does(frames: list[Frame], tmp_path: Path) -> None:
@@ -119,7 +144,7 @@ def test_nothing_labelled_is_an_error(frames: list[Frame], tmp_path: Path, monke
         (["frames.npz", "out.npz", "--calculator", "GFN1-xTB"], "expected tblite:GFN1-xTB"),
         (["frames.npz", "out.npz", "--calculator", "no_such_module:f"], "finds no such function"),
         (["frames.npz", "out.npz", "--calculator", "orbmm:orb-mini"], "no model is called"),
-        (["frames.npz", "out.extxyz"], "written as .npz"),
+        (["frames.npz", "out.pdb"], "written as .npz or .extxyz"),
         (["frames.npz", "frames.npz"], "exists already"),
         (["absent.npz", "out.npz"], "no such file"),
     ],
