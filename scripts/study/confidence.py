@@ -1,10 +1,11 @@
 """Compare expected and true force errors inside and outside the domain, before and after a refit of the confidence.
 
     python scripts/study/confidence.py --fit pool.npz --held-out held_out.npz --molecules molecules.npz \\
-        --work confidence --to docs/training
+        --liquids liquids.npz --work confidence --to docs/training
 
-The frames are those of sample_frames.py (--plan training --repeat 3, and --plan held-out) and of write_molecules.py,
-labelled by `orbmm label`. The head learns from the first file and every second molecule; all other frames are measured.
+The frames are those of sample_frames.py (--plan training --repeat 3, and --plan held-out), of write_molecules.py and of
+write_liquids.py, labelled by `orbmm label`. The head learns from the first file and every second molecule; all other
+frames are measured.
 The figure is Figure 4 of arXiv 2504.06231: the mean true error of the atoms in each bin of the expected error.
 """
 
@@ -41,6 +42,14 @@ from orbmm.training.run import run_training
 
 MODELS = ("orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb")
 INSIDE, OUTSIDE = "held-out boxes", "other molecules"
+LIQUIDS = ("ethanol", "hydroxide", "hydronium")
+COLOURS = {
+    INSIDE: "tab:blue",
+    OUTSIDE: "tab:red",
+    "ethanol": "tab:green",
+    "hydroxide": "tab:orange",
+    "hydronium": "tab:purple",
+}
 FALSE_ALARMS = 0.01
 
 
@@ -59,27 +68,30 @@ def make_settings(model: str, arguments: argparse.Namespace) -> TrainingSettings
     )
 
 
-def measure_flags(network: Orb, inside: Sequence[LabelledGraph], outside: Sequence[LabelledGraph]) -> dict[str, float]:
+def measure_flags(
+    network: Orb, inside: Sequence[LabelledGraph], outside: dict[str, list[LabelledGraph]]
+) -> dict[str, float | dict[str, float | None]]:
     """Return the expected error [meV/Å] above which 1% of the good atoms inside the domain lie.
 
-    Also returned is the share of the atoms outside with a large error that are above it too.
+    Also returned is the share of the atoms with a large error that are above it too, for each domain outside.
     """
     head = require_head(network)
     last = float(head.bin_edges[-1])
-    atoms = [compute_atom_errors(network, graphs) for graphs in (inside, outside)]
-    expected = [expect_errors(head, one.features) for one in atoms]
-    limit = float(torch.quantile(expected[0][atoms[0].errors <= last], 1.0 - FALSE_ALARMS))
-    return {
-        "limit_mev_per_angstrom": 1000.0 * limit,
-        "flagged": float((expected[1][atoms[1].errors > last] > limit).float().mean()),
-    }
+    known = compute_atom_errors(network, inside)
+    limit = float(torch.quantile(expect_errors(head, known.features)[known.errors <= last], 1.0 - FALSE_ALARMS))
+    flagged: dict[str, float | None] = {}
+    for domain, graphs in outside.items():
+        atoms = compute_atom_errors(network, graphs)
+        large = expect_errors(head, atoms.features)[atoms.errors > last]
+        flagged[domain] = float((large > limit).float().mean()) if len(large) else None
+    return {"limit_mev_per_angstrom": 1000.0 * limit, "flagged": flagged}
 
 
 def draw(found: dict[str, dict], path: Path) -> None:
     """Draw the mean true error of each bin with enough atoms against the expected one, for each model."""
     figure, panels = make_panels(2)
     for axes, (model, arms) in zip(panels, found.items(), strict=True):
-        for domain, colour in ((INSIDE, "tab:blue"), (OUTSIDE, "tab:red")):
+        for domain, colour in COLOURS.items():
             for arm, line in (("before", "o:"), ("after", "s-")):
                 bins = [one for one in arms[arm][domain]["bins"] if one["atoms"] >= 10]
                 expected, true = ([one[f"{name}_mev_per_angstrom"] for one in bins] for name in ("expected", "true"))
@@ -107,12 +119,14 @@ def measure_model(model: str, arguments: argparse.Namespace) -> dict[str, dict]:
         potential = load_model(name, device="cpu", precision="float32-highest")
         inside = [prepare_frame(frame, potential.record) for frame in read_frames(arguments.held_out)]
         molecules = [prepare_frame(frame, potential.record) for frame in read_frames(arguments.molecules)]
-        outside = split_groups(molecules)[1]
+        liquids = [prepare_frame(frame, potential.record) for frame in read_frames(arguments.liquids)]
+        outside = {OUTSIDE: split_groups(molecules)[1]}
+        outside |= {group: [graph for graph in liquids if graph.group == group] for group in LIQUIDS}
         result[arm] = {
             "weights_sha256": potential.weights_sha256,
             "at_one_percent": measure_flags(potential.network, inside, outside),
         }
-        for domain, graphs in ((INSIDE, inside), (OUTSIDE, outside)):
+        for domain, graphs in {INSIDE: inside, **outside}.items():
             found = measure_calibration(potential.network, graphs)
             result[arm][domain] = asdict(found) | {"ratio": found.ratio, "is_monotonic": found.is_monotonic}
         print(model, arm, result[arm]["at_one_percent"], result[arm][INSIDE]["ratio"], flush=True)
@@ -122,7 +136,7 @@ def measure_model(model: str, arguments: argparse.Namespace) -> dict[str, dict]:
 def main(arguments: argparse.Namespace) -> None:
     """Refit both models, measure them, and write JSON and figure."""
     found = {model: measure_model(model, arguments) for model in MODELS}
-    files = {"fit": arguments.fit, "held_out": arguments.held_out, "molecules": arguments.molecules}
+    files = {name: getattr(arguments, name) for name in ("fit", "held_out", "molecules", "liquids")}
     result = {**{f"{name}_sha256": hash_file(path) for name, path in files.items()}, "models": found}
     arguments.to.mkdir(parents=True, exist_ok=True)
     (arguments.to / "confidence.json").write_text(json.dumps(_round(result), indent=1) + "\n", encoding="utf-8")
@@ -142,7 +156,8 @@ if __name__ == "__main__":
     for name, what in (
         ("--fit", "labelled frames of the domain that the head learns from"),
         ("--held-out", "labelled frames of the domain that are measured"),
-        ("--molecules", "labelled frames outside the domain"),
+        ("--molecules", "labelled frames outside the domain, of which half is learned from"),
+        ("--liquids", "labelled frames outside the domain, all measured"),
         ("--work", "folder for the refitted weights"),
         ("--to", "folder for the JSON and the figure"),
     ):

@@ -43,10 +43,13 @@ def test_the_script_measures_both_networks_and_draws(load_script: Callable[[str]
     for name, chosen, error in (("fit", few[::3], 0.05), ("held_out", few[1::3], 0.05), ("molecules", few[2::3], 2.0)):
         write_frames(paths[name], _label(chosen, error, len(name)))
     script = load_script("scripts/study/confidence.py")
+    paths["liquids"] = tmp_path / "liquids.npz"
+    groups = zip(_label(few[:6:2], 2.0, 1), script.LIQUIDS, strict=True)
+    write_frames(paths["liquids"], [replace(frame, group=group) for frame, group in groups])
     script.main(argparse.Namespace(**paths, work=tmp_path / "work", to=tmp_path / "to"))
     kept = json.loads((tmp_path / "to" / "confidence.json").read_text("utf-8"))
     assert set(kept["models"]) == set(script.MODELS)
     for arms in kept["models"].values():
         assert arms["before"]["weights_sha256"] != arms["after"]["weights_sha256"]
-        assert arms["after"][script.OUTSIDE]["large"] > 0
+        assert all(arms["after"][domain]["large"] > 0 for domain in (script.OUTSIDE, *script.LIQUIDS))
     assert (tmp_path / "to" / "confidence.png").stat().st_size > 10_000
