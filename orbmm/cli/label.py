@@ -31,7 +31,8 @@ def label(
 
     check_target(output)
     done = label_file(read_all_structures([frames]), output, calculator, workers, largest_force, print_labels)
-    say(f"written: {output} with {done.done} of {done.total} frames, {done.left_out} left out")
+    reason = f": no result, or a force above {largest_force:g} eV/Å" if done.left_out else ""
+    say(f"written: {output} with {done.done} of {done.total} frames, {done.left_out} left out{reason}")
 
 
 def print_labels(progress: Labelling) -> None:
