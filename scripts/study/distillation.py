@@ -5,12 +5,14 @@
 The same frames are labelled by the teacher and by GFN1-xTB. The same student learns from each, and both are compared
 with GFN1-xTB on held-out frames (labelled by `orbmm label`). The cost of labels is CPU time on boxes with a cell. Then
 each student of the network runs the alanine dipeptide of the systems folder under the guard, at the friction of its
-record. The JSON has the hashes of all networks. Stopped and repeated, the command goes on.
+record. The JSON has the hashes of all networks. Stopped and repeated, the command goes on. With --report it trains
+nothing, and adds the last errors that both students of a start have in common to the JSON that is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import logging
 import time
@@ -41,6 +43,7 @@ from orbmm.training.state import FILE
 
 TEACHER = "orb-mini-conservative-inf-xtb"
 LABELS = {"teacher": f"orbmm:{TEACHER}", "GFN1-xTB": "tblite:GFN1-xTB"}
+FORCES = "forces_mev_per_angstrom"
 STUDENT = "orb-mini-direct-inf-xtb"
 SYSTEM = Path(__file__).parents[2] / "systems" / "alanine-dipeptide" / "system.toml"
 
@@ -96,6 +99,39 @@ def train_arm(arguments: argparse.Namespace, path: Path, name: str, start: str) 
     return Arm(errors, trained.weights)
 
 
+def report(arguments: argparse.Namespace) -> None:
+    """Add the errors of unfinished trainings to the JSON, at the last step that both students have reached."""
+    result = json.loads((arguments.to / "distillation.json").read_text("utf-8"))
+    if result["frames_sha256"] != hash_file(arguments.frames):
+        raise SystemExit(f"{arguments.to} is of other frames than {arguments.frames}: run without --report")
+    for start in arguments.starts:
+        rows = {}
+        for name in LABELS:
+            with (arguments.work / f"{name}-{start}" / "history.csv").open(encoding="utf-8") as stream:
+                rows[name] = {float(row["step"]): float(row[FORCES]) for row in csv.DictReader(stream)}
+        step = max(set.intersection(*map(set, rows.values())))
+        teacher, chemistry = (rows[name][step] for name in LABELS)
+        planned = arguments.random_steps if start == "random" else arguments.steps
+        result[start] = {
+            "planned_steps": planned,
+            "step": step,
+            **{name: {FORCES: rows[name][step]} for name in LABELS},
+            "factor": teacher / chemistry,
+            "rollout": None,
+        }
+        result["steps"][start] = planned
+        print(start, f"{teacher:.1f} and {chemistry:.1f} meV/Å at step {step:.0f} of {planned}")
+    write(result | hash_networks(), arguments.to)
+
+
+def hash_networks() -> dict[str, str]:
+    """Return the sha256 of the weights of the teacher, and of those that a student begins with."""
+    return {
+        "teacher_sha256": locate_weights(resolve_record(TEACHER)).sha256,
+        "student_sha256": locate_weights(resolve_record(STUDENT)).sha256,
+    }
+
+
 def roll_out(arguments: argparse.Namespace, weights: Path, start: str) -> dict:
     """Return how long the student's dynamics stays within the guard."""
     settings = replace(read_settings(SYSTEM), model=ModelSettings(name="orbmm", weights=weights.resolve()))
@@ -117,8 +153,7 @@ def main(arguments: argparse.Namespace) -> None:
     boxes = boxes[:: max(1, len(boxes) // arguments.boxes)][: arguments.boxes]
     cost = {name: measure_cost(boxes, calculator) for name, calculator in LABELS.items()}
     result = {
-        "teacher_sha256": locate_weights(resolve_record(TEACHER)).sha256,
-        "student_sha256": locate_weights(resolve_record(STUDENT)).sha256,
+        **hash_networks(),
         "frames": len(read_frames(paths["teacher"])),
         "frames_sha256": hash_file(arguments.frames),
         "held_out": len(read_frames(arguments.held_out)),
@@ -130,7 +165,7 @@ def main(arguments: argparse.Namespace) -> None:
     students = {}
     for start in arguments.starts:
         arms = {name: train_arm(arguments, path, name, start) for name, path in paths.items()}
-        teacher, chemistry = (arms[name].errors["after"]["forces_mev_per_angstrom"] for name in LABELS)
+        teacher, chemistry = (arms[name].errors["after"][FORCES] for name in LABELS)
         trained = {name: arm.errors | {"weights_sha256": hash_file(arm.weights)} for name, arm in arms.items()}
         result[start] = trained | {"factor": teacher / chemistry}
         print(start, f"{teacher:.1f} and {chemistry:.1f} meV/Å, factor {teacher / chemistry:.3f}", flush=True)
@@ -160,4 +195,6 @@ if __name__ == "__main__":
     parser.add_argument("--rollout-ps", type=float, default=20.0)
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    main(parser.parse_args())
+    parser.add_argument("--report", action="store_true", help="report on trainings that are not finished")
+    chosen = parser.parse_args()
+    report(chosen) if chosen.report else main(chosen)
