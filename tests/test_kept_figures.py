@@ -14,6 +14,7 @@ from orbmm.run_files.diagnosis import read_diagnosis
 
 CONSERVATIVE, DIRECT = "orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"
 
+LIQUIDS = ("ethanol", "hydroxide", "hydronium")
 LONG_STEPS = f"dynamics-{CONSERVATIVE}-2fs-4amu"
 
 
@@ -71,13 +72,17 @@ def test_the_page_tells_the_confidence_as_it_was_measured(model: str, repository
         ("held-out boxes: rank", lambda arm: arm["held-out boxes"]["rank"], "{:.2f}"),
         ("other molecules: expected", lambda arm: arm["other molecules"]["ratio"], "{:.2f}"),
         ("other molecules: rank", lambda arm: arm["other molecules"]["rank"], "{:.2f}"),
-        ("other molecules: errors", lambda arm: arm["at_one_percent"]["flagged"], "{:.0%}"),
+        *((f"{name}: expected", lambda arm, name=name: arm[name]["ratio"], "{:.2f}") for name in LIQUIDS),
+        *(
+            (f"{name}: errors", lambda arm, name=name: arm["at_one_percent"]["flagged"][name], "{:.0%}")
+            for name in ("other molecules", *LIQUIDS)
+        ),
     ):
         told = [cell.strip() for cell in read_row(page, row).strip("|").split("|")][columns]
         assert told == [form.format(take(arms[arm])) for arm in ("before", "after")], row
     after = arms["after"]
     assert 0.9 < after["held-out boxes"]["ratio"] < 1.1 and after["held-out boxes"]["is_monotonic"]
-    assert after["at_one_percent"]["flagged"] > 0.8
+    assert after["at_one_percent"]["flagged"]["other molecules"] > 0.8
 
 
 @pytest.mark.parametrize(
@@ -168,6 +173,16 @@ def test_the_page_of_training_gives_the_costs_and_errors_of_labels(repository: P
     errors = {name: arms[name]["after"]["forces_mev_per_angstrom"] for name in cost}
     start = arms["teacher"]["before"]["forces_mev_per_angstrom"]
     assert f"| {start:.1f} |" in read_row(page, "none, the start")
-    assert f"| {cost['GFN1-xTB']:.2g} | {errors['GFN1-xTB']:.1f} |" in read_row(page, "GFN1-xTB")
-    assert f"| {cost['teacher']:.3f} | {errors['teacher']:.1f} |" in read_row(page, "the embedded conservative")
-    assert f"a {kept['cost_ratio']:.0f}rd" in page and f"{arms['factor']:.2f} times" in page
+    fresh = {name: kept["random"][name]["forces_mev_per_angstrom"] for name in cost}
+    assert f"| {cost['GFN1-xTB']:.2g} | {errors['GFN1-xTB']:.1f} | {fresh['GFN1-xTB']:.1f} |" in read_row(
+        page, "GFN1-xTB"
+    )
+    assert f"| {cost['teacher']:.3f} | {errors['teacher']:.1f} | {fresh['teacher']:.1f} |" in read_row(
+        page, "the embedded conservative"
+    )
+    assert (
+        f"a {kept['cost_ratio']:.0f}rd" in page
+        and f"{arms['factor']:.2f} and {kept['random']['factor']:.2f} times" in page
+    )
+    assert kept["teacher_sha256"] == find_record(CONSERVATIVE).sha256
+    assert kept["student_sha256"] == find_record(DIRECT).sha256

@@ -57,7 +57,7 @@ def compare_gradients(one: Orb, other: Orb) -> float:
 def main(arguments: argparse.Namespace) -> None:
     """Measure all ways in turns, and write the JSON."""
     about = describe_run(1)
-    frames = read_frames(arguments.frames)[: arguments.batch]
+    frames = [frame for frame in read_frames(arguments.frames) if frame.cell is not None][: arguments.batch]
     networks = {"plain": load_network()}
     record = load_model(MODEL, device="cpu").record
     batch = join_graphs([prepare_frame(frame, record) for frame in frames])
@@ -89,7 +89,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--frames", type=Path, required=True, help="labelled frames, .npz")
+    parser.add_argument("--frames", type=Path, required=True, help="labelled frames, .npz; boxes are taken")
     parser.add_argument("--batch", type=int, default=1, help="frames of the batch")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--compile", action="store_true", help="also measure the compiled network")

@@ -88,14 +88,25 @@ def measure_flags(
 
 
 def draw(found: dict[str, dict], path: Path) -> None:
-    """Draw the mean true error of each bin with enough atoms against the expected one, for each model."""
+    """Draw the mean true error of each bin with enough atoms against the expected one, for each model.
+
+    Dotted lines are before the refit, full lines after it.
+    """
     figure, panels = make_panels(2)
     for axes, (model, arms) in zip(panels, found.items(), strict=True):
         for domain, colour in COLOURS.items():
             for arm, line in (("before", "o:"), ("after", "s-")):
                 bins = [one for one in arms[arm][domain]["bins"] if one["atoms"] >= 10]
                 expected, true = ([one[f"{name}_mev_per_angstrom"] for one in bins] for name in ("expected", "true"))
-                axes.plot(expected, true, line, color=colour, markersize=3.5, linewidth=1.2, label=f"{domain}, {arm}")
+                axes.plot(
+                    expected,
+                    true,
+                    line,
+                    color=colour,
+                    markersize=3.5,
+                    linewidth=1.2,
+                    label=domain if arm == "after" else None,
+                )
         axes.plot([10, 320], [10, 320], color="0.6", linewidth=0.8)
         axes.set(xscale="log", yscale="log", xlim=(15, 320), ylim=(20, 4000))
         axes.text(0.02, 0.9, model, transform=axes.transAxes, fontsize=9)
@@ -105,7 +116,7 @@ def draw(found: dict[str, dict], path: Path) -> None:
         axis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.set_minor_formatter(NullFormatter())
     panels[-1].set_xlabel("expected force error (meV/Å)")
-    add_legend_above(panels[0], columns=2)
+    add_legend_above(panels[0], columns=3)
     figure.savefig(path, dpi=200)
 
 
