@@ -173,7 +173,7 @@ def test_the_page_of_training_gives_the_costs_and_errors_of_labels(repository: P
     errors = {name: arms[name]["after"]["forces_mev_per_angstrom"] for name in cost}
     start = arms["teacher"]["before"]["forces_mev_per_angstrom"]
     assert f"| {start:.1f} |" in read_row(page, "none, the start")
-    fresh = {name: kept["random"][name]["forces_mev_per_angstrom"] for name in cost}
+    fresh = {name: kept["random"][name]["after"]["forces_mev_per_angstrom"] for name in cost}
     assert f"| {cost['GFN1-xTB']:.2g} | {errors['GFN1-xTB']:.1f} | {fresh['GFN1-xTB']:.1f} |" in read_row(
         page, "GFN1-xTB"
     )
