@@ -103,6 +103,7 @@ def measure_now(
 ) -> Record | None:
     """Measure the candidates and keep the record; None if there are none, or if a run is too short to pay for them.
 
+    A record in which nothing passed is not kept, because its reason may pass, such as a lack of memory.
     case: the user's atoms; paying_steps: of that run; on_row: called with each row when it is known
     """
     settings, device = resolved.settings, resolved.device
@@ -111,7 +112,8 @@ def measure_now(
     question = Question(describe_situation(resolved, case), resolved.execution, stages, case, paying_steps)
     record = tune(question, ForceDoors(resolved, case), on_row)
     if record is not None:
-        keep_record(record)
+        if any(row.fault is None for row in record.rows):
+            keep_record(record)
         for row in record.rows:
             if row.fault is not None:
                 _LOG.info("not taken: %s (%s)", describe_execution(row.execution), row.fault)

@@ -18,6 +18,7 @@ from orbmm.first_contact.record import describe_card, hash_fields
 from orbmm.model.inference.execution import Execution
 from orbmm.settings.model import ModelSettings
 from orbmm.settings.paths import cache_folder
+from orbmm.tuning.candidates import OPEN
 
 FORMAT = 1
 RUNGS_PER_DOUBLING = 2
@@ -152,8 +153,7 @@ def find_path(situation: Situation) -> Path:
 def _parse(kept: dict[str, Any], situation: Situation) -> Record:
     """Return the record in a file. Raises KeyError, TypeError, ValueError, ModelError or SettingsError."""
     varied, rows = kept["varied"], tuple(_parse_row(entry) for entry in kept["rows"])
-    names = Execution.__dataclass_fields__
-    if not rows or not isinstance(varied, list) or not all(isinstance(name, str) and name in names for name in varied):
+    if not rows or not isinstance(varied, list) or not all(isinstance(name, str) and name in OPEN for name in varied):
         raise ValueError("it holds no measurement")
     return Record(situation, tuple(varied), rows)
 

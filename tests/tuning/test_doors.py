@@ -125,6 +125,18 @@ def test_a_torn_file_is_measured_anew(
     assert "it is not used" in caplog.text
 
 
+def test_a_measurement_that_nothing_passed_is_made_again(
+    water: app.Modeller, positions: np.ndarray, fake_times
+) -> None:
+    def run_out_of_memory(execution: Execution) -> float:
+        raise MemoryError
+
+    fake_times(run_out_of_memory)
+    assert decide(water, positions) == CPU
+    measured = fake_times(lambda execution: 0.02 * execution.threads)
+    assert decide(water, positions).threads == 1 and {each.threads for each in measured} == {1, 2}
+
+
 def test_a_cache_that_cannot_be_written_does_not_stop_a_run(
     water: app.Modeller, positions: np.ndarray, fake_times, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,6 +79,7 @@ DAMAGE = {
     "threads as text": lambda: edit(rows=[replace_execution(threads="2")]),
     "unknown execution": lambda: edit(rows=[{**dataclasses.asdict(ROWS[0]), "execution": {"speed": 1}}]),
     "unknown setting": lambda: edit(varied=["name"]),
+    "setting that nothing measures": lambda: edit(varied=["memory"]),
     "fault as a number": lambda: edit(rows=[{**dataclasses.asdict(ROWS[0]), "fault": 1}]),
 }
 
