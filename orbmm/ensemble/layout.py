@@ -73,6 +73,11 @@ class EnsembleFolder:
         """Return the path of the names, seeds and points of all replicas."""
         return self.path / PLAN_NAME
 
+    @property
+    def jobs(self) -> Path:
+        """Return the folder for the messages of the jobs of a cluster."""
+        return self.path / "jobs"
+
     def replica(self, name: str) -> ReplicaFolder:
         """Return the folder of a replica."""
         return ReplicaFolder(self.path / "replicas" / name)

@@ -76,7 +76,8 @@ def run_ensemble(
     with claim_ensemble(plan) as folder, interruption:
         left = [one for one in plan.replicas if _read(folder, one).state not in (COMPLETE, UNSTABLE)]
         if left:
-            with open_session(settings.scheduler, [one.settings.model.device for one in left]) as session:
+            devices = [one.settings.model.device for one in left]
+            with open_session(settings.scheduler, devices, folder.jobs) as session:
                 _Coordinator(plan, session, on_update).run(left, interruption)
             on_update(Update(folder, read_states(folder), ""))
         return read_states(folder)

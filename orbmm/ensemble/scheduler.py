@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import ModuleType
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orbmm.ensemble.jobs import CLUSTERS, JobList, import_jobqueue, open_queue
 from orbmm.ensemble.task import end_runs
 from orbmm.errors import MissingDependency, RunError, SettingsError, quote_reason
 from orbmm.settings import SchedulerSettings
@@ -20,14 +21,15 @@ from orbmm.settings import SchedulerSettings
 if TYPE_CHECKING:
     from distributed import Client
 
+_LOG = logging.getLogger(__name__)
+
 CONNECT_SECONDS = 10.0
 MOST_FAILED_STARTS = 10
+SECONDS_AFTER_REFUSAL = 60.0
 _DASK = {
     "distributed.scheduler.allowed-failures": 0,  # each loss is counted by the ensemble
     "distributed.deploy.lost-worker-timeout": "60s",  # a busy machine needs more than Dask's 15 s to start a process
 }
-_JOBS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
-_SUBMIT = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub"}
 _INSTALL = "install it with the extra `ensemble`: pip install 'orbmm[ensemble]'"
 
 
@@ -36,15 +38,17 @@ class Session:
     """A connection to the scheduler.
 
     gpus: of local workers, None if others choose; cluster, workers: what was started, None and 0 for an address
-    name: a text that no other session has
+    jobs: the list of the queue, None without one; name: a text that no other session has
     """
 
     client: Client
     gpus: tuple[str, ...] | None = None
     cluster: Any = None
     workers: int = 0
+    jobs: JobList | None = None
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     _failed_starts: int = 0
+    _next_start: float = 0.0
 
     @property
     def dashboard(self) -> str:
@@ -59,20 +63,48 @@ class Session:
         """Start a process or a job in place of each that is gone.
 
         Their number is never lowered: Dask would end any of them, busy or not.
-        Raises RunError if processes end again and again while they start.
+        Raises RunError if the queue refuses the first jobs, or workers end again and again while they start.
         """
         if self.cluster is None:
             return
-        for name, worker in list(self.cluster.workers.items()):
-            if worker.status.name == "failed":  # while it started: Dask itself restarts those that end later
-                self.cluster.workers.pop(name, None)
-                self._failed_starts += 1
+        ended = self._take_failed_starts()
+        refusals = [one.refusal for one in ended if getattr(one, "refusal", "")]
+        self._failed_starts += len(ended)
+        if refusals:
+            self._consider_refusal(refusals[-1])
+        elif ended and self.jobs is not None:
+            _LOG.warning("%d jobs ended before their workers started; others are submitted", len(ended))
         if self._failed_starts > MOST_FAILED_STARTS and not self.client.scheduler_info()["workers"]:
-            raise RunError(
-                f"{self._failed_starts} workers ended while they started; in a script of yours, call run_ensemble "
-                'below `if __name__ == "__main__":`, since workers import the script'
-            )
-        self.cluster.scale(self.workers)
+            raise RunError(f"{self._failed_starts} workers ended while they started; {self._advise()}")
+        if time.monotonic() >= self._next_start:
+            self.cluster.scale(self.workers)
+
+    def _take_failed_starts(self) -> list[Any]:
+        """Return the workers that ended while they started, which the cluster then counts no longer.
+
+        Dask itself restarts those that end later.
+        """
+        known = self.cluster.workers
+        failed = [name for name, worker in list(known.items()) if worker.status.name == "failed"]
+        if self.jobs is not None:
+            reported = {str(one["name"]) for one in self.client.scheduler_info()["workers"].values()}
+            silent = {str(worker.job_id): name for name, worker in list(known.items()) if str(name) not in reported}
+            failed += [silent[job] for job in self.jobs.find_gone(silent) if silent[job] not in failed]
+        return [known.pop(name) for name in failed]
+
+    def _consider_refusal(self, said: str) -> None:
+        """Raise RunError if the queue has accepted no job; else wait before the next one is submitted."""
+        if not self.cluster.workers:
+            raise RunError(f"the queue refuses the jobs ({said}); correct [scheduler], or give the command again later")
+        _LOG.warning("the queue refuses a job (%s); it is submitted again in %g s", said, SECONDS_AFTER_REFUSAL)
+        self._next_start = time.monotonic() + SECONDS_AFTER_REFUSAL
+
+    def _advise(self) -> str:
+        if self.jobs is not None:
+            return "their messages are in the folder `jobs` of the ensemble; correct prologue or memory in [scheduler]"
+        return (
+            'in a script of yours, call run_ensemble below `if __name__ == "__main__":`, as workers import the script'
+        )
 
 
 def check_dask(kind: str) -> None:
@@ -80,7 +112,7 @@ def check_dask(kind: str) -> None:
     try:
         import distributed  # noqa: F401
 
-        if kind in _JOBS:
+        if kind in CLUSTERS:
             import_jobqueue()
     except ImportError as error:
         package = "dask-jobqueue" if "jobqueue" in str(error) else "distributed"
@@ -88,10 +120,11 @@ def check_dask(kind: str) -> None:
 
 
 @contextmanager
-def open_session(settings: SchedulerSettings, devices: Sequence[str]) -> Iterator[Session]:
+def open_session(settings: SchedulerSettings, devices: Sequence[str], logs: Path) -> Iterator[Session]:
     """Connect to the scheduler, or start one with its workers, which end with the block.
 
     devices: of the model of each replica, which decide about GPUs; more workers than replicas are not started
+    logs: folder for the messages of jobs
     Raises MissingDependency without Dask, RunError for a scheduler that is not there.
     """
     check_dask(settings.kind)
@@ -107,10 +140,11 @@ def open_session(settings: SchedulerSettings, devices: Sequence[str]) -> Iterato
     workers = min(choose_workers(settings, gpus), len(devices))
     import dask
 
-    with dask.config.set(_DASK), _open_cluster(settings) as cluster, Client(cluster) as client:
+    with dask.config.set(_DASK), _open_cluster(settings, logs) as cluster, Client(cluster) as client:
         if settings.kind == "local":
             client.register_plugin(_leave_interrupts_to_coordinator())
-        session = Session(client, gpus, cluster, workers)
+        jobs = JobList(settings.kind) if settings.kind in CLUSTERS else None
+        session = Session(client, gpus, cluster, workers, jobs)
         session.replace_workers()
         yield session
 
@@ -161,10 +195,10 @@ def _connect(settings: SchedulerSettings) -> Client:
         ) from error
 
 
-def _open_cluster(settings: SchedulerSettings) -> Any:
+def _open_cluster(settings: SchedulerSettings, logs: Path) -> Any:
     """Return a cluster that has no workers yet; each will take one replica at a time."""
     if settings.kind != "local":
-        return _open_queue(settings)
+        return open_queue(settings, logs)
     from distributed import LocalCluster
 
     return LocalCluster(
@@ -190,39 +224,3 @@ def _leave_interrupts_to_coordinator() -> Any:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     return IgnoreInterrupts()
-
-
-def _open_queue(settings: SchedulerSettings) -> Any:
-    """Return a cluster whose workers are jobs."""
-    import shutil
-
-    if shutil.which(_SUBMIT[settings.kind]) is None:
-        raise RunError(f"kind is {settings.kind}, but there is no command {_SUBMIT[settings.kind]} on this machine; "
-                       "run this on a host that submits jobs, or choose another kind in [scheduler]")  # fmt: skip
-    return getattr(import_jobqueue(), _JOBS[settings.kind])(**describe_job(settings))
-
-
-def import_jobqueue() -> ModuleType:
-    """Import dask_jobqueue without what it does at import: it would turn every Ctrl-C of the process into an exit."""
-    handler = signal.getsignal(signal.SIGINT)
-    import dask_jobqueue
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, handler)
-    return dask_jobqueue
-
-
-def describe_job(settings: SchedulerSettings) -> dict[str, Any]:
-    """Return the options of a job for dask-jobqueue."""
-    return {
-        "cores": settings.threads,
-        "processes": 1,
-        "memory": settings.memory,
-        "walltime": settings.walltime,
-        "queue": settings.queue,
-        "project" if settings.kind == "lsf" else "account": settings.account,
-        "job_extra_directives": list(settings.directives),
-        "job_script_prologue": list(settings.prologue),
-        "worker_extra_args": ["--nthreads", "1"],  # whatever its cores, a worker takes one replica at a time
-        "job_name": "orbmm",
-    }

@@ -11,16 +11,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from orbmm.cli.main import build_app
+from orbmm.ensemble import jobs
 from orbmm.ensemble import scheduler as module
+from orbmm.ensemble.jobs import JobList, describe_job, import_jobqueue
 from orbmm.ensemble.run import run_ensemble
 from orbmm.ensemble.scheduler import (
     Session,
     check_dask,
     choose_gpus,
     choose_workers,
-    describe_job,
-    import_jobqueue,
     open_session,
 )
 from orbmm.errors import MissingDependency, RunError, SettingsError
@@ -32,7 +34,7 @@ QUEUE = {"threads": 4, "memory": "8GB", "walltime": "02:00", "queue": "gpu", "ac
 
 
 def _open(settings: SchedulerSettings) -> None:
-    with open_session(settings, ["cpu"]):
+    with open_session(settings, ["cpu"], Path("jobs")):
         pytest.fail("there is no scheduler")
 
 
@@ -119,7 +121,7 @@ class Cluster:
     def __init__(self, *statuses: str) -> None:
         self.workers = dict(enumerate(map(Worker, statuses)))
         self.wanted: list[int] = []
-        self.known: dict[str, str] = {}
+        self.known: dict[str, dict[str, str]] = {}
 
     def scale(self, number: int) -> None:
         self.wanted.append(number)
@@ -142,7 +144,7 @@ def test_workers_that_never_start_are_an_error_in_the_end() -> None:
             cluster.workers = {0: Worker("failed"), 1: Worker("failed")}
             session.replace_workers()
     assert len(cluster.wanted) == module.MOST_FAILED_STARTS // 2
-    cluster.known["tcp://x"] = "a worker that works"
+    cluster.known["tcp://x"] = {"name": "a worker that works"}
     session.replace_workers()
 
 
@@ -175,9 +177,75 @@ def test_a_replica_runs_in_a_job_that_is_submitted(
     assert len((tmp_path / "sbatch.jobs").read_text().split()) == 1
 
 
+def _put_queue(folder: Path, monkeypatch: pytest.MonkeyPatch, **commands: str) -> None:
+    """Put the commands of a queue into a folder, first in PATH."""
+    for name, text in commands.items():
+        (folder / name).write_text(f"#!/bin/bash\n{text}\n")
+        (folder / name).chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+REFUSAL = "sbatch: error: invalid partition specified: gpus"
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_queue_that_refuses_the_jobs_ends_the_ensemble_in_one_sentence(
+    write_ensemble: Callable[..., Path],
+    waters: Callable[[Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _put_queue(tmp_path, monkeypatch, sbatch=f"echo '{REFUSAL}' >&2; exit 1", scancel="exit 0")
+    monkeypatch.chdir(tmp_path)
+    waters(tmp_path / "waters.pdb")
+    path = write_ensemble('[scheduler]\nkind = "slurm"\n')
+    done = CliRunner().invoke(build_app(), ["ensemble", str(path)])
+    assert done.exit_code == 2
+    assert f"error: the queue refuses the jobs ({REFUSAL})" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("kind", ["slurm", "pbs"])
+def test_a_job_that_ends_before_its_worker_reports_is_replaced(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "SECONDS_BETWEEN_LISTS", 0.0)
+    _put_queue(tmp_path, monkeypatch, squeue="echo 7")
+    cluster = Cluster("running", "running")
+    cluster.workers[0].job_id, cluster.workers[1].job_id = "7", "8"
+    Session(cluster, None, cluster, 2, JobList(kind)).replace_workers()
+    assert list(cluster.workers) == ([0] if kind == "slurm" else [0, 1])  # no other queue is asked
+    cluster.known["tcp://x"] = {"name": "1"}
+    cluster.workers[1] = Worker("running")
+    cluster.workers[1].job_id = "8"
+    Session(cluster, None, cluster, 2, JobList(kind)).replace_workers()
+    assert list(cluster.workers) == [0, 1]  # it has reported
+
+
+def test_a_queue_that_gives_no_answer_has_lost_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "SECONDS_BETWEEN_LISTS", 0.0)
+    _put_queue(tmp_path, monkeypatch, squeue="exit 1")
+    assert JobList("slurm").find_gone({"7"}) == set()
+    _put_queue(tmp_path, monkeypatch, squeue="exit 0")
+    assert JobList("slurm").find_gone({"7"}) == {"7"}
+    monkeypatch.setattr(jobs, "SECONDS_BETWEEN_LISTS", 60.0)
+    assert JobList("slurm").find_gone({"7"}) == set()
+
+
+def test_a_refused_job_is_submitted_again_after_a_while_if_others_were_accepted() -> None:
+    cluster = Cluster("running", "failed")
+    cluster.workers[1].refusal = "too many jobs"
+    session = Session(cluster, None, cluster, 2)
+    session.replace_workers()
+    assert list(cluster.workers) == [0] and cluster.wanted == []
+    session._next_start = 0.0
+    session.replace_workers()
+    assert cluster.wanted == [2]
+
+
 @pytest.mark.parametrize(
     ("statement", "kept"),
-    [("from orbmm.ensemble.scheduler import import_jobqueue as load; load()", True), ("import dask_jobqueue", False)],
+    [("from orbmm.ensemble.jobs import import_jobqueue as load; load()", True), ("import dask_jobqueue", False)],
 )
 def test_ctrl_c_means_the_same_after_the_import_of_the_queues(statement: str, kept: bool) -> None:
     """The package alone changes it, so the first case says something."""
