@@ -23,6 +23,9 @@ _SUBMIT = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub"}
 _LIST = {"slurm": ("squeue", "--noheader", "--format=%i")}
 """Commands that list the jobs that wait or run. For PBS and LSF, a job that never reports is not asked for."""
 
+_WAIT_FOR_WORKER = "trap : TERM"
+"""First line of a job. Without it, SIGTERM at walltime or preemption ends the script, and with that the whole job."""
+
 SECONDS_BETWEEN_LISTS = 30.0
 _SECONDS_FOR_LIST = 20.0
 _OUTPUTS = ("stdout:", "stderr:")
@@ -56,12 +59,13 @@ def describe_job(settings: SchedulerSettings) -> dict[str, Any]:
     return {
         "cores": settings.threads,
         "processes": 1,
+        "nanny": False,  # it would end the worker, and with that the job, before the run has saved a checkpoint
         "memory": settings.memory,
         "walltime": settings.walltime,
         "queue": settings.queue,
         "project" if settings.kind == "lsf" else "account": settings.account,
         "job_extra_directives": list(settings.directives),
-        "job_script_prologue": list(settings.prologue),
+        "job_script_prologue": [_WAIT_FOR_WORKER, *settings.prologue],
         "worker_extra_args": ["--nthreads", "1"],  # whatever its cores, a worker takes one replica at a time
         "job_name": "orbmm",
     }

@@ -49,6 +49,7 @@ class Session:
     name: str = field(default_factory=lambda: uuid.uuid4().hex)
     _failed_starts: int = 0
     _next_start: float = 0.0
+    _began: set[str] = field(default_factory=set)
 
     @property
     def dashboard(self) -> str:
@@ -67,34 +68,38 @@ class Session:
         """
         if self.cluster is None:
             return
-        ended = self._take_failed_starts()
+        ended = self._take_ended()
         refusals = [one.refusal for one in ended if getattr(one, "refusal", "")]
         self._failed_starts += len(ended)
         if refusals:
             self._consider_refusal(refusals[-1])
-        elif ended and self.jobs is not None:
-            _LOG.warning("%d jobs ended before their workers started; others are submitted", len(ended))
-        if self._failed_starts > MOST_FAILED_STARTS and not self.client.scheduler_info()["workers"]:
+        if self._failed_starts > MOST_FAILED_STARTS:
             raise RunError(f"{self._failed_starts} workers ended while they started; {self._advise()}")
         if time.monotonic() >= self._next_start:
             self.cluster.scale(self.workers)
 
-    def _take_failed_starts(self) -> list[Any]:
-        """Return the workers that ended while they started, which the cluster then counts no longer.
-
-        Dask itself restarts those that end later.
-        """
+    def _take_ended(self) -> list[Any]:
+        """Return the workers that ended while they started, and let Dask count neither these nor jobs that are gone."""
         known = self.cluster.workers
-        failed = [name for name, worker in list(known.items()) if worker.status.name == "failed"]
-        if self.jobs is not None:
-            reported = {str(one["name"]) for one in self.client.scheduler_info()["workers"].values()}
-            silent = {str(worker.job_id): name for name, worker in list(known.items()) if str(name) not in reported}
-            failed += [silent[job] for job in self.jobs.find_gone(silent) if silent[job] not in failed]
-        return [known.pop(name) for name in failed]
+        reported = {str(one["name"]) for one in self.client.scheduler_info()["workers"].values()}
+        if reported:
+            self._failed_starts = 0
+        ended = [known.pop(name) for name, worker in list(known.items()) if worker.status.name == "failed"]
+        if self.jobs is None:
+            return ended
+        numbers = {str(worker.job_id): name for name, worker in list(known.items())}
+        self._began |= {job for job, name in numbers.items() if str(name) in reported}
+        silent = {job for job, name in numbers.items() if str(name) not in reported}
+        for job in self.jobs.find_gone(silent):
+            worker = known.pop(numbers[job])
+            if job not in self._began:
+                _LOG.warning("job %s ended before its worker started; another one is submitted", job)
+                ended.append(worker)
+        return ended
 
     def _consider_refusal(self, said: str) -> None:
         """Raise RunError if the queue has accepted no job; else wait before the next one is submitted."""
-        if not self.cluster.workers:
+        if not (self.cluster.workers or self._began):
             raise RunError(f"the queue refuses the jobs ({said}); correct [scheduler], or give the command again later")
         _LOG.warning("the queue refuses a job (%s); it is submitted again in %g s", said, SECONDS_AFTER_REFUSAL)
         self._next_start = time.monotonic() + SECONDS_AFTER_REFUSAL
@@ -141,10 +146,9 @@ def open_session(settings: SchedulerSettings, devices: Sequence[str], logs: Path
     import dask
 
     with dask.config.set(_DASK), _open_cluster(settings, logs) as cluster, Client(cluster) as client:
-        if settings.kind == "local":
-            client.register_plugin(_leave_interrupts_to_coordinator())
         jobs = JobList(settings.kind) if settings.kind in CLUSTERS else None
         session = Session(client, gpus, cluster, workers, jobs)
+        client.register_plugin(_leave_interrupts_to_coordinator() if jobs is None else _end_runs_with_job(session.name))
         session.replace_workers()
         yield session
 
@@ -208,6 +212,22 @@ def _open_cluster(settings: SchedulerSettings, logs: Path) -> Any:
         dashboard_address="127.0.0.1:0",
         silence_logs=logging.CRITICAL,
     )
+
+
+def _end_runs_with_job(session: str) -> Any:
+    """Return a plugin with which the worker of a job that is told to end lets its run save a checkpoint before."""
+    from distributed import WorkerPlugin
+
+    class EndRuns(WorkerPlugin):
+        """End the runs of a session, for which the worker then waits."""
+
+        name = "end-runs"
+
+        def teardown(self, worker: Any) -> None:
+            """Do so when the worker ends."""
+            end_runs(session)
+
+    return EndRuns()
 
 
 def _leave_interrupts_to_coordinator() -> Any:
