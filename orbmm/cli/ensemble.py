@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,7 +43,9 @@ def ensemble(
 
     Exit code 3 when a replica is unstable or failed.
     """
+    given = {"--dry-run": dry_run, "--from": source, "--max-hours": max_hours, "--quiet": quiet}
     if ensemble == _STATUS:
+        _refuse_idle(given, "orbmm ensemble status", ())
         _show_status(folder)
         return
     if folder is not None:
@@ -55,13 +57,22 @@ def ensemble(
 
     settings = read_ensemble_settings(Path(ensemble))
     if dry_run:
+        _refuse_idle(given, "--dry-run", ("--dry-run", "--from"))
         _show_plan(plan_ensemble(settings), source)
         return
+    _refuse_idle(given, "orbmm ensemble without --dry-run", ("--max-hours", "--quiet"))
     with _follow(quiet) as on_update:
         states = run_ensemble(settings, on_update, max_hours)
     _conclude(states, quiet)
     if any(one.state in (STOPPED, WAITING) for one in states):
         say(f"stopped in order; go on with: {quote_command('orbmm', 'ensemble', Path(ensemble))}")
+
+
+def _refuse_idle(given: Mapping[str, object], where: str, useful: Collection[str]) -> None:
+    """Raise SettingsError for an option that is given but does nothing there."""
+    idle = [name for name, value in given.items() if value not in (None, False) and name not in useful]
+    if idle:
+        raise SettingsError(f"{idle[0]} does nothing for {where}; remove it")
 
 
 @contextmanager
@@ -153,21 +164,40 @@ def _show_plan(plan: Plan, source: Path | None) -> None:
     from orbmm.ensemble.scheduler import choose_gpus, choose_workers
     from orbmm.ensemble.watch import format_seconds
 
-    scheduler = plan.settings.scheduler
+    scheduler, ended = plan.settings.scheduler, _find_ended(plan)
     say(f"{len(plan.replicas)} replicas in {plan.folder.path}")
     alike: dict[object, list[Replica]] = {}
     for replica in plan.replicas:
         length_ps = sum(one.steps * one.timestep_fs for one in replica.settings.stages) / 1000.0
-        say(f"  {replica.name}: {length_ps:g} ps")
+        say(f"  {replica.name}: {length_ps:g} ps{f', {ended[replica.name]}' if replica.name in ended else ''}")
+        if replica.name in ended:
+            continue
         alike.setdefault((replica.settings.model, replica.settings.system), []).append(replica)
+    left = len(plan.replicas) - len(ended)
+    if not left:
+        say("nothing is left to run")
+        return
     seconds = sum(_estimate(replicas, scheduler.threads, source) for replicas in alike.values())
     line = f"one after the other: {format_seconds(seconds)}"
     if scheduler.kind != "address":
-        devices = [replica.settings.model.device for replica in plan.replicas]
+        devices = [one.settings.model.device for one in plan.replicas if one.name not in ended]
         gpus = choose_gpus(scheduler, devices) if scheduler.kind == "local" else None
-        workers = min(choose_workers(scheduler, gpus), len(plan.replicas))
+        workers = min(choose_workers(scheduler, gpus), left)
         line += f"; with {workers} workers, if none slows the others down: {format_seconds(seconds / workers)}"
     say(line)
+
+
+def _find_ended(plan: Plan) -> dict[str, str]:
+    """Return the states of the replicas that would not run again, by name."""
+    from orbmm.ensemble.layout import is_ensemble
+    from orbmm.ensemble.run import NOT_RUN_AGAIN
+    from orbmm.ensemble.state import read_state
+
+    if not is_ensemble(plan.folder.path):
+        return {}
+    begun = [one for one in plan.replicas if plan.folder.replica(one.name).is_begun]
+    states = [read_state(plan.folder.replica(one.name), one.member) for one in begun]
+    return {one.member.name: one.state for one in states if one.state in NOT_RUN_AGAIN}
 
 
 def _estimate(replicas: list[Replica], threads: int, source: Path | None) -> float:

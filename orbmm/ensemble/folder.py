@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orbmm.ensemble.layout import EnsembleFolder, ReplicaFolder, is_ensemble, read_members, write_members
+from orbmm.ensemble.layout import EnsembleFolder, Member, ReplicaFolder, is_ensemble, read_members, write_members
 from orbmm.ensemble.plan import Plan, Replica
 from orbmm.errors import DiskFull, RunError
-from orbmm.files import NO_ROOM, make_folder
+from orbmm.files import NO_ROOM, hash_file, make_folder
 from orbmm.run_files.layout import LOCK_NAME
 from orbmm.settings import Settings, format_settings, read_settings, write_settings
 from orbmm.simulation.folder.lock import lock_folder
+from orbmm.simulation.folder.record import INPUT_KEYS
 
 _LENGTH = "run.length_ps"
 """The one setting that may change: a longer run is resumed to its new length."""
@@ -56,22 +58,55 @@ def _make(folder: EnsembleFolder) -> None:
 
 def _write_plan(plan: Plan) -> None:
     """Write the settings of each replica, and plan.json; nothing if a run that has begun would not fit to them."""
-    folder = plan.folder
+    folder, members = plan.folder, _hash_inputs(plan)
     if is_ensemble(folder.path):
-        known = {replica.name for replica in plan.replicas}
-        lost = [member.name for member in read_members(folder) if member.name not in known]
+        known = {member.name: member for member in members}
+        before = read_members(folder)
+        lost = [member.name for member in before if member.name not in known]
         if lost:
             raise RunError(
                 f"{folder.path} has {len(lost)} replicas that the settings no longer name, such as {lost[0]}; "
                 "name them again, or choose another `output`"
             )
+        for member in before:
+            known[member.name] = _check_inputs(folder, known[member.name], member)
+        members = tuple(known.values())
     for replica in plan.replicas:
         _check_begun(folder.replica(replica.name), replica)
     for replica in plan.replicas:
         one = folder.replica(replica.name)
         make_folder(one.path)
         write_settings(replica.settings, one.settings, overwrite=True)
-    write_members(folder, tuple(replica.member for replica in plan.replicas))
+    write_members(folder, members)
+
+
+def _hash_inputs(plan: Plan) -> tuple[Member, ...]:
+    """Return the replicas with the sha256 of their input files. A file that is not there is left to the run."""
+    hashes: dict[Path, str] = {}
+    members = []
+    for replica in plan.replicas:
+        inputs = {}
+        for table, key in (*INPUT_KEYS, ("model", "weights")):
+            path = getattr(getattr(replica.settings, table), key)
+            if path is None or not path.is_file():
+                continue
+            hashes[path] = hashes.get(path) or hash_file(path)
+            inputs[f"{table}.{key}"] = hashes[path]
+        members.append(dataclasses.replace(replica.member, inputs=inputs))
+    return tuple(members)
+
+
+def _check_inputs(folder: EnsembleFolder, now: Member, before: Member) -> Member:
+    """Return a replica for plan.json. Raises RunError if it has begun with another content of an input file."""
+    if not folder.replica(now.name).is_begun:
+        return now
+    for key, sha256 in before.inputs.items():
+        if now.inputs.get(key, sha256) != sha256:
+            raise RunError(
+                f"{now.name} has begun with another content of the file of {key} (sha256 {sha256[:12]} then, "
+                f"{now.inputs[key][:12]} now); restore the file, or choose another `output` in [ensemble]"
+            )
+    return dataclasses.replace(now, inputs={**now.inputs, **before.inputs})
 
 
 def _check_begun(folder: ReplicaFolder, replica: Replica) -> None:

@@ -26,6 +26,7 @@ _LIST = {"slurm": ("squeue", "--noheader", "--format=%i")}
 _WAIT_FOR_WORKER = "trap : TERM"
 """First line of a job. Without it, SIGTERM at walltime or preemption ends the script, and with that the whole job."""
 
+_MEMORY = "4GB"
 SECONDS_BETWEEN_LISTS = 30.0
 _SECONDS_FOR_LIST = 20.0
 _OUTPUTS = ("stdout:", "stderr:")
@@ -60,7 +61,7 @@ def describe_job(settings: SchedulerSettings) -> dict[str, Any]:
         "cores": settings.threads,
         "processes": 1,
         "nanny": False,  # it would end the worker, and with that the job, before the run has saved a checkpoint
-        "memory": settings.memory,
+        "memory": settings.memory or _MEMORY,
         "walltime": settings.walltime,
         "queue": settings.queue,
         "project" if settings.kind == "lsf" else "account": settings.account,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,16 @@ _LARGEST_PLAN = 100_000_000  # bytes
 
 @dataclass(frozen=True)
 class Member:
-    """A replica as plan.json names it. point: the swept keys with their values as text, empty without a sweep"""
+    """A replica as plan.json names it.
+
+    point: the swept keys with their values as text, empty without a sweep
+    inputs: the sha256 of each input file, by its setting
+    """
 
     name: str
     seed: int
     point: Mapping[str, str]
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def point_name(self) -> str:
@@ -105,7 +110,10 @@ def read_members(folder: EnsembleFolder) -> tuple[Member, ...]:
 
 def _read_member(entry: Any) -> Member:
     """Return an entry of plan.json. Raises what a wrong type raises; ValueError for a name that leads elsewhere."""
-    name, point = str(entry["name"]), {str(key): str(value) for key, value in entry["point"].items()}
+    name = str(entry["name"])
+    point, inputs = (
+        {str(key): str(value) for key, value in table.items()} for table in (entry["point"], entry.get("inputs", {}))
+    )
     if Path(name).name != name or name == "..":
         raise ValueError(f"{name} is not the name of a folder")
-    return Member(name, int(entry["seed"]), point)
+    return Member(name, int(entry["seed"]), point, inputs)

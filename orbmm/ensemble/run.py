@@ -38,6 +38,9 @@ LONGEST_PAUSE_SECONDS = 60.0
 MOST_LOSSES = 20
 """Number of workers that may be lost in a row with a replica that makes no progress."""
 
+NOT_RUN_AGAIN = (COMPLETE, UNSTABLE)
+"""States of replicas that the next command leaves as they are."""
+
 _BAD_INPUT = 2  # exit code
 _SECONDS_TO_END = 60.0
 
@@ -74,7 +77,7 @@ def run_ensemble(
     check_dask(settings.scheduler.kind)
     interruption = Interruption(max_hours)
     with claim_ensemble(plan) as folder, interruption:
-        left = [one for one in plan.replicas if _read(folder, one).state not in (COMPLETE, UNSTABLE)]
+        left = [one for one in plan.replicas if _read(folder, one).state not in NOT_RUN_AGAIN]
         if left:
             devices = [one.settings.model.device for one in left]
             with open_session(settings.scheduler, devices, folder.jobs) as session:

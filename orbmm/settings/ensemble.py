@@ -22,6 +22,7 @@ STRUCTURES = "structures"
 
 _STRUCTURE_SUFFIXES = (".pdb", ".cif")
 _SIZE = r"\d+(\.\d+)? ?[kMGT]i?B"
+_OF_JOBS = ("memory", "walltime", "queue", "account", "directives", "prologue")
 _SWEPT = ("model", "run", "guard", "analysis")
 _OF_SYSTEM = ("structure", "state")
 _OWN = {"run.seed": "give `replicas` or `seeds` in [ensemble]", "run.output": "every replica has a folder of its own"}
@@ -68,7 +69,7 @@ class SchedulerSettings:
     )
     address: str | None = setting("Address of the running scheduler, such as tcp://host:8786.", None)
     workers: int | None = setting(
-        "Number of replicas at a time, or of jobs; absent: one for each GPU, else for each core.",
+        "Number of local workers, or of jobs; absent: a worker for each GPU, else for each core; one job.",
         None,
         Limits(at_least=1, at_most=100_000),
     )
@@ -82,7 +83,7 @@ class SchedulerSettings:
         None,
     )
     threads: int = setting("Processor threads of a replica.", 1, Limits(at_least=1))
-    memory: str = setting("Memory of a job.", "4GB")
+    memory: str | None = setting("Memory of a job; absent: 4GB.", None)
     walltime: str | None = setting("Longest time of a job, as the queue takes it, such as 24:00:00.", None)
     queue: str | None = setting("Queue or partition of the jobs.", None)
     account: str | None = setting("Account or project of the jobs.", None)
@@ -93,11 +94,13 @@ class SchedulerSettings:
         check_fields(self)
         if (self.kind == "address") != (self.address is not None):
             raise SettingsError('address and kind = "address" belong together: give both, or none of them')
-        if not re.fullmatch(_SIZE, self.memory):
+        if self.kind == "address" and self.workers is not None:
+            raise SettingsError('workers are started by you with kind = "address"; remove it, or choose another kind')
+        if self.memory is not None and not re.fullmatch(_SIZE, self.memory):
             raise SettingsError(f"memory is {describe_value(self.memory)}, but must be a size such as 4GB or 500MiB")
         if self.kind != "local" and self.gpus is not None:
             raise SettingsError('gpus are those of kind = "local"; a job asks for its GPU in `directives`')
-        jobs_only = [name for name in ("walltime", "queue", "account", "directives", "prologue") if getattr(self, name)]
+        jobs_only = [name for name in _OF_JOBS if getattr(self, name)]
         if self.kind in ("local", "address") and jobs_only:
             raise SettingsError(f'{jobs_only[0]} is for jobs of a cluster, but kind is "{self.kind}"; remove it')
 

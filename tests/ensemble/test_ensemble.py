@@ -172,6 +172,11 @@ def test_a_dry_run_shows_replicas_and_their_time(folder: Path, monkeypatch: pyte
     assert f"one after the other: 0:0{whole}" in done.stdout
     assert f"with 2 workers, if none slows the others down: 0:0{half}" in done.stdout
     assert not (folder / "dry").exists()
+    path.write_text((folder / "ensemble.toml").read_text().replace("replicas = 2", "replicas = 3"))
+    done = call("ensemble", path, "--dry-run")
+    assert f"seed-2: {STEPS * 0.0005:g} ps, complete\n" in done.stdout
+    assert f"one after the other: 0:00:{round(seconds / 4):02d}; with 1 workers" in done.stdout
+    assert call("ensemble", folder / "ensemble.toml", "--dry-run").stdout.endswith("nothing is left to run\n")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +186,8 @@ def test_a_dry_run_shows_replicas_and_their_time(folder: Path, monkeypatch: pyte
         (("status",), "status needs the folder of an ensemble"),
         (("status", "."), r"is not the folder of an ensemble: it has no plan.json"),
         (("ensemble.toml", "more"), "more is one argument too many"),
+        (("status", ".", "--quiet"), "--quiet does nothing for orbmm ensemble status; remove it"),
+        (("status", ".", "--max-hours", "1"), "--max-hours does nothing for orbmm ensemble status"),
     ],
 )
 def test_a_bad_command_is_one_line(
@@ -188,4 +195,18 @@ def test_a_bad_command_is_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     done = call("ensemble", *arguments)
+    assert done.exit_code == 2 and expected in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--from", "benchmark.json"), "--from does nothing for orbmm ensemble without --dry-run"),
+        (("--dry-run", "--max-hours", "1"), "--max-hours does nothing for --dry-run"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_refused(
+    options: tuple[str, ...], expected: str, write_ensemble: Callable[..., Path]
+) -> None:
+    done = call("ensemble", write_ensemble(), *options)
     assert done.exit_code == 2 and expected in done.stderr and done.stderr.count("\n") == 1

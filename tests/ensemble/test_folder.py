@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orbmm.ensemble.folder import claim_ensemble
+from orbmm.ensemble.layout import read_members
 from orbmm.ensemble.plan import plan_ensemble
 from orbmm.ensemble.task import choose_command
 from orbmm.errors import RunError
@@ -60,6 +61,28 @@ def test_a_run_that_has_begun_keeps_its_settings_and_may_become_longer(
     assert command[3] == "resume" and command[-2:] == ["--until", "0.07ps"]
     with pytest.raises(RunError, match=r"length_ps 0\.07, but the settings now have 0\.045"):
         _claim(make_settings())
+
+
+@pytest.mark.parametrize("key", ["system.structure", "model.weights"])
+def test_an_input_file_that_has_changed_is_refused_once_a_run_has_begun(
+    key: str, make_settings: Make, leave_run: Callable[..., None], tmp_path: Path
+) -> None:
+    changed = tmp_path / {"system.structure": "waters.pdb", "model.weights": "mine.ckpt"}[key]
+    (tmp_path / "waters.pdb").write_text("one")
+    (tmp_path / "mine.ckpt").write_text("one")
+    text = SYSTEM.replace("[model]", '[model]\nweights = "mine.ckpt"')
+    _claim(make_settings("replicas = 2", text))
+    changed.write_text("two")
+    with claim_ensemble(plan_ensemble(make_settings("replicas = 2", text))) as folder:  # no run has begun
+        leave_run(folder.replica("seed-1"), 5)
+    assert set(read_members(folder)[0].inputs) == {"system.structure", "model.weights"}
+    changed.touch()
+    _claim(make_settings("replicas = 2", text))
+    changed.write_text("three")
+    with pytest.raises(RunError, match=rf"seed-1 has begun with another content of the file of {key} \(sha256"):
+        _claim(make_settings("replicas = 2", text))
+    changed.unlink()
+    _claim(make_settings("replicas = 2", text))  # a run that has begun has a copy, or says what it lacks
 
 
 def test_a_folder_with_other_files_is_refused(make_settings: Make, tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ BAD = {
     '[scheduler]\nqueue = "gpu"': 'queue is for jobs of a cluster, but kind is "local"',
     '[scheduler]\nkind = "slurm"\ngpus = ["0"]': "a job asks for its GPU in `directives`",
     "[scheduler]\nworkers = 0": "must be at least 1",
+    '[scheduler]\nmemory = "8GB"': 'memory is for jobs of a cluster, but kind is "local"; remove it',
+    '[scheduler]\nkind = "address"\naddress = "tcp://x:1"\nworkers = 2': "workers are started by you",
 }
 
 

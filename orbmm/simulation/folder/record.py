@@ -22,7 +22,9 @@ from orbmm.settings import Settings, format_settings, override_settings
 from orbmm.simulation.dynamics.thermometer import make_thermometer
 from orbmm.simulation.force_source import ForceIdentity
 
-_COPIED = (("system", "structure"), ("system", "state"), ("analysis", "reference"))
+INPUT_KEYS = (("system", "structure"), ("system", "state"), ("analysis", "reference"))
+"""Settings that name an input file, of which a run keeps a copy."""
+
 _LARGEST_RECORD_BYTES = 10_000_000
 _NEEDED = {"settings": dict, "inputs": dict, "weights_sha256": str, "platform": str}
 _PACKAGES = ("orbmm", "openmm", "openmmml", "openmmtorch", "torch", "nvalchemi-toolkit-ops", "numpy")
@@ -105,7 +107,7 @@ def _copy_inputs(folder: RunFolder, settings: Settings) -> tuple[Settings, list[
     Weights are not copied; run.json holds their hash.
     """
     copies = []
-    for table, key in _COPIED:
+    for table, key in INPUT_KEYS:
         source = getattr(getattr(settings, table), key)
         if source is None:
             continue
