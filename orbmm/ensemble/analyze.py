@@ -13,6 +13,7 @@ from typing import Any
 from orbmm import __version__
 from orbmm.analysis import analyze_recording, check_files, read_run_folder, write_analysis
 from orbmm.analysis.analyze import SUMMARY_FILE, list_files
+from orbmm.ensemble.convergence import Step, compute_convergence, format_convergence, read_parts
 from orbmm.ensemble.layout import EnsembleFolder, Member, ReplicaFolder
 from orbmm.ensemble.page import format_ensemble_page
 from orbmm.ensemble.spread import Measured, Numbers, Spread, Value, compute_spreads, format_table, list_entries
@@ -24,17 +25,23 @@ from orbmm.report import write_figures
 from orbmm.report.page import check_page, write_page
 
 TABLE_FILE, NUMBERS_FILE, MADE_FILE, PAGE_FILE = "ensemble.csv", "ensemble.json", "replicas.json", "report.html"
+STEPS_FILE = "convergence.csv"
 _LARGEST_SUMMARY = 100_000_000  # bytes
 _ERROR = "_error"
 
 
 @dataclass(frozen=True)
 class EnsembleAnalysis:
-    """The numbers of an ensemble. left_out: states of the replicas that are not complete, and so not analysed"""
+    """The numbers of an ensemble.
+
+    left_out: states of the replicas that are not complete, and so not analysed
+    convergence: of the time averages, with number and length of the replicas
+    """
 
     replicas: tuple[Measured, ...]
     left_out: tuple[ReplicaState, ...]
     spreads: tuple[Spread, ...]
+    convergence: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ def analyze_ensemble(
     if not complete:
         raise AnalysisError(f"{folder} has no complete replica ({count_states(states)}); run `orbmm ensemble` first")
     output = OutputFolder(ensemble.path / "analysis")
-    check_files(output.path, (TABLE_FILE, NUMBERS_FILE, MADE_FILE))
+    check_files(output.path, (TABLE_FILE, STEPS_FILE, NUMBERS_FILE, MADE_FILE))
     check_page(ensemble.path / PAGE_FILE)
     kept, summaries = _read_made(ensemble), {}
     for one in complete:
@@ -72,10 +79,11 @@ def analyze_ensemble(
         summaries[name] = _summarize(replica, choices, kept.get(name))
         kept[name] = _describe_made(replica, choices)
     _check_alike([one.member for one in complete], summaries)
-    measured = [_measure(one.member, summaries[one.member.name]) for one in complete]
+    measured = [_measure(one.member, summaries[one.member.name], ensemble) for one in complete]
     left_out = tuple(one for one in states if one.state != COMPLETE)
     points = list(dict.fromkeys(one.member.point_name for one in states))
-    analysis = EnsembleAnalysis(tuple(measured), left_out, tuple(compute_spreads(measured, points)))
+    spreads, steps = tuple(compute_spreads(measured, points)), tuple(compute_convergence(measured))
+    analysis = EnsembleAnalysis(tuple(measured), left_out, spreads, steps)
     _write(analysis, ensemble, output, kept)
     return analysis
 
@@ -92,12 +100,15 @@ def _write(
     }
     text = json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False)
     links = {one.name: f"replicas/{one.name}/run/{PAGE_FILE}" for one in analysis.replicas}
-    page = format_ensemble_page(ensemble.path.name, analysis.replicas, analysis.spreads, analysis.left_out, links)
+    page = format_ensemble_page(
+        ensemble.path.name, analysis.replicas, analysis.spreads, analysis.left_out, links, analysis.convergence
+    )
     try:
         output.path.mkdir(exist_ok=True)
         texts = {NUMBERS_FILE: text, MADE_FILE: json.dumps(made, indent=1)}
         files = {name: (content + "\n").encode() for name, content in texts.items()}
-        output.write({TABLE_FILE: format_table(analysis.spreads), **files})
+        tables = {TABLE_FILE: format_table(analysis.spreads), STEPS_FILE: format_convergence(analysis.convergence)}
+        output.write({**tables, **files})
         write_file(ensemble.path / PAGE_FILE, page.encode())
     except OSError as error:
         raise AnalysisError(f"{output.path}: the analysis cannot be written there ({error})") from error
@@ -148,9 +159,10 @@ def _check_alike(members: Sequence[Member], summaries: Mapping[str, dict[str, An
             )
 
 
-def _measure(member: Member, summary: dict[str, Any]) -> Measured:
+def _measure(member: Member, summary: dict[str, Any], ensemble: EnsembleFolder) -> Measured:
     """Return the numbers of one replica."""
-    return Measured(member.name, member.point_name, bool(summary["stable"]), read_numbers(summary))
+    parts = read_parts(ensemble.replica(member.name).run.path / "analysis", summary)
+    return Measured(member.name, member.point_name, bool(summary["stable"]), read_numbers(summary), parts)
 
 
 def _analyze_replica(folder: ReplicaFolder, choices: Choices) -> None:

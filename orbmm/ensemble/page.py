@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping, Sequence
 
 from orbmm.analysis.result import find_title, name_quantity, write_unit
+from orbmm.ensemble.convergence import Step
+from orbmm.ensemble.figures import draw_quantity
 from orbmm.ensemble.spread import Measured, Spread, describe_quantity, group_varying
 from orbmm.ensemble.state import FAILED, UNSTABLE, ReplicaState, count_states
+from orbmm.report.figures import format_figure
 from orbmm.report.page import escape, format_page, format_table
 
 _HEADINGS = ["quantity", "mean ± standard error", "unit", "spread", "error within", "replicas"]
@@ -15,7 +19,9 @@ _HEADINGS = ["quantity", "mean ± standard error", "unit", "spread", "error with
 _EXPLANATION = (
     "Spread: standard deviation between replicas. Standard error: the spread over the square root of their number. "
     "Error within: the usual standard error inside a replica. If it is far below the spread, the replicas are too "
-    "short, or sample different states."
+    "short, or sample different states. Panels: every replica, with the mean and its standard error beside them; the "
+    "mean over the first replicas; the mean over the first part of all. A mean that still moves by more than its bar "
+    "has not converged."
 )
 
 
@@ -25,15 +31,22 @@ def format_ensemble_page(
     spreads: Sequence[Spread],
     left_out: Sequence[ReplicaState],
     links: Mapping[str, str],
+    steps: Sequence[Step] = (),
 ) -> str:
-    """Return the page. links: the path of the page of each replica, relative to this one"""
+    """Return the page.
+
+    links: the path of the page of each replica, relative to this one; steps: the convergence of the time averages
+    """
     outcome = "passed" if is_sound(replicas, left_out) else "failed"
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p class='verdict {outcome}'>{escape(tell_verdict(replicas, left_out))}</p>",
         f"<p class='note'>{_EXPLANATION}</p>",
         _format_replicas(replicas, links, spreads),
-        *(_format_observable(name, quantities) for name, quantities in group_varying(spreads).items()),
+        *(
+            _format_observable(name, quantities, _format_figures(quantities, replicas, steps))
+            for name, quantities in group_varying(spreads).items()
+        ),
         "<p class='note'>Quantities that are the same in every replica are in analysis/ensemble.csv.</p>",
         _format_left_out(left_out),
     ]
@@ -56,14 +69,29 @@ def tell_verdict(replicas: Sequence[Measured], left_out: Sequence[ReplicaState])
     )
 
 
-def _format_observable(observable: str, quantities: Mapping[str, Sequence[Spread]]) -> str:
+def _format_figures(
+    quantities: Mapping[str, Sequence[Spread]], replicas: Sequence[Measured], steps: Sequence[Step]
+) -> str:
+    """Return a row of panels for each time average: the others have no convergence to show."""
+    pictures = []
+    for quantity, points in quantities.items():
+        here = [one for one in steps if (one.observable, one.quantity) == (points[0].observable, quantity)]
+        if here:
+            content = format_figure(draw_quantity(points, replicas, here), "svg")
+            source = f"data:image/svg+xml;base64,{base64.b64encode(content).decode()}"
+            words = f"{name_quantity(quantity)}: replicas, and the mean by their number and length"
+            pictures.append(f"<img src='{source}' alt='{escape(words)}' style='max-width: 100%'>")
+    return "".join(f"<figure>{picture}</figure>" for picture in pictures)
+
+
+def _format_observable(observable: str, quantities: Mapping[str, Sequence[Spread]], figures: str) -> str:
     several = len({one.point for points in quantities.values() for one in points}) > 1
     headings = [*(["point"] if several else []), *_HEADINGS, *(["difference from the first point"] if several else [])]
     rows = []
     for one in (one for points in quantities.values() for one in points):
         cells = [name_quantity(one.quantity), one.text, write_unit(one.unit), _write(one.spread), _write(one.within)]
         rows.append([*([one.point] if several else []), *cells, str(one.count)] + [one.difference_text] * several)
-    return f"<section><h2>{escape(find_title(observable))}</h2>{format_table(headings, rows)}</section>"
+    return f"<section><h2>{escape(find_title(observable))}</h2>{figures}{format_table(headings, rows)}</section>"
 
 
 def _format_replicas(replicas: Sequence[Measured], links: Mapping[str, str], spreads: Sequence[Spread]) -> str:

@@ -9,7 +9,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -32,18 +32,26 @@ class Value:
     within: float = math.nan
 
 
-Numbers = Mapping[tuple[str, str], Value]
-"""The numbers of a replica by observable and quantity."""
+Key = tuple[str, str]
+"""Observable and quantity."""
+
+Numbers = Mapping[Key, Value]
+"""The numbers of a replica."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A replica that was analysed. point: of the sweep, in words, "" without a sweep"""
+    """A replica that was analysed.
+
+    point: of the sweep, in words, "" without a sweep
+    parts: of each time average, the means over the first parts of its frames
+    """
 
     name: str
     point: str
     stable: bool
     numbers: Numbers
+    parts: Mapping[Key, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ def _compute_spread(point: str, observable: str, quantity: str, replicas: Sequen
         raise AnalysisError(f"{observable}: {quantity} has different units in the replicas: analyse all of them again")
     values = np.array([one.value for one in numbers])
     within = np.array([one.within for one in numbers])
-    spread = _compute_deviation(values)
+    spread = compute_deviation(values)
     known = within[np.isfinite(within)]
     return Spread(
         point=point,
@@ -123,7 +131,7 @@ def _compute_spread(point: str, observable: str, quantity: str, replicas: Sequen
     )
 
 
-def _compute_deviation(values: np.ndarray) -> float:
+def compute_deviation(values: np.ndarray) -> float:
     """Return the standard deviation of values (n,), NaN for one; 0 where they differ by rounding alone."""
     if len(values) < 2:
         return math.nan

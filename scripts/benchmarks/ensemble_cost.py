@@ -3,7 +3,8 @@
     python scripts/benchmarks/ensemble_cost.py --to scripts/benchmarks/results/ensemble-cost.json
 
 Both do eight short runs of a few waters with the embedded network, two at a time, in turn for several rounds. CPU time
-is that of all processes: coordinator, workers and runs. Runs this short are the worst case, because starting the
+is that of all processes: coordinator, workers and runs. The files of both are compared byte by byte, and each run with
+that of the next seed, which must differ. Runs this short are the worst case, because starting the
 coordinator and its workers costs the same for runs of any length.
 """
 
@@ -18,11 +19,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from openmm import app, unit
 from results_file import describe_run, write_results
 
 REPLICAS, WORKERS, WATERS = 8, 2, 4
+FILES = ("trajectory.xtc", "confidence.dat", "topology.pdb")
 MAIN = [sys.executable, "-c", "from orbmm.cli.main import main; main()"]
 SYSTEM = """[system]
 name = "water"
@@ -62,21 +65,38 @@ def prepare(folder: Path, steps: int) -> None:
     (folder / "ensemble.toml").write_text(ENSEMBLE)
 
 
-def measure_round(steps: int) -> dict[str, dict[str, float]]:
-    """CPU and wall-clock time of both ways, each in a new folder."""
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two run folders hold the same frames, confidence and rows, but for the speed in the rows."""
+    rows = [
+        [line.rpartition(",")[0] for line in (run / "energies.csv").read_text().splitlines()] for run in (one, other)
+    ]
+    return rows[0] == rows[1] and all((one / name).read_bytes() == (other / name).read_bytes() for name in FILES)
+
+
+def count_same(folder: Path, shift: int) -> int:
+    """How many replicas have the files of the run by hand whose seed is higher by a shift, in a circle."""
+    return sum(
+        is_same(folder / f"out/replicas/seed-{seed + 1}/run", folder / f"hand-{(seed + shift) % REPLICAS + 1}")
+        for seed in range(REPLICAS)
+    )
+
+
+def measure_round(steps: int) -> dict[str, Any]:
+    """CPU and wall-clock time of both ways in a new folder, and how many runs are the same."""
     seeds = "\n".join(str(seed) for seed in range(1, REPLICAS + 1))
     run = shlex.join([*MAIN, "run", "system.toml", "--no-analyze", "--quiet", "--seed"])
     ways = {
         "xargs": (["xargs", "-P", str(WORKERS), "-I", "{}", "sh", "-c", f"{run} {{}} --output hand-{{}}"], seeds),
         "ensemble": ([*MAIN, "ensemble", "ensemble.toml", "--quiet"], None),
     }
-    found = {}
-    for name, (command, given) in ways.items():
-        with tempfile.TemporaryDirectory(prefix="orbmm-") as folder:
-            prepare(Path(folder), steps)
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="orbmm-") as folder:
+        prepare(Path(folder), steps)
+        for name, (command, given) in ways.items():
             cpu, wall = measure(command, Path(folder), given)
             found[name] = {"cpu_s": round(cpu, 2), "wall_s": round(wall, 2)}
-    return found
+        same, next_seed = (count_same(Path(folder), shift) for shift in (0, 1))
+    return found | {"same_files": same, "same_files_as_next_seed": next_seed}
 
 
 def main() -> None:
@@ -88,7 +108,7 @@ def main() -> None:
     arguments = parser.parse_args()
     about = describe_run(1)
     rounds = [measure_round(arguments.steps) for _ in range(arguments.rounds)]
-    medians = {name: statistics.median(one[name]["cpu_s"] for one in rounds) for name in rounds[0]}
+    medians = {name: statistics.median(one[name]["cpu_s"] for one in rounds) for name in ("xargs", "ensemble")}
     numbers = {
         "replicas": REPLICAS,
         "workers": WORKERS,
