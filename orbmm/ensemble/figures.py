@@ -76,4 +76,4 @@ def _draw_steps(axes: Axes, places: Sequence[float], steps: Sequence[Step], colo
 
 def _shorten(name: str) -> str:
     shown = escape_controls(name)
-    return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 1]}…"
+    return shown if len(shown) <= _LONGEST_NAME else f"…{shown[1 - _LONGEST_NAME :]}"

@@ -79,7 +79,7 @@ def watch_submission(job: type) -> type:
     """
     from distributed.core import Status
 
-    class WatchedJob(job):  # type: ignore[misc]
+    class WatchedJob(job):
         """A job that knows whether it was submitted."""
 
         refusal = ""
