@@ -80,6 +80,8 @@ class Session:
 
     def _take_ended(self) -> list[Any]:
         """Return the workers that ended while they started, and let Dask count neither these nor jobs that are gone."""
+        from distributed.core import Status
+
         known = self.cluster.workers
         reported = {str(one["name"]) for one in self.client.scheduler_info()["workers"].values()}
         if reported:
@@ -92,6 +94,7 @@ class Session:
         silent = {job for job, name in numbers.items() if str(name) not in reported}
         for job in self.jobs.find_gone(silent):
             worker = known.pop(numbers[job])
+            worker.status = Status.failed  # or Dask does not let the cluster end
             if job not in self._began:
                 _LOG.warning("job %s ended before its worker started; another one is submitted", job)
                 ended.append(worker)

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orbmm.cli.main import build_app
-from orbmm.ensemble import jobs
+from orbmm.ensemble import jobs, run
 from orbmm.ensemble import scheduler as module
 from orbmm.ensemble.jobs import JobList, describe_job, import_jobqueue
 from orbmm.ensemble.run import run_ensemble
@@ -202,6 +202,27 @@ def test_a_queue_that_refuses_the_jobs_ends_the_ensemble_in_one_sentence(
     done = CliRunner().invoke(build_app(), ["ensemble", str(path)])
     assert done.exit_code == 2
     assert f"error: the queue refuses the jobs ({REFUSAL})" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.filterwarnings("default")
+def test_jobs_that_end_at_once_end_the_ensemble_in_one_sentence(
+    write_ensemble: Callable[..., Path],
+    waters: Callable[[Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "SECONDS_BETWEEN_LISTS", 0.0)
+    monkeypatch.setattr(run, "SECONDS_BETWEEN_UPDATES", 0.0)
+    monkeypatch.setattr(module, "MOST_FAILED_STARTS", 2)
+    accept = "echo Submitted batch job $$"  # each number is another one
+    _put_queue(tmp_path, monkeypatch, sbatch=accept, scancel="exit 0", squeue="exit 0")
+    monkeypatch.chdir(tmp_path)
+    waters(tmp_path / "waters.pdb")
+    path = write_ensemble('[scheduler]\nkind = "slurm"\n')
+    done = CliRunner().invoke(build_app(), ["ensemble", str(path), "--quiet"])
+    assert done.exit_code == 2
+    assert "error: 3 workers ended while they started; their messages are in the folder `jobs`" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
