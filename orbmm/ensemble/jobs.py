@@ -6,6 +6,7 @@ import logging
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Collection
@@ -22,9 +23,6 @@ CLUSTERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "lsf": "LSFCluster"}
 _SUBMIT = {"slurm": "sbatch", "pbs": "qsub", "lsf": "bsub"}
 _LIST = {"slurm": ("squeue", "--noheader", "--format=%i")}
 """Commands that list the jobs that wait or run. For PBS and LSF, a job that never reports is not asked for."""
-
-_WAIT_FOR_WORKER = "trap : TERM"
-"""First line of a job. Without it, SIGTERM at walltime or preemption ends the script, and with that the whole job."""
 
 _MEMORY = "4GB"
 SECONDS_BETWEEN_LISTS = 30.0
@@ -60,13 +58,14 @@ def describe_job(settings: SchedulerSettings) -> dict[str, Any]:
     return {
         "cores": settings.threads,
         "processes": 1,
+        "python": f"exec {sys.executable}",  # the worker gets the signals of the job, not a shell that ends at once
         "nanny": False,  # it would end the worker, and with that the job, before the run has saved a checkpoint
         "memory": settings.memory or _MEMORY,
         "walltime": settings.walltime,
         "queue": settings.queue,
         "project" if settings.kind == "lsf" else "account": settings.account,
         "job_extra_directives": list(settings.directives),
-        "job_script_prologue": [_WAIT_FOR_WORKER, *settings.prologue],
+        "job_script_prologue": list(settings.prologue),
         "worker_extra_args": ["--nthreads", "1"],  # whatever its cores, a worker takes one replica at a time
         "job_name": "orbmm",
     }

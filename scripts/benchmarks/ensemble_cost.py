@@ -11,6 +11,8 @@ coordinator and its workers costs the same for runs of any length.
 from __future__ import annotations
 
 import argparse
+import ctypes
+import os
 import resource
 import shlex
 import statistics
@@ -18,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,7 @@ from openmm import app, unit
 from results_file import describe_run, write_results
 
 REPLICAS, WORKERS, WATERS = 8, 2, 4
+PR_SET_CHILD_SUBREAPER = 36  # of prctl(2), Linux
 FILES = ("trajectory.xtc", "confidence.dat", "topology.pdb")
 MAIN = [sys.executable, "-c", "from orbmm.cli.main import main; main()"]
 SYSTEM = """[system]
@@ -46,10 +50,19 @@ workers = {WORKERS}
 """
 
 
+def adopt_orphans() -> None:
+    """Let processes whose parents end become children of this one: else their CPU time would be missing."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        sys.exit("this kernel cannot give orphans to a process; the CPU time would be incomplete")
+
+
 def measure(command: list[str], folder: Path, given: str | None = None) -> tuple[float, float]:
     """CPU time of a command with all its processes, and its wall-clock time [s]."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run(command, cwd=folder, check=True, input=given, text=True, stdout=subprocess.DEVNULL)
+    with suppress(ChildProcessError):  # none is left
+        while True:
+            os.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return cpu, time.monotonic() - began
@@ -107,7 +120,11 @@ def main() -> None:
     parser.add_argument("--to", type=Path, help="JSON file for the numbers")
     arguments = parser.parse_args()
     about = describe_run(1)
-    rounds = [measure_round(arguments.steps) for _ in range(arguments.rounds)]
+    adopt_orphans()
+    rounds = []
+    for _ in range(arguments.rounds):
+        rounds.append(measure_round(arguments.steps))
+        print(rounds[-1], flush=True)
     medians = {name: statistics.median(one[name]["cpu_s"] for one in rounds) for name in ("xargs", "ensemble")}
     numbers = {
         "replicas": REPLICAS,

@@ -82,6 +82,7 @@ def test_a_job_asks_for_what_the_settings_say(kind: str, job: type, lines: list[
     script = job(scheduler="tcp://127.0.0.1:1", name="w", **options).job_script()
     assert [line for line in lines if line not in script] == []
     assert "\nmodule load cuda\n" in script
+    assert f"\nexec {sys.executable} -m distributed.cli.dask_worker " in script and "--no-nanny" in script
     assert script.index("--nthreads 4") < script.index("--nthreads 1")  # the last one counts: one replica at a time
 
 
