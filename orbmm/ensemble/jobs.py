@@ -39,7 +39,11 @@ def open_queue(settings: SchedulerSettings, logs: Path) -> Any:
         raise RunError(f"kind is {settings.kind}, but there is no command {_SUBMIT[settings.kind]} on this machine; "
                        "run this on a host that submits jobs, or choose another kind in [scheduler]")  # fmt: skip
     cluster = getattr(import_jobqueue(), CLUSTERS[settings.kind])
-    options = describe_job(settings) | {"log_directory": str(logs)}
+    import dask
+
+    of_site = dask.config.get(f"jobqueue.{settings.kind}.scheduler-options", None) or {}
+    scheduler = {"dashboard_address": ":0"} | of_site  # any free port: another ensemble may have Dask's usual one
+    options = describe_job(settings) | {"log_directory": str(logs), "scheduler_options": scheduler}
     return cluster(job_cls=watch_submission(cluster.job_cls), **options)
 
 

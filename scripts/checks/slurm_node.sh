@@ -3,7 +3,7 @@
 # machine of Debian or Ubuntu that has no SLURM of its own:
 #
 #     scripts/checks/slurm_node.sh start      install slurm-wlm and munge, start munged, slurmctld and slurmd
-#     scripts/checks/slurm_node.sh stop       end these three
+#     scripts/checks/slurm_node.sh stop       cancel the jobs, end these three
 #
 # The node offers all cores of the machine, in one partition, `debug`. No systemd and no cgroups are needed. Environment:
 # SLURM_NODE_FOLDER, where configuration, state and logs are kept (absent: /var/lib/orbmm-slurm-node). Commands of SLURM
@@ -81,6 +81,12 @@ start() {
 
 stop() {
     local name
+    export SLURM_CONF=$configuration
+    scancel --user "$(id -un)" || true
+    for name in $(seq 40); do # a job that still ends would keep slurmd
+        [ -n "$(squeue --noheader)" ] || break
+        sleep 1
+    done
     for name in slurmd slurmctld; do
         if [ -f "$folder/$name.pid" ]; then
             kill "$(cat "$folder/$name.pid")" || true
