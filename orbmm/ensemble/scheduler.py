@@ -29,7 +29,7 @@ SECONDS_AFTER_REFUSAL = 60.0
 _DASK = {
     "distributed.scheduler.allowed-failures": 0,  # each loss is counted by the ensemble
     "distributed.deploy.lost-worker-timeout": "60s",  # a busy machine needs more than Dask's 15 s to start a process
-    # Dask watches itself many times a second, also while a worker only waits for its run; that takes time from the runs.
+    # Dask watches itself many times a second, also while a worker waits for its run; that takes time from the runs.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "10s",
     "distributed.admin.tick.interval": "1s",
