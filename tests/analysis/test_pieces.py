@@ -143,16 +143,15 @@ def test_every_chunk_is_cut_for_all_workers(water: TrajectoryFile) -> None:
 
 @pytest.mark.filterwarnings("default")  # what Dask warns of is not ours
 def test_a_worker_of_dask_gives_the_same_bits_and_its_errors(protein: TrajectoryFile) -> None:
+    def refuse(piece: Piece) -> None:  # within the test, so that it is sent whole: workers cannot import the tests
+        raise AnalysisError("of no use")
+
     with open_workers(1) as workers:
         shared = replace(protein, workers=workers)
         for compute in PROTEIN:
             assert are_same(compute(shared), compute(protein))
         with pytest.raises(AnalysisError, match="of no use"):
             list(map_frames(shared, refuse, read_chunks(protein)))
-
-
-def refuse(piece: Piece) -> None:
-    raise AnalysisError("of no use")
 
 
 def test_workers_that_are_lost_are_said_in_one_sentence(water: TrajectoryFile, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,13 @@ def test_arrays_that_threads_share_are_seen(script: ModuleType, kind: str, monke
     assert soak_shortly(script, kind, {"run": 2})
 
 
+def test_watching_leaves_the_evaluator_as_it_was(script: ModuleType) -> None:
+    before = dict(vars(Evaluator))
+    with script.Witness().watch():
+        assert vars(Evaluator) != before
+    assert vars(Evaluator) == before
+
+
 def test_a_soak_goes_on_where_its_log_ends(script: ModuleType, tmp_path: Path) -> None:
     box = script.make_waters()
     system = script.build_system(box, "PythonForce")

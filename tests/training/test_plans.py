@@ -31,7 +31,7 @@ def list_boxes(plans: Iterable[list]) -> set[tuple[str | None, int, bool]]:
 
 def test_every_plan_is_for_training_or_held_out(script: ModuleType) -> None:
     assert {name for name in script.PLANS if "held-out" in name} == HELD_OUT
-    assert set(script.PLANS) - HELD_OUT == {"training", "distorted", "folded", "own", "residues", "salt"}
+    assert set(script.PLANS) - HELD_OUT == {"training", "distorted", "folded", "own", "residues", "salt", "active-site"}
 
 
 def test_held_out_boxes_are_of_no_size_in_training(script: ModuleType) -> None:
