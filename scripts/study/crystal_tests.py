@@ -23,8 +23,6 @@ from ase.io import read
 from ase.optimize import FIRE
 from ase.units import GPa
 from matplotlib.figure import Figure
-from phonopy import Phonopy
-from phonopy.structure.atoms import PhonopyAtoms
 
 import orbmm
 from orbmm.checkpoints.catalog import find_record
@@ -58,6 +56,9 @@ def compute_force_constants(
 
     symmetry: let phonopy leave out what symmetry repeats, which is right only for a network that is invariant
     """
+    from phonopy import Phonopy  # for phonons alone: the elastic constants do without
+    from phonopy.structure.atoms import PhonopyAtoms
+
     unit = PhonopyAtoms(cell.get_chemical_symbols(), cell=cell.cell.array, scaled_positions=cell.get_scaled_positions())
     phonon = Phonopy(unit, np.eye(3) * repeats, is_symmetry=symmetry)
     phonon.generate_displacements(distance=step, is_plusminus=True)

@@ -13,7 +13,6 @@ SMALL = (-0.002, -0.001, 0.001, 0.002)
 
 @pytest.fixture
 def script(load_script: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    pytest.importorskip("phonopy")
     found = load_script("scripts/study/crystal_tests.py")
     monkeypatch.setattr(found, "NORMAL_STRAINS", SMALL)
     monkeypatch.setattr(found, "SHEAR_STRAINS", SMALL)
