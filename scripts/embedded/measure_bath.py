@@ -2,11 +2,12 @@
 
     python scripts/embedded/measure_dynamics.py orb-mini-conservative-inf-xtb --fast orb-mini-direct-inf-xtb \\
         --outer-steps 2 --friction 1 --length-ps 12 --compile --run runs/bath
-    python scripts/embedded/measure_bath.py runs/bath --to docs/embedded/multiple-steps-bath.json
+    python scripts/embedded/measure_bath.py runs/bath runs/other-seed --to docs/embedded/multiple-steps-bath.json
 
-Reads energies.csv of a run folder, finished or not, and leaves out the first 2 ps. It passes if H and O, of which there
-are many, are within 2 % and two standard errors of the bath, all others within two standard errors, and no temperature
-changes along the run by more than two standard errors. 10 ps are needed for a judgement.
+Reads energies.csv of run folders, finished or not, and leaves out the first 2 ps of each. Runs with other seeds tell
+the error of a few atoms, whose vibrations exchange energy too slowly for the blocks of one run. It passes if H and O,
+of which there are many, are within 2 % and two standard errors of the bath, all others within two standard errors, and
+no temperature changes along the run by more than two standard errors. 10 ps are needed for a judgement.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,56 @@ def describe_bath(path: Path) -> dict[str, Any]:
     }
 
 
+def join_runs(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return independent runs of one system as one; its temperatures are the means of the runs."""
+    first = runs[0]
+    if len(runs) == 1:
+        return first
+    bath_kelvin = first["bath_kelvin"]
+    found = {
+        symbol: {
+            "atoms": each["atoms"],
+            "means_of_runs_kelvin": [run["elements"][symbol]["mean_kelvin"] for run in runs],
+            **join_element(
+                [run["elements"][symbol] for run in runs], bath_kelvin, SHARE * bath_kelvin if symbol in MANY else 0.0
+            ),
+        }
+        for symbol, each in first["elements"].items()
+    }
+    shortest = min(run["measured_ps"] for run in runs)
+    return {
+        **first,
+        "runs": len(runs),
+        "measured_ps": shortest,
+        "long_enough": shortest >= NEEDED_PS - 1e-6,
+        "passes_so_far": all(each["mean_passes"] and each["change_passes"] for each in found.values()),
+        "all_atoms": join_element([run["all_atoms"] for run in runs], bath_kelvin, SHARE * bath_kelvin),
+        "elements": found,
+    }
+
+
+def join_element(parts: Sequence[dict[str, Any]], bath_kelvin: float, allowed_kelvin: float) -> dict[str, Any]:
+    """Return the means over runs. An error is that between the runs, and at least what the runs say themselves."""
+    mean, error = _join([each["mean_kelvin"] for each in parts], [each["standard_error"] for each in parts])
+    change, change_error = _join(
+        [each["change_kelvin_per_ps"] for each in parts], [each["change_error"] for each in parts]
+    )
+    return {
+        "mean_kelvin": mean,
+        "standard_error": error,
+        "change_kelvin_per_ps": change,
+        "change_error": change_error,
+        "mean_passes": abs(mean - bath_kelvin) <= allowed_kelvin + 2.0 * error,
+        "change_passes": abs(change) <= 2.0 * change_error,
+    }
+
+
+def _join(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float]:
+    count = len(values)
+    between, within = np.std(values, ddof=1) / count**0.5, np.linalg.norm(errors) / count
+    return float(np.mean(values)), float(max(between, within))
+
+
 def format_rows(summary: dict[str, Any]) -> list[str]:
     """Return the rows of a Markdown table, one for each element."""
     words = {True: "passes", False: "fails"}
@@ -117,10 +169,10 @@ def format_rows(summary: dict[str, Any]) -> list[str]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="run", help="with the same settings but for the seed")
     parser.add_argument("--to", type=Path, default=Path("docs/embedded/multiple-steps-bath.json"))
     arguments = parser.parse_args()
-    summary = describe_bath(arguments.run)
+    summary = join_runs([describe_bath(run) for run in arguments.runs])
     arguments.to.write_text(json.dumps(summary, indent=1) + "\n")
     print("\n".join(format_rows(summary)))
     print(f"{summary['measured_ps']:g} ps of {NEEDED_PS:g}")

@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
     model = {"name": arguments.model, "compile": arguments.compile}
     if arguments.fast is not None:
         model["fast"], changes["outer_steps"] = arguments.fast, arguments.outer_steps
+    if arguments.seed is not None:
+        changes["seed"] = arguments.seed
     start_run(override_settings(read_settings(SYSTEM), {"model": model, "run": changes}))
 
 
@@ -82,6 +84,7 @@ if __name__ == "__main__":
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--to", type=Path, default=Path("docs/embedded"))
     parser.add_argument("--length-ps", type=float, default=20.0)
+    parser.add_argument("--seed", type=int, help="of velocities and bath; default: that of the system")
     parser.add_argument("--friction", type=float, help="1/ps; absent: the model's own")
     parser.add_argument("--timestep-fs", type=float, default=0.5)
     parser.add_argument("--hydrogen-mass", type=float, help="g/mol; absent: the usual one")

@@ -43,3 +43,17 @@ def test_the_bath_alone_scatters_means_and_changes_as_much_as_the_errors_say(
     mean, change = bath.find_errors(time_ps[-1])
     assert series.mean(axis=0).std() == pytest.approx(mean, rel=0.15)
     assert np.polyfit(time_ps, series, 1)[0].std() == pytest.approx(change, rel=0.25)
+
+
+@pytest.mark.parametrize(("means", "passes"), [((268.0, 323.0), True), ((268.0, 270.0), False)])
+def test_runs_with_other_seeds_tell_the_error_of_a_few_atoms(
+    means: tuple[float, float], passes: bool, load_script: Callable[[str], ModuleType]
+) -> None:
+    script = load_script("scripts/embedded/measure_bath.py")
+    parts = [
+        {"mean_kelvin": mean, "standard_error": 8.0, "change_kelvin_per_ps": 1.0, "change_error": 3.0} for mean in means
+    ]
+    found = script.join_element(parts, 300.0, 0.0)
+    assert found["mean_kelvin"] == pytest.approx(sum(means) / 2.0)
+    assert found["standard_error"] == pytest.approx(max((means[1] - means[0]) / 2.0, 8.0 / 2.0**0.5))
+    assert (found["mean_passes"], found["change_passes"]) == (passes, True)
