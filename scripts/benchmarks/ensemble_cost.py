@@ -57,7 +57,7 @@ def adopt_orphans() -> None:
 
 
 def measure(command: list[str], folder: Path, given: str | None = None) -> tuple[float, float]:
-    """CPU time of a command with all its processes, and its wall-clock time [s]."""
+    """CPU and wall-clock time [s] of a command with all its processes. This process must have no other children."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run(command, cwd=folder, check=True, input=given, text=True, stdout=subprocess.DEVNULL)
     with suppress(ChildProcessError):  # none is left
