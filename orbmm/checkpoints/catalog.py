@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
@@ -37,6 +37,8 @@ class CheckpointRecord:
     sha256: of the weights if it is known beforehand, else None
     architecture, oddities: the description from which the network is built
     friction_per_ps, friction_reason: default friction of Langevin dynamics [1/ps], and the reason for it
+    residues, bonds: names of the residues in water, and numbers of bonds by atomic number, in the training data of an
+        embedded model; None for others, whose data are far wider or not known here
     """
 
     name: str
@@ -56,6 +58,8 @@ class CheckpointRecord:
     friction_reason: str
     dispersion: str
     note: str
+    residues: frozenset[str] | None = None
+    bonds: Mapping[int, frozenset[int]] | None = field(default=None, hash=False)
 
     @property
     def load_name(self) -> str:
@@ -119,7 +123,14 @@ def _build_record(entry: Mapping[str, Any], catalog: Mapping[str, Any]) -> Check
         friction_reason=said["friction_reason"],
         dispersion=said["dispersion"],
         note=said["note"],
+        residues=frozenset(said["residues"].split()) if "residues" in said else None,
+        bonds=_read_bonds(said["bonds"]) if "bonds" in said else None,
     )
+
+
+def _read_bonds(said: Mapping[str, str]) -> dict[int, frozenset[int]]:
+    """Return numbers of bonds by atomic number, from ranges by symbol."""
+    return {atomic_number(symbol): frozenset(_expand_ranges(ranges)) for symbol, ranges in said.items()}
 
 
 def _expand_ranges(text: str) -> Iterator[int]:
@@ -144,6 +155,11 @@ _SYMBOLS = _TABLE.split()
 def element_symbol(atomic_number: int) -> str:
     """Return the symbol of an atomic number, such as "Zn" for 30, or the number itself if there is no such element."""
     return _SYMBOLS[atomic_number - 1] if 1 <= atomic_number <= len(_SYMBOLS) else str(atomic_number)
+
+
+def atomic_number(symbol: str) -> int:
+    """Return the atomic number of a symbol. Raises ValueError for an unknown one."""
+    return _SYMBOLS.index(symbol) + 1
 
 
 def describe_elements(atomic_numbers: Iterable[int]) -> str:

@@ -24,7 +24,8 @@ RECORD_KEY, TRAINING_KEY = "orbmm_record", "orbmm_training"
 FORMAT = 1
 LARGEST_FILE = 2 << 30  # bytes
 _WIDEST = 65_536  # of any number in an architecture; the published network has 1,024
-_TOLD_ELSEWHERE = ("url", "file", "sha256", "aliases")
+_TOLD_ELSEWHERE = ("url", "file", "sha256", "aliases", "residues", "bonds")
+_NOT_IN_A_FILE = tuple(name for name in _TOLD_ELSEWHERE if name != "aliases")
 
 
 def resolve_record(name: str, weights: Path | str | None = None) -> CheckpointRecord:
@@ -114,7 +115,7 @@ def _build_record(entry: Any) -> CheckpointRecord:
         raise ValueError(f"its format is not {FORMAT}")
     sizes = {"architecture": Architecture(**entry["architecture"]), "oddities": Oddities(**entry["oddities"])}
     lists = {"elements": tuple(entry["elements"]), "aliases": ()}
-    record = CheckpointRecord(**{**entry, **sizes, **lists, "url": None, "file": None, "sha256": None})
+    record = CheckpointRecord(**{**entry, **sizes, **lists, **dict.fromkeys(_NOT_IN_A_FILE)})
     for part in (record, record.architecture, record.oddities):
         _check_types(part)
     _check_values(record)

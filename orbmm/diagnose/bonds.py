@@ -16,9 +16,6 @@ from orbmm.run_files.diagnosis import Diagnostic
 STRETCH = 1.3
 """A pair is bonded up to so many times the sum of its covalent radii: 1.26 Å for O-H, which reaches 1.24 Å at 300 K."""
 
-SEEN_COORDINATION = {1: {1}, 6: {3, 4}, 7: {3}, 8: {1, 2}}
-"""Bonds of an atom, by atomic number, in the shipped peptide box: capped peptides and water."""
-
 
 def find_bonds(atomic_numbers: np.ndarray, place: Place) -> np.ndarray:
     """Return all bonds in both directions, (B, 2)."""
@@ -41,9 +38,9 @@ def count_unseen(atomic_numbers: np.ndarray, place: Place, record: CheckpointRec
     for number, bonds in zip(atomic_numbers.tolist(), coordination.tolist(), strict=True):
         if number not in record.elements:
             kinds[element_symbol(number)] += 1
-        elif record.file is not None and bonds not in SEEN_COORDINATION.get(number, {bonds}):
+        elif record.bonds is not None and bonds not in record.bonds.get(number, {bonds}):
             kinds[f"{element_symbol(number)} with {bonds} bond{'' if bonds == 1 else 's'}"] += 1
-    what = "elements and numbers of bonds" if record.file is not None else "elements"
+    what = "elements and numbers of bonds" if record.bonds is not None else "elements"
     return Diagnostic(
         "atoms unlike the training data",
         100.0 * sum(kinds.values()) / len(atomic_numbers),

@@ -62,9 +62,6 @@ def check_diagnosis(path: Path, weights_sha256: str, atoms: int) -> None:
 
 _LOG = logging.getLogger(__name__)
 
-TRAINED_RESIDUES = frozenset({"HOH", "ACE", "NME", "ALA", "GLY", "SER"})
-"""Residues in the periodic, solvated training data of the embedded networks."""
-
 
 def warn_about(settings: Settings, topology: app.Topology, record: CheckpointRecord) -> None:
     """Log a warning for each problem of structure, network or stages that can run but is probably not intended."""
@@ -97,9 +94,6 @@ def warn_about(settings: Settings, topology: app.Topology, record: CheckpointRec
 
 
 def _find_untrained(topology: app.Topology, record: CheckpointRecord) -> Iterator[str]:
-    """Yield the residues that an embedded network was not trained on; nothing for published models.
-
-    The training data of published models, which are not files of the package, cover far more.
-    """
-    if record.file is not None:
-        yield from {residue.name for residue in topology.residues()} - TRAINED_RESIDUES
+    """Yield the residues that an embedded network was not trained on; nothing for models without a list of them."""
+    if record.residues is not None:
+        yield from {residue.name for residue in topology.residues()} - record.residues

@@ -83,6 +83,8 @@ def _describe_result(settings: TrainingSettings, base: CheckpointRecord, frames:
         file=None,
         sha256=None,
         dispersion=model.dispersion,
+        residues=None,
+        bonds=None,
         note=f"{done} on {len(frames)} frames with {elements_shown}.",
     )
 

@@ -23,9 +23,8 @@ def record() -> CheckpointRecord:
     """A network of a size that no catalogue entry has."""
     base = find_record(NAME)
     small = replace(base.architecture, latent_dim=16, mlp_hidden_dim=24, layers=2)
-    return replace(
-        base, name="mine", elements=(1, 8), level_of_theory="invented", architecture=small, file=None, sha256=None
-    )
+    unknown = dict.fromkeys(("file", "sha256", "residues", "bonds"))
+    return replace(base, name="mine", elements=(1, 8), level_of_theory="invented", architecture=small, **unknown)
 
 
 @pytest.fixture

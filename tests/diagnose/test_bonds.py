@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from orbmm.checkpoints.catalog import find_record
-from orbmm.diagnose.bonds import SEEN_COORDINATION, count_unseen, find_bonds
+from orbmm.diagnose.bonds import count_unseen, find_bonds
 from orbmm.diagnose.field import Place
 from orbmm.diagnose.subject import read_shipped
 
@@ -20,7 +20,7 @@ def test_the_shipped_box_has_exactly_the_coordination_that_counts_as_seen() -> N
     bonds = find_bonds(frame.atomic_numbers, Place(frame.positions, frame.cell))
     counts = np.bincount(bonds[:, 0], minlength=len(frame.atomic_numbers))
     found = {int(one): set(counts[frame.atomic_numbers == one].tolist()) for one in np.unique(frame.atomic_numbers)}
-    assert found == SEEN_COORDINATION
+    assert found == EMBEDDED.bonds
 
 
 def test_bonds_cross_the_border_of_a_box() -> None:
