@@ -16,6 +16,7 @@ from orbmm.benchmark.machine import BYTES_PER_MB
 from orbmm.benchmark.measure import FS_PER_NS, SECONDS_PER_DAY
 from orbmm.benchmark.run import Row, measure_apart
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
+from orbmm.checkpoints.record_in_file import is_weights_path, resolve_record
 from orbmm.errors import SettingsError, UnsafeFile
 from orbmm.files import read_json
 from orbmm.model.inference.execution import Execution
@@ -37,7 +38,10 @@ GRAPH_BYTES_PER_EDGE = 150  # indices and shifts of edges and kept pairs, vector
 
 @dataclass(frozen=True)
 class Way:
-    """The settings with which a network is evaluated; edges_per_block: as in ModelSettings."""
+    """The settings with which a network is evaluated; edges_per_block: as in ModelSettings.
+
+    model: a name of the catalogue, or the path of a weights file with its own record
+    """
 
     model: str
     precision: str
@@ -85,14 +89,15 @@ class Estimate:
         return SECONDS_PER_DAY / self.step_s * self.timestep_fs / FS_PER_NS
 
 
-def list_ways(
-    record: CheckpointRecord, precision: str, device_type: str, edges_per_block: int | None = None
-) -> list[Way]:
-    """Return the requested precision and cheaper ones, each with the memory modes that matter for the model."""
+def list_ways(model: str, precision: str, device_type: str, edges_per_block: int | None = None) -> list[Way]:
+    """Return the requested precision and cheaper ones, each with the memory modes that matter for the model.
+
+    model: a name of the catalogue, or the path of a weights file with its own record
+    """
     cheaper = ("bfloat16",) if device_type == "cpu" else ("float16", "bfloat16")
     precisions = [precision, *(name for name in cheaper if name != precision)]
-    modes = ("fast", "lean") if record.kind == "conservative" else ("auto",)
-    return [Way(record.name, name, mode, edges_per_block) for name in precisions for mode in modes]
+    modes = ("fast", "lean") if resolve_record(model).kind == "conservative" else ("auto",)
+    return [Way(model, name, mode, edges_per_block) for name in precisions for mode in modes]
 
 
 def calibrate(way: Way, device: str, threads: int) -> list[Measured]:
@@ -114,7 +119,7 @@ def _measure(way: Way, device: str, threads: int, atoms: int, folder: Path) -> M
     job = Job(
         atoms=str(folder / "atoms.npz"),
         model=way.model,
-        weights="random",
+        weights="" if is_weights_path(way.model) else "random",
         precision=way.precision,
         device=device,
         threads=threads,
@@ -142,7 +147,7 @@ def read_measured(path: Path, way: Way) -> list[Measured]:
     measured = _read_boxes(path, way)
     if not measured:
         raise SettingsError(
-            f"{path} holds no case of a {find_record(way.model).kind} network of this size in {way.precision}, "
+            f"{path} holds no case of a {resolve_record(way.model).kind} network of this size in {way.precision}, "
             f"memory {way.memory}: measure one with `orbmm benchmark`, or leave out --from"
         )
     return measured
@@ -164,7 +169,7 @@ def _is_way(row: Row, way: Way) -> bool:
     """
     if row.get("compile") or row.get("cuda_graphs") or row.get("kernels") in TRITON_KERNELS:
         return False
-    theirs, ours = find_record(row["model"]), find_record(way.model)
+    theirs, ours = find_record(row["model"]), resolve_record(way.model)
     same_network = theirs.kind == ours.kind and theirs.architecture == ours.architecture
     ours_too = (way.precision, way.memory, way.edges_per_block)
     return same_network and (row["precision"], row["memory"], row.get("edges_per_block")) == ours_too
@@ -200,7 +205,7 @@ def predict(
     line = largest.evaluation_s + max(per_edge, 0.0) * (edges - largest.edges)
     seconds = max(line, min(each.evaluation_s for each in measured))  # below all boxes the line leads nowhere
     block = MemoryUse(way.edges_per_block).choose_block(
-        find_record(way.model).architecture, device or torch.device("cpu")
+        resolve_record(way.model).architecture, device or torch.device("cpu")
     )
     grown = count_block_bytes(way, min(edges, block)) - count_block_bytes(way, min(largest.edges, block))
     saved = count_block_bytes(way, min(edges, block)) - count_block_bytes(way, min(edges, FEWEST_EDGES_PER_BLOCK))
@@ -210,7 +215,7 @@ def predict(
 
 def count_block_bytes(way: Way, edges: int) -> int:
     """Return the bytes of the hidden values and features of a block; all blocks use the same memory."""
-    size = find_record(way.model).architecture
+    size = resolve_record(way.model).architecture
     arrays = (size.mlp_depth + 3) * size.mlp_hidden_dim + 6 * size.latent_dim  # as MemoryUse.choose_block counts them
     return FEATURE_BYTES.get(way.precision, 4) * arrays * edges
 
@@ -221,7 +226,7 @@ def count_bytes_per_edge(way: Way) -> int:
     This includes its features (for conservative models, those of every layer) and its share of the needs of its atom.
     Memory "auto" is counted as "fast", the upper limit.
     """
-    record = find_record(way.model)
+    record = resolve_record(way.model)
     size = record.architecture
     features = FEATURE_BYTES.get(way.precision, 4) * size.latent_dim
     shared = GRAPH_BYTES_PER_EDGE + _count_bytes_per_atom(way) // count_edges_per_atom(record)
@@ -236,7 +241,7 @@ def count_bytes_per_edge(way: Way) -> int:
 
 def _count_bytes_per_atom(way: Way) -> int:
     """Return the bytes that each atom needs in a layer: hidden values as sender and as receiver, features and sums."""
-    size = find_record(way.model).architecture
+    size = resolve_record(way.model).architecture
     return FEATURE_BYTES.get(way.precision, 4) * (2 * size.mlp_hidden_dim + 6 * size.latent_dim)
 
 

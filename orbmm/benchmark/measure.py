@@ -21,6 +21,7 @@ from torch.profiler import ProfilerActivity, profile
 from orbmm.benchmark.cases import PROFILED_STEPS, Answer, Atoms, Job, load_atoms, read_job
 from orbmm.benchmark.machine import read_peak_memory_mb
 from orbmm.checkpoints.catalog import find_record
+from orbmm.checkpoints.record_in_file import resolve_record
 from orbmm.errors import OrbmmError
 from orbmm.forces.attach import create_system
 from orbmm.graph.edges import find_edges
@@ -162,7 +163,7 @@ def time_steps(atoms: Atoms, job: Job, weights: Path | None) -> Answer:
 
 def _choose_settings(job: Job, weights: Path | None) -> ModelSettings:
     """Return the [model] table of a run with the settings of the job."""
-    charge, multiplicity = (0, 1) if find_record(job.model).takes_charge else (None, None)
+    charge, multiplicity = (0, 1) if resolve_record(job.model).takes_charge else (None, None)
     return ModelSettings(
         job.model,
         weights,

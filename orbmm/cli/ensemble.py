@@ -203,15 +203,14 @@ def _find_ended(plan: Plan) -> dict[str, str]:
 def _estimate(replicas: list[Replica], threads: int, source: Path | None) -> float:
     """Print what is predicted for replicas with one model and structure; return their time in all [s]."""
     from orbmm.benchmark.estimate import iterate_estimates, list_ways
-    from orbmm.checkpoints.catalog import find_record
-    from orbmm.cli.estimate import HEADER, count_edges, format_estimate
+    from orbmm.cli.estimate import HEADER, count_edges, format_estimate, name_network
     from orbmm.model.inference.memory import read_free_bytes
     from orbmm.model.precision import find_device
 
     settings = replicas[0].settings
     model, device = settings.model, find_device(settings.model.device)
     atoms, edges = count_edges(settings)
-    ways = list_ways(find_record(model.name), model.precision, device.type, model.edges_per_block)
+    ways = list_ways(name_network(model), model.precision, device.type, model.edges_per_block)
     way = next((one for one in ways if one.memory == model.memory), ways[0])
     machine = (device, threads, read_free_bytes(device) / 1e6)
     one = next(iter(iterate_estimates([way], source, machine, edges, settings.run.timestep_fs)))

@@ -30,7 +30,6 @@ def estimate(
 ) -> None:
     """Predict steps per second, ns/day and peak memory from the cost of an edge, and advise on settings that fit."""
     from orbmm.benchmark.estimate import choose, iterate_estimates, list_ways
-    from orbmm.checkpoints.catalog import find_record
     from orbmm.model.inference.memory import read_free_bytes
     from orbmm.model.precision import find_device
     from orbmm.settings import override_settings, read_settings
@@ -42,7 +41,7 @@ def estimate(
     say(f"{settings.system.name}: {atoms} atoms, {edges} edges; {free_mb / 1000:.1f} GB free on {place}")
     say(HEADER)
     model = settings.model
-    ways = list_ways(find_record(model.name), model.precision, place.type, model.edges_per_block)
+    ways = list_ways(name_network(model), model.precision, place.type, model.edges_per_block)
     machine = (place, threads or os.cpu_count() or 1, free_mb)
     estimates = []
     for one in iterate_estimates(ways, source, machine, edges, settings.run.timestep_fs):
@@ -57,6 +56,15 @@ def estimate(
 
 
 HEADER = f"{'precision':16} {'mode':5} {'steps/s':>9} {'ns/day':>9} {'memory':>10}"
+
+
+def name_network(model: ModelSettings) -> str:
+    """Return the name by which an estimate knows the network: of the catalogue, or the path of its weights file."""
+    from orbmm.checkpoints.catalog import OWN_NAME
+    from orbmm.checkpoints.record_in_file import resolve_record
+
+    record = resolve_record(model.name, model.weights)
+    return str(model.weights) if record.load_name == OWN_NAME else record.name
 
 
 def count_edges(settings: Settings) -> tuple[int, int]:

@@ -6,9 +6,11 @@ import dataclasses
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from orbmm.benchmark.cases import Job, build_water
@@ -19,17 +21,21 @@ from orbmm.benchmark.estimate import (
     Estimate,
     Measured,
     Way,
+    _measure,
     calibrate,
     choose,
     count_block_bytes,
     count_bytes_per_edge,
+    is_measured,
     list_ways,
     predict,
     read_measured,
 )
 from orbmm.checkpoints.catalog import find_record
-from orbmm.cli.estimate import conclude, describe_compiling
+from orbmm.checkpoints.record_in_file import format_record
+from orbmm.cli.estimate import conclude, describe_compiling, name_network
 from orbmm.cli.main import build_app
+from orbmm.model.load import make_network
 from orbmm.settings.model import ModelSettings
 
 WAY = Way("orb-mini-conservative-inf-xtb", "float32-highest", "lean")
@@ -142,12 +148,37 @@ def test_bytes_of_an_edge_follow_from_the_network() -> None:
 
 
 def test_cheaper_precisions_and_both_modes_are_offered() -> None:
-    conservative = find_record("orb-v3-conservative-inf-omat")
+    conservative = "orb-v3-conservative-inf-omat"
     assert [(way.precision, way.memory) for way in list_ways(conservative, "float32-high", "cuda")] == [
         (precision, mode) for precision in ("float32-high", "float16", "bfloat16") for mode in ("fast", "lean")
     ]
-    direct = find_record("orb-v3-direct-inf-omat")
+    direct = "orb-v3-direct-inf-omat"
     assert [way.precision for way in list_ways(direct, "bfloat16", "cpu")] == ["bfloat16"]
+
+
+def test_a_network_of_an_own_file_is_measured_and_found(tmp_path: Path) -> None:
+    """Its small box is measured with its own weights, and a row of a network of its size counts for it."""
+    base = find_record("orb-mini-direct-inf-xtb")
+    path, rows = tmp_path / "mine.safetensors", tmp_path / "benchmark.json"
+    record = replace(base, name="mine", url=None, file=None, sha256=None, residues=None, bonds=None)
+    save_file(make_network(record).state_dict(), path, metadata=format_record(record, {}))
+    (own, *_) = list_ways(str(path), "float32-high", "cpu")
+    assert own.memory == "auto"  # as of every direct network
+    assert _measure(own, "cpu", 1, 150, tmp_path).edges > 3_000
+    row = {
+        "model": base.name,
+        "precision": own.precision,
+        "memory": "auto",
+        "edges": 9,
+        "evaluation_s": 1,
+        "host_mb": 1,
+    }
+    rows.write_text(json.dumps({"rows": [row]}))
+    assert is_measured(rows, own)
+    rows.write_text(json.dumps({"rows": [row | {"model": "orb-mini-conservative-inf-xtb"}]}))
+    assert not is_measured(rows, own)
+    assert name_network(ModelSettings("orbmm", path)) == str(path)
+    assert name_network(ModelSettings(base.name)) == base.name
 
 
 @pytest.mark.slow
