@@ -64,7 +64,7 @@ def list_work(structures: Path | None, workers: int) -> list[Work]:
 
 
 def note(work: Work) -> None:
-    """Write down in the manifest what a finished file is."""
+    """Write down in the manifest what a finished file is, also of one that its command made by itself."""
     path = FOLDER / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     frames = len(read_frames(work.target)) if work.target.suffix == ".npz" else None
@@ -85,8 +85,9 @@ if __name__ == "__main__":
     last = STAGES.index(arguments.until)
     structures = arguments.structures.resolve() if arguments.structures else None
     for work in list_work(structures, arguments.workers):
-        if STAGES.index(work.stage) > last or work.target.exists():
+        if STAGES.index(work.stage) > last:
             continue
-        print(" ".join(work.command), flush=True)
-        subprocess.run(work.command, check=True)
+        if not work.target.exists():
+            print(" ".join(work.command), flush=True)
+            subprocess.run(work.command, check=True)
         note(work)

@@ -24,6 +24,7 @@ from orbmm.preparation.prepare import prepare_system
 from orbmm.preparation.residues import is_water
 from orbmm.settings.preparation import PreparationSettings
 from orbmm.settings.system import SystemSettings
+from orbmm.training.checks import hash_structure
 from orbmm.training.dataset import Frame, read_frames, write_frames
 from orbmm.training.fragments import METAL_BOND_ANGSTROM, FragmentSource
 
@@ -149,4 +150,6 @@ if __name__ == "__main__":
                 seed = 100 * (index + 1) + round(ph) + 10_000 * arguments.repeat
                 write_frames(part, list(sample_protein(protein, ph, arguments.structures, seed)))
             print(part.name, len(read_frames(part)), flush=True)
-    write_frames(arguments.target, [frame for part in sorted(parts.glob("*.npz")) for frame in read_frames(part)])
+    fragments = [frame for part in sorted(parts.glob("*.npz")) for frame in read_frames(part)]
+    # A residue may be drawn twice from one frame.
+    write_frames(arguments.target, list({hash_structure(frame): frame for frame in fragments}.values()))
