@@ -33,6 +33,7 @@ def estimate(
     from orbmm.model.inference.memory import read_free_bytes
     from orbmm.model.precision import find_device
     from orbmm.settings import override_settings, read_settings
+    from orbmm.settings.model import NO_DISPERSION
 
     settings = override_settings(read_settings(system), {"model": {"device": device, "precision": precision}})
     place = find_device(settings.model.device)
@@ -53,6 +54,8 @@ def estimate(
         say(note)
     if model.fast:
         say(f"this is for {model.name} in every step; multiple time steps with {model.fast} are not estimated")
+    if model.dispersion != NO_DISPERSION:
+        say(f"this is without {model.dispersion}, whose time is in docs/dispersion.md")
 
 
 HEADER = f"{'precision':16} {'mode':5} {'steps/s':>9} {'ns/day':>9} {'memory':>10}"

@@ -45,6 +45,7 @@ def attach_force(
     atoms: the atoms that the network acts on, None for all atoms of the topology
     The force is periodic if the topology has a box or a force of the System uses one. Bonds of zero strength are added
     too, so that OpenMM knows the molecules. A dispersion that the settings name is another force, in another group.
+    With a fast model it acts as often as the correction, in its group.
     The network is loaded here, so that invalid input raises before the first step; where OpenMM has yet to choose among
     several GPUs, its weights are only checked.
     Raises ModelError, CheckpointError, DeviceError, StructureError, SettingsError or ForceError.
@@ -80,7 +81,8 @@ def _attach_split_force(
 ) -> ForceKind:
     """Add the fast network in FAST_GROUP, and the slow network less the fast one, as one force, in SLOW_GROUP.
 
-    models: the slow and the fast one. The sum of both forces is that of the slow network.
+    models: the slow and the fast one. The sum of both forces is that of the slow network. Its dispersion, if it has
+    one, is in SLOW_GROUP too, so that an integrator that knows both groups leaves nothing out.
     Raises ModelError for another force group, and the errors of attach_force.
     """
     if force_group != FAST_GROUP:
@@ -99,12 +101,14 @@ def _attach_split_force(
     force.setForceGroup(SLOW_GROUP)
     force.setName(DIFFERENCE_NAME)
     system.addForce(force)
+    if slow.settings.dispersion != NO_DISPERSION:
+        _add_dispersion(system, slow, described, SLOW_GROUP)
     _LOG.info("%s corrects %s in every outer step, in force group %d", slow.record.name, fast.record.name, SLOW_GROUP)
     return kind
 
 
 def _add_dispersion(system: openmm.System, model: ResolvedModel, network: ForceDescription, group: int) -> None:
-    """Add the dispersion between the atoms of a network, as a force with a group of its own."""
+    """Add the dispersion between the atoms of a network, as a force of its own in a group."""
     from orbmm.forces.dispersion import DispersionDescription  # loads Warp
 
     description = DispersionDescription.beside(network, model.settings.dispersion)

@@ -48,10 +48,14 @@ class ResolvedModel:
 
     @cached_property
     def fast(self) -> ResolvedModel | None:
-        """The direct model of multiple time steps, carried out as this one is; None without one."""
+        """The direct model of multiple time steps, carried out as this one is but without dispersion, or None."""
         if self.settings.fast is None:
             return None
-        return resolve_model(dataclasses.replace(self.settings, name=self.settings.fast, weights=None, fast=None))
+        return resolve_model(
+            dataclasses.replace(
+                self.settings, name=self.settings.fast, weights=None, fast=None, dispersion=NO_DISPERSION
+            )
+        )
 
     @cached_property
     def weights(self) -> WeightsFile:
@@ -76,7 +80,6 @@ def resolve_model(
         model = dataclasses.replace(model, name=OWN_NAME)
     if model.fast is not None:
         check_pair(record, resolve_record(model.fast))
-        refuse_dispersion(model)
     check_dispersion(record, model.dispersion)
     kind = choose_force_kind(model.force, list_force_kinds())
     device = _number_device(device, kind, card)
@@ -132,14 +135,6 @@ def check_pair(slow: CheckpointRecord, fast: CheckpointRecord) -> None:
     ):
         if one != other:
             raise ModelError(f"{fast.name} cannot be the fast model of {slow.name}: they differ in their {what}")
-
-
-def refuse_dispersion(model: ModelSettings) -> None:
-    """Raise ModelError for a dispersion beside multiple time steps, whose force groups leave it none of its own."""
-    if model.dispersion != NO_DISPERSION:
-        raise ModelError(
-            f'dispersion = "{model.dispersion}" and fast = "{model.fast}" do not work together yet: remove one of them'
-        )
 
 
 def check_dispersion(record: CheckpointRecord, dispersion: str) -> None:

@@ -19,7 +19,7 @@ from orbmm.dispersion.d3 import Dispersion
 from orbmm.errors import ForceError, ModelError, SettingsError
 from orbmm.forces.attach import attach_force, create_system
 from orbmm.forces.dispersion import DispersionDescription
-from orbmm.forces.dispersion_group import find_dispersion_group
+from orbmm.forces.dispersion_group import find_dispersion
 from orbmm.forces.evaluator_cache import forget_evaluators
 from orbmm.forces.openmmml_plugin import OrbPotentialFactory
 from orbmm.forces.resolve import resolve_model
@@ -73,7 +73,7 @@ def test_each_kind_adds_it_in_a_group_beside_the_network(box, atoms, kind, model
     water = make_water(box)
     system = create_masses(water)
     attach_force(system, water.topology, replace(model, force=kind), atoms, force_group=3)
-    assert find_dispersion_group(system) == 4
+    assert find_dispersion(system).getForceGroup() == 4
     network, apart, both = read_groups(system, water, {3}, {4}, {3, 4})
     energy, forces = compute_alone(water, list(range(24)) if atoms is None else atoms)
     assert apart[0] == pytest.approx(energy, abs=ENERGY_TOLERANCE)
@@ -93,21 +93,21 @@ def create_masses(water) -> openmm.System:
 
 def test_without_the_setting_there_is_no_dispersion(model, make_water) -> None:
     system = create_system(make_water("cube").topology, replace(model, dispersion="none"))
-    assert find_dispersion_group(system) is None
+    assert find_dispersion(system) is None
 
 
 def test_the_last_group_leaves_the_one_before(model, make_water) -> None:
     water = make_water("open", molecules=1)
     system = create_masses(water)
     attach_force(system, water.topology, model, force_group=31)
-    assert find_dispersion_group(system) == 30
+    assert find_dispersion(system).getForceGroup() == 30
 
 
 def test_a_serialised_system_keeps_it(kind, model, make_water) -> None:
     water = make_water("cube")
     system = create_system(water.topology, replace(model, force=kind))
     again = openmm.XmlSerializer.deserialize(openmm.XmlSerializer.serialize(system))
-    group = find_dispersion_group(system)
+    group = find_dispersion(system).getForceGroup()
     (before,), (after,) = (read_groups(each, water, {group}) for each in (system, again))
     assert before[0] == after[0]
     np.testing.assert_array_equal(before[1], after[1])
@@ -147,7 +147,7 @@ def test_createsystem_takes_the_keyword(model, make_water) -> None:
     system = create_masses(water)
     potential = OrbPotentialFactory().createImpl(model.name, weights=model.weights)
     potential.addForces(water.topology, system, None, 0, dispersion="d3bj-pbe", precision="float64")
-    assert find_dispersion_group(system) == 1
+    assert find_dispersion(system).getForceGroup() == 1
 
 
 @pytest.mark.parametrize(

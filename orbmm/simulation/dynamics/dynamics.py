@@ -13,7 +13,7 @@ import openmm
 from openmm import unit
 
 from orbmm.errors import ForceError, OutOfMemory, UnstableRun
-from orbmm.forces.dispersion_group import find_dispersion_group
+from orbmm.forces.dispersion_group import DispersionMeter, find_dispersion
 from orbmm.forces.failure import is_out_of_memory, read_sentence
 from orbmm.settings import Stage
 from orbmm.simulation.dynamics.frame import Frame, State
@@ -41,8 +41,10 @@ class Dynamics:
     first_step: int = 0
 
     @cached_property
-    def _dispersion_group(self) -> int | None:
-        return find_dispersion_group(self.context.getSystem())
+    def _dispersion(self) -> DispersionMeter | None:
+        system = self.context.getSystem()
+        force = find_dispersion(system)
+        return None if force is None else DispersionMeter(system, force)
 
     @property
     def step(self) -> int:
@@ -114,15 +116,17 @@ class Dynamics:
             if energy and self.stage.inner_steps > 1:
                 return self._observe_custom(speed)
             state = self.context.getState(positions=True, velocities=True, energy=energy, forces=energy)
-            dispersion = self._read_dispersion() if energy else None
-        return dataclasses.replace(self.read_frame(state, energy, speed), dispersion_energy=dispersion)
+            return self._read_dispersion(state, self.read_frame(state, energy, speed))
 
-    def _read_dispersion(self) -> float | None:
-        """Return the energy of an added dispersion [kJ/mol], which costs an evaluation of it but not of the network."""
-        group = self._dispersion_group
-        if group is None:
-            return None
-        return float(self.context.getState(energy=True, groups={group}).getPotentialEnergy()._value)
+    def _read_dispersion(self, state: openmm.State, frame: Frame) -> Frame:
+        """Return the frame of a state with the energy of an added dispersion, if the frame has energies.
+
+        That costs an evaluation of the dispersion but not of the network.
+        """
+        if frame.potential_energy is None or self._dispersion is None:
+            return frame
+        box = state.getPeriodicBoxVectors(asNumpy=True)._value
+        return dataclasses.replace(frame, dispersion_energy=self._dispersion.measure(frame.positions, box))
 
     def _observe_custom(self, speed: float) -> Frame:
         """Return the frame with its energy from a CustomIntegrator, and leave the random numbers as they were.
@@ -130,11 +134,10 @@ class Dynamics:
         OpenMM draws random numbers for the kinetic energy of such an integrator, which would change the run.
         """
         before = self.context.createCheckpoint()
-        frame = self.read_frame(
-            self.context.getState(positions=True, velocities=True, energy=True, forces=True), energy=True, speed=speed
-        )
+        state = self.context.getState(positions=True, velocities=True, energy=True, forces=True)
+        frame = self.read_frame(state, energy=True, speed=speed)
         self.context.loadCheckpoint(before)
-        return frame
+        return self._read_dispersion(state, frame)
 
     def read_frame(self, state: openmm.State, energy: bool, speed: float = 0.0) -> Frame:
         """Return the frame of a state of this Context, which holds positions and velocities.
