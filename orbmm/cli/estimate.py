@@ -55,7 +55,7 @@ def estimate(
     if model.fast:
         say(f"this is for {model.name} in every step; multiple time steps with {model.fast} are not estimated")
     if model.dispersion != NO_DISPERSION:
-        say(f"this is without {model.dispersion}, whose time is in docs/dispersion.md")
+        say(f"this is without {model.dispersion}; see docs/dispersion.md for its time")
 
 
 HEADER = f"{'precision':16} {'mode':5} {'steps/s':>9} {'ns/day':>9} {'memory':>10}"
