@@ -134,11 +134,16 @@ def integrate(water, steps: int, velocities: np.ndarray, read_fast: Callable, re
     return positions
 
 
-def test_a_trajectory_is_that_of_an_integration_by_hand(model: ModelSettings, make_water: Callable) -> None:
+@pytest.mark.parametrize("own_group", [False, True])  # the second is what docs/python.md says
+def test_a_trajectory_is_that_of_an_integration_by_hand(
+    own_group: bool, model: ModelSettings, make_water: Callable
+) -> None:
     water, steps = make_water("cube"), 4
     velocities = np.random.default_rng(4).normal(0.0, 0.4, water.positions.shape)
-    integrator = openmm.MTSIntegrator(OUTER_PS, [(0, INNER), (1, 1)])
+    integrator = openmm.MTSIntegrator(OUTER_PS, [(0, INNER), (1, 1), *([(2, 1)] if own_group else [])])
     system = build(water, model)
+    if own_group:
+        find_dispersion(system).setForceGroup(2)
     context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
     context.setPositions(water.positions)
     context.setVelocities(velocities)
