@@ -15,7 +15,7 @@ from orbmm.errors import ModelError, name_nearest
 from orbmm.first_contact.compare import LoadOnCpu
 from orbmm.first_contact.meet import Atoms, meet
 from orbmm.model import load
-from orbmm.model.batch import MOST_EDGES, Structure, number_errors, read_structure
+from orbmm.model.batch import MOST_EDGES, Structure, number_errors, read_structures
 from orbmm.model.inference.execution import Execution
 from orbmm.model.potential import NumpyPrediction, Potential
 from orbmm.settings.model import FIRST_CONTACTS
@@ -87,7 +87,7 @@ class CheckedPotential(Potential):
 
         Raises DeviceError too, if the GPU does not compute what the CPU does.
         """
-        given = [read_structure(structure, index) for index, structure in enumerate(structures)]
+        given = read_structures(structures)
         for index, structure in enumerate(given):
             number_errors(self._meet, index, structure)
         return super().predict_many(given, most_edges)

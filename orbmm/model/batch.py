@@ -28,8 +28,16 @@ class Structure(NamedTuple):
     multiplicity: int | None = None
 
 
-def read_structure(given: Any, index: int) -> Structure:
-    """Return one entry of a list of structures. Raises ModelError unless it holds the arguments of predict."""
+def read_structures(given: Any) -> list[Structure]:
+    """Return the entries of a list of structures. Raises ModelError unless each holds the arguments of predict."""
+    if not isinstance(given, Iterable):
+        raise ModelError(
+            f"predict_many takes a list of structures, got {given!r:.40}: give one (atomic_numbers, positions) for each"
+        )
+    return [_read_structure(structure, index) for index, structure in enumerate(given)]
+
+
+def _read_structure(given: Any, index: int) -> Structure:
     if isinstance(given, tuple | list) and 2 <= len(given) <= len(Structure._fields):
         return Structure(*given)
     raise ModelError(

@@ -15,7 +15,7 @@ from torch.profiler import record_function
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.errors import ModelError, StructureError, name_nearest
 from orbmm.graph.edges import EdgeList, find_edges
-from orbmm.model.batch import MOST_EDGES, Structure, check_most_edges, gather_batches, number_errors, read_structure
+from orbmm.model.batch import MOST_EDGES, Structure, check_most_edges, gather_batches, number_errors, read_structures
 from orbmm.model.composition import Composition, compose
 from orbmm.model.inference.allocator import keep_freed_memory
 from orbmm.model.inference.engine import Predictor
@@ -154,7 +154,7 @@ class Potential:
         Raises the errors of predict, with the number of the structure; elements, charges and shapes are checked first.
         """
         check_most_edges(most_edges)
-        given = [read_structure(structure, index) for index, structure in enumerate(structures)]
+        given = read_structures(structures)
         systems = [number_errors(self._read_system, index, structure) for index, structure in enumerate(given)]
         graphs = (number_errors(self._find_graph, index, system) for index, system in enumerate(systems))
         found: dict[int, NumpyPrediction] = {}

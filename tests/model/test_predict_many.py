@@ -141,6 +141,8 @@ def test_a_fault_is_said_with_the_number_of_the_structure_before_any_evaluation(
     ]:
         with pytest.raises(kind, match=said):
             model.predict_many([ATOM, wrong])
+    with pytest.raises(ModelError, match=r"takes a list of structures, got 5: give one \(atomic_numbers, positions\)"):
+        model.predict_many(5)
     with pytest.raises(OrbmmError, match=r"structure 1 .*finite numbers"):
         model.predict_many([ATOM, ([8], [[np.nan, 0.0, 0.0]])])
     assert counted == []
@@ -154,5 +156,15 @@ def test_a_number_of_edges_that_is_none_is_refused(model: Potential, most_edges:
 
 def test_systems_with_a_cell_and_without_are_not_joined(model: Potential) -> None:
     graphs = [model._find_graph(model._read_system(Structure(*given))) for given in STRUCTURES]
-    with pytest.raises(ModelError, match="join either kind by itself"):
+    with pytest.raises(ModelError, match="with and without a cell: join either kind by itself"):
         join_systems(graphs)
+
+
+@pytest.mark.parametrize(("field", "word"), [("charges", "charge"), ("multiplicities", "multiplicity")])
+def test_systems_with_a_charge_and_without_are_not_joined(model: Potential, field: str, word: str) -> None:
+    """The charge of one system would be taken for that of another."""
+    plain = model._find_graph(model._read_system(Structure(*ATOM)))
+    known = replace(plain, **{field: torch.tensor([1.0])})
+    with pytest.raises(ModelError, match=f"with and without a {word}: join either kind by itself"):
+        join_systems([plain, known])
+    assert getattr(join_systems([known, known]), field).tolist() == [1.0, 1.0]

@@ -83,10 +83,8 @@ class AtomGraph:
 def join_systems(graphs: Sequence[AtomGraph]) -> AtomGraph:
     """Return graphs, all with a cell or all without, as one graph in which no system sees another.
 
-    Raises ModelError for graphs with a cell beside graphs without.
+    Raises ModelError for graphs with a cell, charge or multiplicity beside graphs without.
     """
-    if len({graph.cells is None for graph in graphs}) != 1:
-        raise ModelError("a batch holds systems with and without a cell: join either kind by itself")
     if len(graphs) == 1:
         return graphs[0]
     atoms, systems = _list_starts([len(graph.atomic_numbers) for graph in graphs]), range(len(graphs))
@@ -98,9 +96,9 @@ def join_systems(graphs: Sequence[AtomGraph]) -> AtomGraph:
         vectors=torch.cat([graph.vectors for graph in graphs]),
         system=torch.cat([graph.system + number for graph, number in zip(graphs, systems, strict=True)]),
         counts=torch.cat([graph.counts for graph in graphs]),
-        cells=_join_known([graph.cells for graph in graphs]),
-        charges=_join_known([graph.charges for graph in graphs]),
-        multiplicities=_join_known([graph.multiplicities for graph in graphs]),
+        cells=_join_known("cell", [graph.cells for graph in graphs]),
+        charges=_join_known("charge", [graph.charges for graph in graphs]),
+        multiplicities=_join_known("multiplicity", [graph.multiplicities for graph in graphs]),
     )
 
 
@@ -108,6 +106,8 @@ def _list_starts(counts: Sequence[int]) -> list[int]:
     return [0, *accumulate(counts)][:-1]
 
 
-def _join_known(values: Sequence[Tensor | None]) -> Tensor | None:
+def _join_known(name: str, values: Sequence[Tensor | None]) -> Tensor | None:
     known = [value for value in values if value is not None]
+    if 0 < len(known) < len(values):
+        raise ModelError(f"a batch holds systems with and without a {name}: join either kind by itself")
     return torch.cat(known) if known else None
