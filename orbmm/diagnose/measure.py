@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orbmm.checkpoints.catalog import element_symbol
 from orbmm.diagnose.bonds import count_unseen
 from orbmm.diagnose.confidence import measure_confidence
 from orbmm.diagnose.consistency import measure_lines, measure_loops
@@ -132,6 +134,7 @@ class _Measurement:
             diagnostics=tuple(self._found),
             missing=self._missing,
             advice=tuple(list_advice(self._found)),
+            elements=Counter(element_symbol(int(number)) for number in frame.atomic_numbers),
         )
 
     def _add(self, *diagnostics: Diagnostic) -> None:

@@ -48,6 +48,7 @@ class Diagnosis:
 
     model, kind, weights_sha256, precision: of the network; structure: where the coordinates came from
     missing: what was not measured, by name, with the reason; advice: sentences on what follows from the numbers
+    elements: the atoms of each element, by its symbol; empty in a file that does not say it
     """
 
     model: str
@@ -59,6 +60,7 @@ class Diagnosis:
     diagnostics: tuple[Diagnostic, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
     advice: tuple[str, ...] = ()
+    elements: Mapping[str, int] = field(default_factory=dict)
 
     def find(self, name: str) -> Diagnostic:
         """Return the diagnostic with a name. Raises KeyError."""
@@ -112,7 +114,8 @@ def read_diagnosis(path: Path) -> Diagnosis:
         rows = [{key: value for key, value in row.items() if key != "passed"} for row in found["diagnostics"]]
         diagnostics = tuple(Diagnostic(**{**row, "value": _read_number(row["value"])}) for row in rows)
         known = {key: found[key] for key in ("model", "kind", "weights_sha256", "precision", "structure", "atoms")}
-        return Diagnosis(**known, diagnostics=diagnostics, missing=found["missing"], advice=tuple(found["advice"]))
+        known |= {"missing": found["missing"], "elements": found.get("elements", {})}
+        return Diagnosis(**known, diagnostics=diagnostics, advice=tuple(found["advice"]))
     except (OSError, UnsafeFile, ValueError, KeyError, TypeError) as error:
         raise AnalysisError(f"{path}: cannot be read as a diagnosis ({error}); run `orbmm diagnose` again") from error
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from openmm import app
@@ -38,16 +39,20 @@ def check_stages(settings: Settings, system: StageSystem) -> None:
             raise RunError(f"pressure_bar is {stage.pressure_bar:g}, but the structure has no box; remove pressure_bar")
 
 
-def check_diagnosis(path: Path, weights_sha256: str, atoms: int) -> None:
-    """Check that a diagnosis measured these weights and as many atoms, and that its long step passed.
+def check_diagnosis(path: Path, weights_sha256: str, topology: app.Topology) -> None:
+    """Check that a diagnosis measured these weights and as many atoms of each element, and its long step passed.
 
     Raises RunError, or AnalysisError for a file that is no diagnosis.
     """
     found = read_diagnosis(path)
     if found.weights_sha256 != weights_sha256:
         raise RunError(f"{path} measured other weights, of {found.model}; run `orbmm diagnose --long-step` again")
-    if found.atoms != atoms:
-        raise RunError(f"{path} measured {found.atoms} atoms, but the run has {atoms}; diagnose this system")
+    elements = Counter(atom.element.symbol for atom in topology.atoms() if atom.element is not None)
+    if not found.elements:
+        raise RunError(f"{path} does not say which elements it measured; run `orbmm diagnose --long-step` again")
+    if found.elements != elements:
+        measured, own = _format_formula(found.elements), _format_formula(elements)
+        raise RunError(f"{path} measured {measured}, but the run has {own}; diagnose this system")
     if not found.long_step:
         raise RunError(f"{path} measured no long step; run `orbmm diagnose` with --long-step")
     failed = [each for each in found.long_step if not each.passed]
@@ -58,6 +63,10 @@ def check_diagnosis(path: Path, weights_sha256: str, atoms: int) -> None:
         )
     drift = found.long_step[0]
     _LOG.info("%s allows long steps: %s is %+.3f %s", path, drift.name, drift.value, drift.unit)
+
+
+def _format_formula(elements: Mapping[str, int]) -> str:
+    return " ".join(f"{symbol}{count}" for symbol, count in sorted(elements.items()))
 
 
 _LOG = logging.getLogger(__name__)

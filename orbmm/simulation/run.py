@@ -82,7 +82,7 @@ def start_run(
     resolved = (forces or NetworkForces()).resolve(settings.model, start, steps)
     settings = resolve_settings(settings, resolved)
     if settings.run.diagnosis is not None:  # the weights may have to be downloaded for it
-        check_diagnosis(settings.run.diagnosis, resolved.identity.weights_sha256, len(start.positions))
+        check_diagnosis(settings.run.diagnosis, resolved.identity.weights_sha256, start.topology)
     machinery = _build(settings, start, resolved, settings.run.platform)
     path = find_output(settings)
     with explain_disk_errors(path, record=RunFolder(path).record):

@@ -113,6 +113,7 @@ def test_the_command_prints_a_table_and_writes_all_numbers(
     assert found.verdict in " ".join(output.split())
     assert json.loads(written.read_text())["passed"] is False
     assert found.atoms == 22
+    assert found.elements == {"C": 6, "H": 12, "N": 2, "O": 2}
     assert run(*words)[0] == 0  # its own file is replaced
 
 

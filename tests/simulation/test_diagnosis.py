@@ -17,7 +17,9 @@ from orbmm.simulation.run import resume_run, start_run
 ATOMS, WEIGHTS = 45, "0" * 64  # of the box and of the forces of these tests
 DRIFT = Diagnostic("drift at 2 fs, hydrogens of 4 g/mol", 0.02, "meV/atom/ps", 0.12, "")
 SPREAD = Diagnostic("spread at 2 fs, hydrogens of 4 g/mol", 0.1, "meV/atom", 0.25, "")
-GOOD = Diagnosis("a model", "conservative", WEIGHTS, "float64", "box", ATOMS, (DRIFT, SPREAD))
+GOOD = Diagnosis(
+    "a model", "conservative", WEIGHTS, "float64", "box", ATOMS, (DRIFT, SPREAD), elements={"H": 30, "O": 15}
+)
 
 
 def start(settings: Settings, forces: ForceSource, diagnosis: Path) -> Path:
@@ -38,7 +40,9 @@ def test_a_diagnosis_that_passed_is_accepted_and_not_needed_again(
     ("change", "words"),
     [
         ({"weights_sha256": "1" * 64}, "measured other weights, of a model"),
-        ({"atoms": 44}, "measured 44 atoms, but the run has 45"),
+        ({"elements": {"H": 29, "O": 15}}, "measured H29 O15, but the run has H30 O15"),
+        ({"elements": {"C": 15, "H": 30}}, "measured C15 H30, but the run has H30 O15"),
+        ({"elements": {}}, "does not say which elements it measured"),
         ({"diagnostics": ()}, "measured no long step"),
         ({"diagnostics": (dataclasses.replace(DRIFT, value=-0.3), SPREAD)}, "-0.3 meV/atom/ps, but at most 0.12"),
         ({"diagnostics": (DRIFT, dataclasses.replace(SPREAD, value=float("nan")))}, "spread at 2 fs.* of nan meV/atom"),
