@@ -16,7 +16,10 @@ from openmm import app, unit
 from orbmm.checkpoints.catalog import find_record
 from orbmm.errors import RunError, SettingsError
 from orbmm.forces.attach import create_system
+from orbmm.forces.rotation import open_rotation
+from orbmm.run_files.checkpoints import STATE_FILE
 from orbmm.run_files.energies import read_energy_table
+from orbmm.run_files.state_xml import read_state
 from orbmm.settings import Settings, StageSettings, override_settings, read_settings
 from orbmm.simulation.dynamics.dynamics import Dynamics, set_temperature
 from orbmm.simulation.folder.changes import ResumeRequest
@@ -43,9 +46,12 @@ def make_correction(group: int = 1) -> openmm.Force:
     return force
 
 
+def find_newest(folder: Path) -> Path:
+    return max((folder / "checkpoints").iterdir())
+
+
 def read_end(folder: Path) -> np.ndarray:
-    newest = max((folder / "checkpoints").iterdir())
-    state = openmm.XmlSerializer.deserialize((newest / "state.xml").read_text())
+    state = openmm.XmlSerializer.deserialize((find_newest(folder) / "state.xml").read_text())
     return np.array(state.getPositions(asNumpy=True)._value)
 
 
@@ -197,3 +203,8 @@ def test_a_run_of_two_networks_records_both_and_has_the_energy_of_the_conservati
         energies[name] = context.getState(energy=True).getPotentialEnergy()._value
     assert table.potential[-1] == pytest.approx(energies[settings.model.name], abs=1e-3)
     assert abs(table.potential[-1] - energies[FAST]) > 1.0
+    state, conservative = read_state(find_newest(folder) / STATE_FILE), dataclasses.replace(settings.model, fast=None)
+    meter = open_rotation(topology, conservative)
+    rotation = np.genfromtxt(folder / "energies.csv", delimiter=",", names=True)["rotational_gradient_kJ_mol"]
+    assert rotation[-1] == pytest.approx(meter.measure(state.positions, state.box), rel=1e-3)
+    assert rotation[0] != pytest.approx(rotation[-1], rel=1e-3), "it is of its own frame"
