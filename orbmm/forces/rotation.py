@@ -39,7 +39,8 @@ class RotationMeter:
 def open_rotation(topology: app.Topology, model: ModelSettings | ResolvedModel) -> RotationMeter | None:
     """Return the meter of a network on a topology; None for direct networks and on a GPU.
 
-    With multiple time steps it is that of the conservative network. A direct network would need a backward pass for it, and on a GPU a step is launched without it.
+    With multiple time steps it is that of the conservative network. A direct network would need a backward pass for it,
+    and on a GPU a step is launched without it.
     """
     description = describe_force(topology, model, None, has_usable_box(topology)).to_json()
     evaluator = find_evaluator(description, torch.device("cpu"))
