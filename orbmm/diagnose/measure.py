@@ -134,7 +134,7 @@ class _Measurement:
             diagnostics=tuple(self._found),
             missing=self._missing,
             advice=tuple(list_advice(self._found)),
-            elements=Counter(element_symbol(int(number)) for number in frame.atomic_numbers),
+            elements=dict(Counter(element_symbol(int(number)) for number in frame.atomic_numbers)),
         )
 
     def _add(self, *diagnostics: Diagnostic) -> None:
