@@ -9,8 +9,7 @@ from rich.table import Table
 from orbmm.plain_text import escape_controls
 
 if TYPE_CHECKING:
-    from orbmm.training.calibration import Calibration
-    from orbmm.training.loop import Recalibration
+    from orbmm.training.confidence.calibration import Calibration, Recalibration
 
 
 def tabulate_recalibration(found: Recalibration) -> Table:

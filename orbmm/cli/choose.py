@@ -11,7 +11,7 @@ from orbmm.cli.screen import say
 from orbmm.plain_text import quote_command
 
 if TYPE_CHECKING:
-    from orbmm.training.choose import Choice
+    from orbmm.training.labels.choose import Choice
 
 
 def choose(
@@ -28,9 +28,9 @@ def choose(
     """
     from orbmm.errors import TrainingError
     from orbmm.first_contact.load import load_model
-    from orbmm.training.choose import choose_frames
-    from orbmm.training.run_frames import read_all_structures
-    from orbmm.training.writing import check_target, write_any
+    from orbmm.training.data.run_frames import read_all_structures
+    from orbmm.training.data.writing import check_target, write_any
+    from orbmm.training.labels.choose import choose_frames
 
     check_target(output)
     structures = read_all_structures(frames)

@@ -11,7 +11,7 @@ from orbmm.cli.screen import open_console, say
 
 if TYPE_CHECKING:
     from orbmm.run_files.diagnosis import Diagnosis, Diagnostic
-    from orbmm.training.dataset import Frame
+    from orbmm.training.data.frames import Frame
 
 
 def diagnose(

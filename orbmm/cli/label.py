@@ -11,7 +11,7 @@ import typer
 from orbmm.cli.screen import say
 
 if TYPE_CHECKING:
-    from orbmm.training.label import Labelling
+    from orbmm.training.labels.label import Labelling
 
 
 def label(
@@ -25,9 +25,9 @@ def label(
 ) -> None:
     """Label frames with quantum chemistry or with another network. Stopped and repeated, it goes on where it was."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # one frame a core is faster than one frame on all cores
-    from orbmm.training.label import label_file
-    from orbmm.training.run_frames import read_all_structures
-    from orbmm.training.writing import check_target
+    from orbmm.training.data.run_frames import read_all_structures
+    from orbmm.training.data.writing import check_target
+    from orbmm.training.labels.label import label_file
 
     check_target(output)
     done = label_file(read_all_structures([frames]), output, calculator, workers, largest_force, print_labels)

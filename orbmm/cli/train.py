@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from orbmm.settings import TrainingSettings
-    from orbmm.training.loop import Trained
-    from orbmm.training.validation import Errors
+    from orbmm.training.steps.task import Trained
+    from orbmm.training.validation.errors import Errors
 
 _COLUMNS = {
     "step": ("step", "{:7.0f}"),

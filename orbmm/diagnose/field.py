@@ -12,7 +12,7 @@ from torch import Tensor
 from orbmm.errors import ModelError
 from orbmm.model.network.orb import ConservativeOrb
 from orbmm.model.potential import Potential
-from orbmm.training.dataset import Frame
+from orbmm.training.data.frames import Frame
 
 MOST_EDGES_OF_AUTOGRAD = 300_000
 """Beyond so many edges no derivative is taken through the network: the activations of all edges would be in memory."""

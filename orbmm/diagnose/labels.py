@@ -14,9 +14,9 @@ from orbmm.diagnose.field import NetworkField, Place
 from orbmm.model.potential import Potential
 from orbmm.run_files.diagnosis import Diagnostic
 from orbmm.settings.training import DataSettings
-from orbmm.training.checks import check_force_unit, check_frames
-from orbmm.training.dataset import Frame
-from orbmm.training.reading import read_file
+from orbmm.training.data.checks import check_force_unit, check_frames
+from orbmm.training.data.frames import Frame
+from orbmm.training.data.reading import read_file
 
 LARGEST_FORCE_ERROR = 10.0  # [%] of the mean absolute label force
 LARGEST_ENERGY_ERROR = 2.0  # [meV/atom]

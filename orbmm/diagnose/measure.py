@@ -29,7 +29,7 @@ from orbmm.first_contact.load import load_model
 from orbmm.model.potential import Potential
 from orbmm.run_files.diagnosis import LONG_STEP_NAMES, Diagnosis, Diagnostic
 from orbmm.settings.time_step import DIAGNOSED_FS, HEAVIEST_HYDROGEN_AMU
-from orbmm.training.dataset import Frame
+from orbmm.training.data.frames import Frame
 
 if TYPE_CHECKING:
     from ase import Atoms

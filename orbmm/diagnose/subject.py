@@ -20,8 +20,8 @@ from orbmm.settings.system import SystemSettings
 from orbmm.simulation.folder.checkpoint import find_checkpoint
 from orbmm.simulation.folder.folder import find_run
 from orbmm.simulation.start.structure import Structure, read_start
-from orbmm.training.dataset import Frame
-from orbmm.training.reading import read_atoms, read_structures
+from orbmm.training.data.frames import Frame
+from orbmm.training.data.reading import read_atoms, read_structures
 from orbmm.units import ANGSTROM_PER_NM
 
 if TYPE_CHECKING:

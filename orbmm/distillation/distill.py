@@ -21,12 +21,13 @@ from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings, read_training_settings, write_settings
 from orbmm.simulation.progress import OnProgress, ignore_progress
 from orbmm.simulation.run import Outcome, find_output, resume_run, start_run
-from orbmm.training.label import Labelling, label_file
-from orbmm.training.loop import OnRow, Trained
+from orbmm.training.data.run_frames import read_run_frames
+from orbmm.training.labels.label import Labelling, label_file
 from orbmm.training.run import run_training
-from orbmm.training.run_frames import read_run_frames
-from orbmm.training.state import FILE
-from orbmm.training.validation import Errors
+from orbmm.training.steps.history import OnRow
+from orbmm.training.steps.state import FILE
+from orbmm.training.steps.task import Trained
+from orbmm.training.validation.errors import Errors
 
 SUMMARY = "summary.json"
 _COST = "labels.json"

@@ -15,14 +15,14 @@ from orbmm.errors import TrainingError
 from orbmm.files import read_json, write_file
 from orbmm.model.load import make_network
 from orbmm.model.network.orb import Orb
-from orbmm.training.batches import LabelledGraph, prepare_frame
-from orbmm.training.calibration import Bin, Calibration, measure_calibration
-from orbmm.training.checks import check_apart, check_frames
-from orbmm.training.confidence import RefitPlan, refit_confidence, require_head
-from orbmm.training.dataset import Frame
-from orbmm.training.loop import Recalibration, Task, Trained
+from orbmm.training.confidence.calibration import Bin, Calibration, Recalibration, measure_calibration
+from orbmm.training.confidence.head import RefitPlan, refit_confidence, require_head
+from orbmm.training.data.batches import LabelledGraph, prepare_frame
+from orbmm.training.data.checks import check_apart, check_frames
+from orbmm.training.data.frames import Frame
+from orbmm.training.data.reading import read_file
 from orbmm.training.parallel import is_first
-from orbmm.training.reading import read_file
+from orbmm.training.steps.task import Task, Trained
 
 FILE = "confidence.json"
 LARGEST_BYTES = 10_000_000

@@ -14,18 +14,20 @@ from orbmm.errors import TrainingError
 from orbmm.files import make_folder
 from orbmm.settings.toml import write_settings
 from orbmm.settings.training import TrainedModelSettings, TrainingSettings
-from orbmm.training.batches import LabelledGraph, prepare_frame
-from orbmm.training.checks import check_apart, check_frames, check_units, list_elements, warn_of_unseen
-from orbmm.training.dataset import Frame, hash_frames
-from orbmm.training.loop import OnRow, Task, Trained, train
+from orbmm.training.data.batches import LabelledGraph, prepare_frame
+from orbmm.training.data.checks import check_apart, check_frames, check_units, list_elements, warn_of_unseen
+from orbmm.training.data.frames import Frame, hash_frames
+from orbmm.training.data.reading import LabelledData, read_data
 from orbmm.training.parallel import agree, is_first, join_processes
-from orbmm.training.reading import LabelledData, read_data
 from orbmm.training.refit import plan_refit, refit_weights
-from orbmm.training.replay import label_with_start, read_replay
-from orbmm.training.rollout import choose_frames
-from orbmm.training.start import Start, begin_training, compute_force_scale, refit_references
-from orbmm.training.state import FILE, identify
-from orbmm.training.tensorboard import follow_with_tensorboard
+from orbmm.training.start.begin import Start, begin_training
+from orbmm.training.start.replay import label_with_start, read_replay
+from orbmm.training.start.statistics import compute_force_scale, refit_references
+from orbmm.training.steps.history import OnRow, follow_with_tensorboard
+from orbmm.training.steps.loop import train
+from orbmm.training.steps.state import FILE, identify
+from orbmm.training.steps.task import Task, Trained
+from orbmm.training.validation.rollout import choose_frames
 
 NOTHING = LabelledData([], [])
 SETTINGS_FILE = "training.toml"

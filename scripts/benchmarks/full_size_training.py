@@ -38,9 +38,10 @@ from orbmm.settings.training import (
     TrainingRunSettings,
     TrainingSettings,
 )
-from orbmm.training.batches import prepare_frame
-from orbmm.training.dataset import Frame, write_frames
-from orbmm.training.label import label_frames, make_labeller
+from orbmm.training.data.batches import prepare_frame
+from orbmm.training.data.frames import Frame, write_frames
+from orbmm.training.labels.label import label_frames
+from orbmm.training.labels.labellers import make_labeller
 from orbmm.training.run import run_training
 
 MODELS = {"conservative": "orb-v3-conservative-inf-omat", "direct": "orb-v3-direct-inf-omat"}

@@ -21,10 +21,10 @@ from results_file import describe_run, write_results
 from orbmm.model.load import load_model
 from orbmm.model.network.orb import Orb
 from orbmm.settings.training import LossSettings
-from orbmm.training.batches import Batch, join_graphs, prepare_frame
-from orbmm.training.dataset import read_frames
-from orbmm.training.losses import compute_losses
-from orbmm.training.start import compute_force_scale
+from orbmm.training.data.batches import Batch, join_graphs, prepare_frame
+from orbmm.training.data.frames import read_frames
+from orbmm.training.start.statistics import compute_force_scale
+from orbmm.training.steps.losses import compute_losses
 
 MODEL = "orb-mini-conservative-inf-xtb"
 OUTPUTS = frozenset({"energy", "forces", "confidence_logits"})

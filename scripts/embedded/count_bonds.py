@@ -18,7 +18,7 @@ import numpy as np
 from orbmm.checkpoints.catalog import element_symbol
 from orbmm.diagnose.bonds import find_bonds
 from orbmm.diagnose.field import Place
-from orbmm.training.dataset import Frame, read_frames
+from orbmm.training.data.frames import Frame, read_frames
 
 LEAST_SHARE, LEAST_ATOMS = 1e-3, 10
 

@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from orbmm.training.dataset import read_frames
+from orbmm.training.data.frames import read_frames
 
 HERE = Path(__file__).parent
 FOLDER = HERE.parents[1] / "training-data"

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
-from orbmm.training.batches import prepare_frame
-from orbmm.training.dataset import read_frames
-from orbmm.training.validation import compare_frame
+from orbmm.training.data.batches import prepare_frame
+from orbmm.training.data.frames import read_frames
+from orbmm.training.validation.errors import compare_frame
 
 
 def collect(potential: Potential, files: list[Path]) -> dict[str, dict[str, np.ndarray]]:

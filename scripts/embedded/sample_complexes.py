@@ -24,7 +24,7 @@ from scipy.spatial.transform import Rotation
 from tblite.ase import TBLite
 
 from orbmm.preparation.capped_peptide import build_capped_peptide
-from orbmm.training.dataset import Frame, read_frames, write_frames
+from orbmm.training.data.frames import Frame, read_frames, write_frames
 
 TEMPERATURES, FRAMES, STEPS_BETWEEN = (300.0, 500.0), 12, 12
 TIMESTEP_FS = 0.8

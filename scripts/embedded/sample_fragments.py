@@ -24,9 +24,9 @@ from orbmm.preparation.prepare import prepare_system
 from orbmm.preparation.residues import is_water
 from orbmm.settings.preparation import PreparationSettings
 from orbmm.settings.system import SystemSettings
-from orbmm.training.checks import hash_structure
-from orbmm.training.dataset import Frame, read_frames, write_frames
-from orbmm.training.fragments import METAL_BOND_ANGSTROM, FragmentSource
+from orbmm.training.data.checks import hash_structure
+from orbmm.training.data.fragments import METAL_BOND_ANGSTROM, FragmentSource
+from orbmm.training.data.frames import Frame, read_frames, write_frames
 
 FIRST_STEPS, STEPS_BETWEEN = 300, 100  # of 0.5 fs
 METAL_STIFFNESS = 40_000.0  # kJ/mol/nm^2

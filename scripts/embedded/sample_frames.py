@@ -26,8 +26,8 @@ from orbmm.forces.attach import create_system
 from orbmm.preparation.capped_peptide import build_capped_peptide
 from orbmm.preparation.force_field import sum_charge
 from orbmm.settings.model import ModelSettings
-from orbmm.training.dataset import Frame
-from orbmm.training.writing import check_target, write_any
+from orbmm.training.data.frames import Frame
+from orbmm.training.data.writing import check_target, write_any
 
 WATER_VOLUME = 29.9  # Å^3 a molecule at 300 K and 1 bar
 VOLUME_PER_PEPTIDE_ATOM = 6.6  # Å^3

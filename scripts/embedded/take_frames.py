@@ -14,7 +14,7 @@ from pathlib import Path
 import mdtraj
 import numpy as np
 
-from orbmm.training.dataset import Frame, write_frames
+from orbmm.training.data.frames import Frame, write_frames
 from orbmm.units import ANGSTROM_PER_NM
 
 FOLDED_BELOW = 85.0  # degrees, H-O-H; at 300 K a water stays above 90

@@ -25,10 +25,10 @@ from orbmm.settings.training import (
     TrainingRunSettings,
     TrainingSettings,
 )
-from orbmm.training.dataset import read_frames
-from orbmm.training.loop import train
-from orbmm.training.reading import LabelledData
+from orbmm.training.data.frames import read_frames
+from orbmm.training.data.reading import LabelledData
 from orbmm.training.run import prepare_task
+from orbmm.training.steps.loop import train
 
 
 def average_weights(files: Sequence[Path]) -> dict[str, torch.Tensor]:

@@ -33,10 +33,10 @@ from orbmm.settings.training import (
     TrainingRunSettings,
     TrainingSettings,
 )
-from orbmm.training.batches import LabelledGraph, prepare_frame
-from orbmm.training.calibration import measure_calibration
-from orbmm.training.confidence import compute_atom_errors, expect_errors, require_head
-from orbmm.training.dataset import read_frames
+from orbmm.training.confidence.calibration import measure_calibration
+from orbmm.training.confidence.head import compute_atom_errors, expect_errors, require_head
+from orbmm.training.data.batches import LabelledGraph, prepare_frame
+from orbmm.training.data.frames import read_frames
 from orbmm.training.refit import split_groups
 from orbmm.training.run import run_training
 

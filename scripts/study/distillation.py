@@ -36,10 +36,11 @@ from orbmm.settings.training import (
     TrainingSettings,
 )
 from orbmm.simulation.run import resume_run, start_run
-from orbmm.training.dataset import Frame, read_frames, write_frames
-from orbmm.training.label import label_file, make_labeller
+from orbmm.training.data.frames import Frame, read_frames, write_frames
+from orbmm.training.labels.label import label_file
+from orbmm.training.labels.labellers import make_labeller
 from orbmm.training.run import run_training
-from orbmm.training.state import FILE
+from orbmm.training.steps.state import FILE
 
 TEACHER = "orb-mini-conservative-inf-xtb"
 LABELS = {"teacher": f"orbmm:{TEACHER}", "GFN1-xTB": "tblite:GFN1-xTB"}

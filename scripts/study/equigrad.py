@@ -31,10 +31,10 @@ from orbmm.settings.training import (
     TrainingRunSettings,
     TrainingSettings,
 )
-from orbmm.training.batches import LabelledGraph, join_graphs, prepare_frame
-from orbmm.training.dataset import read_frames
+from orbmm.training.data.batches import LabelledGraph, join_graphs, prepare_frame
+from orbmm.training.data.frames import read_frames
 from orbmm.training.run import run_training
-from orbmm.training.state import FILE
+from orbmm.training.steps.state import FILE
 
 ROTATIONS = 32
 OUTPUTS = frozenset({"energy", "forces", "rotational_gradient"})

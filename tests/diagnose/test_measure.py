@@ -20,7 +20,7 @@ from orbmm.errors import AnalysisError, OrbmmError, TrainingError
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
 from orbmm.run_files.diagnosis import Diagnosis, Diagnostic, format_diagnosis, read_diagnosis
-from orbmm.training.reading import EV_PER_ANGSTROM_PER_UNIT
+from orbmm.training.data.reading import EV_PER_ANGSTROM_PER_UNIT
 
 ase = pytest.importorskip("ase")
 ase_io = pytest.importorskip("ase.io")

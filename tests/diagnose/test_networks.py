@@ -13,7 +13,7 @@ from orbmm.diagnose.pair import measure_pair
 from orbmm.diagnose.rotation import measure_rotational_gradient
 from orbmm.diagnose.subject import read_shipped
 from orbmm.model.load import load_model
-from orbmm.training.dataset import Frame
+from orbmm.training.data.frames import Frame
 
 CONSERVATIVE, DIRECT = "orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"
 

@@ -24,8 +24,8 @@ from orbmm.distillation.plan import Plan, Sampling
 from orbmm.errors import TrainingError, UnstableRun
 from orbmm.model.load import load_model
 from orbmm.settings import read_settings, read_training_settings
-from orbmm.training.dataset import read_frames
-from orbmm.training.run_frames import read_run_frames
+from orbmm.training.data.frames import read_frames
+from orbmm.training.data.run_frames import read_run_frames
 
 TEACHER, STUDENT = "orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"
 SYSTEM = '[system]\nname = "water"\nstructure = "water.pdb"\n[run]\nminimize_iterations = 60\nframe_every_fs = 1.0\n'

@@ -15,8 +15,8 @@ import pytest
 pytest.importorskip("ase", reason="ASE comes with the extra train")
 
 from orbmm.model.load import load_model
-from orbmm.training.dataset import Frame, write_frames
-from orbmm.training.reading import read_structures
+from orbmm.training.data.frames import Frame, write_frames
+from orbmm.training.data.reading import read_structures
 
 
 def _label(frames: list[Frame], error: float, seed: int) -> list[Frame]:

@@ -15,7 +15,7 @@ from orbmm.settings.training import (
     TrainingRunSettings,
     TrainingSettings,
 )
-from orbmm.training.dataset import Frame
+from orbmm.training.data.frames import Frame
 
 CONSERVATIVE, DIRECT = "orb-mini-conservative-inf-xtb", "orb-mini-direct-inf-xtb"
 

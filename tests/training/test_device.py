@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 from training.conftest import CONSERVATIVE, DIRECT, make_settings
 
 from orbmm.errors import DeviceError
-from orbmm.training.dataset import Frame
-from orbmm.training.loop import Trained, train
-from orbmm.training.reading import LabelledData
+from orbmm.training.data.frames import Frame
+from orbmm.training.data.reading import LabelledData
 from orbmm.training.run import prepare_task
+from orbmm.training.steps.loop import train
+from orbmm.training.steps.task import Trained
 
 MODELS = [CONSERVATIVE, DIRECT]
 

@@ -19,7 +19,7 @@ from training.two_processes import compute_gradients
 from orbmm.cli import processes
 from orbmm.cli.processes import run_processes
 from orbmm.errors import TrainingError
-from orbmm.training.dataset import write_frames
+from orbmm.training.data.frames import write_frames
 from orbmm.training.parallel import agree, map_over_processes, take_share
 
 TESTS = Path(__file__).parents[1]

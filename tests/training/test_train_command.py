@@ -20,9 +20,9 @@ from orbmm.cli.main import build_app
 from orbmm.forces.attach import create_system
 from orbmm.model.load import load_model
 from orbmm.settings import ModelSettings, read_training_settings
-from orbmm.training import loop
-from orbmm.training.dataset import Frame, write_frames
-from orbmm.training.validation import Errors
+from orbmm.training.data.frames import Frame, write_frames
+from orbmm.training.steps import loop
+from orbmm.training.validation.errors import Errors
 
 FILE = """
 [model]
@@ -115,7 +115,7 @@ def test_a_mistake_is_one_sentence(old: str, new: str, said: str, settings: Path
 
 
 def test_an_exploding_loss_stops_the_training(settings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from orbmm.training import loop
+    from orbmm.training.steps import loop
 
     monkeypatch.setattr(loop, "compute_losses", lambda *_: _Infinite())
     result = call("train", settings)

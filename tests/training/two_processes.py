@@ -16,11 +16,11 @@ from training.conftest import CONSERVATIVE, make_settings
 
 from orbmm.errors import TrainingError
 from orbmm.settings.training import TrainingSettings
-from orbmm.training import loop
-from orbmm.training.batches import LabelledGraph, random_rotation
+from orbmm.training.data.batches import LabelledGraph, random_rotation
+from orbmm.training.data.reading import LabelledData, read_file
 from orbmm.training.parallel import find_rank, join_processes, map_over_processes
-from orbmm.training.reading import LabelledData, read_file
 from orbmm.training.run import prepare_task, run_training
+from orbmm.training.steps import loop
 
 CHANGES = {
     "rotation_share": 0.2,

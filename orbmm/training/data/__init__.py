@@ -1,0 +1,1 @@
+"""Labelled frames: from the files that people have to batches of graphs."""

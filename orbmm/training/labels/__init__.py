@@ -1,0 +1,1 @@
+"""Labels by quantum chemistry or another network, and the choice of the frames that are worth one."""

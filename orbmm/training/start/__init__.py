@@ -1,0 +1,1 @@
+"""The network that a training starts from, and frames of the domain that it knows."""
