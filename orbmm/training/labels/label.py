@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -112,7 +114,16 @@ _LABELLER: list[Labeller] = []  # of this worker
 
 
 def _begin_worker(calculator: str) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _LABELLER.append(make_labeller(calculator))
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that started it is gone: it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _label_part(path: Path, part: list[Frame], largest_force: float) -> None:

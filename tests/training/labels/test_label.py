@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +106,40 @@ def test_several_processes_label_as_one_does(frames: list[Frame], tmp_path: Path
 def _write(frames: list[Frame], folder: Path) -> Path:
     write_frames(folder / "frames.npz", strip(frames))
     return folder / "frames.npz"
+
+
+def test_workers_end_with_the_process_that_started_them(frames: list[Frame], tmp_path: Path) -> None:
+    """Killed, it cannot tell them. Each worker writes down its number as it begins, and never comes to a frame."""
+    write_frames(tmp_path / "frames.npz", frames[:1] * 41)  # three parts
+    (tmp_path / "slow.py").write_text(
+        "import os, pathlib, time\n"
+        "def make():\n"
+        "    pathlib.Path(f'worker-{os.getpid()}').touch()\n"
+        "    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-m", "orbmm", "label", "frames.npz", "labelled.npz", "--calculator", "slow:make"]
+    place = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    with subprocess.Popen([*command, "--workers", "2"], cwd=tmp_path, env=place, stderr=subprocess.PIPE) as process:
+        workers = wait_for(lambda: [int(path.name[7:]) for path in tmp_path.glob("worker-*")], 2)
+        process.kill()
+    assert len(workers) == 2
+    assert wait_for(lambda: [worker for worker in workers if has_ended(worker)], 2) == workers
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process of this number is gone, or waits to be buried by whoever adopted it."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def wait_for(find: Callable[[], list[int]], count: int, seconds: float = 60.0) -> list[int]:
+    """What `find` finds, as soon as it is so many."""
+    deadline = time.monotonic() + seconds
+    while len(found := find()) < count and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
 
 
 def test_a_stopped_labelling_goes_on(frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
