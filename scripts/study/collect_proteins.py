@@ -68,10 +68,16 @@ def format_row(row: dict[str, Any]) -> str:
     numbers = row["numbers"]
     shape, crystal = numbers.get("rmsd", {}), numbers.get("crystal_rmsd", {})
     heat = numbers.get("temperature", {})
-    return (
-        f"| {row['name']} | {row['atoms']} | {row['run']['length_ps']:g} | {shape.get('backbone_last', '')} | "
-        f"{crystal.get('backbone_last', '')} | {heat.get('mean', '')} ± {heat.get('mean_error', '')} | {row['verdict']} |"
+    cells = (
+        row["name"],
+        row["atoms"],
+        f"{row['run']['length_ps']:g}",
+        shape.get("backbone_last", ""),
+        crystal.get("backbone_last", ""),
+        f"{heat.get('mean', '')} ± {heat.get('mean_error', '')}",
+        row["verdict"],
     )
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 if __name__ == "__main__":
