@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from orbmm.analysis.reading.frames import Frames, TrajectoryFile, read_times
 from orbmm.errors import AnalysisError, MissingDependency, quote_reason
+from orbmm.local_workers import configure_dask, start_local_cluster
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -113,24 +113,11 @@ def open_workers(count: int | None) -> Iterator[Workers | None]:
         yield None
         return
     try:
-        import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError as error:
         raise MissingDependency(
             f"--workers needs the package distributed{quote_reason(error)}; "
             "install it with the extra `ensemble`: pip install 'orbmm[ensemble]', or leave --workers out"
         ) from error
-    for name in ("distributed", "tornado.application"):  # their words on lost workers are said here
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    with (
-        dask.config.set({"distributed.worker.profile.enabled": False}),  # samples of where time goes take time
-        LocalCluster(
-            n_workers=count,
-            threads_per_worker=1,
-            memory_limit=0,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with configure_dask(), start_local_cluster(count) as cluster, Client(cluster) as client:
         yield Workers(client, count)

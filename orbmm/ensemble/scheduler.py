@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from orbmm.ensemble.jobs import CLUSTERS, JobList, import_jobqueue, open_queue
 from orbmm.ensemble.task import end_runs
 from orbmm.errors import MissingDependency, RunError, SettingsError, quote_reason
+from orbmm.local_workers import configure_dask, start_local_cluster
 from orbmm.settings import SchedulerSettings
 
 if TYPE_CHECKING:
@@ -26,15 +27,7 @@ _LOG = logging.getLogger(__name__)
 CONNECT_SECONDS = 10.0
 MOST_FAILED_STARTS = 10
 SECONDS_AFTER_REFUSAL = 60.0
-_DASK = {
-    "distributed.scheduler.allowed-failures": 0,  # each loss is counted by the ensemble
-    "distributed.deploy.lost-worker-timeout": "60s",  # a busy machine needs more than Dask's 15 s to start a process
-    # Dask watches itself many times a second, also while a worker waits for its run; that takes time from the runs.
-    "distributed.worker.profile.enabled": False,
-    "distributed.admin.system-monitor.interval": "10s",
-    "distributed.admin.tick.interval": "1s",
-    "distributed.scheduler.active-memory-manager.start": False,
-}
+_EACH_LOSS_COUNTS = {"distributed.scheduler.allowed-failures": 0}  # by the ensemble
 _INSTALL = "install it with the extra `ensemble`: pip install 'orbmm[ensemble]'"
 
 
@@ -143,17 +136,17 @@ def open_session(settings: SchedulerSettings, devices: Sequence[str], logs: Path
     check_dask(settings.kind)
     from distributed import Client
 
-    for name in ("distributed", "tornado.application"):  # their words on lost workers are said here
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     if settings.kind == "address":
-        with _connect(settings) as client:
+        with configure_dask(), _connect(settings) as client:
             yield Session(client)
         return
     gpus = choose_gpus(settings, devices) if settings.kind == "local" else None
     workers = min(choose_workers(settings, gpus), len(devices))
-    import dask
-
-    with dask.config.set(_DASK), _open_cluster(settings, logs) as cluster, Client(cluster) as client:
+    with (
+        configure_dask(_EACH_LOSS_COUNTS),
+        _open_cluster(settings, logs) as cluster,
+        Client(cluster) as client,
+    ):
         jobs = JobList(settings.kind) if settings.kind in CLUSTERS else None
         session = Session(client, gpus, cluster, workers, jobs)
         client.register_plugin(_leave_interrupts_to_coordinator() if jobs is None else _end_runs_with_job(session.name))
@@ -209,17 +202,7 @@ def _connect(settings: SchedulerSettings) -> Client:
 
 def _open_cluster(settings: SchedulerSettings, logs: Path) -> Any:
     """Return a cluster that has no workers yet; each will take one replica at a time."""
-    if settings.kind != "local":
-        return open_queue(settings, logs)
-    from distributed import LocalCluster
-
-    return LocalCluster(
-        n_workers=0,
-        threads_per_worker=1,
-        memory_limit=0,  # a run limits its own
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-    )
+    return start_local_cluster(0) if settings.kind == "local" else open_queue(settings, logs)
 
 
 def _end_runs_with_job(session: str) -> Any:
