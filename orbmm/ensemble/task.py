@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orbmm.ensemble.layout import ReplicaFolder
+from orbmm.local_workers import TRIM_VARIABLE, find_trim_of_dask
 from orbmm.settings import read_settings
 from orbmm.simulation.folder.lock import find_writer
 
@@ -91,8 +92,13 @@ def choose_command(folder: ReplicaFolder) -> list[str]:
 
 
 def choose_environment(order: Order, worker: int) -> dict[str, str]:
-    """Return the environment of the run: threads and GPU. worker: number of the local worker, from 0"""
+    """Return the environment of the run: threads and GPU, without what Dask has set for memory.
+
+    worker: number of the local worker, from 0
+    """
     environment = os.environ | dict.fromkeys(_ENVIRONMENT, str(order.threads))
+    if environment.get(TRIM_VARIABLE) == find_trim_of_dask():  # of workers that others have started
+        environment.pop(TRIM_VARIABLE, None)  # with it, a network asks Linux for its memory again in every step
     if order.gpus is not None:
         environment["CUDA_VISIBLE_DEVICES"] = order.gpus[worker % len(order.gpus)] if order.gpus else ""
     return environment

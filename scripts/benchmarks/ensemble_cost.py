@@ -5,7 +5,10 @@
 Both do eight short runs of a few waters with the embedded network, two at a time, in turn for several rounds. CPU time
 is that of all processes: coordinator, workers and runs. The files of both are compared byte by byte, and each run with
 that of the next seed, which must differ. Runs this short are the worst case, because starting the
-coordinator and its workers costs the same for runs of any length.
+coordinator and its workers costs the same for runs of any length. The few waters break apart in longer runs. For these,
+take a system that lasts:
+
+    python scripts/benchmarks/ensemble_cost.py --system systems/alanine-dipeptide/system.toml --steps 500
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ from typing import Any
 
 from openmm import app, unit
 from results_file import describe_run, write_results
+
+from orbmm.settings import override_settings, read_settings, write_settings
 
 REPLICAS, WORKERS, WATERS = 8, 2, 4
 PR_SET_CHILD_SUBREAPER = 36  # of prctl(2), Linux
@@ -68,14 +73,19 @@ def measure(command: list[str], folder: Path, given: str | None = None) -> tuple
     return cpu, time.monotonic() - began
 
 
-def prepare(folder: Path, steps: int) -> None:
-    """Write the structure and the settings."""
+def prepare(folder: Path, steps: int, system: Path | None = None) -> None:
+    """Write the structure and the settings: of a few waters, or those of a system with so many steps."""
+    (folder / "ensemble.toml").write_text(ENSEMBLE)
+    if system is not None:
+        settings = read_settings(system)
+        length = {"run": {"length_ps": steps * settings.run.timestep_fs / 1000.0, "platform": "Reference"}}
+        write_settings(override_settings(settings, length), folder / "system.toml")
+        return
     modeller = app.Modeller(app.Topology(), [] * unit.nanometer)
     modeller.addSolvent(app.ForceField("amber14/tip3pfb.xml"), numAdded=WATERS, neutralize=False)
     with (folder / "waters.pdb").open("w") as stream:
         app.PDBFile.writeFile(modeller.topology, modeller.positions, stream)
     (folder / "system.toml").write_text(SYSTEM.format(length_ps=steps * 0.0005))
-    (folder / "ensemble.toml").write_text(ENSEMBLE)
 
 
 def is_same(one: Path, other: Path) -> bool:
@@ -94,7 +104,7 @@ def count_same(folder: Path, shift: int) -> int:
     )
 
 
-def measure_round(steps: int) -> dict[str, Any]:
+def measure_round(steps: int, system: Path | None) -> dict[str, Any]:
     """CPU and wall-clock time of both ways in a new folder, and how many runs are the same."""
     seeds = "\n".join(str(seed) for seed in range(1, REPLICAS + 1))
     run = shlex.join([*MAIN, "run", "system.toml", "--no-analyze", "--quiet", "--seed"])
@@ -104,7 +114,7 @@ def measure_round(steps: int) -> dict[str, Any]:
     }
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="orbmm-") as folder:
-        prepare(Path(folder), steps)
+        prepare(Path(folder), steps, system)
         for name, (command, given) in ways.items():
             cpu, wall = measure(command, Path(folder), given)
             found[name] = {"cpu_s": round(cpu, 2), "wall_s": round(wall, 2)}
@@ -117,18 +127,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=100, help="of each run")
+    parser.add_argument("--system", type=Path, help="settings to run instead of those of a few waters")
     parser.add_argument("--to", type=Path, help="JSON file for the numbers")
     arguments = parser.parse_args()
     about = describe_run(1)
     adopt_orphans()
     rounds = []
     for _ in range(arguments.rounds):
-        rounds.append(measure_round(arguments.steps))
+        rounds.append(measure_round(arguments.steps, arguments.system))
         print(rounds[-1], flush=True)
     medians = {name: statistics.median(one[name]["cpu_s"] for one in rounds) for name in ("xargs", "ensemble")}
     numbers = {
         "replicas": REPLICAS,
         "workers": WORKERS,
+        "system": str(arguments.system or f"{WATERS} waters"),
         "steps_of_each": arguments.steps,
         "rounds": rounds,
         "median_cpu_s": medians,

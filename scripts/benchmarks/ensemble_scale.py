@@ -60,7 +60,7 @@ def leave_complete_run(order: Order) -> Ending:
 
 
 def measure(replicas: int) -> dict[str, float]:
-    """Run an ensemble in this process; its time, and the CPU time and largest memory of this process alone."""
+    """Run an ensemble in this process; its time, the CPU time of this process and of its workers, and its largest memory."""
     with tempfile.TemporaryDirectory(prefix="orbmm-") as folder:
         (Path(folder) / "nothing.pdb").write_text("END\n")
         (Path(folder) / "system.toml").write_text(SYSTEM)
@@ -72,11 +72,12 @@ def measure(replicas: int) -> dict[str, float]:
         wall = time.monotonic() - began
     if not all(one.state == "complete" for one in states):
         sys.exit(f"not all are complete: {states[0]}")
-    usage = resource.getrusage(resource.RUSAGE_SELF)
+    usage, of_workers = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return {
         "replicas": replicas,
         "wall_s": round(wall, 2),
         "coordinator_cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
+        "workers_cpu_s": round(of_workers.ru_utime + of_workers.ru_stime, 2),
         "coordinator_memory_mb": round(usage.ru_maxrss / 1024, 1),
     }
 

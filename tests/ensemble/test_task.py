@@ -22,6 +22,7 @@ from orbmm.ensemble.task import (
     find_sentence,
     perform_replica,
 )
+from orbmm.local_workers import TRIM_VARIABLE
 
 WATCHER = """
 import time
@@ -73,6 +74,17 @@ def test_each_local_worker_has_a_gpu_and_its_threads() -> None:
 def test_the_choice_of_a_gpu_is_left_as_it_is_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
     assert choose_environment(Order(Path("x"), "s", 1), 0)["CUDA_VISIBLE_DEVICES"] == "5"
+
+
+def test_what_dask_has_set_for_memory_is_taken_away_and_a_choice_of_the_user_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("distributed")
+    order = Order(Path("x"), "s", 1)
+    monkeypatch.setenv(TRIM_VARIABLE, "65536")  # by Dask, in a worker that someone else has started
+    assert TRIM_VARIABLE not in choose_environment(order, 0)
+    monkeypatch.setenv(TRIM_VARIABLE, "123456")
+    assert choose_environment(order, 0)[TRIM_VARIABLE] == "123456"
 
 
 def test_a_run_that_has_not_begun_is_started(tmp_path: Path) -> None:
