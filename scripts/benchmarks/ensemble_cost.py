@@ -61,8 +61,11 @@ def adopt_orphans() -> None:
         sys.exit("this kernel cannot give orphans to a process; the CPU time would be incomplete")
 
 
-def measure(command: list[str], folder: Path, given: str | None = None) -> tuple[float, float]:
-    """CPU and wall-clock time [s] of a command with all its processes. This process must have no other children."""
+def measure(command: list[str], folder: Path, given: str | None = None) -> dict[str, float]:
+    """CPU and wall-clock time [s] of a command with all its processes, and how often Linux gave them a page of memory.
+
+    This process must have no other children.
+    """
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     subprocess.run(command, cwd=folder, check=True, input=given, text=True, stdout=subprocess.DEVNULL)
     with suppress(ChildProcessError):  # none is left
@@ -70,7 +73,8 @@ def measure(command: list[str], folder: Path, given: str | None = None) -> tuple
             os.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return cpu, time.monotonic() - began
+    wall = time.monotonic() - began
+    return {"cpu_s": round(cpu, 2), "wall_s": round(wall, 2), "page_faults": after.ru_minflt - before.ru_minflt}
 
 
 def prepare(folder: Path, steps: int, system: Path | None = None) -> None:
@@ -116,8 +120,7 @@ def measure_round(steps: int, system: Path | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="orbmm-") as folder:
         prepare(Path(folder), steps, system)
         for name, (command, given) in ways.items():
-            cpu, wall = measure(command, Path(folder), given)
-            found[name] = {"cpu_s": round(cpu, 2), "wall_s": round(wall, 2)}
+            found[name] = measure(command, Path(folder), given)
         same, next_seed = (count_same(Path(folder), shift) for shift in (0, 1))
     return found | {"same_files": same, "same_files_as_next_seed": next_seed}
 

@@ -22,7 +22,6 @@ from pathlib import Path
 
 from results_file import describe_run, write_results
 
-from orbmm.ensemble import run
 from orbmm.ensemble.layout import ReplicaFolder
 from orbmm.ensemble.task import Ending, Order
 from orbmm.run_files.energies import COLUMNS, LAST_COLUMN
@@ -59,8 +58,16 @@ def leave_complete_run(order: Order) -> Ending:
     return Ending(0, "", socket.gethostname())
 
 
+def read_peak_mb() -> float:
+    """Largest memory of this process; getrusage would count that of the process that started it as well."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return round(int(lines["VmHWM"].split()[0]) / 1024, 1)
+
+
 def measure(replicas: int) -> dict[str, float]:
-    """Run an ensemble in this process; its time, the CPU time of this process and of its workers, and its largest memory."""
+    """Run an ensemble in this process; its time, CPU time here and of the workers, and the largest memory here."""
+    from orbmm.ensemble import run  # not above: each worker imports this file, and would then import torch
+
     with tempfile.TemporaryDirectory(prefix="orbmm-") as folder:
         (Path(folder) / "nothing.pdb").write_text("END\n")
         (Path(folder) / "system.toml").write_text(SYSTEM)
@@ -78,7 +85,7 @@ def measure(replicas: int) -> dict[str, float]:
         "wall_s": round(wall, 2),
         "coordinator_cpu_s": round(usage.ru_utime + usage.ru_stime, 2),
         "workers_cpu_s": round(of_workers.ru_utime + of_workers.ru_stime, 2),
-        "coordinator_memory_mb": round(usage.ru_maxrss / 1024, 1),
+        "coordinator_memory_mb": read_peak_mb(),
     }
 
 
