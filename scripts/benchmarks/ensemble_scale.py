@@ -20,8 +20,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from results_file import describe_run, write_results
-
 from orbmm.ensemble.layout import ReplicaFolder
 from orbmm.ensemble.task import Ending, Order
 from orbmm.run_files.energies import COLUMNS, LAST_COLUMN
@@ -66,7 +64,7 @@ def read_peak_mb() -> float:
 
 def measure(replicas: int) -> dict[str, float]:
     """Run an ensemble in this process; its time, CPU time here and of the workers, and the largest memory here."""
-    from orbmm.ensemble import run  # not above: each worker imports this file, and would then import torch
+    from orbmm.ensemble import run  # not above: each worker imports this file, and would import torch
 
     with tempfile.TemporaryDirectory(prefix="orbmm-") as folder:
         (Path(folder) / "nothing.pdb").write_text("END\n")
@@ -99,6 +97,8 @@ def main() -> None:
     if arguments.one is not None:
         print(json.dumps(measure(arguments.one)))
         return
+    from results_file import describe_run, write_results  # not above, as in measure
+
     about = describe_run(1)
     found = []
     for number in arguments.replicas:
