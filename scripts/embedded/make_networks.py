@@ -41,6 +41,7 @@ def list_work(structures: Path | None, workers: int) -> list[Work]:
     sources = {
         "residues": ("sample_frames.py", "--plan", "residues"),
         "salt": ("sample_frames.py", "--plan", "salt"),
+        "peptides": ("sample_frames.py", "--plan", "training"),
         "folded": ("sample_frames.py", "--plan", "folded"),
         "distorted": ("sample_frames.py", "--plan", "distorted"),
         HELD_OUT: ("sample_frames.py", "--plan", "residues-held-out"),
