@@ -4,7 +4,8 @@
 
 orb-models writes a checkpoint of random weights. Each measurement is a process of its own: it trains on a drop of
 water for a few steps, and writes the time of a step. Memory of an edge is the difference of the peaks of two drops.
-Then orb-models loads the trained weights, and its forces are compared with those of orbmm in float32.
+Then orb-models loads the trained weights, and its energy and forces are compared with those of orbmm in float32.
+--loader is the Python of an environment with another version of orb-models that loads them instead.
 """
 
 from __future__ import annotations
@@ -17,10 +18,8 @@ import sys
 import tempfile
 import time
 import warnings
-from importlib import metadata
 from pathlib import Path
 
-import ase
 import numpy as np
 import torch
 from results_file import describe_run, write_results
@@ -95,19 +94,21 @@ def measure(kind: str, waters: int, steps: int, folder: Path) -> dict[str, float
     }
 
 
-def compare(kind: str, weights: Path, frame: Frame) -> dict[str, float | str]:
-    """Load the trained weights with orb-models, and return the difference of its forces from ours."""
-    network, make_graph = make_official(kind)
-    network.load_state_dict(load_file(weights))  # strict: every tensor, no other
-    graph = make_graph(ase.Atoms(frame.atomic_numbers, frame.positions))
-    output = network.predict(graph)
-    forces = output["grad_forces"] if "grad_forces" in output else output["forces"]
+def compare(kind: str, weights: Path, frame: Frame, loader: str) -> dict[str, float | str]:
+    """Load the trained weights with orb-models, and return the differences of its energy and forces from ours."""
+    folder = weights.parent
+    torch.save(load_file(weights), folder / "trained.ckpt")
+    np.savez(folder / "atoms.npz", atomic_numbers=frame.atomic_numbers, positions=frame.positions)
+    files = [str(folder / name) for name in ("trained.ckpt", "atoms.npz", "answer.npz")]
+    subprocess.run([loader, str(Path(__file__).with_name("load_trained.py")), kind, *files], check=True)
+    theirs = np.load(folder / "answer.npz")
     ours = load_model(str(weights), device="cpu", precision="float32-highest")
     found = ours.predict(frame.atomic_numbers, frame.positions)
     return {
-        "orb_models": metadata.version("orb-models"),
+        "orb_models": str(theirs["version"]),
         "largest_force_ev_per_angstrom": float(np.abs(found.forces).max()),
-        "force_difference_ev_per_angstrom": float(np.abs(forces.detach().double().numpy() - found.forces).max()),
+        "force_difference_ev_per_angstrom": float(np.abs(theirs["forces"] - found.forces).max()),
+        "energy_difference_ev_per_atom": abs(float(theirs["energy"].item()) - found.energy) / len(frame.atomic_numbers),
     }
 
 
@@ -122,7 +123,8 @@ def measure_kind(kind: str, arguments: argparse.Namespace) -> dict[str, object]:
             ).stdout
             rows.append(json.loads(answer.splitlines()[-1]))
             print(rows[-1], flush=True)
-            loaded = compare(kind, Path(rows[-1].pop("weights")), make_frame(waters, Path(name) / "again.npz"))
+            again = make_frame(waters, Path(name) / "again.npz")
+            loaded = compare(kind, Path(rows[-1].pop("weights")), again, arguments.loader)
     more = rows[-1]["edges"] - rows[0]["edges"]
     slope = (rows[-1]["peak_mb"] - rows[0]["peak_mb"]) / more if more else None
     print(kind, loaded, slope, flush=True)
@@ -134,6 +136,7 @@ if __name__ == "__main__":
     parser.add_argument("--kinds", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--waters", type=int, nargs="+", default=[9, 16], help="sizes of the drops")
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--loader", default=sys.executable, help="Python of an environment with orb-models")
     parser.add_argument("--to", type=Path)
     parser.add_argument("--one", choices=list(MODELS), help="measure this in this process")
     parser.add_argument("--folder", type=Path, help="files of --one")
