@@ -6,7 +6,8 @@ The same frames are labelled by the teacher and by GFN1-xTB. The same student le
 with GFN1-xTB on held-out frames (labelled by `orbmm label`). The cost of labels is CPU time on boxes with a cell. Then
 each student of the network runs the alanine dipeptide of the systems folder under the guard, at the friction of its
 record. The JSON has the hashes of all networks. Stopped and repeated, the command goes on. With --report it trains
-nothing, and adds the last errors that both students of a start have in common to the JSON that is there.
+nothing, and adds the last errors that both students of a start have in common to the JSON that is there. With
+--rollout-only it only runs the students that are there, or goes on with them, and adds what it saw.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from orbmm.checkpoints.record_in_file import resolve_record
 from orbmm.checkpoints.store import locate_weights
 from orbmm.errors import UnstableRun
 from orbmm.files import hash_file
+from orbmm.run_files.energies import read_energy_table
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import ModelSettings, override_settings, read_settings
 from orbmm.settings.training import (
@@ -134,16 +136,38 @@ def hash_networks() -> dict[str, str]:
 
 
 def roll_out(arguments: argparse.Namespace, weights: Path, start: str) -> dict:
-    """Return how long the student's dynamics stays within the guard."""
+    """Return how long the student's dynamics stays within the guard, and its temperature in the second half."""
     settings = replace(read_settings(SYSTEM), model=ModelSettings(name="orbmm", weights=weights.resolve()))
     output = (arguments.work / f"rollout-{start}").resolve()
     changes = {"run": {"output": output, "length_ps": arguments.rollout_ps, "frame_every_fs": 100.0}}
     settings = override_settings(settings, changes)
+    instability = None
     try:
-        outcome = resume_run(output) if RunFolder(output).record.exists() else start_run(settings)
+        resume_run(output) if RunFolder(output).record.exists() else start_run(settings)
     except UnstableRun as error:
-        return {"length_ps": arguments.rollout_ps, "instability": str(error)}
-    return {"length_ps": arguments.rollout_ps, "instability": None, "finished": outcome.finished}
+        instability = str(error)
+    table = read_energy_table(RunFolder(output).energies, growing=True)
+    half = table.temperature[table.time_ps >= 0.5 * table.time_ps[-1]]
+    return {
+        "length_ps": arguments.rollout_ps,
+        "reached_ps": float(table.time_ps[-1]),
+        "instability": instability,
+        "temperature_kelvin": float(half.mean()),
+        "highest_temperature_kelvin": float(table.temperature.max()),
+        "weights_sha256": hash_file(weights),
+    }
+
+
+def roll_out_only(arguments: argparse.Namespace) -> None:
+    """Run the students that are there, and add what was seen to the JSON that is there."""
+    path = arguments.to / "distillation.json"
+    for start in arguments.starts:
+        weights = arguments.work / f"teacher-{start}" / "student.safetensors"
+        seen = roll_out(arguments, weights, start)
+        result = json.loads(path.read_text(encoding="utf-8"))
+        result[start]["rollout"] = seen
+        write(result, arguments.to)
+        print(start, seen)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -197,5 +221,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser.add_argument("--report", action="store_true", help="report on trainings that are not finished")
+    parser.add_argument("--rollout-only", action="store_true", help="only run the students that are there")
     chosen = parser.parse_args()
-    report(chosen) if chosen.report else main(chosen)
+    task = report if chosen.report else roll_out_only if chosen.rollout_only else main
+    task(chosen)

@@ -3,8 +3,9 @@
     python scripts/study/equigrad.py --training pool.npz --validation held_out.npz --work equigrad --to docs/training
 
 Each share is one short training from the embedded conservative network (or from scratch), in a folder of its own, so
-the command may be stopped and repeated. The figure is Figure 3 (left) of arXiv 2504.06231: for each frame the norm of
-the rotational gradient, averaged over rotations, beside the standard deviation of the energy over them.
+the command may be stopped and repeated. An arm is a share, or SHARE@RAMP. A network whose weights are in the JSON at
+--to, measured on the same frames, is not measured again. The figure is Figure 3 (left) of arXiv 2504.06231: for each
+frame the norm of the rotational gradient, averaged over rotations, beside the standard deviation of the energy.
 """
 
 from __future__ import annotations
@@ -76,9 +77,10 @@ def measure_invariance(network: Orb, graphs: list[LabelledGraph], rotations: int
     return Invariance(*columns)
 
 
-def make_settings(arguments: argparse.Namespace, share: float) -> TrainingSettings:
-    """Return the settings of one arm."""
-    name = f"share-{share:g}"
+def make_settings(arguments: argparse.Namespace, arm: str) -> TrainingSettings:
+    """Return the settings of one arm, such as 0.2 or 0.2@1: share and ramp of the penalty."""
+    share, _, ramp = arm.partition("@")
+    name = f"share-{arm.replace('@', '-ramp-')}"
     return TrainingSettings(
         model=TrainedModelSettings(
             name=name, level_of_theory="GFN1-xTB", from_scratch=arguments.from_scratch, dispersion="contained"
@@ -87,13 +89,24 @@ def make_settings(arguments: argparse.Namespace, share: float) -> TrainingSettin
             training=(arguments.training,), validation=(arguments.validation,), energy_unit="eV", force_unit="eV/Å"
         ),
         loss=LossSettings(
-            rotation_share=share,
-            rotation_ramp=0.5 if arguments.from_scratch else 0.0,
+            rotation_share=float(share),
+            rotation_ramp=float(ramp) if ramp else 0.5 if arguments.from_scratch else 0.0,
             huber_delta=0.5 if arguments.from_scratch else 0.05,
         ),
         optimizer=OptimizerSettings(steps=arguments.steps, learning_rate=arguments.learning_rate),
         run=TrainingRunSettings(output=arguments.work / name, validate_every=arguments.steps),
     )
+
+
+def read_measured(path: Path, frames: int, validation_sha256: str) -> dict[str, dict]:
+    """Return the arms of an earlier JSON by the hash of their weights; none if it is of other frames or rotations."""
+    if not path.exists():
+        return {}
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    measured = (earlier["frames"], earlier["rotations"], earlier["validation_sha256"])
+    if measured != (frames, ROTATIONS, validation_sha256):
+        return {}
+    return {arm["weights_sha256"]: arm for arm in earlier["arms"].values()}
 
 
 def train_arm(settings: TrainingSettings) -> Path:
@@ -134,20 +147,25 @@ def fit_slope(arms: dict[str, dict]) -> dict[str, float]:
 def main(arguments: argparse.Namespace) -> None:
     """Train all arms, measure them, and write JSON and figure."""
     frames = read_frames(arguments.validation)[: arguments.frames]
+    kind = "scratch" if arguments.from_scratch else "fine-tune"
+    target = arguments.to / f"equigrad-{kind}.json"
+    earlier = read_measured(target, len(frames), hash_file(arguments.validation))
     arms: dict[str, dict] = {}
     paths: dict[str, Path | None] = {} if arguments.from_scratch else {"start": None}
-    paths |= {f"{share:g}": train_arm(make_settings(arguments, share)) for share in arguments.shares}
+    paths |= {arm: train_arm(make_settings(arguments, arm)) for arm in arguments.shares}
     for name, path in paths.items():
         potential = load_model(
             "orb-mini-conservative-inf-xtb" if path is None else str(path), device="cpu", precision="float32-highest"
         )
+        if potential.weights_sha256 in earlier:
+            arms[name] = earlier[potential.weights_sha256]
+            continue
         graphs = [prepare_frame(frame, potential.record) for frame in frames]
         arms[name] = asdict(measure_invariance(potential.network, graphs))
         means = {key: round(float(np.mean(values)), 3) for key, values in arms[name].items()}
         arms[name]["means"] = means
         arms[name]["weights_sha256"] = potential.weights_sha256
         print(name, means, flush=True)
-    kind = "scratch" if arguments.from_scratch else "fine-tune"
     result = {
         "steps": arguments.steps,
         "learning_rate": arguments.learning_rate,
@@ -159,7 +177,7 @@ def main(arguments: argparse.Namespace) -> None:
         "arms": arms,
     }
     arguments.to.mkdir(parents=True, exist_ok=True)
-    (arguments.to / f"equigrad-{kind}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     draw(arms, arguments.to / f"equigrad-{kind}.png")
 
 
@@ -169,7 +187,7 @@ if __name__ == "__main__":
     parser.add_argument("--validation", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder for the trainings")
     parser.add_argument("--to", type=Path, required=True, help="folder for the JSON and the figure")
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.0, 0.1, 0.2, 0.4])
+    parser.add_argument("--shares", nargs="+", default=["0", "0.05", "0.2"])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--frames", type=int, default=16, help="how many held-out frames are turned")
