@@ -146,13 +146,18 @@ def roll_out(arguments: argparse.Namespace, weights: Path, start: str) -> dict:
         resume_run(output) if RunFolder(output).record.exists() else start_run(settings)
     except UnstableRun as error:
         instability = str(error)
-    table = read_energy_table(RunFolder(output).energies, growing=True)
+    return describe_rollout(RunFolder(output), arguments.rollout_ps, weights) | {"instability": instability}
+
+
+def describe_rollout(folder: RunFolder, length_ps: float, weights: Path) -> dict:
+    """Return how far a run came, and its temperature in the second half of that."""
+    table = read_energy_table(folder.energies, growing=True)
     half = table.temperature[table.time_ps >= 0.5 * table.time_ps[-1]]
     return {
-        "length_ps": arguments.rollout_ps,
+        "length_ps": length_ps,
         "reached_ps": float(table.time_ps[-1]),
-        "instability": instability,
         "temperature_kelvin": float(half.mean()),
+        "temperature_deviation_kelvin": float(half.std()),
         "highest_temperature_kelvin": float(table.temperature.max()),
         "weights_sha256": hash_file(weights),
     }
