@@ -151,7 +151,7 @@ def roll_out(arguments: argparse.Namespace, weights: Path, start: str) -> dict:
 
 def describe_rollout(folder: RunFolder, length_ps: float, weights: Path) -> dict:
     """Return how far a run came, and its temperature in the second half of that."""
-    table = read_energy_table(folder.energies, growing=True)
+    table = read_energy_table(folder.table, growing=True)
     half = table.temperature[table.time_ps >= 0.5 * table.time_ps[-1]]
     return {
         "length_ps": length_ps,

@@ -10,6 +10,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from orbmm.run_files.energies import COLUMNS, LAST_COLUMN
+from orbmm.run_files.layout import RunFolder
 from orbmm.training.dataset import Frame
 
 
@@ -46,3 +48,17 @@ def test_an_arm_is_measured_once_for_the_same_frames_and_rotations(
     assert script.read_measured(path, 16, "held") == {"abc": kept["arms"]["0.2"]}
     assert script.read_measured(path, 8, "held") == {}, "fewer frames"
     assert script.read_measured(path, 16, "other") == {}, "other frames"
+
+
+def test_a_rollout_says_how_far_it_came_and_how_warm_its_second_half_was(
+    load_script: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    head = ",".join([*COLUMNS, LAST_COLUMN])
+    rows = [f"{step},{step / 100},-1,1,0,{kelvin},1" for step, kelvin in ((0, 400), (10, 350), (20, 310), (40, 290))]
+    (tmp_path / "energies.csv").write_text("\n".join([head, *rows, "60,0.6,-1"]), encoding="utf-8")
+    (tmp_path / "student.safetensors").write_bytes(b"weights")
+    describe = load_script("scripts/study/distillation.py").describe_rollout
+    seen = describe(RunFolder(tmp_path), 20.0, tmp_path / "student.safetensors")
+    assert (seen["length_ps"], seen["reached_ps"]) == (20.0, 0.4), "the row that is still written does not count"
+    assert (seen["temperature_kelvin"], seen["temperature_deviation_kelvin"]) == (300.0, 10.0)
+    assert seen["highest_temperature_kelvin"] == 400.0
