@@ -29,10 +29,10 @@ from orbmm.settings.training import (
     TrainingRunSettings,
     TrainingSettings,
 )
-from orbmm.training.dataset import Frame, read_frames, write_frames
+from orbmm.training.data.frames import Frame, read_frames, write_frames
 from orbmm.training.run import run_training
-from orbmm.training.start import compute_force_scale
-from orbmm.training.state import FILE
+from orbmm.training.start.statistics import compute_force_scale
+from orbmm.training.steps.state import FILE
 
 SIZE = "orb-mini-direct-inf-xtb"
 EDGES_PER_BATCH = 4000

@@ -12,7 +12,7 @@ import pytest
 
 from orbmm.run_files.energies import COLUMNS, LAST_COLUMN
 from orbmm.run_files.layout import RunFolder
-from orbmm.training.dataset import Frame
+from orbmm.training.data.frames import Frame
 
 
 @pytest.fixture
