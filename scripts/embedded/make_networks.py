@@ -46,6 +46,11 @@ def list_work(structures: Path | None, workers: int) -> list[Work]:
         "distorted": ("sample_frames.py", "--plan", "distorted"),
         HELD_OUT: ("sample_frames.py", "--plan", "residues-held-out"),
         "complexes": ("sample_complexes.py",),
+        "ions": (
+            "push_ions.py",
+            "--frames",
+            *(str(FOLDER / f"{name}.npz") for name in ("salt", "residues", "complexes")),
+        ),
         "fragments": ("sample_fragments.py", *(("--structures", str(structures)) if structures else ())),
     }
     work = []
