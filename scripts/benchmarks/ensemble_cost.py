@@ -32,6 +32,7 @@ from results_file import describe_run, write_results
 
 from orbmm.settings import override_settings, read_settings, write_settings
 
+os.environ["OMP_NUM_THREADS"] = "1"  # of each run, as the ensemble shares two cores among two
 REPLICAS, WORKERS, WATERS = 8, 2, 4
 PR_SET_CHILD_SUBREAPER = 36  # of prctl(2), Linux
 FILES = ("trajectory.xtc", "confidence.dat", "topology.pdb")
