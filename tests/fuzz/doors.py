@@ -101,12 +101,13 @@ def _limit_time() -> Iterator[None]:
         raise TooSlow
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
+    timer = signal.setitimer(signal.ITIMER_REAL, LONGEST_S)  # that of pytest-timeout goes on afterwards
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 def read_settings_file(path: Path) -> Read:
