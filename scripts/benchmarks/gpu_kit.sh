@@ -20,7 +20,7 @@ PIECES=(tests small graphs kernels large openmm contract precision searches memo
 # and not needed here.
 OPENMM=(openmm==8.6.1 openmm_cuda_13==8.6.1)
 WHEELS=(nvalchemi_toolkit_ops==0.5.0 warp_lang mdtraj scipy safetensors requests tomli_w platformdirs filelock typer rich
-        matplotlib pytest)
+        matplotlib pytest pytest_timeout)
 
 # Each piece is one command, which a user could type as well.
 do_piece() { # PIECE FOLDER

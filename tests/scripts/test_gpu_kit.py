@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,10 @@ def test_a_piece_runs_and_leaves_its_code_and_its_log(tmp_path: Path, repository
     answer = call(repository, "run", tmp_path, "contract")
     assert re.match(r"contract: exit code 0, .* skipped", answer.stdout), answer.stdout
     assert (tmp_path / "contract.done").read_text() == "0\n" and (tmp_path / "contract.log").stat().st_size > 0
+
+
+def test_the_wheels_hold_the_plugins_that_the_settings_of_pytest_speak_of(repository: Path) -> None:
+    """With --strict-config an option of an absent plugin ends the tests before the first."""
+    options = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]
+    wheels = re.search(r"^WHEELS=\((.*?)\)$", (repository / KIT).read_text(), re.DOTALL | re.MULTILINE)
+    assert wheels is not None and ("timeout" in options) <= ("pytest_timeout" in wheels[1].split())
