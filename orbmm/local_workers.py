@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -27,23 +28,39 @@ _CONFIGURATION = {
 
 @contextmanager
 def configure_dask(more: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Let Dask watch itself seldom, say nothing and leave the memory of its workers alone inside the block.
+    """Let Dask watch itself seldom and leave the memory of its workers alone inside the block; it says nothing of them.
 
-    more: other keys of Dask's configuration. What it would say of lost workers is said by those who open them.
+    more: other keys of Dask's configuration
+    What Dask writes into the environment of this process for its workers is taken back at the end.
     """
     import dask
     import distributed  # noqa: F401  # reads its defaults, which are replaced here
 
-    for name in ("distributed", "tornado.application"):
+    for name in ("distributed", "tornado.application"):  # their words on lost workers are said by the caller
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    with dask.config.set({**_CONFIGURATION, **(more or {})}):
+    with _restore_environment(_list_worker_variables()), dask.config.set({**_CONFIGURATION, **(more or {})}):
+        if os.environ.get(TRIM_VARIABLE) == read_trim_default():  # left by a cluster that was opened before
+            del os.environ[TRIM_VARIABLE]
         yield
+
+
+@contextmanager
+def _restore_environment(names: Iterable[str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def start_local_cluster(workers: int) -> LocalCluster:
     """Return a cluster with so many processes, each of one thread, that end with its `with` block.
 
-    It listens on 127.0.0.1 only. Memory is not limited: who uses a worker knows what fits.
+    It listens on 127.0.0.1 only. Dask does not limit the memory of a worker.
     """
     from distributed import LocalCluster
 
@@ -56,9 +73,19 @@ def start_local_cluster(workers: int) -> LocalCluster:
     )
 
 
-def find_trim_of_dask() -> str | None:
-    """Return the value that Dask gives to TRIM_VARIABLE in the workers of this process's configuration."""
-    import dask
-
-    value = dask.config.get("distributed.nanny.pre-spawn-environ", {}).get(TRIM_VARIABLE)
+def read_trim_default() -> str | None:
+    """Return the value that Dask by itself gives to TRIM_VARIABLE in its workers, None if it gives none."""
+    value = _list_worker_variables().get(TRIM_VARIABLE)
     return None if value is None else str(value)
+
+
+def _list_worker_variables() -> dict[str, Any]:
+    """Return the environment variables that Dask sets for its workers, by the defaults of the installed version."""
+    import dask
+    import distributed  # noqa: F401  # brings its defaults
+
+    found: dict[str, Any] = {}
+    for defaults in dask.config.defaults:
+        nanny = (defaults.get("distributed") or {}).get("nanny") or {}
+        found |= nanny.get("pre-spawn-environ") or {}
+    return found

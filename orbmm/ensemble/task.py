@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orbmm.ensemble.layout import ReplicaFolder
-from orbmm.local_workers import TRIM_VARIABLE, find_trim_of_dask
+from orbmm.local_workers import TRIM_VARIABLE, read_trim_default
 from orbmm.settings import read_settings
 from orbmm.simulation.folder.lock import find_writer
 
@@ -97,7 +97,7 @@ def choose_environment(order: Order, worker: int) -> dict[str, str]:
     worker: number of the local worker, from 0
     """
     environment = os.environ | dict.fromkeys(_ENVIRONMENT, str(order.threads))
-    if environment.get(TRIM_VARIABLE) == find_trim_of_dask():  # of workers that others have started
+    if environment.get(TRIM_VARIABLE) == read_trim_default():  # of workers that others have started
         environment.pop(TRIM_VARIABLE, None)  # with it, a network asks Linux for its memory again in every step
     if order.gpus is not None:
         environment["CUDA_VISIBLE_DEVICES"] = order.gpus[worker % len(order.gpus)] if order.gpus else ""
