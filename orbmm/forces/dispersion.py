@@ -81,6 +81,8 @@ class DispersionEvaluator(AtomForces):
 
     def __init__(self, description: DispersionDescription, device: torch.device) -> None:
         super().__init__(len(description.atomic_numbers), description.atoms, description.periodic, device)
+        # A row of energies asks again at the same coordinates. On a GPU it would cost each step a wait to compare them.
+        self.remembers = device.type == "cpu"
         self.dispersion = Dispersion(
             description.dispersion, description.atomic_numbers, device, search=description.search
         )

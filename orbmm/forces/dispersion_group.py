@@ -38,8 +38,15 @@ class DispersionMeter:
         reference = openmm.Platform.getPlatformByName("Reference")
         self._context = openmm.Context(alone, openmm.VerletIntegrator(0.001), reference)
 
-    def measure(self, positions: np.ndarray, box: np.ndarray) -> float:
-        """Return the energy [kJ/mol] at positions (N, 3) [nm] in a box (3, 3) rows [nm]."""
-        self._context.setPeriodicBoxVectors(*box)
+    def measure(self, positions: np.ndarray, box: np.ndarray | None) -> float:
+        """Return the energy [kJ/mol] at positions (N, 3) [nm] in a box (3, 3) rows [nm] or None."""
+        if box is not None:
+            self._context.setPeriodicBoxVectors(*box)
         self._context.setPositions(positions)
         return float(self._context.getState(energy=True).getPotentialEnergy()._value)
+
+
+def open_meter(system: openmm.System) -> DispersionMeter | None:
+    """Return a meter of the dispersion in a System, None if it has none."""
+    dispersion = find_dispersion(system)
+    return None if dispersion is None else DispersionMeter(system, dispersion)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from orbmm.errors import OutOfMemory, UnsafeFile, UnstableRun
+from orbmm.forces.dispersion_group import DispersionMeter
 from orbmm.run_files.checkpoints import list_checkpoints, name_step
 from orbmm.run_files.layout import RunFolder
 from orbmm.simulation.advice import advise_unstable, describe_kept, explain_disk_errors
@@ -33,7 +34,10 @@ _SECONDS_BETWEEN_LISTENING = 0.5
 
 @dataclass
 class Loop:
-    """The loop of one stage. confidence and rmsd: None if not requested; rotation: None if the forces have none"""
+    """The loop of one stage.
+
+    confidence, rmsd and dispersion: None if not requested; rotation: None if the forces have none
+    """
 
     dynamics: Dynamics
     planned: PlannedStage
@@ -45,6 +49,7 @@ class Loop:
     confidence: ConfidenceSource | None = None
     rmsd: RmsdMeter | None = None
     rotation: RotationSource | None = None
+    dispersion: DispersionMeter | None = None
     _pace: Pace = field(init=False)
     _saved_step: int = field(init=False)
     _snapshot: bytes | None = field(init=False, default=None)
@@ -113,6 +118,10 @@ class Loop:
         frame = self.dynamics.observe(energy, self._pace.ns_per_day)
         if self.rotation is not None and energy:
             frame = dataclasses.replace(frame, rotational_gradient=self.rotation.measure(frame.positions, frame.box))
+        if self.dispersion is not None and energy:
+            with self.dynamics.translate_errors():
+                added = self.dispersion.measure(frame.positions, frame.box)
+            frame = dataclasses.replace(frame, dispersion_energy=added)
         if self.confidence is None or not any(reporter.needs_confidence for reporter in due):
             return frame
         return dataclasses.replace(frame, confidence=self.confidence.measure(frame.positions, frame.box))

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orbmm.errors import OrbmmError, OutOfMemory, RunError
+from orbmm.forces.dispersion_group import DispersionMeter, open_meter
 from orbmm.preparation.elements import refuse_impossible_multiplicity
 from orbmm.run_files.checkpoints import PRODUCTION
 from orbmm.run_files.layout import RunFolder
 from orbmm.settings import Settings, override_settings
+from orbmm.settings.model import NO_DISPERSION
 from orbmm.simulation.advice import explain_disk_errors, explain_memory_errors
 from orbmm.simulation.checks import check_diagnosis, check_stages, warn_about
 from orbmm.simulation.folder.changes import ResumeRequest, accept_settings, accept_weights
@@ -140,18 +142,20 @@ def resume_run(
 
 @dataclass(frozen=True)
 class _Machinery:
-    """The System with its platform, and confidence and rotational gradient beside the forces, or None."""
+    """The System with its platform, and what is measured beside its forces, or None."""
 
     system: StageSystem
     confidence: ConfidenceSource | None
     rotation: RotationSource | None
+    dispersion: DispersionMeter | None
 
     def enter(
         self, folder: RunFolder, settings: Settings, on_progress: OnProgress, hashes: ContentHashes | None = None
     ) -> Run:
         """Return a run of this System in a folder. hashes: of the growing files of a resumed run"""
         display, known = outlive_display(on_progress), hashes or ContentHashes()
-        return Run(folder, settings, self.system, self.confidence, self.rotation, display, known)
+        measured = (self.confidence, self.rotation, self.dispersion)
+        return Run(folder, settings, self.system, *measured, display, known)
 
 
 def _build(
@@ -162,9 +166,10 @@ def _build(
         system = forces.create_system(start.topology)
         confidence = open_confidence(forces, settings, start)
         rotation = forces.open_rotation(start.topology)
+        dispersion = None if settings.model.dispersion == NO_DISPERSION else open_meter(system)
     stage_system = StageSystem(system, start, settings.run.seed, find_platform(system, platform))
     check_stages(settings, stage_system)
-    return _Machinery(stage_system, confidence, rotation)
+    return _Machinery(stage_system, confidence, rotation, dispersion)
 
 
 @contextlib.contextmanager

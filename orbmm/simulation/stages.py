@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orbmm.errors import RunError
+from orbmm.forces.dispersion_group import DispersionMeter
 from orbmm.run_files.checkpoints import PRODUCTION
 from orbmm.run_files.confidence import read_first_mean
 from orbmm.run_files.layout import RunFolder
@@ -39,6 +40,7 @@ class Run:
     system: StageSystem
     confidence: ConfidenceSource | None
     rotation: RotationSource | None
+    dispersion: DispersionMeter | None
     on_progress: OnProgress
     hashes: ContentHashes
 
@@ -153,4 +155,5 @@ def _assemble(run: Run, planned: PlannedStage, dynamics: Dynamics, checkpoint: C
         confidence=run.confidence,
         rmsd=rmsd,
         rotation=run.rotation,
+        dispersion=run.dispersion,
     )

@@ -121,6 +121,27 @@ def test_the_meter_measures_it_alone(kind: str, model: ModelSettings, make_water
         assert abs(read(system, positions, {1}, box)[0] - energy) > 1.0, "the group holds more than the dispersion"
 
 
+def test_on_a_cpu_the_meter_computes_nothing_again_where_the_run_just_was(
+    kind: str, model: ModelSettings, make_water: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    water, asked = make_water("cube"), []
+    predict = DispersionEvaluator._predict
+    monkeypatch.setattr(DispersionEvaluator, "_predict", lambda *given: asked.append(given) or predict(*given))
+    system = build(water, replace(model, force=kind))
+    meter = DispersionMeter(system, find_dispersion(system))
+    meter.measure(water.positions * 1.01, water.box)  # or another test was here last
+    asked.clear()
+    read(system, water.positions, ALL, water.box)
+    known = meter.measure(water.positions, water.box)
+    assert len(asked) == 1
+    moved = water.positions.copy()
+    moved[0, 0] = np.nextafter(moved[0, 0], np.inf)
+    meter.measure(moved, water.box)
+    meter.measure(moved, water.box * (1.0 + 1e-15))
+    assert len(asked) == 3, "other coordinates and another box are computed, however near"
+    assert meter.measure(water.positions, water.box) == known and len(asked) == 4
+
+
 def integrate(water, steps: int, velocities: np.ndarray, read_fast: Callable, read_slow: Callable) -> np.ndarray:
     """The positions after some outer steps of velocity Verlet with slow kicks, written out (Tuckerman 1992)."""
     positions, inner = water.positions.copy(), OUTER_PS / INNER

@@ -10,11 +10,15 @@ import openmm
 import pytest
 from openmm import app
 
-from orbmm.forces.dispersion_group import DISPERSION
+from orbmm.errors import UnstableRun
+from orbmm.forces.dispersion_group import DISPERSION, DispersionMeter
 from orbmm.run_files.checkpoints import STATE_FILE, list_checkpoints
 from orbmm.run_files.state_xml import read_state
 from orbmm.settings import Settings, override_settings
+from orbmm.simulation.dynamics.frame import Frame
 from orbmm.simulation.force_source import ForceSource
+from orbmm.simulation.guard.guard import Guard
+from orbmm.simulation.loop import Loop
 from orbmm.simulation.run import resume_run, start_run
 
 COLUMN = "dispersion_energy_kJ_mol"
@@ -27,6 +31,13 @@ def make_bond() -> openmm.Force:
     force.addBond(0, 3, 0.2, 500.0)
     force.setName(DISPERSION)
     force.setForceGroup(1)
+    return force
+
+
+def make_plain_bond() -> openmm.Force:
+    """The same force under another name, which no run takes for a dispersion."""
+    force = make_bond()
+    force.setName("Bond")
     return force
 
 
@@ -65,20 +76,106 @@ def read_rows(settings: Settings, forces: ForceSource) -> np.ndarray:
     return np.genfromtxt(folder / "energies.csv", delimiter=",", names=True)
 
 
+def read_end(folder: Path) -> bytes:
+    """The state of the last checkpoint."""
+    return (list_checkpoints(folder / "checkpoints")[-1].path / STATE_FILE).read_bytes()
+
+
+def assert_same(folder: Path, control: Path) -> None:
+    """Two runs have the same rows, but for the speed and the column of the dispersion, and the same end."""
+    rows, others = (np.genfromtxt(each / "energies.csv", delimiter=",", names=True) for each in (folder, control))
+    assert COLUMN in rows.dtype.names and COLUMN not in others.dtype.names
+    assert set(rows.dtype.names) == {*others.dtype.names, COLUMN}
+    for name in set(others.dtype.names) - {"speed_ns_per_day"}:
+        np.testing.assert_array_equal(rows[name], others[name])
+    assert read_end(folder) == read_end(control)
+
+
+@pytest.fixture
+def disturbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each reading of the dispersion changes the velocities a little."""
+    observe = Loop._observe
+
+    def observe_and_disturb(loop: Loop, due: list) -> Frame:
+        frame = observe(loop, due)
+        if frame.dispersion_energy is not None:
+            loop.dynamics.context.setVelocities(frame.velocities * (1.0 + 1e-12))
+        return frame
+
+    monkeypatch.setattr(Loop, "_observe", observe_and_disturb)
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """The positions at which a dispersion was measured."""
+    found: list[np.ndarray] = []
+    measure = DispersionMeter.measure
+
+    def note(meter: DispersionMeter, positions: np.ndarray, box: np.ndarray | None) -> float:
+        found.append(positions)
+        return measure(meter, positions, box)
+
+    monkeypatch.setattr(DispersionMeter, "measure", note)
+    return found
+
+
 def test_the_column_holds_the_energy_of_the_group(
     settings: Settings, classical_forces: Callable[..., ForceSource]
 ) -> None:
     forces = classical_forces(make_bond)
     rows = read_rows(override_settings(settings, ADDED), forces)
-    plain = read_rows(override_settings(settings, {"run": {"output": settings.run.output / "plain"}}), forces)
-    assert COLUMN not in plain.dtype.names
     assert np.ptp(rows[COLUMN]) > 1e-3 and (rows[COLUMN] >= 0.0).all()
-    names = [name for name in plain.dtype.names if name != "speed_ns_per_day"]
-    for name in names:
-        np.testing.assert_array_equal(rows[name], plain[name])
     bare = override_settings(settings, {"run": {"output": settings.run.output / "bare"}})
     without = read_rows(bare, classical_forces())["potential_energy_kJ_mol"][0]
     assert rows["potential_energy_kJ_mol"][0] - rows[COLUMN][0] == pytest.approx(without, abs=3e-6)  # of six digits
+
+
+def run_beside_control(settings: Settings, make_forces: Callable[..., ForceSource]) -> tuple[Path, Path]:
+    """A run that measures its bond as a dispersion, and one with the same bond that measures nothing."""
+    control = override_settings(settings, {"run": {"output": settings.run.output.parent / "control"}})
+    control = override_settings(control, {"model": {"dispersion": "none"}})
+    folder = start_run(settings, forces=make_forces(make_bond)).folder
+    return folder, start_run(control, forces=make_forces(make_plain_bond)).folder
+
+
+def test_the_column_changes_no_bit(settings: Settings, classical_forces: Callable[..., ForceSource]) -> None:
+    assert_same(*run_beside_control(override_settings(settings, ADDED), classical_forces))
+
+
+@pytest.mark.usefixtures("disturbed")
+def test_a_reading_that_changes_the_run_would_be_seen(
+    settings: Settings, classical_forces: Callable[..., ForceSource]
+) -> None:
+    folders = run_beside_control(override_settings(settings, ADDED), classical_forces)
+    with pytest.raises(AssertionError):
+        assert_same(*folders)
+
+
+def test_a_dispersion_that_nobody_asked_for_is_not_measured(
+    settings: Settings, classical_forces: Callable[..., ForceSource], measured: list[np.ndarray]
+) -> None:
+    rows = read_rows(override_settings(settings, {"run": ADDED["run"]}), classical_forces(make_bond))
+    assert len(rows) == 7 and measured == []
+
+
+def test_it_is_measured_once_a_row_and_not_while_a_fault_is_traced(
+    settings: Settings,
+    classical_forces: Callable[..., ForceSource],
+    measured: list[np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    traced: list[int] = []
+
+    def check(guard: Guard, frame: Frame) -> None:
+        traced.append(frame.step)
+        if frame.step >= 15:
+            raise UnstableRun("a fault of this test")
+
+    monkeypatch.setattr(Guard, "check", check)
+    with pytest.raises(UnstableRun):
+        start_run(override_settings(settings, ADDED), forces=classical_forces(make_bond))
+    assert traced[-4:] == [12, 13, 14, 15], "the steps to the fault were repeated"
+    assert len(measured) == 2, "rows of steps 0 and 10"
 
 
 def test_a_run_with_the_column_resumes(settings: Settings, classical_forces: Callable[..., ForceSource]) -> None:
@@ -139,8 +236,8 @@ def test_with_multiple_time_steps_the_column_changes_no_bit_and_a_resumed_run_ha
         start_run(run("parts"), stop, forces)
     parts = resume_run(tmp_path / "parts", forces=forces).folder
     assert read_table(parts) == read_table(whole)
-    ends = [(list_checkpoints(each / "checkpoints")[-1].path / STATE_FILE).read_bytes() for each in (whole, parts)]
-    assert ends[0] == ends[1]
+    assert read_end(parts) == read_end(whole)
+    unmeasured = SlowForces(classical_forces(make_plain_bond))
+    assert_same(whole, start_run(run("control", dispersion="none"), forces=unmeasured).folder)
     without = SlowForces(classical_forces())  # the bond gone
-    other = start_run(run("other", dispersion="none"), forces=without).folder
-    assert (list_checkpoints(other / "checkpoints")[-1].path / STATE_FILE).read_bytes() != ends[0]
+    assert read_end(start_run(run("other", dispersion="none"), forces=without).folder) != read_end(whole)

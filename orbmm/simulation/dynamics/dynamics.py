@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import openmm
 from openmm import unit
 
 from orbmm.errors import ForceError, OutOfMemory, UnstableRun
-from orbmm.forces.dispersion_group import DispersionMeter, find_dispersion
 from orbmm.forces.failure import is_out_of_memory, read_sentence
 from orbmm.settings import Stage
 from orbmm.simulation.dynamics.frame import Frame, State
@@ -39,12 +36,6 @@ class Dynamics:
     periodic: bool
     stage: Stage
     first_step: int = 0
-
-    @cached_property
-    def _dispersion(self) -> DispersionMeter | None:
-        system = self.context.getSystem()
-        force = find_dispersion(system)
-        return None if force is None else DispersionMeter(system, force)
 
     @property
     def step(self) -> int:
@@ -116,17 +107,7 @@ class Dynamics:
             if energy and self.stage.inner_steps > 1:
                 return self._observe_custom(speed)
             state = self.context.getState(positions=True, velocities=True, energy=energy, forces=energy)
-            return self._read_dispersion(state, self.read_frame(state, energy, speed))
-
-    def _read_dispersion(self, state: openmm.State, frame: Frame) -> Frame:
-        """Return the frame of a state with the energy of an added dispersion, if the frame has energies.
-
-        That costs an evaluation of the dispersion but not of the network.
-        """
-        if frame.potential_energy is None or self._dispersion is None:
-            return frame
-        box = state.getPeriodicBoxVectors(asNumpy=True)._value
-        return dataclasses.replace(frame, dispersion_energy=self._dispersion.measure(frame.positions, box))
+            return self.read_frame(state, energy, speed)
 
     def _observe_custom(self, speed: float) -> Frame:
         """Return the frame with its energy from a CustomIntegrator, and leave the random numbers as they were.
@@ -137,7 +118,7 @@ class Dynamics:
         state = self.context.getState(positions=True, velocities=True, energy=True, forces=True)
         frame = self.read_frame(state, energy=True, speed=speed)
         self.context.loadCheckpoint(before)
-        return self._read_dispersion(state, frame)
+        return frame
 
     def read_frame(self, state: openmm.State, energy: bool, speed: float = 0.0) -> Frame:
         """Return the frame of a state of this Context, which holds positions and velocities.
