@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -114,10 +115,17 @@ def read_diagnosis(path: Path) -> Diagnosis:
         rows = [{key: value for key, value in row.items() if key != "passed"} for row in found["diagnostics"]]
         diagnostics = tuple(Diagnostic(**{**row, "value": _read_number(row["value"])}) for row in rows)
         known = {key: found[key] for key in ("model", "kind", "weights_sha256", "precision", "structure", "atoms")}
-        known |= {"missing": found["missing"], "elements": found.get("elements", {})}
+        known |= {"missing": found["missing"], "elements": _read_elements(found.get("elements", {}))}
         return Diagnosis(**known, diagnostics=diagnostics, advice=tuple(found["advice"]))
     except (OSError, UnsafeFile, ValueError, KeyError, TypeError) as error:
         raise AnalysisError(f"{path}: cannot be read as a diagnosis ({error}); run `orbmm diagnose` again") from error
+
+
+def _read_elements(value: Any) -> dict[str, int]:
+    """Return the number of atoms of each element. Raises TypeError for anything else."""
+    if not isinstance(value, Mapping):
+        raise TypeError("elements is no table of numbers of atoms")
+    return {str(symbol): operator.index(count) for symbol, count in value.items()}
 
 
 def _read_number(value: Any) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,3 +68,16 @@ def test_a_missing_diagnosis_is_named(
 ) -> None:
     with pytest.raises(AnalysisError, match="none.json: cannot be read as a diagnosis"):
         start(settings, classical_forces(), tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    "elements", ["H2O", ["H"], [["H", 30], ["O", 15]], 5, None, {"H": "30"}, {"H": 30.0}, {"H": []}]
+)
+def test_elements_that_are_no_numbers_of_atoms_are_refused_in_one_sentence(
+    settings: Settings, classical_forces: Callable[..., ForceSource], tmp_path: Path, elements: object
+) -> None:
+    path = tmp_path / "diagnosis.json"
+    path.write_text(json.dumps(json.loads(format_diagnosis(GOOD)) | {"elements": elements}))
+    with pytest.raises(AnalysisError, match="cannot be read as a diagnosis") as caught:
+        start(settings, classical_forces(), path)
+    assert "\n" not in str(caught.value)
