@@ -16,12 +16,13 @@ from orbmm.benchmark.machine import BYTES_PER_MB
 from orbmm.benchmark.measure import FS_PER_NS, SECONDS_PER_DAY
 from orbmm.benchmark.run import Row, measure_apart
 from orbmm.checkpoints.catalog import CheckpointRecord, find_record
-from orbmm.checkpoints.record_in_file import is_weights_path, resolve_record
+from orbmm.checkpoints.record_in_file import resolve_record
 from orbmm.errors import SettingsError, UnsafeFile
 from orbmm.files import read_json
 from orbmm.model.inference.execution import Execution
 from orbmm.model.inference.memory import FEWEST_EDGES_PER_BLOCK, MemoryUse
 from orbmm.settings.model import TRITON_KERNELS
+from orbmm.settings.paths import is_weights_path
 
 CALIBRATION_ATOMS = (150, 300)  # of water: two boxes give the cost of an edge and the constant part
 QUICK_ATOMS, QUICK_S = 3_000, 5.0  # of the second box, where an evaluation of it takes no longer

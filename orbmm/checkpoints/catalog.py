@@ -11,14 +11,11 @@ from typing import Any, Literal
 
 from orbmm.checkpoints.architecture import Architecture, Oddities
 from orbmm.errors import ModelError, name_nearest
+from orbmm.settings.paths import OWN_NAME
 
 OWN_PREFIX = "orbmm-"
 """A prefix that distinguishes our models from those of openmm-ml with the same name; find_record accepts names with or
 without it."""
-
-
-OWN_NAME = "orbmm"
-"""The model name that means the network of a weights file that holds its own record."""
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from orbmm.checkpoints.architecture import Architecture, Oddities
-from orbmm.checkpoints.catalog import OWN_NAME, CheckpointRecord, default_model, find_record
+from orbmm.checkpoints.catalog import CheckpointRecord, default_model, find_record
 from orbmm.checkpoints.envelope import check_envelope
 from orbmm.errors import CheckpointError, ModelError
 from orbmm.plain_text import describe_value
+from orbmm.settings.paths import OWN_NAME, is_weights_path
 
 RECORD_KEY, TRAINING_KEY = "orbmm_record", "orbmm_training"
 FORMAT = 1
@@ -47,11 +48,6 @@ def resolve_record(name: str, weights: Path | str | None = None) -> CheckpointRe
             f"'{OWN_NAME}' for whatever network the file holds"
         )
     return find_record(name) if own is None else own
-
-
-def is_weights_path(name: str) -> bool:
-    """Return True for a model name that is the path of a weights file with its own record."""
-    return name.endswith(".safetensors")
 
 
 def read_record(path: Path) -> CheckpointRecord | None:

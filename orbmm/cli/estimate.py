@@ -63,8 +63,8 @@ HEADER = f"{'precision':16} {'mode':5} {'steps/s':>9} {'ns/day':>9} {'memory':>1
 
 def name_network(model: ModelSettings) -> str:
     """Return the name by which an estimate knows the network: of the catalogue, or the path of its weights file."""
-    from orbmm.checkpoints.catalog import OWN_NAME
     from orbmm.checkpoints.record_in_file import resolve_record
+    from orbmm.settings.paths import OWN_NAME
 
     record = resolve_record(model.name, model.weights)
     return str(model.weights) if record.load_name == OWN_NAME else record.name

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 import numpy as np
 
 from orbmm.checkpoints.catalog import OWN_PREFIX, list_models
-from orbmm.checkpoints.record_in_file import is_weights_path
 from orbmm.errors import ModelError, StructureError, name_nearest
 from orbmm.preparation.shipped import write_system
 from orbmm.run_files.checkpoints import STATE_FILE
 from orbmm.settings import ModelSettings, Settings, read_settings
+from orbmm.settings.paths import is_weights_path
 from orbmm.settings.system import SystemSettings
 from orbmm.simulation.folder.checkpoint import find_checkpoint
 from orbmm.simulation.folder.folder import find_run

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orbmm.checkpoints.catalog import OWN_NAME, CheckpointRecord
-from orbmm.checkpoints.record_in_file import is_weights_path, resolve_record
+from orbmm.checkpoints.catalog import CheckpointRecord
+from orbmm.checkpoints.record_in_file import resolve_record
 from orbmm.checkpoints.store import locate_weights
 from orbmm.errors import TrainingError
 from orbmm.files import make_folder, read_json, write_file
 from orbmm.settings import ModelSettings, Settings, TrainingSettings, format_settings, override_settings
+from orbmm.settings.paths import OWN_NAME, is_weights_path
 from orbmm.settings.training import DataSettings, OptimizerSettings, TrainedModelSettings, TrainingRunSettings
 
 _RECORD = "distillation.json"

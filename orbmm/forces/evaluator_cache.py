@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from orbmm.checkpoints.catalog import OWN_NAME, find_record
+from orbmm.checkpoints.catalog import find_record
 from orbmm.checkpoints.store import find_by_hash, locate_weights, state_of_weights
 from orbmm.errors import ForceError
 from orbmm.first_contact.meet import Atoms, meet
@@ -25,6 +25,7 @@ from orbmm.model.inference.execution import Execution
 from orbmm.model.load import load_model
 from orbmm.model.potential import Potential
 from orbmm.model.precision import find_device, is_unnumbered
+from orbmm.settings.paths import OWN_NAME
 
 if TYPE_CHECKING:
     from orbmm.forces.dispersion import DispersionDescription

@@ -11,7 +11,7 @@ from functools import cached_property
 import openmm
 import torch
 
-from orbmm.checkpoints.catalog import OWN_NAME, CheckpointRecord
+from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.checkpoints.record_in_file import resolve_record
 from orbmm.checkpoints.store import WeightsFile, locate_weights
 from orbmm.errors import ModelError
@@ -22,6 +22,7 @@ from orbmm.model.inference.memory import MemoryUse
 from orbmm.model.load import check_execution
 from orbmm.model.precision import find_device, find_precision, is_unnumbered
 from orbmm.settings.model import NO_DISPERSION, TRITON_KERNELS, ModelSettings
+from orbmm.settings.paths import OWN_NAME
 
 _LOG = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.checkpoints.proof import EMBEDDED, OWN_WEIGHTS, WeightsProof, find_proof, keep_proof
-from orbmm.checkpoints.record_in_file import is_weights_path, resolve_record
+from orbmm.checkpoints.record_in_file import resolve_record
 from orbmm.checkpoints.state_dict import audit_state_dict, check_cutoff, read_state_dict
 from orbmm.checkpoints.store import WeightsFile, is_published, locate_weights
 from orbmm.errors import CheckpointError, ModelError
@@ -26,6 +26,7 @@ from orbmm.model.network.orb import ConservativeOrb, DirectOrb, Orb
 from orbmm.model.potential import Potential
 from orbmm.model.precision import Precision, find_device, find_precision
 from orbmm.model.prove import prove_weights
+from orbmm.settings.paths import is_weights_path
 
 OPTIONAL_HEADS = ("confidence", "stress")
 """Outputs that dynamics at constant volume does not need. A file without them is loaded with a warning."""

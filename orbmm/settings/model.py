@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from orbmm.errors import SettingsError
+from orbmm.plain_text import describe_value
 from orbmm.settings.field import Limits, check_fields, setting
+from orbmm.settings.paths import OWN_NAME, is_weights_path
 from orbmm.settings.time_step import MEASURED_MODEL
 
 DEFAULT_MODEL = "orb-mini-conservative-inf-xtb"
@@ -24,9 +27,13 @@ DISPERSIONS = (NO_DISPERSION, "d3bj-pbe")
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """The table [model]."""
+    """The table [model]. A name that is the path of a weights file becomes "orbmm", and the path becomes weights."""
 
-    name: str = setting("Name of the model, as listed by `orbmm models`.", DEFAULT_MODEL)
+    name: str = setting(
+        "Name of the model, as listed by `orbmm models`; orbmm: whatever network the file of weights holds; or the "
+        "path of such a .safetensors file.",
+        DEFAULT_MODEL,
+    )
     weights: Path | None = setting("Local file of weights; absent: the weights of the catalogue.", None)
     precision: str = setting("Floating-point precision of the network.", "float32-high", Limits(choices=PRECISIONS))
     device: str = setting("Device of the network: auto, cpu, cuda, cuda:1, ...", "auto")
@@ -100,6 +107,15 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not is_weights_path(self.name):
+            return
+        if self.weights is not None:
+            raise SettingsError(
+                f"name is {describe_value(self.name)} and weights is {describe_value(self.weights.as_posix())}, but "
+                f'one file holds the network: remove weights, or set name = "{OWN_NAME}"'
+            )
+        object.__setattr__(self, "weights", Path(self.name))
+        object.__setattr__(self, "name", OWN_NAME)
 
     @property
     def has_measured_steps(self) -> bool:

@@ -16,6 +16,9 @@ from orbmm.settings.field import Paths, value_type
 
 _STRUCTURE_SUFFIXES = (".pdb", ".ent", ".cif", ".mmcif")
 
+OWN_NAME = "orbmm"
+"""The model name that means the network of a weights file that holds its own record."""
+
 Table = TypeVar("Table")
 
 LONGEST_NAME = 200  # bytes; a file system takes 255, and file names are longer than the name of the system
@@ -34,6 +37,11 @@ def check_name(name: str) -> None:
 def is_source_file(source: str) -> bool:
     """Return whether `source` is a structure file, not an embedded system or an entry of the Protein Data Bank."""
     return source.lower().endswith(_STRUCTURE_SUFFIXES)
+
+
+def is_weights_path(name: str) -> bool:
+    """Return True for a model name that is the path of a weights file with its own record."""
+    return name.endswith(".safetensors")
 
 
 def make_absolute(path: Path, folder: Path) -> Path:

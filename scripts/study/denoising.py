@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from orbmm.checkpoints.catalog import OWN_NAME
 from orbmm.files import hash_file
+from orbmm.settings.paths import OWN_NAME
 from orbmm.settings.training import (
     DataSettings,
     LossSettings,

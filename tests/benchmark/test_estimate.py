@@ -177,7 +177,7 @@ def test_a_network_of_an_own_file_is_measured_and_found(tmp_path: Path) -> None:
     assert is_measured(rows, own)
     rows.write_text(json.dumps({"rows": [row | {"model": "orb-mini-conservative-inf-xtb"}]}))
     assert not is_measured(rows, own)
-    assert name_network(ModelSettings("orbmm", path)) == str(path)
+    assert name_network(ModelSettings("orbmm", path)) == name_network(ModelSettings(str(path))) == str(path)
     assert name_network(ModelSettings(base.name)) == base.name
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from orbmm.checkpoints.catalog import find_record
+from orbmm.checkpoints.record_in_file import format_record
+from orbmm.errors import SettingsError
+from orbmm.files import hash_file
 from orbmm.forces import resolve
 from orbmm.forces.resolve import ATOMS_WORTH_COMPILING, STEPS_WORTH_COMPILING, resolve_compile
-from orbmm.settings import ModelSettings
+from orbmm.model.load import make_network
+from orbmm.settings import ModelSettings, read_settings
 
 FEW, MANY = 300, STEPS_WORTH_COMPILING
 
@@ -95,3 +102,23 @@ def test_a_run_on_a_cpu_has_the_block_that_fits_its_cache(compiled: bool) -> Non
 @pytest.mark.gpu
 def test_a_gpu_is_not_asked_to_compile() -> None:
     assert not decide(device="cuda")
+
+
+def test_a_name_that_is_a_weights_file_beside_the_settings_is_that_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = find_record("orb-mini-direct-inf-xtb")
+    record = replace(base, name="mine", file=None, sha256=None, residues=None, bonds=None)
+    path, system = tmp_path / "mine.safetensors", tmp_path / "system.toml"
+    save_file(make_network(record).state_dict(), path, metadata=format_record(record, {}))
+    system.write_text('[system]\nname = "own"\n[model]\nname = "mine.safetensors"\ndevice = "cpu"\n')
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = resolve.resolve_model(read_settings(system).model)
+    assert (found.settings.name, found.settings.weights, found.record.name) == ("orbmm", path, "mine")
+    assert found.weights.sha256 == hash_file(path)
+
+
+def test_two_files_for_one_network_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"name is 'a.safetensors' and weights is 'b.safetensors', but one file"):
+        ModelSettings("a.safetensors", Path("b.safetensors"))

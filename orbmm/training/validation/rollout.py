@@ -17,13 +17,14 @@ import openmm
 from openmm import app, unit
 from safetensors.torch import save_file
 
-from orbmm.checkpoints.catalog import OWN_NAME, CheckpointRecord
+from orbmm.checkpoints.catalog import CheckpointRecord
 from orbmm.checkpoints.record_in_file import format_record
 from orbmm.errors import TrainingError, UnstableRun
 from orbmm.forces.attach import create_system
 from orbmm.model.network.orb import Orb
 from orbmm.model.network.repulsion import read_covalent_radii
 from orbmm.settings import ModelSettings
+from orbmm.settings.paths import OWN_NAME
 from orbmm.settings.training import ValidationSettings
 from orbmm.simulation.openmm_reporters.guard import StabilityGuard
 from orbmm.simulation.system.integrators import derive_seed
