@@ -69,13 +69,16 @@ def list_work(structures: Path | None, workers: int) -> list[Work]:
     return work
 
 
-def note(work: Work) -> None:
-    """Write down in the manifest what a finished file is, also of one that its command made by itself."""
+def note(work: Work, made: bool) -> None:
+    """Write down in the manifest what a finished file is. made: by this script now; else its command is not known."""
     path = FOLDER / "manifest.json"
     manifest = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     frames = len(read_frames(work.target)) if work.target.suffix == ".npz" else None
     digest = hashlib.sha256(work.target.read_bytes()).hexdigest()
-    command = " ".join(Path(word).name if word.startswith("/") else word for word in work.command)
+    known = manifest.get(str(work.target.relative_to(FOLDER)), {})
+    if not made and known.get("sha256") == digest:
+        return
+    command = " ".join(Path(word).name if word.startswith("/") else word for word in work.command) if made else None
     manifest[str(work.target.relative_to(FOLDER))] = {"command": command, "frames": frames, "sha256": digest}
     path.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
@@ -93,7 +96,8 @@ if __name__ == "__main__":
     for work in list_work(structures, arguments.workers):
         if STAGES.index(work.stage) > last:
             continue
-        if not work.target.exists():
+        made = not work.target.exists()
+        if made:
             print(" ".join(work.command), flush=True)
             subprocess.run(work.command, check=True)
-        note(work)
+        note(work, made)

@@ -21,6 +21,7 @@ from orbmm.training.data.frames import Frame, read_frames, write_frames
 IONS = {11: "na", 17: "cl", 30: "zn"}
 NEAREST = 8  # atoms, of which one is drawn
 CLOSEST = {1: 1.0, 17: 1.8, 16: 1.7}  # [Å] of the pushed atom to an element; 1.3 to all others
+MOST_ATTEMPTS = 100  # of each frame
 LEAST_TO_OTHERS = 0.9  # [Å] of the pushed atom to those beside its way
 
 
@@ -51,14 +52,20 @@ def push_some(frames: Sequence[Frame], count: int, seed: int) -> Iterator[Frame]
     generator = np.random.default_rng(seed)
     holders = {number: [frame for frame in frames if number in frame.atomic_numbers] for number in IONS}
     present = [number for number, found in holders.items() if found]
+    if not present:
+        raise SystemExit("no frame holds sodium, chlorine or zinc: give frames with ions")
     done = 0
-    while done < count:
+    for _ in range(MOST_ATTEMPTS * count):
+        if done == count:
+            return
         number = present[done % len(present)]
         frame = holders[number][generator.integers(len(holders[number]))]
         pushed = push(frame, int(generator.choice(np.flatnonzero(frame.atomic_numbers == number))), generator)
         if pushed is not None:
             done += 1
             yield pushed
+    if done < count:
+        raise SystemExit(f"only {done} of {count} frames have room for an ion that is pushed: give other frames")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ NUMBERS = {
     "hydrogen_bonds": ("solute_solute_mean", "solute_water_mean", "per_water"),
     "confidence": ("solute_mean", "water_mean", "doubtful_share"),
     "metal_site": ("coordination_mean", "exchange_events"),
-    "density": ("mean",),
+    "density": ("density_mean",),
 }
 """What is kept of each observable; of the temperature also each element, of a metal site also each distance."""
 
@@ -52,6 +52,8 @@ def collect(folder: Path) -> dict[str, Any]:
 def pick(observable: str, numbers: dict[str, Any]) -> dict[str, Any]:
     """Return the chosen numbers of an observable, rounded to what a table shows."""
     wanted = set(NUMBERS.get(observable, ()))
+    if wanted - set(numbers):
+        raise KeyError(f"{observable} has no {', '.join(sorted(wanted - set(numbers)))}")
     if observable == "temperature":
         wanted |= {name for name in numbers if name.split("_")[0].istitle() and "_mean" in name}
     if observable == "metal_site":
@@ -61,6 +63,13 @@ def pick(observable: str, numbers: dict[str, Any]) -> dict[str, Any]:
         for name, number in numbers.items()
         if name in wanted
     }
+
+
+def format_mean(mean: float | None, error: float | None) -> str:
+    """Return a mean with its error; a run too short for an error has none."""
+    if mean is None:
+        return ""
+    return f"{mean:.1f}" if error is None else f"{mean:.1f} ± {error:.1f}"
 
 
 def format_row(row: dict[str, Any]) -> str:
@@ -74,7 +83,7 @@ def format_row(row: dict[str, Any]) -> str:
         f"{row['run']['length_ps']:g}",
         shape.get("backbone_last", ""),
         crystal.get("backbone_last", ""),
-        f"{heat.get('mean', '')} ± {heat.get('mean_error', '')}",
+        format_mean(heat.get("mean"), heat.get("mean_error")),
         row["verdict"],
     )
     return f"| {' | '.join(map(str, cells))} |"

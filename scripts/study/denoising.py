@@ -46,7 +46,7 @@ def add_noise(frames: list[Frame], copies: int, width_angstrom: float) -> list[F
     for _ in range(copies):
         for frame in frames:
             noise = draw.normal(0.0, width_angstrom, frame.positions.shape)
-            moved.append(replace(frame, positions=frame.positions + noise, forces=-stiffness * noise))
+            moved.append(replace(frame, positions=frame.positions + noise, forces=-stiffness * noise, stress=None))
     return moved
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from orbmm.checkpoints.record_in_file import read_training
 from orbmm.files import hash_file
 from orbmm.model.load import load_model
 from orbmm.model.network.orb import Orb
@@ -38,6 +40,7 @@ from orbmm.training.run import run_training
 from orbmm.training.steps.state import FILE
 
 ROTATIONS = 32
+STEPS, SCRATCH_STEPS = 200, 300  # of the kept figures; a training of another length has it in its name
 OUTPUTS = frozenset({"energy", "forces", "rotational_gradient"})
 
 
@@ -80,7 +83,7 @@ def measure_invariance(network: Orb, graphs: list[LabelledGraph], rotations: int
 def make_settings(arguments: argparse.Namespace, arm: str) -> TrainingSettings:
     """Return the settings of one arm, such as 0.2 or 0.2@1: share and ramp of the penalty."""
     share, _, ramp = arm.partition("@")
-    name = f"share-{arm.replace('@', '-ramp-')}"
+    name = f"share-{arm.replace('@', '-ramp-')}{name_length(arguments)}"
     return TrainingSettings(
         model=TrainedModelSettings(
             name=name, level_of_theory="GFN1-xTB", from_scratch=arguments.from_scratch, dispersion="contained"
@@ -96,6 +99,12 @@ def make_settings(arguments: argparse.Namespace, arm: str) -> TrainingSettings:
         optimizer=OptimizerSettings(steps=arguments.steps, learning_rate=arguments.learning_rate),
         run=TrainingRunSettings(output=arguments.work / name, validate_every=arguments.steps),
     )
+
+
+def name_length(arguments: argparse.Namespace) -> str:
+    """Return what a file or a folder is called for a number of steps beside the usual one: "-800", say."""
+    usual = SCRATCH_STEPS if arguments.from_scratch else STEPS
+    return "" if arguments.steps == usual else f"-{arguments.steps}"
 
 
 def read_measured(path: Path, frames: int, validation_sha256: str) -> dict[str, dict]:
@@ -115,6 +124,10 @@ def train_arm(settings: TrainingSettings) -> Path:
     weights = folder / f"{settings.model.name}.safetensors"
     if not (folder / "validation.json").exists():
         run_training(settings, resume=(folder / FILE).exists())
+    trained = read_training(weights)["settings"]
+    kept = (trained["optimizer"]["steps"], trained["optimizer"]["learning_rate"], trained["model"]["from_scratch"])
+    if kept != (settings.optimizer.steps, settings.optimizer.learning_rate, settings.model.from_scratch):
+        sys.exit(f"{weights} was trained otherwise (steps, learning rate, from scratch: {kept}): take another --work")
     return weights
 
 
@@ -148,7 +161,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Train all arms, measure them, and write JSON and figure."""
     frames = read_frames(arguments.validation)[: arguments.frames]
     kind = "scratch" if arguments.from_scratch else "fine-tune"
-    target = arguments.to / f"equigrad-{kind}.json"
+    target = arguments.to / f"equigrad-{kind}{name_length(arguments)}.json"
     earlier = read_measured(target, len(frames), hash_file(arguments.validation))
     arms: dict[str, dict] = {}
     paths: dict[str, Path | None] = {} if arguments.from_scratch else {"start": None}
@@ -178,7 +191,7 @@ def main(arguments: argparse.Namespace) -> None:
     }
     arguments.to.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    draw(arms, arguments.to / f"equigrad-{kind}.png")
+    draw(arms, target.with_suffix(".png"))
 
 
 if __name__ == "__main__":
@@ -188,7 +201,7 @@ if __name__ == "__main__":
     parser.add_argument("--work", type=Path, required=True, help="folder for the trainings")
     parser.add_argument("--to", type=Path, required=True, help="folder for the JSON and the figure")
     parser.add_argument("--shares", nargs="+", default=["0", "0.05", "0.2"])
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--frames", type=int, default=16, help="how many held-out frames are turned")
     parser.add_argument("--from-scratch", action="store_true")

@@ -72,3 +72,13 @@ def test_an_ion_is_pushed_straight_to_a_neighbour_and_nothing_else_moves(
 def measure(steps: np.ndarray) -> np.ndarray:
     """Lengths of steps (N, 3) to the nearest images in a cube of 9 Å."""
     return np.linalg.norm(steps - 9.0 * np.round(steps / 9.0), axis=1)
+
+
+def test_frames_without_room_or_ions_end_in_one_sentence(load_script: Callable[[str], ModuleType]) -> None:
+    script = load_script("scripts/embedded/push_ions.py")
+    water = Frame(np.array([8, 1, 1]), np.eye(3), None, np.zeros(3, dtype=bool), "water")
+    with pytest.raises(SystemExit, match="no frame holds"):
+        list(script.push_some([water], 2, 1))
+    crowded = Frame(np.array([11, 8, 8]), np.array([[0, 0, 0], [1.2, 0, 0], [1.25, 0, 0]]), None, water.peptide, "salt")
+    with pytest.raises(SystemExit, match="only 0 of 2 frames have room"):
+        list(script.push_some([crowded], 2, 1))
