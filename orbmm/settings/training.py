@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orbmm.errors import SettingsError
+from orbmm.plain_text import describe_value
 from orbmm.settings.field import Limits, Paths, check_fields, setting
 from orbmm.settings.model import DEFAULT_MODEL
-from orbmm.settings.paths import check_name
+from orbmm.settings.paths import OWN_NAME, check_name, is_weights_path
 from orbmm.settings.system import LARGEST_SEED
 
 ENERGY_UNITS = ("eV", "kcal/mol", "kJ/mol", "Hartree")
@@ -49,6 +50,10 @@ class TrainedModelSettings:
         check_name(self.name)
         if self.from_scratch and self.weights is not None:
             raise SettingsError("from_scratch is true, but weights names a file to start from: take one of the two out")
+        if is_weights_path(self.start) and not self.from_scratch:
+            raise SettingsError(
+                f"start is {describe_value(self.start)}, a file: name it as weights, and set start = '{OWN_NAME}'"
+            )
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from oracles.structures import Structure
 from safetensors.torch import load_file
 from training.conftest import make_settings
 
-from orbmm.errors import CheckpointError
+from orbmm.errors import CheckpointError, SettingsError
 from orbmm.model.load import load_model
 from orbmm.training.data.frames import Frame
 from orbmm.training.data.reading import LabelledData
@@ -58,3 +58,8 @@ def test_a_torn_checkpoint_is_refused_as_for_a_simulation(frames: list[Frame], t
     settings = make_settings(tmp_path, "orb-v3-direct-inf-omat", from_scratch=False, weights=tmp_path / "torn.ckpt")
     with pytest.raises(CheckpointError, match="torn"):
         prepare_task(settings, LabelledData(frames, []), tmp_path)
+
+
+def test_a_start_that_is_a_file_is_refused_with_what_to_write(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="start is 'mine.safetensors', a file: name it as weights"):
+        make_settings(tmp_path, "mine.safetensors", from_scratch=False)
