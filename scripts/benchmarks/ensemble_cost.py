@@ -8,7 +8,7 @@ that of the next seed, which must differ. Runs this short are the worst case, be
 coordinator and its workers costs the same for runs of any length. The few waters break apart in longer runs. For these,
 take a system that lasts:
 
-    python scripts/benchmarks/ensemble_cost.py --system systems/alanine-dipeptide/system.toml --steps 500
+    python scripts/benchmarks/ensemble_cost.py --system systems/alanine-dipeptide/system.toml --steps 400
 """
 
 from __future__ import annotations

@@ -21,15 +21,13 @@ from orbmm.training.data.frames import Frame, read_frames, write_frames
 IONS = {11: "na", 17: "cl", 30: "zn"}
 NEAREST = 8  # atoms, of which one is drawn
 CLOSEST = {1: 1.0, 17: 1.8, 16: 1.7}  # [Å] of the pushed atom to an element; 1.3 to all others
-MOST_ATTEMPTS = 100  # of each frame
+MOST_ATTEMPTS = 100  # for each frame that is wanted
 LEAST_TO_OTHERS = 0.9  # [Å] of the pushed atom to those beside its way
 
 
 def push(frame: Frame, ion: int, generator: np.random.Generator) -> Frame | None:
     """Return a frame whose ion is nearer to one of its neighbours; None where another atom is in the way."""
-    steps = frame.positions - frame.positions[ion]
-    if frame.cell is not None:
-        steps = take_nearest(steps, frame.cell)
+    steps = _wrap(frame.positions - frame.positions[ion], frame.cell)
     distances = np.linalg.norm(steps, axis=1)
     neighbour = int(generator.choice(np.argsort(distances)[1 : NEAREST + 1]))
     closest = CLOSEST.get(int(frame.atomic_numbers[neighbour]), 1.3)
@@ -37,7 +35,7 @@ def push(frame: Frame, ion: int, generator: np.random.Generator) -> Frame | None
         return None
     left = generator.uniform(closest, distances[neighbour])
     move = steps[neighbour] * (1.0 - left / distances[neighbour])
-    beside = np.linalg.norm(steps - move, axis=1)
+    beside = np.linalg.norm(_wrap(steps - move, frame.cell), axis=1)
     beside[ion] = np.inf
     if beside.min() < min(LEAST_TO_OTHERS, left):
         return None
@@ -45,6 +43,10 @@ def push(frame: Frame, ion: int, generator: np.random.Generator) -> Frame | None
     positions[ion] += move
     kind = IONS[int(frame.atomic_numbers[ion])]
     return replace(frame, positions=positions, group=f"pushed-{kind}", energy=None, forces=None, stress=None)
+
+
+def _wrap(steps: np.ndarray, cell: np.ndarray | None) -> np.ndarray:
+    return steps if cell is None else take_nearest(steps, cell)
 
 
 def push_some(frames: Sequence[Frame], count: int, seed: int) -> Iterator[Frame]:

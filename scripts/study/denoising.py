@@ -74,7 +74,7 @@ def train(arguments: argparse.Namespace, name: str, frames: Path, steps: int, st
 def main(arguments: argparse.Namespace) -> None:
     """Train the three parts, and write the JSON."""
     arguments.work.mkdir(parents=True, exist_ok=True)
-    noised = arguments.work / "noised.npz"
+    noised = arguments.work / f"noised-{arguments.width:g}-{arguments.copies}.npz"
     if not noised.exists():
         write_frames(noised, add_noise(read_frames(arguments.training), arguments.copies, arguments.width))
     half = arguments.steps // 2

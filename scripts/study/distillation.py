@@ -146,7 +146,8 @@ def roll_out(arguments: argparse.Namespace, weights: Path, start: str) -> dict:
         resume_run(output) if RunFolder(output).record.exists() else start_run(settings)
     except UnstableRun as error:
         instability = str(error)
-    return describe_rollout(RunFolder(output), arguments.rollout_ps, weights) | {"instability": instability}
+    length_ps = read_settings(RunFolder(output).settings).run.length_ps  # a run that is resumed keeps its own
+    return describe_rollout(RunFolder(output), length_ps, weights) | {"instability": instability}
 
 
 def describe_rollout(folder: RunFolder, length_ps: float, weights: Path) -> dict:

@@ -39,7 +39,7 @@ def test_reasons_are_counted_from_what_the_coordinator_said(script: ModuleType, 
 
 def test_a_cost_is_of_all_processes(repository: Path, tmp_path: Path) -> None:
     """In a process of its own: a measurement waits for all children of its process, those of other tests too."""
-    work = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done"
+    work = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"
     commands = [["sh", "-c", f"sh -c '{work}' & sh -c '{work}'; wait"], ["sh", "-c", "true"]]
     lines = f"from ensemble_cost import measure; print(*(measure(command, '.')['cpu_s'] for command in {commands}))"
     place = {**os.environ, "PYTHONPATH": str(repository / "scripts" / "benchmarks")}
