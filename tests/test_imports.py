@@ -36,6 +36,11 @@ def test_the_command_line_is_built_without_anything_heavy() -> None:
     assert list_heavy_imports("from orbmm.cli.main import build_app; build_app()") == []
 
 
+def test_an_ensemble_is_coordinated_without_anything_heavy() -> None:
+    """Its runs are processes of their own, which alone compute. Dask itself imports NumPy."""
+    assert list_heavy_imports("from orbmm.ensemble import run, scheduler, task, watch; import distributed") == ["numpy"]
+
+
 @pytest.mark.parametrize("name", orbmm.__all__)
 def test_every_public_name_loads(name: str) -> None:
     assert name in dir(orbmm)

@@ -161,7 +161,7 @@ def _show_status(folder: Path | None) -> None:
 
 def _show_plan(plan: Plan, source: Path | None) -> None:
     """Print the replicas, and the time that `orbmm estimate` predicts for them on this machine."""
-    from orbmm.ensemble.scheduler import choose_gpus, choose_workers
+    from orbmm.ensemble.scheduler import choose_gpus, choose_workers, find_obstacle
     from orbmm.ensemble.watch import format_seconds
 
     scheduler, ended = plan.settings.scheduler, _find_ended(plan)
@@ -185,6 +185,8 @@ def _show_plan(plan: Plan, source: Path | None) -> None:
         workers = min(choose_workers(scheduler, gpus), left)
         line += f"; with {workers} workers, if none slows the others down: {format_seconds(seconds / workers)}"
     say(line)
+    if obstacle := find_obstacle(scheduler):
+        say(f"not ready to run: {obstacle}")
 
 
 def _find_ended(plan: Plan) -> dict[str, str]:

@@ -12,10 +12,9 @@ from orbmm.ensemble.layout import EnsembleFolder, Member, ReplicaFolder, is_ense
 from orbmm.ensemble.plan import Plan, Replica
 from orbmm.errors import DiskFull, RunError
 from orbmm.files import NO_ROOM, hash_file, make_folder
-from orbmm.run_files.layout import LOCK_NAME
+from orbmm.run_files.layout import INPUT_KEYS, LOCK_NAME
 from orbmm.settings import Settings, format_settings, read_settings, write_settings
 from orbmm.simulation.folder.lock import lock_folder
-from orbmm.simulation.folder.record import INPUT_KEYS
 
 _LENGTH = "run.length_ps"
 """The one setting that may change: a longer run is resumed to its new length."""

@@ -35,9 +35,7 @@ def open_queue(settings: SchedulerSettings, logs: Path) -> Any:
 
     Raises RunError if this machine submits no jobs.
     """
-    if shutil.which(_SUBMIT[settings.kind]) is None:
-        raise RunError(f"kind is {settings.kind}, but there is no command {_SUBMIT[settings.kind]} on this machine; "
-                       "run this on a host that submits jobs, or choose another kind in [scheduler]")  # fmt: skip
+    check_submission(settings.kind)
     cluster = getattr(import_jobqueue(), CLUSTERS[settings.kind])
     import dask
 
@@ -45,6 +43,15 @@ def open_queue(settings: SchedulerSettings, logs: Path) -> Any:
     scheduler = {"dashboard_address": ":0"} | of_site  # any free port: another ensemble may have Dask's usual one
     options = describe_job(settings) | {"log_directory": str(logs), "scheduler_options": scheduler}
     return cluster(job_cls=watch_submission(cluster.job_cls), **options)
+
+
+def check_submission(kind: str) -> None:
+    """Raise RunError if this machine submits no jobs to such a queue."""
+    if shutil.which(_SUBMIT[kind]) is None:
+        raise RunError(
+            f"kind is {kind}, but there is no command {_SUBMIT[kind]} on this machine; "
+            "run this on a host that submits jobs, or choose another kind in [scheduler]"
+        )
 
 
 def import_jobqueue() -> ModuleType:

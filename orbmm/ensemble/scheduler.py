@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -13,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orbmm.ensemble.jobs import CLUSTERS, JobList, import_jobqueue, open_queue
+from orbmm.ensemble.jobs import CLUSTERS, JobList, check_submission, import_jobqueue, open_queue
 from orbmm.ensemble.task import end_runs
 from orbmm.errors import MissingDependency, RunError, SettingsError, quote_reason
 from orbmm.local_workers import configure_dask, start_local_cluster
@@ -25,9 +27,13 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 10.0
+SECONDS_TO_ANSWER = 3.0
+"""Time in which a scheduler must answer to be reached by a plan, which waits for nothing else."""
+
 MOST_FAILED_STARTS = 10
 SECONDS_AFTER_REFUSAL = 60.0
 _EACH_LOSS_COUNTS = {"distributed.scheduler.allowed-failures": 0}  # by the ensemble
+_CUDA_DRIVER, _AMD_DRIVER = "libcuda.so.1", "/dev/kfd"
 _INSTALL = "install it with the extra `ensemble`: pip install 'orbmm[ensemble]'"
 
 
@@ -125,6 +131,20 @@ def check_dask(kind: str) -> None:
         raise MissingDependency(f"an ensemble needs the package {package}{quote_reason(error)}; {_INSTALL}") from error
 
 
+def find_obstacle(settings: SchedulerSettings) -> str:
+    """Return why no replica could run from here now: no Dask, no scheduler, no queue; "" if nothing is in the way."""
+    try:
+        check_dask(settings.kind)
+        if settings.kind in CLUSTERS:
+            check_submission(settings.kind)
+        elif settings.kind == "address":
+            with configure_dask(), _connect(settings, SECONDS_TO_ANSWER):
+                pass
+    except (MissingDependency, RunError) as error:
+        return str(error)
+    return ""
+
+
 @contextmanager
 def open_session(settings: SchedulerSettings, devices: Sequence[str], logs: Path) -> Iterator[Session]:
     """Connect to the scheduler, or start one with its workers, which end with the block.
@@ -137,7 +157,7 @@ def open_session(settings: SchedulerSettings, devices: Sequence[str], logs: Path
     from distributed import Client
 
     if settings.kind == "address":
-        with configure_dask(), _connect(settings) as client:
+        with configure_dask(), _connect(settings, CONNECT_SECONDS) as client:
             yield Session(client)
         return
     gpus = choose_gpus(settings, devices) if settings.kind == "local" else None
@@ -172,9 +192,22 @@ def choose_gpus(settings: SchedulerSettings, devices: Sequence[str]) -> tuple[st
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return tuple(one for one in visible.split(",") if one) or None
+    if not _may_have_gpus():
+        return None
     import torch
 
     return tuple(str(number) for number in range(torch.cuda.device_count())) or None
+
+
+def _may_have_gpus() -> bool:
+    """Return False where no driver of a GPU can be loaded. torch then finds none, and its import is saved."""
+    if sys.platform != "linux" or Path(_AMD_DRIVER).exists():
+        return True
+    try:
+        ctypes.CDLL(_CUDA_DRIVER)
+    except OSError:
+        return False
+    return True
 
 
 def choose_workers(settings: SchedulerSettings, gpus: tuple[str, ...] | None) -> int:
@@ -188,11 +221,11 @@ def choose_workers(settings: SchedulerSettings, gpus: tuple[str, ...] | None) ->
     return settings.workers or (len(gpus) if gpus else cores if settings.kind == "local" else 1)
 
 
-def _connect(settings: SchedulerSettings) -> Client:
+def _connect(settings: SchedulerSettings, seconds: float) -> Client:
     from distributed import Client
 
     try:
-        return Client(settings.address, timeout=CONNECT_SECONDS)
+        return Client(settings.address, timeout=seconds)
     except (OSError, ValueError) as error:  # TimeoutError is an OSError
         raise RunError(
             f"no Dask scheduler answers at {settings.address}{quote_reason(error)}; start one with `dask scheduler`, "

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from orbmm.ensemble.layout import EnsembleFolder, Member, ReplicaFolder, read_members
@@ -15,7 +16,7 @@ from orbmm.errors import OrbmmError, UnsafeFile
 from orbmm.files import open_regular, read_file
 from orbmm.run_files.checkpoints import PRODUCTION, list_checkpoints
 from orbmm.run_files.energies import COLUMNS, LAST_COLUMN
-from orbmm.settings import Settings, read_settings
+from orbmm.settings import read_settings
 from orbmm.simulation.folder.lock import find_writer
 
 WAITING, RUNNING, STOPPED = "waiting", "running", "stopped"
@@ -23,6 +24,7 @@ COMPLETE, UNSTABLE, FAILED = "complete", "unstable", "failed"
 STATES = (COMPLETE, RUNNING, STOPPED, WAITING, UNSTABLE, FAILED)
 ENDED = (COMPLETE, UNSTABLE, FAILED)
 _PS_PER_NS = 1000.0
+_FS_PER_PS = 1000.0
 _SECONDS_PER_DAY = 86400.0
 _TAIL = 4096  # bytes; a row of energies.csv has some hundred
 _LARGEST_SENTENCE = 100_000  # bytes
@@ -69,11 +71,12 @@ def read_state(folder: ReplicaFolder, member: Member) -> ReplicaState:
     """Return the state of one replica. Raises SettingsError for settings that cannot be read."""
     run, begun = folder.run, folder.is_begun
     files = [folder.settings, *([run.settings] if begun else [])]
-    settings = max((read_settings(path) for path in files), key=_count_steps)  # the run, or the plan, was lengthened
+    lengths = [_read_length(path) for path in files]
+    length = max(lengths, key=lambda one: one.steps)  # the run, or the plan, was lengthened
     saved = _find_saved(run.checkpoints)
     time_ps, speed = _read_last_row(run.table)
-    state, sentence = _judge(folder, _count_steps(settings), saved, begun)
-    return ReplicaState(member, state, sentence, saved, time_ps, _measure_length(settings), speed)
+    state, sentence = _judge(folder, length.steps, saved, begun)
+    return ReplicaState(member, state, sentence, saved, time_ps, length.ps, speed)
 
 
 def _judge(folder: ReplicaFolder, steps: int, saved: tuple[int, int], begun: bool) -> tuple[str, str]:
@@ -104,12 +107,29 @@ def _find_saved(checkpoints: Path) -> tuple[int, int]:
     return (int(found[-1].phase == PRODUCTION), found[-1].step) if found else (-1, 0)
 
 
-def _count_steps(settings: Settings) -> int:
-    return sum(stage.steps for stage in settings.stages if stage.kind == "produce")
+@dataclass(frozen=True)
+class _Length:
+    """The length of production. steps: their number; ps: their time [ps]"""
+
+    steps: int
+    ps: float
 
 
-def _measure_length(settings: Settings) -> float:
-    return sum(stage.steps * stage.timestep_fs for stage in settings.stages if stage.kind == "produce") / 1000.0
+def _read_length(path: Path) -> _Length:
+    """Return the length that a settings file asks for. The file is read again only after it was replaced."""
+    try:
+        found = path.stat()
+    except OSError:
+        return _read_length_of(path, ())  # raises the sentence for it
+    return _read_length_of(path, (found.st_ino, found.st_mtime_ns, found.st_size))
+
+
+@cache
+def _read_length_of(path: Path, version: tuple[int, ...]) -> _Length:
+    """Return the length. version: numbers that differ for each content of the file"""
+    stages = [stage for stage in read_settings(path).stages if stage.kind == "produce"]
+    steps = sum(stage.steps for stage in stages)
+    return _Length(steps, sum(stage.steps * stage.timestep_fs for stage in stages) / _FS_PER_PS)
 
 
 def _read_last_row(table: Path) -> tuple[float, float]:

@@ -13,6 +13,9 @@ LOCK_NAME = "run.lock"
 TOPOLOGY_SUFFIXES = (".pdb", ".cif")
 """Of the files that name the atoms of a trajectory; mmCIF if a name does not fit the columns of a PDB file."""
 
+INPUT_KEYS = (("system", "structure"), ("system", "state"), ("analysis", "reference"))
+"""Settings that name an input file, of which a run keeps a copy."""
+
 REASON_NAME = "reason.txt"
 """File in a folder of `rescue`: the sentence that says why the run was stopped."""
 

@@ -22,6 +22,9 @@ STRUCTURES = "structures"
 
 _STRUCTURE_SUFFIXES = (".pdb", ".cif")
 _SIZE = r"\d+(\.\d+)? ?[kMGT]i?B"
+_PROTOCOLS = ("tcp", "tls", "ws", "wss", "ucx", "ucxx")
+_ADDRESS = rf"(({'|'.join(_PROTOCOLS)})://)?([\w.-]+|\[[0-9A-Fa-f:.]+(%\w+)?\]):(?P<port>\d{{1,5}})"
+_LARGEST_PORT = 65535
 _OF_JOBS = ("memory", "walltime", "queue", "account", "directives", "prologue")
 _SWEPT = ("model", "run", "guard", "analysis")
 _OF_SYSTEM = ("structure", "state")
@@ -94,6 +97,8 @@ class SchedulerSettings:
         check_fields(self)
         if (self.kind == "address") != (self.address is not None):
             raise SettingsError('address and kind = "address" belong together: give both, or none of them')
+        if self.address is not None:
+            _check_address(self.address)
         if self.kind == "address" and self.workers is not None:
             raise SettingsError('workers are started by you with kind = "address"; remove it, or choose another kind')
         if self.memory is not None and not re.fullmatch(_SIZE, self.memory):
@@ -103,6 +108,16 @@ class SchedulerSettings:
         jobs_only = [name for name in _OF_JOBS if getattr(self, name)]
         if self.kind in ("local", "address") and jobs_only:
             raise SettingsError(f'{jobs_only[0]} is for jobs of a cluster, but kind is "{self.kind}"; remove it')
+
+
+def _check_address(address: str) -> None:
+    """Raise SettingsError for a text that cannot be the address of a scheduler."""
+    found = re.fullmatch(_ADDRESS, address)
+    if found is None or not 1 <= int(found["port"]) <= _LARGEST_PORT:
+        raise SettingsError(
+            f"address is {describe_value(address)}, but must be protocol://host:port, such as tcp://host:8786, "
+            f"with {', '.join(_PROTOCOLS)} as protocols; write what `dask scheduler` prints"
+        )
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,10 @@ from orbmm.errors import RunError
 from orbmm.files import NO_ROOM, hash_file, make_folder, read_json, replace_file, write_file
 from orbmm.forces.versions import list_installed
 from orbmm.plain_text import describe_value
-from orbmm.run_files.layout import RunFolder
+from orbmm.run_files.layout import INPUT_KEYS, RunFolder
 from orbmm.settings import Settings, format_settings, override_settings
 from orbmm.simulation.dynamics.thermometer import make_thermometer
 from orbmm.simulation.force_source import ForceIdentity
-
-INPUT_KEYS = (("system", "structure"), ("system", "state"), ("analysis", "reference"))
-"""Settings that name an input file, of which a run keeps a copy."""
 
 _LARGEST_RECORD_BYTES = 10_000_000
 _NEEDED = {"settings": dict, "inputs": dict, "weights_sha256": str, "platform": str}
