@@ -177,6 +177,8 @@ def _show_plan(plan: Plan, source: Path | None) -> None:
     if not left:
         say("nothing is left to run")
         return
+    if obstacle := find_obstacle(scheduler):
+        say(f"not ready to run: {obstacle}")
     seconds = sum(_estimate(replicas, scheduler.threads, source) for replicas in alike.values())
     line = f"one after the other: {format_seconds(seconds)}"
     if scheduler.kind != "address":
@@ -185,8 +187,6 @@ def _show_plan(plan: Plan, source: Path | None) -> None:
         workers = min(choose_workers(scheduler, gpus), left)
         line += f"; with {workers} workers, if none slows the others down: {format_seconds(seconds / workers)}"
     say(line)
-    if obstacle := find_obstacle(scheduler):
-        say(f"not ready to run: {obstacle}")
 
 
 def _find_ended(plan: Plan) -> dict[str, str]:

@@ -8,7 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orbmm.ensemble.layout import EnsembleFolder, Member, ReplicaFolder, is_ensemble, read_members, write_members
+from orbmm.ensemble.layout import (
+    BESIDE_REPLICAS,
+    REPLICAS_NAME,
+    EnsembleFolder,
+    Member,
+    ReplicaFolder,
+    is_ensemble,
+    read_members,
+    write_members,
+)
 from orbmm.ensemble.plan import Plan, Replica
 from orbmm.errors import DiskFull, RunError
 from orbmm.files import NO_ROOM, hash_file, make_folder
@@ -49,9 +58,10 @@ def _explain_errors(path: Path) -> Iterator[None]:
 
 def _make(folder: EnsembleFolder) -> None:
     folder.path.mkdir(parents=True, exist_ok=True)
-    others = [one.name for one in folder.path.iterdir() if one.name not in (LOCK_NAME, "replicas")]
+    names = {one.name for one in folder.path.iterdir()}
+    others = names - {LOCK_NAME, REPLICAS_NAME} - set(BESIDE_REPLICAS if REPLICAS_NAME in names else ())
     if others and not is_ensemble(folder.path):
-        raise RunError(f"{folder.path} is not empty and no ensemble: it holds {others[0]}; choose another `output`")
+        raise RunError(f"{folder.path} is not empty and no ensemble: it holds {min(others)}; choose another `output`")
     (folder.path / LOCK_NAME).touch()  # raises OSError in a folder that can be read only
 
 

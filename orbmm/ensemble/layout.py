@@ -13,6 +13,10 @@ from orbmm.files import read_json, write_file
 from orbmm.run_files.layout import RunFolder
 
 PLAN_NAME = "plan.json"
+REPLICAS_NAME = "replicas"
+BESIDE_REPLICAS = ("jobs", "analysis", "report.html")
+"""Names that the folder of an ensemble may hold as well, once it holds replicas."""
+
 _LARGEST_PLAN = 100_000_000  # bytes
 
 
@@ -85,7 +89,7 @@ class EnsembleFolder:
 
     def replica(self, name: str) -> ReplicaFolder:
         """Return the folder of a replica."""
-        return ReplicaFolder(self.path / "replicas" / name)
+        return ReplicaFolder(self.path / REPLICAS_NAME / name)
 
 
 def is_ensemble(folder: Path) -> bool:
@@ -105,7 +109,9 @@ def read_members(folder: EnsembleFolder) -> tuple[Member, ...]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{folder.path} is not the folder of an ensemble: it has no {PLAN_NAME}") from error
     except (OSError, UnsafeFile, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise RunError(f"{folder.plan} is damaged ({error}); run `orbmm ensemble` with its settings again") from error
+        raise RunError(
+            f"{folder.plan} is damaged ({error}); remove it and give `orbmm ensemble` its settings again"
+        ) from error
 
 
 def _read_member(entry: Any) -> Member:

@@ -17,7 +17,7 @@ from orbmm.settings import EnsembleSettings, Settings, StageSettings, SweepKey, 
 from orbmm.settings.paths import check_name
 from orbmm.settings.system import LARGEST_SEED
 
-_UNFIT = re.compile(r"[^A-Za-z0-9._+-]+")
+_UNFIT = re.compile(r"[^\w.+-]+")
 MOST_REPLICAS = 100_000
 
 

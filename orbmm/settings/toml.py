@@ -23,6 +23,7 @@ from orbmm.settings.training import TrainingSettings
 
 LARGEST_FILE = 1_000_000  # bytes; usual files have a few thousand
 
+_NOUNS = {Settings: "a system", TrainingSettings: "a training", EnsembleSettings: "an ensemble"}
 Whole = TypeVar("Whole", Settings, TrainingSettings, EnsembleSettings)
 
 
@@ -60,6 +61,7 @@ def _make_whole(kind: type[Whole], document: Mapping[str, Any], path: Path) -> W
     types = typing.get_type_hints(kind)
     for name in document:
         if name not in types:
+            _check_kind(path, document, kind)
             raise SettingsError(f"{path}: unknown table [{name}]; {name_nearest(name, types)}")
     absent: dict[str, Any] = {name: {} for name, kind in types.items() if entry_class(kind) is None}
     given = absent | dict(document)
@@ -68,6 +70,13 @@ def _make_whole(kind: type[Whole], document: Mapping[str, Any], path: Path) -> W
         return kind(**tables)
     except SettingsError as error:
         raise SettingsError(f"{path}: {error}") from error
+
+
+def _check_kind(path: Path, document: Mapping[str, Any], kind: type[Whole]) -> None:
+    """Raise SettingsError if a document has the tables of another kind of settings."""
+    for other, noun in _NOUNS.items():
+        if document.keys() <= typing.get_type_hints(other).keys():
+            raise SettingsError(f"{path} has the settings of {noun}, but needed are those of {_NOUNS[kind]}")
 
 
 def _read_document(path: Path) -> dict[str, Any]:

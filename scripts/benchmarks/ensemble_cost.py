@@ -9,6 +9,8 @@ coordinator and its workers costs the same for runs of any length. The few water
 take a system that lasts:
 
     python scripts/benchmarks/ensemble_cost.py --system systems/alanine-dipeptide/system.toml --steps 400
+
+With `--before ROOT`, the ensemble of an older orbmm at that path takes its turn in each round.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ length_ps = {length_ps}
 """
 ENSEMBLE = f"""[ensemble]
 system = "system.toml"
-output = "out"
+output = "{{output}}"
 replicas = {REPLICAS}
 [scheduler]
 workers = {WORKERS}
@@ -80,7 +82,8 @@ def measure(command: list[str], folder: Path, given: str | None = None) -> dict[
 
 def prepare(folder: Path, steps: int, system: Path | None = None) -> None:
     """Write the structure and the settings: of a few waters, or those of a system with so many steps."""
-    (folder / "ensemble.toml").write_text(ENSEMBLE)
+    for output in ("out", "before"):
+        (folder / f"{output}.toml").write_text(ENSEMBLE.format(output=output))
     if system is not None:
         settings = read_settings(system)
         length = {"run": {"length_ps": steps * settings.run.timestep_fs / 1000.0, "platform": "Reference"}}
@@ -109,14 +112,20 @@ def count_same(folder: Path, shift: int) -> int:
     )
 
 
-def measure_round(steps: int, system: Path | None) -> dict[str, Any]:
-    """CPU and wall-clock time of both ways in a new folder, and how many runs are the same."""
+def measure_round(steps: int, system: Path | None, before: Path | None) -> dict[str, Any]:
+    """CPU and wall-clock time of each way in a new folder, and how many runs are the same.
+
+    before: root of an older orbmm, whose ensemble is one more way
+    """
     seeds = "\n".join(str(seed) for seed in range(1, REPLICAS + 1))
     run = shlex.join([*MAIN, "run", "system.toml", "--no-analyze", "--quiet", "--seed"])
     ways = {
         "xargs": (["xargs", "-P", str(WORKERS), "-I", "{}", "sh", "-c", f"{run} {{}} --output hand-{{}}"], seeds),
-        "ensemble": ([*MAIN, "ensemble", "ensemble.toml", "--quiet"], None),
+        "ensemble": ([*MAIN, "ensemble", "out.toml", "--quiet"], None),
     }
+    if before is not None:
+        old = ["env", f"PYTHONPATH={before.resolve()}"]
+        ways["ensemble_before"] = ([*old, *MAIN, "ensemble", "before.toml", "--quiet"], None)
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="orbmm-") as folder:
         prepare(Path(folder), steps, system)
@@ -132,15 +141,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=100, help="of each run")
     parser.add_argument("--system", type=Path, help="settings to run instead of those of a few waters")
+    parser.add_argument("--before", type=Path, help="root of an older orbmm, whose ensemble is measured as well")
     parser.add_argument("--to", type=Path, help="JSON file for the numbers")
     arguments = parser.parse_args()
     about = describe_run(1)
     adopt_orphans()
     rounds = []
     for _ in range(arguments.rounds):
-        rounds.append(measure_round(arguments.steps, arguments.system))
+        rounds.append(measure_round(arguments.steps, arguments.system, arguments.before))
         print(rounds[-1], flush=True)
-    medians = {name: statistics.median(one[name]["cpu_s"] for one in rounds) for name in ("xargs", "ensemble")}
+    ways = [name for name, found in rounds[0].items() if isinstance(found, dict)]
+    medians = {name: statistics.median(one[name]["cpu_s"] for one in rounds) for name in ways}
     numbers = {
         "replicas": REPLICAS,
         "workers": WORKERS,

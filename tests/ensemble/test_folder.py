@@ -92,6 +92,26 @@ def test_a_folder_with_other_files_is_refused(make_settings: Make, tmp_path: Pat
         _claim(make_settings())
 
 
+def test_a_damaged_plan_is_written_again_after_it_was_removed(
+    make_settings: Make, tmp_path: Path, leave_run: Callable[..., None]
+) -> None:
+    """That is what the sentence says."""
+    with claim_ensemble(plan_ensemble(make_settings())) as folder:
+        leave_run(folder.replica("seed-1"), 5)
+    (folder.path / "report.html").touch()
+    folder.plan.write_text("{")
+    with pytest.raises(RunError, match=r"plan\.json is damaged .*; remove it and give `orbmm ensemble` its settings"):
+        _claim(make_settings())
+    folder.plan.unlink()
+    _claim(make_settings())
+    assert [one.name for one in read_members(folder)] == ["seed-1"]
+    (tmp_path / "out").rename(tmp_path / "whole")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.html").touch()  # of anything else
+    with pytest.raises(RunError, match=r"is not empty and no ensemble: it holds report\.html"):
+        _claim(make_settings())
+
+
 def test_a_folder_that_cannot_be_written_is_refused(
     make_settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

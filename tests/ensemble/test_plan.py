@@ -9,7 +9,7 @@ import pytest
 
 from orbmm.ensemble.plan import plan_ensemble
 from orbmm.errors import OrbmmError, SettingsError
-from orbmm.settings import EnsembleSettings
+from orbmm.settings import EnsembleSettings, read_ensemble_settings
 
 from .conftest import SYSTEM
 
@@ -86,6 +86,29 @@ def test_a_bad_value_is_refused_with_one_sentence(text: str, make_settings: Make
     assert refusal.value.exit_code == 2
 
 
+ADDRESSES = (
+    "tcp://host:8786",
+    "tls://10.0.0.7:1",
+    "host.cluster.edu:65535",
+    "tcp://[fe80::1%eth0]:8786",
+    "ws://h_1:80",
+)
+NO_ADDRESSES = ("bananas", "", "tcp://host", "tcp://:8786", "tcp://host:0", "tcp://host:99999", "http://host:8787",
+                "tcp://host:8786/status", "tcp://two words:1", "tcp://host:port", " tcp://host:1")  # fmt: skip
+
+
+@pytest.mark.parametrize("address", ADDRESSES + NO_ADDRESSES)
+def test_an_address_has_a_host_and_a_port(address: str, make_settings: Make) -> None:
+    lines = f'[scheduler]\nkind = "address"\naddress = "{address}"'
+    if address in ADDRESSES:
+        assert make_settings(lines).scheduler.address == address
+        return
+    with pytest.raises(SettingsError) as refusal:
+        make_settings(lines)
+    assert f"address is '{address}', but must be protocol://host:port" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
 def test_a_sweep_that_a_stage_overrules_is_refused(make_settings: Make) -> None:
     stage = '[[stage]]\nkind = "produce"\ntemperature_kelvin = 310\n'
     sweep = "[sweep]\nrun.temperature_kelvin = [300, 320]"
@@ -100,6 +123,32 @@ def test_structures_that_a_state_would_replace_are_refused(make_settings: Make, 
     system = SYSTEM.replace("[model]", 'state = "state.xml"\n[model]')
     with pytest.raises(SettingsError, match="whose positions replace them; remove state"):
         plan_ensemble(make_settings('[sweep]\nstructures = "boxes"', system))
+
+
+def test_names_in_any_script_stay_apart(make_settings: Make, tmp_path: Path) -> None:
+    (tmp_path / "boxes").mkdir()
+    for name in ("蛋白.pdb", "蛋黄.pdb", "é ü.pdb"):
+        (tmp_path / "boxes" / name).touch()
+    plan = plan_ensemble(make_settings('[sweep]\nstructures = "boxes"'))
+    assert [one.name for one in plan.replicas] == [
+        "structure-é-ü_seed-1",
+        "structure-蛋白_seed-1",
+        "structure-蛋黄_seed-1",
+    ]
+
+
+def test_an_ensemble_of_an_ensemble_is_refused(make_settings: Make, tmp_path: Path) -> None:
+    settings = make_settings()
+    (tmp_path / "system.toml").write_text('[ensemble]\nsystem = "system.toml"\n')
+    with pytest.raises(
+        SettingsError, match=r"system\.toml has the settings of an ensemble, but needed are those of a s"
+    ):
+        plan_ensemble(settings)
+    (tmp_path / "system.toml").write_text(SYSTEM)
+    with pytest.raises(
+        SettingsError, match=r"system\.toml has the settings of a system, but needed are those of an en"
+    ):
+        read_ensemble_settings(tmp_path / "system.toml")
 
 
 def test_two_structures_with_one_name_are_refused(make_settings: Make, tmp_path: Path) -> None:

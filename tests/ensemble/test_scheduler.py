@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 from orbmm.cli.main import build_app
 from orbmm.ensemble import jobs, run
 from orbmm.ensemble import scheduler as module
-from orbmm.ensemble.jobs import JobList, describe_job, import_jobqueue
+from orbmm.ensemble.jobs import JobList, open_queue
 from orbmm.ensemble.run import run_ensemble
 from orbmm.ensemble.scheduler import (
     Session,
@@ -26,9 +27,8 @@ from orbmm.ensemble.scheduler import (
     open_session,
 )
 from orbmm.errors import MissingDependency, RunError, SettingsError
+from orbmm.local_workers import configure_dask, start_local_cluster
 from orbmm.settings import SchedulerSettings
-
-dask_jobqueue = import_jobqueue()
 
 QUEUE = {"threads": 4, "memory": "8GB", "walltime": "02:00", "queue": "gpu", "account": "lab"}
 
@@ -36,6 +36,14 @@ QUEUE = {"threads": 4, "memory": "8GB", "walltime": "02:00", "queue": "gpu", "ac
 def _open(settings: SchedulerSettings) -> None:
     with open_session(settings, ["cpu"], Path("jobs")):
         pytest.fail("there is no scheduler")
+
+
+def _put_queue(folder: Path, monkeypatch: pytest.MonkeyPatch, **commands: str) -> None:
+    """Put the commands of a queue into a folder, first in PATH."""
+    for name, text in commands.items():
+        (folder / name).write_text(f"#!/bin/bash\n{text}\n")
+        (folder / name).chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
 EXTRAS = {"directives": ["--gres=gpu:1"], "prologue": ["module load cuda"]}
@@ -57,8 +65,37 @@ def test_an_address_without_a_scheduler_is_an_error(monkeypatch: pytest.MonkeyPa
     settings = SchedulerSettings(kind="address", address="tcp://127.0.0.1:9")
     with pytest.raises(RunError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9.*dask scheduler"):
         _open(settings)
-    with pytest.raises(RunError, match="no Dask scheduler answers at nonsense:"):
-        _open(SchedulerSettings(kind="address", address="nonsense:"))
+    with pytest.raises(RunError, match=r"no Dask scheduler answers at tcp://nowhere\.invalid:1 "):
+        _open(SchedulerSettings(kind="address", address="tcp://nowhere.invalid:1"))
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_plan_says_whether_its_scheduler_answers(
+    write_ensemble: Callable[..., Path],
+    waters: Callable[[Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A scheduler that answers is not mentioned."""
+    from orbmm.cli import ensemble
+
+    monkeypatch.setattr(ensemble, "_estimate", lambda *rest: 1.0)
+    waters(tmp_path / "waters.pdb")
+
+    def plan(lines: str) -> str:
+        done = CliRunner().invoke(build_app(), ["ensemble", str(write_ensemble(lines)), "--dry-run"])
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    lines = '[scheduler]\nkind = "address"\naddress = "{}"\n'
+    said = plan(lines.format("tcp://127.0.0.1:9"))
+    assert "not ready to run: no Dask scheduler answers at tcp://127.0.0.1:9" in said and "0:00:01" in said
+    with configure_dask(), start_local_cluster(0) as cluster:
+        assert "not ready" not in plan(lines.format(cluster.scheduler_address))
+    monkeypatch.setenv("PATH", "/nowhere")
+    said = plan('[scheduler]\nkind = "slurm"\n')
+    assert "not ready to run: kind is slurm, but there is no command sbatch on this machine" in said
+    assert "not ready" not in plan("")
 
 
 @pytest.mark.parametrize(("kind", "command"), [("slurm", "sbatch"), ("pbs", "qsub"), ("lsf", "bsub")])
@@ -68,22 +105,73 @@ def test_a_machine_that_submits_no_jobs_is_an_error(kind: str, command: str, mon
         _open(SchedulerSettings(kind=kind))
 
 
-@pytest.mark.parametrize(
-    ("kind", "job", "lines"),
-    [
-        ("slurm", dask_jobqueue.slurm.SLURMJob, ["-p gpu", "-A lab", "--cpus-per-task=4", "-t 02:00", "--gres=gpu:1"]),
-        ("pbs", dask_jobqueue.pbs.PBSJob, ["-q gpu", "-A lab", "select=1:ncpus=4", "walltime=02:00", "--gres=gpu:1"]),
-        ("lsf", dask_jobqueue.lsf.LSFJob, ["-q gpu", '-P "lab"', "-n 4", "-W 02:00", "--gres=gpu:1"]),
-    ],
-)
+# Each by the manual of its queue: 8 GB are 7630 of PBS's MB (1024^2 bytes, rounded up), and 8,000,000 of LSF's KB.
+SUBMITTED = {
+    "slurm": """#SBATCH -J orbmm
+#SBATCH -e {logs}/orbmm-%J.err
+#SBATCH -o {logs}/orbmm-%J.out
+#SBATCH -p gpu
+#SBATCH -A lab
+#SBATCH -n 1
+#SBATCH --cpus-per-task=4
+#SBATCH --mem=8G
+#SBATCH -t 02:00
+#SBATCH --gres=gpu:1""",
+    "pbs": """#PBS -N orbmm
+#PBS -e {logs}/
+#PBS -o {logs}/
+#PBS -q gpu
+#PBS -A lab
+#PBS -l select=1:ncpus=4:mem=7630MB
+#PBS -l walltime=02:00
+#PBS --gres=gpu:1""",
+    "lsf": """#BSUB -J orbmm
+#BSUB -e {logs}/LSFCluster-0-%J.err
+#BSUB -o {logs}/LSFCluster-0-%J.out
+#BSUB -q gpu
+#BSUB -P "lab"
+#BSUB -n 4
+#BSUB -R "span[hosts=1]"
+#BSUB -M 8000000
+#BSUB -W 02:00
+#BSUB --gres=gpu:1""",
+}
+QUEUES = {
+    "slurm": {
+        "sbatch": 'cp "${@: -1}" "$0.tmp"; mv "$0.tmp" "$0.job"; echo Submitted batch job 7',
+        "scancel": "exit 0",
+    },
+    "pbs": {"qsub": 'cp "${@: -1}" "$0.tmp"; mv "$0.tmp" "$0.job"; echo 7.server', "qdel": "exit 0"},
+    "lsf": {
+        "bsub": 'cat >"$0.tmp"; mv "$0.tmp" "$0.job"; echo "Job <7> is submitted to queue <gpu>."',
+        "bkill": "exit 0",
+    },
+}  # a script is an argument of sbatch and qsub; bsub reads it
+
+
+@pytest.mark.parametrize("kind", SUBMITTED)
 @pytest.mark.filterwarnings("default")
-def test_a_job_asks_for_what_the_settings_say(kind: str, job: type, lines: list[str]) -> None:
-    options = describe_job(SchedulerSettings(kind=kind, **QUEUE, **EXTRAS))
-    script = job(scheduler="tcp://127.0.0.1:1", name="w", **options).job_script()
-    assert [line for line in lines if line not in script] == []
-    assert "\nmodule load cuda\n" in script
-    assert f"\nexec {sys.executable} -m distributed.cli.dask_worker " in script and "--no-nanny" in script
-    assert script.index("--nthreads 4") < script.index("--nthreads 1")  # the last one counts: one replica at a time
+def test_a_queue_gets_the_script_that_its_manual_asks_for(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue is a command that keeps what it gets; no real PBS or LSF was tried."""
+    _put_queue(tmp_path, monkeypatch, **QUEUES[kind])
+    logs = tmp_path / "jobs"
+    with configure_dask(), open_queue(SchedulerSettings(kind=kind, **QUEUE, **EXTRAS), logs) as cluster:
+        cluster.scale(1)
+        kept = tmp_path / f"{next(iter(QUEUES[kind]))}.job"
+        deadline = time.monotonic() + 60.0
+        while not kept.is_file() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        lines, address = kept.read_text().splitlines(), cluster.scheduler_address
+    directives = [line for line in lines if line.startswith("#") and not line.startswith("#!")]
+    assert sorted(directives) == sorted(SUBMITTED[kind].format(logs=logs).splitlines())
+    commands = [line for line in lines if line and not line.startswith("#")]
+    assert commands[0] == "module load cuda" and len(commands) == 2
+    worker = commands[1]
+    assert worker.startswith(f"exec {sys.executable} -m distributed.cli.dask_worker {address} ")
+    assert "--no-nanny" in worker
+    assert worker.index("--nthreads 4") < worker.index("--nthreads 1")  # the last one counts: one replica at a time
 
 
 def test_gpus_are_those_of_the_settings_or_those_that_are_visible(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,14 +264,6 @@ def test_a_replica_runs_in_a_job_that_is_submitted(
     states = run_ensemble(write_ensemble('[scheduler]\nkind = "slurm"\nmemory = "1GB"\n'), max_hours=0.05)
     assert [one.state for one in states] == ["complete"]
     assert len((tmp_path / "sbatch.jobs").read_text().split()) == 1
-
-
-def _put_queue(folder: Path, monkeypatch: pytest.MonkeyPatch, **commands: str) -> None:
-    """Put the commands of a queue into a folder, first in PATH."""
-    for name, text in commands.items():
-        (folder / name).write_text(f"#!/bin/bash\n{text}\n")
-        (folder / name).chmod(stat.S_IRWXU)
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
 REFUSAL = "sbatch: error: invalid partition specified: gpus"

@@ -19,7 +19,7 @@ from orbmm.ensemble.watch import build_table, describe_ensemble, list_sentences
 from orbmm.errors import RunError
 from orbmm.settings import EnsembleSettings
 
-from .conftest import STEPS
+from .conftest import STEPS, SYSTEM
 
 Make = Callable[..., EnsembleSettings]
 NAMES = ("waiting", "stopped", "complete", "unstable", "failed", "running")
@@ -88,6 +88,14 @@ def test_time_and_speed_are_those_of_the_last_complete_row(
     state = _read(folder)[1]
     assert (state.time_ps, state.ns_per_day, state.length_ps) == (0.005, 2.5, STEPS * 0.0005)
     assert state.seconds_left == pytest.approx((STEPS * 0.0005 - 0.005) / 1000 / 2.5 * 86400)
+
+
+def test_a_length_is_read_again_when_the_settings_were_replaced(make_settings: Make) -> None:
+    before = STEPS * 0.0005
+    for length_ps in (before, 0.07, before):
+        lines = SYSTEM.replace(f"length_ps = {before}", f"length_ps = {length_ps}")
+        with claim_ensemble(plan_ensemble(make_settings("", lines))) as folder:
+            assert [_read(folder)[1].length_ps for _ in range(2)] == [length_ps] * 2
 
 
 def test_a_folder_that_is_no_ensemble_is_refused(tmp_path: Path) -> None:
