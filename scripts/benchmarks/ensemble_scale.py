@@ -5,13 +5,15 @@
 Two local workers get tasks without forces: each writes the settings, the table and the last checkpoint of a run, and
 starts no process. All else is that of `orbmm ensemble`: the plan, its files, Dask's scheduler in the coordinator, and
 the states that are read from the folders every few seconds. Each number of replicas is measured in a process of its
-own. The memory of the smallest ensemble is that of the packages.
+own. The memory of the smallest ensemble is that of the packages, and its CPU time is about what an ensemble takes
+beyond its runs. With `--before ROOT`, an older orbmm at that path takes its turn for each number.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import socket
 import subprocess
@@ -87,11 +89,22 @@ def measure(replicas: int) -> dict[str, float]:
     }
 
 
+def measure_apart(replicas: int, root: Path | None = None) -> dict[str, float]:
+    """Measure in a new process. root: of the orbmm to measure, None for the one that is imported here"""
+    command = [sys.executable, __file__, "--one", str(replicas)]
+    variables = os.environ | ({} if root is None else {"PYTHONPATH": str(root.resolve())})
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=variables)
+    found: dict[str, float] = json.loads(done.stdout)
+    print(found, flush=True)
+    return found
+
+
 def main() -> None:
     """Measure each number of replicas in a process of its own, and write the differences."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--replicas", type=int, nargs="+", default=[10, 100, 1000])
     parser.add_argument("--one", type=int, help="measure this number here, and print it")
+    parser.add_argument("--before", type=Path, help="root of an older orbmm, which is measured as well")
     parser.add_argument("--to", type=Path, help="JSON file for the numbers")
     arguments = parser.parse_args()
     if arguments.one is not None:
@@ -100,16 +113,17 @@ def main() -> None:
     from results_file import describe_run, write_results  # not above, as in measure
 
     about = describe_run(1)
-    found = []
+    found, before = [], []
     for number in arguments.replicas:
-        command = [sys.executable, __file__, "--one", str(number)]
-        found.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))
-        print(found[-1])
+        found.append(measure_apart(number))
+        if arguments.before is not None:
+            before.append(measure_apart(number, arguments.before))
     first, last = found[0], found[-1]
     more = max(last["replicas"] - first["replicas"], 1)
     numbers = {
         "workers": WORKERS,
         "ensembles": found,
+        **({"ensembles_before": before} if before else {}),
         "coordinator_cpu_ms_a_replica": round((last["coordinator_cpu_s"] - first["coordinator_cpu_s"]) / more * 1e3, 2),
         "wall_ms_a_replica": round((last["wall_s"] - first["wall_s"]) / more * 1e3, 2),
         "coordinator_kb_a_replica": round(

@@ -182,6 +182,22 @@ def test_gpus_are_those_of_the_settings_or_those_that_are_visible(monkeypatch: p
     assert choose_gpus(SchedulerSettings(gpus=[]), ["cpu", "auto"]) == ()
 
 
+def test_gpus_are_counted_only_where_a_driver_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr(module, "_AMD_DRIVER", str(tmp_path / "kfd"))
+    monkeypatch.setattr(module.ctypes, "CDLL", refuse)
+    assert choose_gpus(SchedulerSettings(), ["auto"]) is None
+    (tmp_path / "kfd").touch()
+    assert choose_gpus(SchedulerSettings(), ["auto"]) == ("0", "1")
+    (tmp_path / "kfd").unlink()
+    monkeypatch.setattr(module.ctypes, "CDLL", lambda name: None)
+    assert choose_gpus(SchedulerSettings(), ["auto"]) == ("0", "1")
+
+
 def test_a_gpu_that_a_model_names_by_its_number_is_left_to_it() -> None:
     assert choose_gpus(SchedulerSettings(), ["cuda:1"]) is None
     with pytest.raises(SettingsError, match='device is cuda:1, but gpus gives each worker one GPU.*device = "cuda"'):
