@@ -76,7 +76,7 @@ def _check_kind(path: Path, document: Mapping[str, Any], kind: type[Whole]) -> N
     """Raise SettingsError if a document has the tables of another kind of settings."""
     for other, noun in _NOUNS.items():
         if document.keys() <= typing.get_type_hints(other).keys():
-            raise SettingsError(f"{path} has the settings of {noun}, but needed are those of {_NOUNS[kind]}")
+            raise SettingsError(f"{path} has the settings of {noun}, but this needs those of {_NOUNS[kind]}")
 
 
 def _read_document(path: Path) -> dict[str, Any]:

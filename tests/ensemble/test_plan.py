@@ -141,12 +141,12 @@ def test_an_ensemble_of_an_ensemble_is_refused(make_settings: Make, tmp_path: Pa
     settings = make_settings()
     (tmp_path / "system.toml").write_text('[ensemble]\nsystem = "system.toml"\n')
     with pytest.raises(
-        SettingsError, match=r"system\.toml has the settings of an ensemble, but needed are those of a s"
+        SettingsError, match=r"system\.toml has the settings of an ensemble, but this needs those of a system"
     ):
         plan_ensemble(settings)
     (tmp_path / "system.toml").write_text(SYSTEM)
     with pytest.raises(
-        SettingsError, match=r"system\.toml has the settings of a system, but needed are those of an en"
+        SettingsError, match=r"system\.toml has the settings of a system, but this needs those of an ensemble"
     ):
         read_ensemble_settings(tmp_path / "system.toml")
 
