@@ -31,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 
 NAME = "MoleculesOfTheNetwork"
 DIFFERENCE_NAME = "DifferenceOfNetworks"
+COPIES_NAME = "NetworkOfCopies"
 
 
 def attach_force(
@@ -56,20 +57,30 @@ def attach_force(
     kind = model.kind
     periodic = has_usable_box(topology) or system.usesPeriodicBoundaryConditions()
     description = describe_force(topology, given, atoms, periodic)
-    load_ahead(description.to_json(), model.device)
-    force = _choose_creator(kind.name)(description)
-    force.setForceGroup(force_group)
-    system.addForce(force)
+    add_network(system, model, description, force_group)
     if model.settings.dispersion != NO_DISPERSION:
         _add_dispersion(system, model, description, choose_dispersion_group(force_group))
     mark_molecules(system, topology, description.atoms)
+    return kind
+
+
+def add_network(
+    system: openmm.System, model: ResolvedModel, description: ForceDescription, force_group: int = 0
+) -> None:
+    """Load the network of a description and add its force to a System, and log the force kind and the reason for it."""
+    kind = model.kind
+    load_ahead(description.to_json(), model.device)
+    force = _choose_creator(kind.name)(description)
+    force.setForceGroup(force_group)
+    if description.copies > 1:
+        force.setName(COPIES_NAME)
+    system.addForce(force)
     _LOG.info("%s acts through %s (%s): %s", description.model, kind.name, model.settings.force, kind.reason)
     if description.execution.compile:
         _LOG.info("%s is compiled at the first step, which takes a minute or more", description.model)
     hazard = find_worker_thread(read_versions())
     if hazard and kind.name == "PythonForce" and model.device.type == "cuda":
         _LOG.warning("%s", hazard)
-    return kind
 
 
 def _attach_split_force(
@@ -223,12 +234,18 @@ def create_system(topology: app.Topology, model: ModelSettings | ResolvedModel) 
 
     No bond is constrained, because the network describes bond vibrations. Raises the errors of attach_force.
     """
+    system = create_particles(topology)
+    attach_force(system, topology, model)
+    system.addForce(openmm.CMMotionRemover())
+    return system
+
+
+def create_particles(topology: app.Topology) -> openmm.System:
+    """Create a System with the masses and the box of a topology, without forces."""
     system = openmm.System()
     box = topology.getPeriodicBoxVectors()
     if box is not None and not has_placeholder_box(topology):
         system.setDefaultPeriodicBoxVectors(*box)
     for atom in topology.atoms():
         system.addParticle(atom.element.mass if atom.element is not None else 0.0)
-    attach_force(system, topology, model)
-    system.addForce(openmm.CMMotionRemover())
     return system

@@ -15,7 +15,7 @@ from orbmm.settings.model import ModelSettings
 FORMAT = 5
 """The version of the format; raise it whenever a reader of the old text would misunderstand the new one."""
 
-_ADDED = {"first_contact": "check", "fast": None, "threads": None}  # the meaning of texts from before these keys
+_ADDED = {"first_contact": "check", "fast": None, "threads": None, "copies": 1}  # the meaning of texts from before these keys
 _EXECUTION = tuple(each.name for each in dataclasses.fields(Execution))
 _SETTINGS = ("precision", "device", "charge", "multiplicity", "first_contact", *_EXECUTION)
 
@@ -47,6 +47,7 @@ class ForceDescription:
     execution: how the network is computed, which may change the rounding
     first_contact: "check" or "skip" of the comparison of a GPU with the CPU
     fast: a network on the same atoms whose energy and forces are subtracted, None for none
+    copies: how often these atoms are in the System, one copy after the other, none of which sees another
     """
 
     model: str
@@ -61,6 +62,7 @@ class ForceDescription:
     execution: Execution = field(default_factory=Execution)
     first_contact: str = "check"
     fast: ForceDescription | None = None
+    copies: int = 1
 
     def __post_init__(self) -> None:
         for name, is_valid in _check_values(self).items():
@@ -75,6 +77,8 @@ class ForceDescription:
         entries = dataclasses.asdict(self)
         entries |= entries.pop("execution")
         del entries["fast"]
+        if self.copies == 1:
+            del entries["copies"]
         return entries if self.fast is None else entries | {"fast": self.fast._list_entries()}
 
     @classmethod
@@ -151,13 +155,19 @@ def _check_values(description: ForceDescription) -> dict[str, bool]:
         "atomic_numbers": are_counts(numbers) and len(numbers) > 0 and min(numbers) >= 1,
         "atoms": atoms is None or (are_counts(atoms) and len(atoms) == len(set(atoms)) == len(numbers)),
         "periodic": isinstance(description.periodic, bool),
+        "copies": are_counts((description.copies,)) and (description.copies == 1 or _is_whole(description)),
         "fast": description.fast is None or _is_of_same_atoms(description, description.fast),
     }
 
 
+def _is_whole(description: ForceDescription) -> bool:
+    """Return whether a description may have several copies: of all atoms of a System."""
+    return description.copies > 1 and description.atoms is None
+
+
 def _is_of_same_atoms(one: ForceDescription, other: Any) -> bool:
     """Return whether another description is of a single network on the same atoms."""
-    names = ("atomic_numbers", "atoms", "periodic", "device")
+    names = ("atomic_numbers", "atoms", "periodic", "device", "copies")
     return (
         isinstance(other, ForceDescription)
         and other.fast is None

@@ -24,6 +24,12 @@ _LOG = logging.getLogger(__name__)
 SKIN_ANGSTROM = 0.7  # by scripts/benchmarks/skin.py: 0.5 to 1.0 cost the same, and more pairs take more memory
 
 
+NOT_FINITE = (
+    "the network gave NaN or infinity for this structure, which is far from the training data: "
+    "minimise it, take a smaller time step, or start from a better structure"
+)
+
+
 @dataclass(frozen=True)
 class _SentBox:
     """The last box that was copied to the device. given: (3, 3) [nm], as OpenMM gave it; cell: (3, 3) [Å]"""
@@ -111,7 +117,7 @@ class AtomForces(ABC):
 
 
 class Evaluator(AtomForces):
-    """A network prepared for the atoms of one force.
+    """A network prepared for the atoms of one force, or for several copies of them, none of which sees another.
 
     Between two evaluations it keeps pairs of close atoms, to search less often. The results depend only on the current
     coordinates and box, to the last bit, so contexts and threads may share an evaluator.
@@ -119,13 +125,13 @@ class Evaluator(AtomForces):
     """
 
     def __init__(self, potential: Potential, description: ForceDescription) -> None:
-        super().__init__(len(description.atomic_numbers), description.atoms, description.periodic, potential.device)
-        self.potential = potential
-        self._composition = potential.compose(
-            description.atomic_numbers, charge=description.charge, multiplicity=description.multiplicity
-        )
+        numbers, copies = description.atomic_numbers, description.copies
+        super().__init__(len(numbers) * copies, description.atoms, description.periodic, potential.device)
+        self.potential, self.copies = potential, copies
+        one = potential.compose(numbers, charge=description.charge, multiplicity=description.multiplicity)
+        self._composition = one.repeat(copies)
         architecture, cap = potential.record.architecture, potential.record.max_neighbors
-        self._neighbors = VerletList(architecture.cutoff_angstrom, cap, SKIN_ANGSTROM, potential.search)
+        self._neighbors = VerletList(architecture.cutoff_angstrom, cap, SKIN_ANGSTROM, potential.search, copies)
         self._step = Step(potential, self._composition, self._neighbors) if Step.suits(potential) else None
         self._has_counted = False
         self.keeps_rotation = False
@@ -134,7 +140,8 @@ class Evaluator(AtomForces):
     @property
     def can_keep_rotation(self) -> bool:
         """Return whether an evaluation can give the rotational gradient too, at next to no cost."""
-        return isinstance(self.potential.network, ConservativeOrb) and self._step is None and self._atoms is None
+        is_alone = self._atoms is None and self.copies == 1
+        return isinstance(self.potential.network, ConservativeOrb) and self._step is None and is_alone
 
     def find_rotational_gradient(self, positions_nm: Tensor, box_nm: Tensor | None) -> Tensor:
         """Return the rotational gradient (3, 3) [eV] at positions (N, 3) [nm] in a box (3, 3) rows [nm] or None.
@@ -149,6 +156,23 @@ class Evaluator(AtomForces):
         if kept is None:
             raise ModelError(f"{self.potential.record.name} gives no rotational gradient here: do not ask for it")
         return kept.gradient
+
+    @torch.inference_mode(False)
+    def find_energies(self, positions_nm: Tensor, box_nm: Tensor | None) -> Tensor:
+        """Return the energy of each copy (C,) [kJ/mol] in float64, at a cost of one evaluation without forces.
+
+        positions_nm: (N, 3) [nm] of all particles of the System; box_nm: (3, 3) rows [nm], or None
+        Raises the errors of evaluate.
+        """
+        positions, cell = positions_nm.to(self.device, torch.float64) * ANGSTROM_PER_NM, self._read_cell(box_nm)
+        self._check_count(len(positions))
+        with in_threads(self.potential.threads):
+            edges = self._neighbors.find_edges(positions, cell)
+            graph = self.potential.make_graph(self._composition, positions, cell, edges)
+            prediction = self.potential.run(graph, frozenset({"energy"}))
+        if prediction.energy is None or not is_finite(prediction):
+            raise StructureError(NOT_FINITE)
+        return prediction.energy.detach().to(torch.float64) * KJ_PER_MOL_PER_EV  # (C,)
 
     def _predict(self, positions: Tensor, cell: Tensor | None, wanted: torch.device) -> tuple[Tensor, Tensor]:
         """See AtomForces._predict."""
@@ -230,8 +254,5 @@ def _convert_finite(found: CheckedPrediction) -> tuple[Tensor, Tensor]:
     if prediction.energy is None or prediction.forces is None:
         raise ModelError("the network gave no energy or no forces, and OpenMM needs both")
     if not found.is_finite:
-        raise StructureError(
-            "the network gave NaN or infinity for this structure, which is far from the training data: "
-            "minimise it, take a smaller time step, or start from a better structure"
-        )
-    return prediction.energy.detach().to(torch.float64).reshape(()), prediction.forces.detach().to(torch.float64)
+        raise StructureError(NOT_FINITE)
+    return prediction.energy.detach().to(torch.float64).sum(), prediction.forces.detach().to(torch.float64)

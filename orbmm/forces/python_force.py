@@ -12,10 +12,12 @@ from openmm import unit
 
 from orbmm.errors import ForceError
 from orbmm.forces.description import Description
+from orbmm.forces.evaluator import Evaluator
 from orbmm.forces.evaluator_cache import find_evaluator
 from orbmm.forces.versions import advise_on_worker_thread, read_versions
 
 _CPU = torch.device("cpu")
+_BAROSTATS = ("MonteCarloPressure", "MembraneMonteCarloPressure")  # how a parameter of each barostat begins
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class PythonForceComputation:
         evaluator = find_evaluator(self.description, _CPU)
         if evaluator.device.type == "cuda":
             refuse_worker_thread()
+        if isinstance(evaluator, Evaluator) and evaluator.copies > 1:
+            refuse_barostat(state)
         positions_nm = torch.from_numpy(state.getPositions(asNumpy=True).value_in_unit(unit.nanometer))  # (N, 3)
         box_nm = None
         if evaluator.periodic:
@@ -59,4 +63,14 @@ def refuse_worker_thread() -> None:
         raise ForceError(
             "OpenMM called the PythonForce on a worker thread, where PyTorch on the same GPU gave NaN coordinates: "
             + advise_on_worker_thread(read_versions())
+        )
+
+
+def refuse_barostat(state: openmm.State) -> None:
+    """Raise ForceError if the parameters of a State are those of a barostat, which would take all copies for one."""
+    found = sorted(name for name in state.getParameters() if name.startswith(_BAROSTATS))
+    if found:
+        raise ForceError(
+            f"a barostat (parameter {found[0]}) acts on all copies as if they were one system in one box: remove it; "
+            "for constant pressure run a System for each replica (orbmm ensemble)"
         )

@@ -7,7 +7,7 @@ of an atom now and its position at the search is counted. So an atom may leave t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -35,6 +35,7 @@ from orbmm.graph.nearest import (
     tabulate_images,
 )
 from orbmm.graph.search.choose import choose_search
+from orbmm.graph.search.protocol import Candidates, join
 from orbmm.graph.table import Limits, NeighborTable, tabulate_pairs
 
 
@@ -71,17 +72,23 @@ class VerletList:
 
     The result depends only on the arguments, and the kept pairs are replaced as a whole, so threads may share a list.
     If it is used for two trajectories in turn, it searches every time.
+    systems: of how many systems with equally many atoms the positions are, one after the other; none sees another
     searches: the number of searches so far
     """
 
     def __init__(
-        self, cutoff_angstrom: float, max_neighbors: int | None, skin_angstrom: float, method: str = "auto"
+        self,
+        cutoff_angstrom: float,
+        max_neighbors: int | None,
+        skin_angstrom: float,
+        method: str = "auto",
+        systems: int = 1,
     ) -> None:
         check_cutoff(cutoff_angstrom, max_neighbors)
         if not 0 <= skin_angstrom <= cutoff_angstrom:
             raise GraphError(f"got a skin of {skin_angstrom} Å; expected 0 to {cutoff_angstrom} Å, the cutoff")
         self._cutoff, self._max_neighbors = cutoff_angstrom, max_neighbors
-        self._skin, self._method = skin_angstrom, method
+        self._skin, self._method, self._systems = skin_angstrom, method, systems
         self._kept: _KeptPairs | None = None
         self.searches = 0
         self.limits = Limits(cutoff_angstrom, skin_angstrom, max_neighbors)
@@ -130,7 +137,7 @@ class VerletList:
         checked = None if cell is None else check_cell(cell, positions.device)
         wrapped, images = _wrap(positions, checked)
         reach = self._cutoff + self._skin + SEARCH_MARGIN_ANGSTROM
-        found = choose_search(self._method, positions)(wrapped, checked, reach)
+        found = self._search_systems(wrapped, checked, reach)
         # The table holds the shift of every pair that can come within the cutoff, for any image of both atoms.
         table = tabulate_images(checked, reach + self._skin, positions.device)
         pairs = number_pairs(found, table)
@@ -142,6 +149,17 @@ class VerletList:
         self._kept = kept
         self.searches += 1
         return _Found(kept, edges)
+
+    def _search_systems(self, wrapped: Tensor, cell: PeriodicCell | None, reach: float) -> Candidates:
+        """Return the candidate pairs, searched in one system after the other; raise GraphError if they are unequal."""
+        if len(wrapped) % self._systems:
+            raise GraphError(f"{len(wrapped)} atoms are not {self._systems} systems of equally many atoms")
+        atoms = len(wrapped) // self._systems
+        each = wrapped.split(atoms)
+        search = choose_search(self._method, each[0])
+        found = [search(positions, cell, reach) for positions in each]
+        starts = range(0, len(wrapped), atoms)
+        return join([_shift(pairs, start) for pairs, start in zip(found, starts, strict=True)])
 
     def _select(self, kept: _KeptPairs, wrapped: Tensor, images: Tensor | None, cells: Tensor | None) -> EdgeList:
         """Return the edges among the kept pairs. cells: (N, 3), of _count_cells; None if no atom changed its image."""
@@ -157,6 +175,11 @@ def _is_same_box(kept: _KeptPairs, positions: Tensor, cell: Tensor | None) -> bo
     if cell is None or kept.rows is None:
         return cell is None and kept.rows is None
     return cell.dtype == kept.rows.dtype and torch.equal(cell, kept.rows)
+
+
+def _shift(pairs: Candidates, start: int) -> Candidates:
+    """Return the pairs with their atoms counted from another start."""
+    return replace(pairs, senders=pairs.senders + start, receivers=pairs.receivers + start) if start else pairs
 
 
 def _wrap(positions: Tensor, cell: PeriodicCell | None) -> tuple[Tensor, Tensor | None]:

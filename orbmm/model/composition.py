@@ -20,12 +20,12 @@ LARGEST_ATOMIC_NUMBER = 118
 
 @dataclass(frozen=True)
 class Composition:
-    """The atoms of one system and, where the model takes them, its total charge and spin multiplicity.
+    """The atoms of B equal systems, mostly one, and, where the model takes them, total charge and spin multiplicity.
 
     All tensors are on the device of the model, so that a step transfers only coordinates.
 
-    atomic_numbers: (N,) int64; system: (N,) int64, zeros; counts: (1,) int64, N
-    charges [e], multiplicities: (1,), None for models that do not take them
+    atomic_numbers: (N,) int64 of all systems; system: (N,) int64, that of each atom; counts: (B,) int64, atoms of each
+    charges [e], multiplicities: (B,), None for models that do not take them
     """
 
     atomic_numbers: Tensor
@@ -33,6 +33,17 @@ class Composition:
     counts: Tensor
     charges: Tensor | None = None
     multiplicities: Tensor | None = None
+
+    def repeat(self, copies: int) -> Composition:
+        """Return the composition of so many copies of one system, one after the other."""
+        systems = torch.arange(copies, device=self.system.device)
+        return Composition(
+            atomic_numbers=self.atomic_numbers.repeat(copies),
+            system=systems.repeat_interleave(len(self.system)),
+            counts=self.counts.repeat(copies),
+            charges=None if self.charges is None else self.charges.repeat(copies),
+            multiplicities=None if self.multiplicities is None else self.multiplicities.repeat(copies),
+        )
 
 
 def compose(

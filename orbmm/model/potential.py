@@ -210,10 +210,11 @@ class Potential:
     ) -> AtomGraph:
         """Return the graph of one structure; vectors are computed in the type of the positions, then rounded once.
 
-        positions: (N, 3) [Å]; cell: (3, 3) [Å] or None
+        positions: (N, 3) [Å], those of all systems of the composition; cell: (3, 3) [Å], the same for all, or None
         """
         charges, multiplicities = composition.charges, composition.multiplicities
-        centred = positions if cell is not None else positions - positions.mean(dim=0)  # far from 0, float32 is coarse
+        systems = len(composition.counts)
+        centred = positions if cell is not None else _centre(positions, systems)  # far from 0, float32 is coarse
         return AtomGraph(
             atomic_numbers=composition.atomic_numbers,
             positions=centred.to(self.dtype),
@@ -222,7 +223,7 @@ class Potential:
             vectors=edges.vectors(positions, cell).to(self.dtype),
             system=composition.system,
             counts=composition.counts,
-            cells=None if cell is None else cell[None],
+            cells=None if cell is None else cell.expand(systems, 3, 3),
             charges=None if charges is None else charges.to(self.dtype),
             multiplicities=None if multiplicities is None else multiplicities.to(self.dtype),
         )
@@ -243,6 +244,12 @@ def _check_shape(composition: Composition, positions: Tensor) -> None:
     if positions.shape != (atoms, 3):
         remedy = ": give several to predict_many" if positions.ndim > 2 else ""
         raise StructureError(f"positions have shape {tuple(positions.shape)}, expected ({atoms}, 3){remedy}")
+
+
+def _centre(positions: Tensor, systems: int) -> Tensor:
+    """Return positions (N, 3) relative to the mean of each of these systems, which have equally many atoms."""
+    each = positions.reshape(systems, -1, 3)  # (B, N / B, 3)
+    return (each - each.mean(dim=1, keepdim=True)).reshape(-1, 3)  # (N, 3)
 
 
 def _refuse_gradient(name: str, values: Any) -> None:
