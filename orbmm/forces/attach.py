@@ -203,6 +203,11 @@ def read_atomic_numbers(topology: app.Topology, atoms: tuple[int, ...] | None) -
     return read_elements(listed[index] for index in chosen)
 
 
+def holds_copies(system: openmm.System) -> bool:
+    """Return True for a System of orbmm.forces.replicas with several copies."""
+    return any(force.getName() == COPIES_NAME for force in system.getForces())
+
+
 def _choose_creator(kind: str) -> Callable[[Description], openmm.Force]:
     """Return the function that creates a force of this kind; openmmtorch is imported only if it is used."""
     if kind == "TorchForce":

@@ -15,7 +15,7 @@ from orbmm.settings.model import ModelSettings
 FORMAT = 5
 """The version of the format; raise it whenever a reader of the old text would misunderstand the new one."""
 
-_ADDED = {"first_contact": "check", "fast": None, "threads": None, "copies": 1}  # the meaning of texts from before these keys
+_ADDED = {"first_contact": "check", "fast": None, "threads": None, "copies": 1}  # in texts from before these
 _EXECUTION = tuple(each.name for each in dataclasses.fields(Execution))
 _SETTINGS = ("precision", "device", "charge", "multiplicity", "first_contact", *_EXECUTION)
 

@@ -1,102 +1,120 @@
-"""Compare replicas of a molecule in one System, evaluated as one batch, with a System for each, by CPU time.
+"""Compare replicas of a small system in one System, evaluated as one batch, with a single one, by CPU time.
 
 OMP_NUM_THREADS=1 python scripts/benchmarks/replicas_in_one_system.py \\
     --output scripts/benchmarks/results/replicas-in-one-system.json
 
-An experiment, not a feature: one PythonForce holds copies of alanine dipeptide that do not see each other. Each copy
-keeps its own pairs of close atoms, as the force of orbmm does. Langevin steps on the Reference platform are timed.
+Alanine dipeptide (22 atoms) is a molecule, the others are cubes of water. Langevin steps on the Reference platform are
+timed. All counts of copies of a system take turns in one process; the median of the rounds is kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openmm
-import torch
-from batches import MODELS, build_system
-from openmm import unit
+from batches import MODELS, SHAKE_ANGSTROM, build_system
+from openmm import app, unit
 from results_file import describe_run, write_results
 
 import orbmm
-from orbmm.forces.evaluator import SKIN_ANGSTROM
-from orbmm.graph.verlet import VerletList
-from orbmm.model.network.atom_graph import join_systems
-from orbmm.model.potential import Potential
-from orbmm.units import KJ_PER_MOL_NM_PER_EV_ANGSTROM, KJ_PER_MOL_PER_EV
+from orbmm.forces.replicas import Replicas, create_replicas
+from orbmm.settings.model import ModelSettings
+from orbmm.units import KJ_PER_MOL_NM_PER_EV_ANGSTROM
 
-MASSES = {1: 1.008, 6: 12.011, 7: 14.007, 8: 15.999}
-COPIES = (1, 2, 8, 32)
+COPIES = {22: (1, 2, 8, 32), 99: (1, 8), 255: (1, 8)}  # atoms: copies
 
 
-@dataclass
-class Copies:
-    """The function of a PythonForce for copies of one molecule in vacuum."""
+@dataclass(frozen=True)
+class Case:
+    """A System of replicas, shaken differently, in a Context. difference: of the forces at the start [meV/Å]"""
 
-    model: Potential
-    numbers: np.ndarray
-    count: int
-    neighbors: list[VerletList] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.composition = self.model.compose(self.numbers)
-        record = self.model.record
-        found = (record.architecture.cutoff_angstrom, record.max_neighbors, SKIN_ANGSTROM, self.model.search)
-        self.neighbors = [VerletList(*found) for _ in range(self.count)]
-
-    def __call__(self, state: openmm.State) -> tuple[float, np.ndarray]:
-        positions = torch.from_numpy(state.getPositions(asNumpy=True).value_in_unit(unit.angstrom))  # (C * N, 3)
-        graphs = [
-            self.model.make_graph(self.composition, each, None, kept.find_edges(each, None))
-            for each, kept in zip(positions.split(len(self.numbers)), self.neighbors, strict=True)
-        ]
-        found = self.model.run(join_systems(graphs))
-        forces = found.forces.to(torch.float64).numpy() * KJ_PER_MOL_NM_PER_EV_ANGSTROM
-        return float(found.energy.sum()) * KJ_PER_MOL_PER_EV, forces
+    replicas: Replicas
+    integrator: openmm.Integrator
+    context: openmm.Context
+    difference: float
 
 
-def measure(model: Potential, count: int, steps: int) -> dict[str, Any]:
-    """Return the CPU time of a step and replica [ms] with so many copies, and how far the forces are off at the start.
+def build_topology(atoms: int, cell: np.ndarray | None) -> app.Topology:
+    """Return the topology of the system of `build_system`; without bonds, which change no force. cell: (3, 3) [Å]"""
+    topology = app.Topology()
+    chain = topology.addChain()
+    for number in build_system(atoms)[0]:
+        element = app.Element.getByAtomicNumber(int(number))
+        topology.addAtom(element.symbol, element, topology.addResidue("UNK", chain))
+    if cell is not None:
+        topology.setPeriodicBoxVectors(cell * unit.angstrom)
+    return topology
 
-    The forces are compared with those of a single copy: the largest difference [meV/Å].
-    """
-    numbers, positions, _ = build_system(22)
-    system = openmm.System()
-    for number in np.tile(numbers, count):
-        system.addParticle(MASSES[int(number)])
-    system.addForce(openmm.PythonForce(Copies(model, numbers, count)))
+
+def open_case(name: str, atoms: int, copies: int) -> Case:
+    """Open a Context for so many copies, and compare their forces with those of single predictions."""
+    numbers, positions, cell = build_system(atoms)
+    model = ModelSettings(name, device="cpu", force="PythonForce")
+    replicas = create_replicas(build_topology(atoms, cell), model, copies)
+    shaken = positions + SHAKE_ANGSTROM * np.random.default_rng(0).normal(size=(copies, *positions.shape))
     integrator = openmm.LangevinMiddleIntegrator(300, 1, 0.0005)
-    context = openmm.Context(system, integrator, openmm.Platform.getPlatform("Reference"))
-    context.setPositions(np.tile(positions, (count, 1)) / 10)
+    integrator.setRandomNumberSeed(1)
+    context = openmm.Context(replicas.system, integrator, openmm.Platform.getPlatform("Reference"))
+    context.setPositions(shaken.reshape(-1, 3) / 10)
+    context.setVelocitiesToTemperature(300, 1)
     forces = context.getState(forces=True).getForces(asNumpy=True)._value / KJ_PER_MOL_NM_PER_EV_ANGSTROM
-    single = np.tile(model.predict(numbers, positions).forces, (count, 1))
-    integrator.step(steps // 10)
+    single = orbmm.load_model(name, device="cpu")
+    expected = np.concatenate([single.predict(numbers, each, cell).forces for each in shaken])
+    return Case(replicas, integrator, context, float(1000 * np.abs(forces - expected).max()))
+
+
+def compare(name: str, atoms: int, steps: int, rounds: int) -> list[dict[str, Any]]:
+    """Return a row for each number of copies: CPU time of a step and replica [ms], and how much a copy gains."""
+    cases = [open_case(name, atoms, copies) for copies in COPIES[atoms]]
+    found: list[list[float]] = [[] for _ in cases]
+    for turn in range(rounds + 1):
+        for case, times in zip(cases, found, strict=True):
+            spent = time_steps(case, max(5, steps // case.replicas.copies))
+            if turn:  # the first is for warm-up
+                times.append(spent)
+    alone = statistics.median(found[0])
+    return [
+        {
+            "model": name,
+            "atoms": atoms,
+            "copies": case.replicas.copies,
+            "cpu_ms_a_step_and_replica": round(statistics.median(times), 3),
+            "spread": [round(min(times), 3), round(max(times), 3)],
+            "gain": round(alone / statistics.median(times), 2),
+            "largest_force_difference_mev_angstrom": case.difference,
+        }
+        for case, times in zip(cases, found, strict=True)
+    ]
+
+
+def time_steps(case: Case, steps: int) -> float:
+    """Return the CPU time of a step and replica [ms]."""
     began = time.process_time()
-    integrator.step(steps)
-    spent = time.process_time() - began
-    return {
-        "copies": count,
-        "cpu_ms_a_step_and_replica": round(1000 * spent / steps / count, 3),
-        "largest_force_difference_mev_angstrom": float(1000 * np.abs(forces - single).max()),
-    }
+    case.integrator.step(steps)
+    return 1000 * (time.process_time() - began) / steps / case.replicas.copies
 
 
 def main() -> None:
-    """Measure and write JSON."""
+    """Measure and write JSON after each system."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument(
+        "--steps", type=int, default=200, help="of a single copy in a round; fewer of more (default 200)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="of which the median is kept (default 5)")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     about, rows = describe_run(threads=1), []
     for name in MODELS:
-        model = orbmm.load_model(name, device="cpu")
-        rows += [{"model": name, "atoms": 22, **measure(model, count, arguments.steps)} for count in COPIES]
-        write_results(arguments.output, about, {"gpu": "not measured", "rows": rows})
-    print(*rows, sep="\n")
+        for atoms in COPIES:
+            rows += compare(name, atoms, arguments.steps if atoms < 50 else arguments.steps // 4, arguments.rounds)
+            print(*rows[-len(COPIES[atoms]) :], sep="\n", flush=True)
+            write_results(arguments.output, about, {"gpu": "not measured", "rows": rows})
 
 
 if __name__ == "__main__":

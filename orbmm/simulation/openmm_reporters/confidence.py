@@ -63,8 +63,14 @@ class ConfidenceReporter:
         self._writer.write(simulation.currentStep, time_ps, self._source.measure(np.asarray(positions), box))
 
     def _open(self, simulation: app.Simulation) -> tuple[ConfidenceSource, ConfidenceWriter]:
-        from orbmm.forces.confidence import open_confidence  # imports torch, which the force has already loaded
+        from orbmm.forces.attach import holds_copies  # imports torch, which the force has already loaded
+        from orbmm.forces.confidence import open_confidence
 
+        if self._atoms is None and holds_copies(simulation.system):
+            raise ModelError(
+                "the System holds copies that do not see each other, and a confidence is that of one: give "
+                "ConfidenceReporter(atoms=...), the atoms of one copy"
+            )
         source = open_confidence(simulation.topology, self._model, self._atoms)
         if source is None:
             raise ModelError(f"{self._model.name} has no confidence head: there is nothing to report")
