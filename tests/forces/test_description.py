@@ -38,7 +38,7 @@ def alter(**changes: object) -> str:
     return json.dumps({**json.loads(DESCRIPTION.to_json()), **changes})
 
 
-@pytest.mark.parametrize("description", (DESCRIPTION, PLAIN))
+@pytest.mark.parametrize("description", (DESCRIPTION, PLAIN, dataclasses.replace(PLAIN, copies=3)))
 def test_a_description_survives_its_text(description):
     again = ForceDescription.from_json(description.to_json())
     assert again == description
@@ -111,6 +111,9 @@ def test_what_is_no_description_is_refused(text):
         ("charge", 0.5),
         ("charge", True),
         ("multiplicity", -1),
+        ("copies", 0),
+        ("copies", True),
+        ("copies", 2),  # of some atoms of a System
     ],
 )
 def test_an_impossible_value_is_named(key, value):

@@ -182,3 +182,30 @@ def test_a_list_on_a_gpu_is_a_fresh_search_there(name: str) -> None:
         on_gpu = positions.cuda(), None if cell is None else cell.cuda()
         assert are_equal(edges.find_edges(*on_gpu), find_edges(*on_gpu, CUTOFF, 20))
     assert edges.searches < STEPS
+
+
+def find_edges_of_each(positions: Tensor, cell: Tensor | None, systems: int) -> EdgeList:
+    """The edges of one system after the other, with atoms counted through all of them."""
+    atoms = len(positions) // systems
+    found = [find_edges(each, cell, CUTOFF, 20) for each in positions.split(atoms)]
+    ends = [
+        torch.cat([getattr(each, end) + k * atoms for k, each in enumerate(found)]) for end in ("senders", "receivers")
+    ]
+    return EdgeList(*ends, torch.cat([each.shifts for each in found]))
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_systems_side_by_side_have_the_edges_of_each_by_itself(name: str) -> None:
+    edges, joined = VerletList(CUTOFF, 20, SKIN, systems=2), VerletList(CUTOFF, 20, SKIN)
+    for (first, cell), (second, _) in zip(walk(name, 1), walk(name, 2, jumps=True), strict=True):
+        both = torch.cat([first, second])
+        expected = find_edges_of_each(both, cell, 2)
+        assert are_equal(edges.find_edges(both, cell), expected)
+        assert not are_equal(joined.find_edges(both, cell), expected)
+    assert 2 <= edges.searches < STEPS
+
+
+def test_systems_of_unequal_sizes_are_refused() -> None:
+    positions, cell = load_box(PERIODIC[0])
+    with pytest.raises(GraphError, match="are not 1000000 systems of equally many atoms"):
+        VerletList(CUTOFF, 20, SKIN, systems=1_000_000).find_edges(positions, cell)
