@@ -255,4 +255,5 @@ def _convert_finite(found: CheckedPrediction) -> tuple[Tensor, Tensor]:
         raise ModelError("the network gave no energy or no forces, and OpenMM needs both")
     if not found.is_finite:
         raise StructureError(NOT_FINITE)
-    return prediction.energy.detach().to(torch.float64).sum(), prediction.forces.detach().to(torch.float64)
+    energy = prediction.energy.detach().to(torch.float64)  # (C,)
+    return energy.reshape(()) if len(energy) == 1 else energy.sum(), prediction.forces.detach().to(torch.float64)

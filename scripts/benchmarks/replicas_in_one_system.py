@@ -27,6 +27,7 @@ from orbmm.forces.replicas import Replicas, create_replicas
 from orbmm.settings.model import ModelSettings
 from orbmm.units import KJ_PER_MOL_NM_PER_EV_ANGSTROM
 
+LEAST_STEPS = 40  # so that each round has searches for neighbours among its steps
 COPIES = {22: (1, 2, 8, 32), 99: (1, 8), 255: (1, 8)}  # atoms: copies
 
 
@@ -75,7 +76,7 @@ def compare(name: str, atoms: int, steps: int, rounds: int) -> list[dict[str, An
     found: list[list[float]] = [[] for _ in cases]
     for turn in range(rounds + 1):
         for case, times in zip(cases, found, strict=True):
-            spent = time_steps(case, max(5, steps // case.replicas.copies))
+            spent = time_steps(case, max(LEAST_STEPS, steps // case.replicas.copies))
             if turn:  # the first is for warm-up
                 times.append(spent)
     alone = statistics.median(found[0])

@@ -12,6 +12,6 @@ def test_the_python_on_the_page_runs(repository: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(repository)
     text = (repository / "docs" / "python.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     for block in blocks:
         exec(compile(block, "docs/python.md", "exec"), {})  # noqa: S102
