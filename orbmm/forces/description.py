@@ -149,20 +149,16 @@ def _check_settings(entries: dict[str, Any]) -> ModelSettings:
 def _check_values(description: ForceDescription) -> dict[str, bool]:
     """Return for each field that is not a setting whether its value is possible."""
     atoms, numbers, hash_ = description.atoms, description.atomic_numbers, description.weights_sha256
+    copies = description.copies
     return {
         "model": isinstance(description.model, str),
         "weights_sha256": isinstance(hash_, str) and re.fullmatch("[0-9a-f]{64}", hash_) is not None,
         "atomic_numbers": are_counts(numbers) and len(numbers) > 0 and min(numbers) >= 1,
         "atoms": atoms is None or (are_counts(atoms) and len(atoms) == len(set(atoms)) == len(numbers)),
         "periodic": isinstance(description.periodic, bool),
-        "copies": are_counts((description.copies,)) and (description.copies == 1 or _is_whole(description)),
+        "copies": are_counts((copies,)) and copies >= 1 and (copies == 1 or atoms is None),
         "fast": description.fast is None or _is_of_same_atoms(description, description.fast),
     }
-
-
-def _is_whole(description: ForceDescription) -> bool:
-    """Return whether a description may have several copies: of all atoms of a System."""
-    return description.copies > 1 and description.atoms is None
 
 
 def _is_of_same_atoms(one: ForceDescription, other: Any) -> bool:

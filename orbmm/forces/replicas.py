@@ -90,9 +90,8 @@ def _append(repeated: app.Topology, topology: app.Topology) -> None:
         for residue in chain.residues():
             new_residue = repeated.addResidue(residue.name, new_chain, residue.id, residue.insertionCode)
             for atom in residue.atoms():
-                atoms[atom] = repeated.addAtom(
-                    atom.name, atom.element, new_residue, formalCharge=getattr(atom, "formalCharge", None)
-                )
+                charge = atom.formalCharge
+                atoms[atom] = repeated.addAtom(atom.name, atom.element, new_residue, formalCharge=charge)
     for bond in topology.bonds():
         repeated.addBond(atoms[bond.atom1], atoms[bond.atom2], bond.type, bond.order)
 

@@ -13,6 +13,7 @@ from oracles.structures import MAKERS
 
 from orbmm.checkpoints.architecture import Architecture
 from orbmm.errors import ModelError, OrbmmError, StructureError
+from orbmm.graph.verlet import VerletList
 from orbmm.model.batch import Batch, Structure, gather_batches
 from orbmm.model.load import load_model
 from orbmm.model.network.atom_graph import join_systems
@@ -168,3 +169,22 @@ def test_systems_with_a_charge_and_without_are_not_joined(model: Potential, fiel
     with pytest.raises(ModelError, match=f"with and without a {word}: join either kind by itself"):
         join_systems([plain, known])
     assert getattr(join_systems([known, known]), field).tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("structure", [MIXED[0], MIXED[1]])
+def test_copies_of_a_charged_system_have_the_graph_of_joined_systems(structure) -> None:
+    charged = make_random_potential("orb-v3-direct-omol", architecture=NARROW)
+    one = charged.compose(structure.atomic_numbers, 1, 2)
+    cell = None if structure.cell is None else torch.as_tensor(structure.cell)
+    frames = [torch.as_tensor(structure.positions) * scale for scale in (1.0, 1.01)]
+    edges = [charged.find_edges(frame, cell) for frame in frames]
+    joined = join_systems([charged.make_graph(one, *each) for each in zip(frames, [cell] * 2, edges, strict=True)])
+    neighbors = VerletList(6.0, charged.record.max_neighbors, 0.7, systems=2)
+    both = torch.cat(frames)
+    copied = charged.make_graph(one.repeat(2), both, cell, neighbors.find_edges(both, cell))
+    assert {name for name, value in vars(joined).items() if not is_same(value, getattr(copied, name))} == set()
+    assert not is_same(joined.charges, replace(copied, charges=copied.charges + 1).charges)
+
+
+def is_same(one: torch.Tensor | None, other: torch.Tensor | None) -> bool:
+    return one is other if one is None or other is None else torch.allclose(one, other, rtol=0.0, atol=1e-6)
