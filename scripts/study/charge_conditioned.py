@@ -92,6 +92,17 @@ def hold_out(files: Sequence[Sequence[Frame]]) -> LabelledData:
     return data
 
 
+def read_split(arguments: argparse.Namespace) -> LabelledData:
+    """Read and check all frames, and return every n-th of the training frames and of those held out."""
+    data = hold_out([read_charged(arguments.frames / f"{name}-labelled.npz") for name in FILES])
+    data.validation.extend(read_charged(arguments.frames / f"{HELD_OUT_FILE}-labelled.npz"))
+    data = LabelledData(data.training[:: arguments.every], data.validation[:: arguments.every])
+    for part in (data.training, data.validation):
+        check_frames(part, make_record(WITH))
+    check_apart(data.training, data.validation)
+    return data
+
+
 def name_kind(frame: Frame) -> str:
     """Return what is in a frame, by its elements."""
     elements = set(frame.atomic_numbers.tolist())
@@ -248,11 +259,7 @@ def format_table(seeds: dict[str, dict[str, dict]]) -> str:
 
 def main(arguments: argparse.Namespace) -> None:
     """Train both arms with each seed, measure them, write the JSON and print the table."""
-    data = hold_out([read_charged(arguments.frames / f"{name}-labelled.npz") for name in FILES])
-    data.validation.extend(read_charged(arguments.frames / f"{HELD_OUT_FILE}-labelled.npz"))
-    for part in (data.training, data.validation):
-        check_frames(part, make_record(WITH))
-    check_apart(data.training, data.validation)
+    data = read_split(arguments)
     seeds: dict[str, dict[str, dict]] = {}
     for seed in arguments.seeds:
         found: dict[str, dict] = {}
@@ -266,6 +273,7 @@ def main(arguments: argparse.Namespace) -> None:
         "steps": arguments.steps,
         "learning_rate": arguments.learning_rate,
         "edges_per_batch": arguments.edges,
+        "every": arguments.every,
         "training_frames": len(data.training),
         "training_sha256": hash_frames(data.training),
         "held_out_sha256": hash_frames(data.validation),
@@ -284,6 +292,7 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--learning-rate", type=float, default=5e-3)
     parser.add_argument("--edges", type=int, default=4000, help="in a batch")
+    parser.add_argument("--every", type=int, default=1, help="take every n-th frame, 1: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -69,6 +69,7 @@ def make_arguments(folder: Path, steps: int) -> argparse.Namespace:
         steps=steps,
         learning_rate=1e-2,
         edges=100,
+        every=1,
         seeds=[1],
     )
 
