@@ -158,3 +158,14 @@ def test_the_script_writes_prints_and_goes_on(
     script.main(make_arguments(tmp_path, 2))
     assert (tmp_path / "to" / "charge.json").read_text(encoding="utf-8") == first
     assert (tmp_path / "work" / "with-charge-1" / "training.pt").stat().st_mtime_ns == state
+
+
+def test_the_page_has_the_measured_numbers(script: ModuleType, repository: Path) -> None:
+    seeds = json.loads((repository / "docs" / "training" / "charge.json").read_text(encoding="utf-8"))["seeds"]
+    page = (repository / "docs" / "training.md").read_text(encoding="utf-8").splitlines()
+    rows = script.format_table(seeds).splitlines()[2:]
+    assert len(rows) == 13 and set(rows) <= set(page)
+    for part, name in ((script.ALL, "all held-out frames"), (script.RESIDUES, "residues without ions or zinc")):
+        fits = [seeds["1"][arm]["per_charge"][part] for arm in (script.WITHOUT, script.WITH)]
+        cells = [f"{fit['ev_per_e']:.1f} ± {fit['standard_error']:.1f}" for fit in fits]
+        assert f"| {name} | {cells[0]} | {cells[1]} |" in page
