@@ -86,7 +86,10 @@ def _describe_result(settings: TrainingSettings, base: CheckpointRecord, frames:
 
 
 def initialise_weights(network: Orb, seed: int) -> None:
-    """Initialise matrices uniformly within sqrt(3 / inputs) and biases to zero, instead of torch's defaults."""
+    """Initialise matrices uniformly within sqrt(3 / inputs), biases to zero, frequencies of a charge normally.
+
+    At frequencies of zero, as the network is built, no training could learn what a charge does.
+    """
     generator = torch.Generator().manual_seed(seed)
     for name, weight in network.named_parameters():
         if weight.ndim == 2 and min(weight.shape) > 1:
@@ -94,3 +97,5 @@ def initialise_weights(network: Orb, seed: int) -> None:
             torch.nn.init.uniform_(weight, -bound, bound, generator=generator)
         elif name.endswith("bias"):
             torch.nn.init.zeros_(weight)
+        elif name.endswith("_embedding.W"):
+            torch.nn.init.normal_(weight, generator=generator)
