@@ -24,6 +24,15 @@ HERE = Path(__file__).parent
 FOLDER = HERE.parents[1] / "training-data"
 STAGES = ("sample", "label", "train")
 HELD_OUT = "held-residues"
+HELD_COMPLEXES = (
+    "zn-his3-water",
+    "zn-his3-hydroxide",
+    "zn-cys4",
+    "zn-his2-asp",
+    "bicarbonate-in",
+    "co2-in",
+    "hydroxide-in",
+)
 NETWORKS = ("proteins-conservative", "proteins-direct")
 
 
@@ -46,12 +55,18 @@ def list_work(structures: Path | None, workers: int) -> list[Work]:
         "distorted": ("sample_frames.py", "--plan", "distorted"),
         HELD_OUT: ("sample_frames.py", "--plan", "residues-held-out"),
         "complexes": ("sample_complexes.py",),
+        "held-complexes": ("sample_complexes.py", "--repeat", "1", "--names", *HELD_COMPLEXES),
         "ions": (
             "push_ions.py",
             "--frames",
             *(str(FOLDER / f"{name}.npz") for name in ("salt", "residues", "complexes")),
         ),
         "fragments": ("sample_fragments.py", *(("--structures", str(structures)) if structures else ())),
+        "protons": (
+            "push_protons.py",
+            "--frames",
+            *(str(FOLDER / f"{name}.npz") for name in ("fragments", "residues", "peptides")),
+        ),
     }
     work = []
     for name, (script, *options) in sources.items():

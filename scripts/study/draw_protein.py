@@ -1,0 +1,113 @@
+"""Draw what a run of a protein came to: the backbone with its expected error, its RMSD, the temperature, the metal.
+
+    python scripts/study/draw_protein.py runs/chignolin docs/proteins/chignolin.png
+
+The run must have been analysed (`orbmm analyze RUN`). In the first panel the backbone of the last frame lies over that
+of the first; its colour is the expected force error of each residue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+import mdtraj
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+
+from orbmm.report.style import COLOR_MAP, FAINT, LIMIT, LINES, name_axes
+
+METALS = ("Zn", "Na", "Cl")
+SIZES = {"Zn": 130, "Na": 45, "Cl": 45}
+BATH_KELVIN = 300.0
+MARGIN = 3.0  # Å around the backbone
+LEGEND = {"frameon": False, "fontsize": 8}
+
+
+def read_table(path: Path) -> dict[str, np.ndarray]:
+    """Return the columns of a table of the analysis by their headings."""
+    with path.open(encoding="utf-8", newline="") as lines:
+        heading, *rows = list(csv.reader(lines))
+    values = np.array([[float(cell or "nan") for cell in row] for row in rows])
+    return dict(zip(heading, values.T, strict=True))
+
+
+def read_errors(run: Path, frame: mdtraj.Trajectory) -> dict[int, float]:
+    """Return the mean expected force error of each residue [eV/Å], from confidence.pdb."""
+    lines = (run / "analysis" / "confidence.pdb").read_text(encoding="utf-8").splitlines()
+    errors = [float(line[60:66]) / 100 for line in lines if line.startswith(("ATOM", "HETATM"))]
+    return {
+        residue.index: float(np.mean([errors[atom.index] for atom in residue.atoms]))
+        for residue in frame.topology.residues
+    }
+
+
+def draw_structure(panel: Axes, run: Path, trajectory: mdtraj.Trajectory) -> None:
+    """Draw the alpha carbons of the first and last frame along their shortest axis, and the ions near them."""
+    alphas = trajectory.topology.select("name CA and protein")
+    whole = trajectory[[0, -1]].image_molecules().superpose(trajectory[0], atom_indices=alphas)
+    errors = read_errors(run, trajectory)
+    center = whole.xyz[0, alphas].mean(axis=0)
+    axes = np.linalg.svd(whole.xyz[0, alphas] - center, full_matrices=False)[2]
+    first, last = 10 * (whole.xyz - center) @ axes.T  # Å
+    panel.plot(*first[alphas, :2].T, **FAINT, linewidth=2, zorder=1)
+    points = last[alphas, :2]
+    lines = LineCollection(np.stack([points[:-1], points[1:]], axis=1), cmap=COLOR_MAP, linewidths=3, zorder=2)
+    colours = [1000 * errors[trajectory.topology.atom(alpha).residue.index] for alpha in alphas]
+    lines.set_array(np.convolve(colours, [0.5, 0.5], mode="valid"))
+    panel.add_collection(lines)
+    reach = np.abs(first[alphas, :2]).max() + MARGIN
+    for atom in trajectory.topology.atoms:
+        if atom.element.symbol in METALS and np.abs(last[atom.index, :2]).max() < reach:
+            panel.scatter(*last[atom.index, :2], s=SIZES[atom.element.symbol], color="#7f3b08", zorder=3)
+            panel.annotate(atom.element.symbol, last[atom.index, :2], (5, 5), textcoords="offset points", fontsize=8)
+    panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    panel.axis("off")
+    bar = panel.figure.colorbar(lines, ax=panel, location="bottom", shrink=0.7, aspect=30, pad=0.02)
+    bar.set_label("expected force error of a residue / (meV/Å)", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+
+
+def draw_columns(panel: Axes, table: dict[str, np.ndarray], names: list[str], label: str) -> None:
+    """Draw columns of a table along time."""
+    for name, style in zip(names, LINES, strict=False):
+        words = name.split(" [")[0].replace("_", " ")
+        panel.plot(table["time [ps]"], table[name], **style, linewidth=1.3, label=words)
+    name_axes(panel, "time / ps", label)
+    panel.legend(**LEGEND)
+
+
+def draw(run: Path, picture: Path) -> None:
+    """Read a run folder with its analysis, and write the picture."""
+    analysis = run / "analysis"
+    trajectory = mdtraj.load(run / "trajectory.xtc", top=run / "topology.pdb")
+    site = sorted(analysis.glob("metal_site*.csv"))
+    figure = Figure(figsize=(10.0, 6.4), layout="constrained")
+    (structure, rmsd), (heat, last) = figure.subplots(2, 2)
+    draw_structure(structure, run, trajectory)
+    table = read_table(analysis / "rmsd.csv")
+    draw_columns(rmsd, table, [name for name in table if not name.startswith("time")], "RMSD to the start / Å")
+    table = read_table(analysis / "temperature.csv")
+    draw_columns(heat, table, ["temperature [K]"], "temperature / K")
+    heat.axhline(BATH_KELVIN, **LIMIT)
+    if site:
+        table = read_table(site[0])
+        draw_columns(last, table, [name for name in table if "angstrom" in name], "distance to the metal / Å")
+    else:
+        table = read_table(analysis / "hydrogen_bonds.csv")
+        draw_columns(last, table, ["solute_solute", "solute_water"], "hydrogen bonds")
+    for panel in (rmsd, heat, last):
+        panel.spines[["top", "right"]].set_visible(False)
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(picture, dpi=130)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("picture", type=Path)
+    arguments = parser.parse_args()
+    draw(arguments.run, arguments.picture)
