@@ -41,13 +41,12 @@ def _list_records(theory: str, records: list[CheckpointRecord]) -> Table:
     from rich.table import Table
 
     table = Table(title=f"\n{theory}", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("name", width=29, no_wrap=True)
-    table.add_column("kind", width=12)
+    table.add_column("name", width=34, no_wrap=True)
     table.add_column("near", width=4, justify="right")
     table.add_column("weights", width=11)
     table.add_column("for")
     for record in records:
-        table.add_row(record.name, record.kind, str(record.max_neighbors), _describe_weights(record), record.purpose)
+        table.add_row(record.name, str(record.max_neighbors), _describe_weights(record), record.purpose)
     return table
 
 

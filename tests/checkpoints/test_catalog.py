@@ -15,7 +15,7 @@ from orbmm.errors import ModelError
 MATERIALS = [f"orb-v3-{kind}-{near}-{data}" for kind, near, data in product(
     ("direct", "conservative"), ("20", "inf"), ("omat", "mpa"))]  # fmt: skip
 MOLECULES = ["orb-v3-direct-omol", "orb-v3-conservative-omol"]
-EMBEDDED = ["orb-mini-direct-inf-xtb", "orb-mini-conservative-inf-xtb"]
+EMBEDDED = [f"orb-mini-{kind}-inf-{data}" for kind, data in product(("direct", "conservative"), ("xtb", "proteins"))]
 
 every_record = pytest.mark.parametrize("record", list_models(), ids=lambda record: record.name)
 
@@ -34,7 +34,10 @@ def test_a_record_agrees_with_its_name(record):
     assert record.kind in record.name
     assert record.max_neighbors == (20 if "-20-" in record.name else 120)
     assert record.takes_charge is record.architecture.charge_and_spin is record.name.endswith("omol")
-    assert record.oddities.zbl_aggregation == {"direct": "sum", "conservative": "mean"}[record.kind]
+    summed = record.kind == "direct" or record.name.endswith(
+        "-proteins"
+    )  # trained here, where energies of parts add up
+    assert record.oddities.zbl_aggregation == ("sum" if summed else "mean")
     assert record.oddities.subtracts_mean_force is record.oddities.removes_net_torque is (record.kind == "direct")
 
 
@@ -75,6 +78,7 @@ def test_elements_are_those_of_the_training_sets():
     assert not {84, 85, 86, 87, 88} & set(find_record("orb-v3-direct-20-mpa").elements)
     assert find_record("orb-v3-direct-omol").elements == tuple(range(1, 84))
     assert find_record("orb-mini-direct-inf-xtb").elements == (1, 6, 7, 8)
+    assert find_record("orb-mini-direct-inf-proteins").elements == (1, 6, 7, 8, 11, 16, 17, 30)
 
 
 def test_the_default_model_is_embedded_and_conservative():
@@ -103,7 +107,7 @@ def test_an_unknown_model_is_refused_with_the_nearest_name(asked):
 
 
 def test_a_name_like_none_is_refused_with_all_names():
-    with pytest.raises(ModelError, match="known: orb-mini-conservative-inf-xtb, .*orbmol-v1-direct"):
+    with pytest.raises(ModelError, match="known: orb-mini-conservative-inf-proteins, .*orbmol-v1-direct"):
         find_record("%%%")
 
 

@@ -39,11 +39,11 @@ def test_the_proof_of_cached_weights_is_shown_in_a_word_and_in_rows_and_by_docto
     path.parent.mkdir(parents=True)
     path.write_text("weights")
     note_checksum(path, "1" * 64)
-    assert next(line for line in call().splitlines() if line.startswith(record.name)).split()[3] == "cached"
+    assert next(line for line in call().splitlines() if line.startswith(record.name)).split()[2] == "cached"
     assert "not yet checked" in call(record.name)
     check = Check("published, copper: energy, eV", passed, 1e-5, 2e-4, "by this test", published=True)
     keep_proof(WeightsProof(record.name, "1" * 64, hash_published_values(), 1.0, (check,)))
-    assert next(line for line in call().splitlines() if line.startswith(record.name)).split()[3] == word
+    assert next(line for line in call().splitlines() if line.startswith(record.name)).split()[2] == word
     assert f"energy, eV: {'passed' if passed else 'not compared'}, off by 1.0e-05" in call(record.name)
     finding = check_proofs()[0]
     assert (finding.subject, finding.state) == (record.name, State.GOOD if passed else State.LIMITED)
