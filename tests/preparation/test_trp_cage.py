@@ -1,4 +1,4 @@
-"""Trp-cage (1L2Y), all amino acids of which are H, C, N and O: neutral at the pH of its recipe."""
+"""Trp-cage (1L2Y), all amino acids of which are H, C, N and O: neutral at pH 11."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def build(settings: Settings, ph: float) -> Solute:
     return build_solute(system, settings.preparation, KnownElements("small-model", frozenset({1, 6, 7, 8})))
 
 
-def test_it_is_neutral_at_the_ph_of_its_recipe(settings: Settings) -> None:
-    solute = build(settings, settings.system.ph)
+def test_it_is_neutral_where_its_lysine_is(settings: Settings) -> None:
+    solute = build(settings, 11.0)
     assert {entry.residue: entry.form for entry in solute.protonation} == {"LYS A:8": "LYN", "ASP A:9": "ASP"}
     assert sum_charge(solute.modeller.topology) == 0
     assert solute.modeller.topology.getNumAtoms() == 303
     assert solute.repairs is not None and (solute.repairs.models, solute.repairs.warnings) == (38, ())
 
 
-def test_it_is_positive_at_ph_7(settings: Settings) -> None:
-    assert sum_charge(build(settings, 7.0).modeller.topology) == 1
+def test_it_is_positive_at_the_ph_of_its_recipe(settings: Settings) -> None:
+    assert sum_charge(build(settings, settings.system.ph).modeller.topology) == 1
