@@ -13,7 +13,7 @@ import mdtraj as md
 
 from orbmm.analysis.observables import FROM_A_RUN, plan_measures
 from orbmm.analysis.pieces import Workers
-from orbmm.analysis.reading.b_factors import choose_suffix, write_b_factors
+from orbmm.analysis.reading.b_factors import choose_suffix, find_b_factors, write_b_factors
 from orbmm.analysis.reading.run_folder import Recording
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.statistics import find_equilibration
@@ -58,7 +58,8 @@ def analyze_recording(
 
     discard_ps: start that averages leave out; None takes the settings' word, or else finds where the potential
     energy is equilibrated. What is shown along time always covers the whole run.
-    crystal: PDB file to compare shape and fluctuation with. site: the binding site, as a selection of mdtraj.
+    crystal: PDB file to compare shape with, and fluctuation if it has B-factors. site: the binding site, as a selection
+    of mdtraj.
     workers: of `open_workers`, that share the frames of costly observables; the results are the same to the last bit.
     Raises AnalysisError for files that do not fit together.
     """
@@ -76,7 +77,15 @@ def analyze_recording(
     }
     limits = limits or Limits()
     verdict = judge(results, limits, recording.stopped)
-    return Analysis(results, missing, cut, verdict, limits, recording.record, recording.all_atoms, recording.notes)
+    notes = (*recording.notes, *_note_crystal(crystal))
+    return Analysis(results, missing, cut, verdict, limits, recording.record, recording.all_atoms, notes)
+
+
+def _note_crystal(crystal: Path | None) -> Sequence[str]:
+    """Return a note for a structure without B-factors, such as one by NMR."""
+    if crystal is None or find_b_factors(crystal) is not None:
+        return ()
+    return (f"{crystal} has no B-factors of C-alpha atoms: only shapes are compared with it",)
 
 
 def list_files(recording: Recording, crystal: Path | None = None, site: str | None = None) -> list[str]:

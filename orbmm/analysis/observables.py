@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from orbmm.analysis.reading.b_factors import read_b_factors
+from orbmm.analysis.reading.b_factors import find_b_factors
 from orbmm.analysis.reading.frames import Frames
 from orbmm.analysis.reading.run_folder import Recording, read_structure
 from orbmm.analysis.result import NothingToMeasure, Result
@@ -86,14 +86,14 @@ def plan_measures(
     """Return every observable by name; each raises NothingToMeasure when the system has no part that it speaks of.
 
     cut_ps: start that averages leave out [ps]; what is shown along time covers the whole run.
-    crystal: PDB file to compare shape and fluctuation with. site: selection of the binding site in mdtraj's language;
-    absent, the settings' or what lies around the metal.
-    Raises AnalysisError for a crystal structure without B-factors, or a selection that cannot be read or is empty.
+    crystal: PDB file to compare shape with, and fluctuation if it has B-factors. site: selection of the binding site in
+    mdtraj's language; absent, the settings' or what lies around the metal.
+    Raises AnalysisError for a crystal structure or a selection that cannot be read, or a selection that is empty.
     """
     settings = recording.settings.analysis if recording.settings else AnalysisSettings()
     frames, start = recording.frames, recording.start
     reference = recording.pick_frame_atoms(read_structure(settings.reference)) if settings.reference else start
-    factors = read_b_factors(crystal) if crystal else None
+    factors = find_b_factors(crystal) if crystal else None
     pocket = find_binding_site(start, site or settings.binding_site)
     measures: Measures = {
         "rmsd": partial(compute_rmsd, frames, reference, pocket),

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import mdtraj as md
 import numpy as np
 import pytest
+from analysis.backbone import grow_backbone
 from analysis.site.test_chemistry import hop
 from analysis.synthetic import Jiggle, make_trajectory, write_energies, write_run_folder
 from analysis.zinc_site import make_site
@@ -123,6 +125,20 @@ def test_a_peptide_in_vacuum_has_no_water_structure(tmp_path: Path) -> None:
     analysis = analyze_recording(read_plain_trajectory(tmp_path / "dry.xtc", tmp_path / "dry.pdb"))
     assert analysis.missing["rdf_oo"] == "there are fewer than two waters"
     assert analysis.verdict.stable and set(analysis.results) == set(DRY)
+
+
+@pytest.mark.parametrize("factors", [None, 12.0])
+def test_a_structure_without_b_factors_is_compared_by_shape_and_named(tmp_path: Path, factors: float | None) -> None:
+    helix = grow_backbone(-57.0, -47.0)
+    moving = md.join([helix] * 4)
+    moving.save(str(tmp_path / "run.xtc"))
+    helix.save(str(tmp_path / "run.pdb"))
+    helix.save_pdb(str(tmp_path / "model.pdb"), bfactors=None if factors is None else np.full(helix.n_atoms, factors))
+    recording = read_plain_trajectory(tmp_path / "run.xtc", tmp_path / "run.pdb")
+    analysis = analyze_recording(recording, crystal=tmp_path / "model.pdb")
+    assert analysis.results["crystal_rmsd"].number("backbone_last") == pytest.approx(0.0, abs=0.01)
+    assert ("crystal" in analysis.results["rmsf"].values) == (factors is not None)
+    assert any("has no B-factors" in note for note in analysis.notes) == (factors is None)
 
 
 def damage(folder: Path, name: str, content: bytes | None) -> None:

@@ -48,6 +48,17 @@ def read_b_factors(path: Path) -> Mapping[tuple[str, str, int], float]:
 
     path: a PDB file. Raises AnalysisError for a file that is missing or has no C-alpha atoms with B-factors.
     """
+    found = find_b_factors(path)
+    if found is None:
+        raise AnalysisError(f"{path}: has no B-factors of C-alpha atoms; give the PDB entry of the crystal structure")
+    return found
+
+
+def find_b_factors(path: Path) -> Mapping[tuple[str, str, int], float] | None:
+    """Return what read_b_factors does, or None for a structure without B-factors, such as one by NMR.
+
+    path: a PDB file. Raises AnalysisError for a file that is missing or cannot be read.
+    """
     if not path.is_file():
         raise AnalysisError(f"{path}: cannot be read as a crystal structure (no such file); give a PDB file")
     try:
@@ -63,9 +74,7 @@ def read_b_factors(path: Path) -> Mapping[tuple[str, str, int], float]:
         for name, (_, factors) in zip(names, chains, strict=True)
         for residue, factor in factors.items()
     }
-    if not any(found.values()):
-        raise AnalysisError(f"{path}: has no B-factors of C-alpha atoms; give the PDB entry of the crystal structure")
-    return found
+    return found if any(found.values()) else None
 
 
 def _read_chain(chain: Chain) -> dict[tuple[str, int], float]:

@@ -114,15 +114,20 @@ def _collect(
         values["crystal"] = np.sqrt(3.0 * factors / (8.0 * math.pi**2))
         known = np.isfinite(factors)
         values["crystal_residues"] = known.sum()
-        values["correlation"] = (
-            np.corrcoef(rmsf[known], values["crystal"][known])[0, 1] if known.sum() > 2 else math.nan
-        )
+        values["correlation"] = _correlate(rmsf[known], values["crystal"][known])
     units = {name: "angstrom" if name.startswith(("rmsf", "crystal")) else "" for name in values}
     units |= {"crystal_residues": ""} if b_factors is not None else {}
     method = _METHOD.format(
         frames=frames[0], start=frames[1], atoms=len(atoms), crystal=_CRYSTAL if b_factors is not None else ""
     )
     return Result.of("rmsf", method, "residue", values, units, frames[0])
+
+
+def _correlate(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """Return Pearson's coefficient of two series, NaN for fewer than three values or a series that does not vary."""
+    if len(one) <= 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return math.nan
+    return float(np.corrcoef(one, other)[0, 1])
 
 
 def _match_b_factors(
