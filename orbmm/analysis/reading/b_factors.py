@@ -50,14 +50,14 @@ def read_b_factors(path: Path) -> Mapping[tuple[str, str, int], float]:
     """
     found = find_b_factors(path)
     if found is None:
-        raise AnalysisError(f"{path}: has no B-factors of C-alpha atoms; give the PDB entry of the crystal structure")
+        raise _refuse(path)
     return found
 
 
 def find_b_factors(path: Path) -> Mapping[tuple[str, str, int], float] | None:
     """Return what read_b_factors does, or None for a structure without B-factors, such as one by NMR.
 
-    path: a PDB file. Raises AnalysisError for a file that is missing or cannot be read.
+    path: a PDB file. Raises AnalysisError for a file that is missing, cannot be read or has no C-alpha atoms.
     """
     if not path.is_file():
         raise AnalysisError(f"{path}: cannot be read as a crystal structure (no such file); give a PDB file")
@@ -74,7 +74,13 @@ def find_b_factors(path: Path) -> Mapping[tuple[str, str, int], float] | None:
         for name, (_, factors) in zip(names, chains, strict=True)
         for residue, factor in factors.items()
     }
+    if not found:
+        raise _refuse(path)
     return found if any(found.values()) else None
+
+
+def _refuse(path: Path) -> AnalysisError:
+    return AnalysisError(f"{path}: has no B-factors of C-alpha atoms; give the PDB entry of the crystal structure")
 
 
 def _read_chain(chain: Chain) -> dict[tuple[str, int], float]:
