@@ -42,11 +42,18 @@ def collect(folder: Path) -> dict[str, Any]:
         "model": run["model"],
         "weights_sha256": run["weights_sha256"],
         "atoms": run["atoms"],
+        "measured_ps": read_length(folder),
         "run": {key: settings["run"].get(key) for key in ("timestep_fs", "hydrogen_mass_amu", "length_ps", "seed")},
         "verdict": analysis["verdict"],
         "checks": {check["name"]: check["outcome"] for check in analysis["checks"]},
         "numbers": {name: pick(name, found["numbers"]) for name, found in analysis["results"].items()},
     }
+
+
+def read_length(folder: Path) -> float:
+    """Return how long a run is so far [ps]: the time of the last frame that was analysed."""
+    last = (folder / "analysis" / "rmsd.csv").read_text(encoding="utf-8").splitlines()[-1]
+    return float(last.split(",")[0])
 
 
 def pick(observable: str, numbers: dict[str, Any]) -> dict[str, Any]:
@@ -80,7 +87,7 @@ def format_row(row: dict[str, Any]) -> str:
     cells = (
         row["name"],
         row["atoms"],
-        f"{row['run']['length_ps']:g}",
+        f"{row['measured_ps']:g}",
         shape.get("backbone_last", ""),
         crystal.get("backbone_last", ""),
         format_mean(heat.get("mean"), heat.get("mean_error")),

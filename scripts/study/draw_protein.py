@@ -23,6 +23,7 @@ from orbmm.report.style import COLOR_MAP, FAINT, LIMIT, LINES, name_axes
 METALS = ("Zn", "Na", "Cl")
 SIZES = {"Zn": 130, "Na": 45, "Cl": 45}
 BATH_KELVIN = 300.0
+MOST_IONS = 6  # more would hide the backbone; then only zinc is drawn
 MARGIN = 3.0  # Å around the backbone
 LEGEND = {"frameon": False, "fontsize": 8}
 
@@ -60,8 +61,9 @@ def draw_structure(panel: Axes, run: Path, trajectory: mdtraj.Trajectory) -> Non
     lines.set_array(np.convolve(colours, [0.5, 0.5], mode="valid"))
     panel.add_collection(lines)
     reach = np.abs(first[alphas, :2]).max() + MARGIN
-    for atom in trajectory.topology.atoms:
-        if atom.element.symbol in METALS and np.abs(last[atom.index, :2]).max() < reach:
+    found = [atom for atom in trajectory.topology.atoms if atom.element.symbol in METALS]
+    for atom in found:
+        if (len(found) <= MOST_IONS or atom.element.symbol == "Zn") and np.abs(last[atom.index, :2]).max() < reach:
             panel.scatter(*last[atom.index, :2], s=SIZES[atom.element.symbol], color="#7f3b08", zorder=3)
             panel.annotate(atom.element.symbol, last[atom.index, :2], (5, 5), textcoords="offset points", fontsize=8)
     panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
