@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import mdtraj as md
 
 from orbmm.analysis.observables import FROM_A_RUN, plan_measures
 from orbmm.analysis.pieces import Workers
-from orbmm.analysis.reading.b_factors import choose_suffix, find_b_factors, write_b_factors
+from orbmm.analysis.reading.b_factors import choose_suffix, write_b_factors
 from orbmm.analysis.reading.run_folder import Recording
 from orbmm.analysis.result import NothingToMeasure, Result
 from orbmm.analysis.statistics import find_equilibration
@@ -77,13 +77,13 @@ def analyze_recording(
     }
     limits = limits or Limits()
     verdict = judge(results, limits, recording.stopped)
-    notes = (*recording.notes, *_note_crystal(crystal))
+    notes = (*recording.notes, *_note_crystal(crystal, results))
     return Analysis(results, missing, cut, verdict, limits, recording.record, recording.all_atoms, notes)
 
 
-def _note_crystal(crystal: Path | None) -> Sequence[str]:
-    """Return a note for a structure without B-factors, such as one by NMR."""
-    if crystal is None or find_b_factors(crystal) is not None:
+def _note_crystal(crystal: Path | None, results: Mapping[str, Result]) -> Sequence[str]:
+    """Return a note for a structure without B-factors, such as one by NMR: then the RMSF has no crystal beside it."""
+    if crystal is None or "rmsf" not in results or "crystal" in results["rmsf"].values:
         return ()
     return (f"{crystal} has no B-factors of C-alpha atoms: only shapes are compared with it",)
 

@@ -27,8 +27,10 @@ def models(name: Annotated[str | None, typer.Argument(help="Show all that is kno
     if name is not None:
         console.print(_show_details(find_record(name)))
         return
-    for theory, records in groupby(list_models(), lambda record: record.level_of_theory):
-        console.print(_list_records(theory, list(records)))
+    models = list_models()
+    longest = max(len(record.name) for record in models)
+    for theory, records in groupby(models, lambda record: record.level_of_theory):
+        console.print(_list_records(theory, list(records), longest))
     console.print(
         f"\n{default_model()} is used where no model is named. "
         "`orbmm models NAME` shows all that is known of one; published weights are downloaded when first used "
@@ -36,12 +38,12 @@ def models(name: Annotated[str | None, typer.Argument(help="Show all that is kno
     )
 
 
-def _list_records(theory: str, records: list[CheckpointRecord]) -> Table:
-    """Return a table of the models of one level of theory; equal column widths align the tables."""
+def _list_records(theory: str, records: list[CheckpointRecord], width: int) -> Table:
+    """Return a table of the models of one level of theory; equal widths align the tables. width: of the longest name"""
     from rich.table import Table
 
     table = Table(title=f"\n{theory}", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("name", width=34, no_wrap=True)
+    table.add_column("name", width=width, no_wrap=True)
     table.add_column("near", width=4, justify="right")
     table.add_column("weights", width=11)
     table.add_column("for")

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import mdtraj
 import numpy as np
+from join_frames import drop_repeated
 from openmm import app
 
 from orbmm.preparation.residues import is_water
-from orbmm.training.data.checks import hash_structure
 from orbmm.training.data.fragments import FragmentSource
 from orbmm.training.data.frames import Frame, write_frames
 from orbmm.units import ANGSTROM_PER_NM
@@ -67,6 +67,6 @@ if __name__ == "__main__":
     name = f"own-{arguments.run.name}"
     chosen = load_frames(arguments.run, arguments.frames, arguments.rescued)
     cut = list(cut_frames(FragmentSource.of(prepared.topology), chosen, name, arguments.each, arguments.around))
-    different = list({hash_structure(fragment): fragment for fragment in cut}.values())  # two centers may cut the same
+    different = drop_repeated(cut)  # two centers may cut the same
     write_frames(arguments.target, different)
     print(f"written: {arguments.target} with {len(different)} fragments of {len(chosen)} frames")

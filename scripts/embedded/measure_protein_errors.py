@@ -11,17 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections import defaultdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from orbmm.model.load import load_model
 from orbmm.report.style import LINES
 from orbmm.training.data.batches import prepare_frame
 from orbmm.training.data.frames import Frame, read_frames
-from orbmm.training.validation.errors import compare_frame
+from orbmm.training.validation.errors import validate
 
 MODELS = ("orb-mini-conservative-inf-proteins", "orb-mini-direct-inf-proteins")
 AIMS = {"water": 60.0, "residues": 100.0, "zinc": 150.0}
@@ -38,26 +38,16 @@ def find_aim(group: str) -> float:
     return AIMS["zinc"] if group.startswith("zn") else AIMS["water"] if group == "water" else AIMS["residues"]
 
 
-def measure(model: str, frames: list[Frame]) -> dict[str, dict[str, float]]:
-    """Return of each kind of frame its number, and the mean force [meV/Å] and energy errors [meV/atom]."""
+def measure(model: str, frames: list[Frame]) -> dict[str, dict[str, Any]]:
+    """Return the errors on each kind of frame as `orbmm train` validates them, residues first and all at the end."""
     potential = load_model(model, device="cpu", precision="float32-highest")
-    forces, energies = defaultdict(list), defaultdict(list)
-    for frame in frames:
-        found = compare_frame(potential.network, prepare_frame(frame, potential.record))
-        for group in (name_group(frame.group), "all"):
-            forces[group].append(found.forces.abs().mean(dim=-1).numpy())
-            energies[group].append(abs(float(found.energy)))
-    return {
-        group: {
-            "frames": len(errors),
-            "forces_mev_per_angstrom": 1000 * float(np.concatenate(errors).mean()),
-            "energy_mev_per_atom": 1000 * float(np.mean(energies[group])),
-        }
-        for group, errors in sorted(forces.items(), key=lambda entry: (entry[0] == "all", "-" in entry[0], entry[0]))
-    }
+    kinds = [replace(frame, group=name_group(frame.group)) for frame in frames]
+    found = validate(potential.network, [prepare_frame(frame, potential.record) for frame in kinds])
+    ordered = sorted(found.items(), key=lambda entry: (entry[0] == "all", "-" in entry[0], entry[0]))
+    return {group: asdict(errors) for group, errors in ordered}
 
 
-def write_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
+def write_table(found: dict[str, dict[str, dict[str, Any]]]) -> str:
     """Return the force errors as a Markdown table, a row for each kind of frame."""
     first = next(iter(found.values()))
     lines = ["| frames | number | " + " | ".join(found) + " | aim |", "|---|---|" + "---|" * (len(found) + 1)]
@@ -68,7 +58,7 @@ def write_table(found: dict[str, dict[str, dict[str, float]]]) -> str:
     return "\n".join(lines)
 
 
-def draw(found: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
+def draw(found: dict[str, dict[str, dict[str, Any]]], path: Path) -> None:
     """Draw the force error of each kind of frame, a mark for each model, and the aim."""
     groups = [group for group in next(iter(found.values())) if group != "all"][::-1]
     figure = Figure(figsize=(5.2, 0.19 * len(groups) + 1.0), layout="constrained")

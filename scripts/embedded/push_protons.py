@@ -9,16 +9,14 @@ acceptor's molecule comes nearer to the donor. Labels are to be made anew.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from push_ions import draw, run, wrap
 from scipy.sparse.csgraph import connected_components
 
-from orbmm.geometry import take_nearest
-from orbmm.training.data.frames import Frame, read_frames, write_frames
+from orbmm.training.data.frames import Frame
 
 POLAR = (7, 8)
 LONGEST_BOND = {True: 1.3, False: 1.9}  # [Å] with a hydrogen, without one; metals are not joined
@@ -28,7 +26,6 @@ BETWEEN_HEAVY = (2.35, 2.9)  # [Å] donor to acceptor, drawn evenly
 LEAST_TO_HEAVY = 0.92  # [Å] of the hydrogen to donor and acceptor
 LEAST_TO_OTHERS = 0.85  # [Å] of any two atoms, but hydrogen and its partners
 SHARE_OF_WATERS = 0.3  # of the frames in which donor and acceptor are both of water
-MOST_ATTEMPTS = 200  # for each frame that is wanted
 
 
 def push(frame: Frame, generator: np.random.Generator) -> Frame | None:
@@ -41,7 +38,7 @@ def push(frame: Frame, generator: np.random.Generator) -> Frame | None:
     if both_water and generator.random() > SHARE_OF_WATERS:
         return None
     positions = np.array(frame.positions)
-    to_acceptor = _wrap(positions[acceptor] - positions[donor], frame.cell)
+    to_acceptor = wrap(positions[acceptor] - positions[donor], frame.cell)
     length = float(np.linalg.norm(to_acceptor))
     direction = to_acceptor / length
     molecules = find_molecules(frame)
@@ -81,38 +78,19 @@ def find_molecules(frame: Frame) -> np.ndarray:
 
 def measure_distances(frame: Frame) -> np.ndarray:
     """Return (N, N) distances [Å], infinite on the diagonal."""
-    steps = _wrap(frame.positions[:, None] - frame.positions[None], frame.cell)
+    steps = wrap(frame.positions[:, None] - frame.positions[None], frame.cell)
     distances = np.linalg.norm(steps, axis=-1)
     np.fill_diagonal(distances, np.inf)
     return distances
 
 
-def _wrap(steps: np.ndarray, cell: np.ndarray | None) -> np.ndarray:
-    return steps if cell is None else take_nearest(steps.reshape(-1, 3), cell).reshape(steps.shape)
-
-
 def push_some(frames: Sequence[Frame], count: int, seed: int) -> Iterator[Frame]:
     """Yield so many frames, each from a frame drawn at random."""
     generator = np.random.default_rng(seed)
-    done = 0
-    for _ in range(MOST_ATTEMPTS * count):
-        if done == count:
-            return
-        pushed = push(frames[generator.integers(len(frames))], generator)
-        if pushed is not None:
-            done += 1
-            yield pushed
-    if done < count:
-        raise SystemExit(f"only {done} of {count} frames have a hydrogen bond with room: give other frames")
+    return draw(
+        lambda _: push(frames[generator.integers(len(frames))], generator), count, "have a hydrogen bond with room"
+    )
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("target", type=Path)
-    parser.add_argument("--frames", type=Path, nargs="+", required=True)
-    parser.add_argument("--count", type=int, default=600)
-    parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    known = [frame for path in arguments.frames for frame in read_frames(path)]
-    write_frames(arguments.target, list(push_some(known, arguments.count, arguments.seed)))
-    print(f"{arguments.count} frames")
+    run(push_some, __doc__, 600)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from join_frames import drop_repeated
 from openmm import HarmonicBondForce, LangevinMiddleIntegrator, Platform, app, unit
 
 from orbmm.geometry import take_nearest
@@ -24,7 +25,6 @@ from orbmm.preparation.prepare import prepare_system
 from orbmm.preparation.residues import is_water
 from orbmm.settings.preparation import PreparationSettings
 from orbmm.settings.system import SystemSettings
-from orbmm.training.data.checks import hash_structure
 from orbmm.training.data.fragments import METAL_BOND_ANGSTROM, FragmentSource
 from orbmm.training.data.frames import Frame, read_frames, write_frames
 
@@ -152,4 +152,4 @@ if __name__ == "__main__":
             print(part.name, len(read_frames(part)), flush=True)
     fragments = [frame for part in sorted(parts.glob("*.npz")) for frame in read_frames(part)]
     # A residue may be drawn twice from one frame.
-    write_frames(arguments.target, list({hash_structure(frame): frame for frame in fragments}.values()))
+    write_frames(arguments.target, drop_repeated(fragments))

@@ -13,9 +13,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from orbmm.analysis import read_result
 from orbmm.errors import OrbmmError
 from orbmm.files import read_json
 
+SECONDS_PER_DAY = 86400.0
 LARGEST_BYTES = 20_000_000
 NUMBERS = {
     "rmsd": ("backbone_mean", "backbone_largest", "backbone_last"),
@@ -42,7 +46,8 @@ def collect(folder: Path) -> dict[str, Any]:
         "model": run["model"],
         "weights_sha256": run["weights_sha256"],
         "atoms": run["atoms"],
-        "measured_ps": read_length(folder),
+        "measured_ps": float(read_result(folder / "analysis" / "rmsd.npz").values["time"][-1]),
+        "seconds_a_step": measure_step(folder, settings["run"]["timestep_fs"]),
         "run": {key: settings["run"].get(key) for key in ("timestep_fs", "hydrogen_mass_amu", "length_ps", "seed")},
         "verdict": analysis["verdict"],
         "checks": {check["name"]: check["outcome"] for check in analysis["checks"]},
@@ -50,10 +55,10 @@ def collect(folder: Path) -> dict[str, Any]:
     }
 
 
-def read_length(folder: Path) -> float:
-    """Return how long a run is so far [ps]: the time of the last frame that was analysed."""
-    last = (folder / "analysis" / "rmsd.csv").read_text(encoding="utf-8").splitlines()[-1]
-    return float(last.split(",")[0])
+def measure_step(folder: Path, timestep_fs: float) -> float:
+    """Return the wall-clock time of a step [s], by the median speed of the rows of energies.csv."""
+    speeds = np.genfromtxt(folder / "energies.csv", delimiter=",", names=True)["speed_ns_per_day"]  # 0 at the start
+    return round(SECONDS_PER_DAY * timestep_fs * 1e-6 / float(np.median(speeds[speeds > 0])), 3)
 
 
 def pick(observable: str, numbers: dict[str, Any]) -> dict[str, Any]:
@@ -91,6 +96,7 @@ def format_row(row: dict[str, Any]) -> str:
         shape.get("backbone_last", ""),
         crystal.get("backbone_last", ""),
         format_mean(heat.get("mean"), heat.get("mean_error")),
+        row["seconds_a_step"],
         row["verdict"],
     )
     return f"| {' | '.join(map(str, cells))} |"
@@ -108,7 +114,7 @@ if __name__ == "__main__":
     if arguments.to:
         arguments.to.parent.mkdir(parents=True, exist_ok=True)
         arguments.to.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print("| protein | atoms | ps | backbone RMSD [Å] | to the crystal [Å] | temperature [K] | verdict |")
-    print("|---|---|---|---|---|---|---|")
+    print("| protein | atoms | ps | backbone RMSD [Å] | to the crystal [Å] | temperature [K] | step [s] | verdict |")
+    print("|---|---|---|---|---|---|---|---|")
     for row in rows:
         print(format_row(row))

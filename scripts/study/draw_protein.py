@@ -9,7 +9,6 @@ of the first; its colour is the expected force error of each residue.
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 
 import mdtraj
@@ -18,39 +17,30 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from orbmm.report.style import COLOR_MAP, FAINT, LIMIT, LINES, name_axes
+from orbmm.analysis import Result, read_result
+from orbmm.report.style import COLOR_MAP, FAINT, LIMIT, LINES, add_legend_above, name_axes
 
-METALS = ("Zn", "Na", "Cl")
-SIZES = {"Zn": 130, "Na": 45, "Cl": 45}
-BATH_KELVIN = 300.0
+SHAPES = ("backbone", "heavy_atoms", "binding_site")
+ION_SIZES = {"Zn": 130, "Na": 45, "Cl": 45}
 MOST_IONS = 6  # more would hide the backbone; then only zinc is drawn
 MARGIN = 3.0  # Å around the backbone
-LEGEND = {"frameon": False, "fontsize": 8}
+LEGEND_COLUMNS = 4
 
 
-def read_table(path: Path) -> dict[str, np.ndarray]:
-    """Return the columns of a table of the analysis by their headings."""
-    with path.open(encoding="utf-8", newline="") as lines:
-        heading, *rows = list(csv.reader(lines))
-    values = np.array([[float(cell or "nan") for cell in row] for row in rows])
-    return dict(zip(heading, values.T, strict=True))
-
-
-def read_errors(run: Path, frame: mdtraj.Trajectory) -> dict[int, float]:
-    """Return the mean expected force error of each residue [eV/Å], from confidence.pdb."""
-    lines = (run / "analysis" / "confidence.pdb").read_text(encoding="utf-8").splitlines()
-    errors = [float(line[60:66]) / 100 for line in lines if line.startswith(("ATOM", "HETATM"))]
+def read_errors(analysis: Path, frame: mdtraj.Trajectory) -> dict[int, float]:
+    """Return the mean expected force error of each residue [eV/Å]."""
+    errors = read_result(analysis / "confidence.npz").values["atom_error"]  # (N,)
     return {
-        residue.index: float(np.mean([errors[atom.index] for atom in residue.atoms]))
+        residue.index: float(errors[[atom.index for atom in residue.atoms]].mean())
         for residue in frame.topology.residues
     }
 
 
-def draw_structure(panel: Axes, run: Path, trajectory: mdtraj.Trajectory) -> None:
+def draw_structure(panel: Axes, analysis: Path, trajectory: mdtraj.Trajectory) -> None:
     """Draw the alpha carbons of the first and last frame along their shortest axis, and the ions near them."""
     alphas = trajectory.topology.select("name CA and protein")
     whole = trajectory[[0, -1]].image_molecules().superpose(trajectory[0], atom_indices=alphas)
-    errors = read_errors(run, trajectory)
+    errors = read_errors(analysis, trajectory)
     center = whole.xyz[0, alphas].mean(axis=0)
     axes = np.linalg.svd(whole.xyz[0, alphas] - center, full_matrices=False)[2]
     first, last = 10 * (whole.xyz - center) @ axes.T  # Å
@@ -61,10 +51,10 @@ def draw_structure(panel: Axes, run: Path, trajectory: mdtraj.Trajectory) -> Non
     lines.set_array(np.convolve(colours, [0.5, 0.5], mode="valid"))
     panel.add_collection(lines)
     reach = np.abs(first[alphas, :2]).max() + MARGIN
-    found = [atom for atom in trajectory.topology.atoms if atom.element.symbol in METALS]
+    found = [atom for atom in trajectory.topology.atoms if atom.element.symbol in ION_SIZES]
     for atom in found:
         if (len(found) <= MOST_IONS or atom.element.symbol == "Zn") and np.abs(last[atom.index, :2]).max() < reach:
-            panel.scatter(*last[atom.index, :2], s=SIZES[atom.element.symbol], color="#7f3b08", zorder=3)
+            panel.scatter(*last[atom.index, :2], s=ION_SIZES[atom.element.symbol], color="#7f3b08", zorder=3)
             panel.annotate(atom.element.symbol, last[atom.index, :2], (5, 5), textcoords="offset points", fontsize=8)
     panel.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     panel.axis("off")
@@ -73,35 +63,40 @@ def draw_structure(panel: Axes, run: Path, trajectory: mdtraj.Trajectory) -> Non
     bar.ax.tick_params(labelsize=8)
 
 
-def draw_columns(panel: Axes, table: dict[str, np.ndarray], names: list[str], label: str) -> None:
-    """Draw columns of a table along time."""
+def draw_columns(panel: Axes, result: Result, names: list[str], label: str) -> None:
+    """Draw columns of a result along time."""
     for name, style in zip(names, LINES, strict=False):
-        words = name.split(" [")[0].replace("_", " ")
-        panel.plot(table["time [ps]"], table[name], **style, linewidth=1.3, label=words)
+        panel.plot(
+            result.values["time"],
+            result.values[name],
+            **style,
+            linewidth=1.3,
+            label=name.removeprefix("distance_").replace("_", " "),
+        )
     name_axes(panel, "time / ps", label)
-    panel.legend(**LEGEND)
+    add_legend_above(panel, LEGEND_COLUMNS)
 
 
 def draw(run: Path, picture: Path) -> None:
     """Read a run folder with its analysis, and write the picture."""
     analysis = run / "analysis"
     trajectory = mdtraj.load(run / "trajectory.xtc", top=run / "topology.pdb")
-    site = sorted(analysis.glob("metal_site*.csv"))
     figure = Figure(figsize=(10.0, 6.4), layout="constrained")
-    (structure, rmsd), (heat, last) = figure.subplots(2, 2)
-    draw_structure(structure, run, trajectory)
-    table = read_table(analysis / "rmsd.csv")
-    draw_columns(rmsd, table, [name for name in table if not name.startswith("time")], "RMSD to the start / Å")
-    table = read_table(analysis / "temperature.csv")
-    draw_columns(heat, table, ["temperature [K]"], "temperature / K")
-    heat.axhline(BATH_KELVIN, **LIMIT)
-    if site:
-        table = read_table(site[0])
-        draw_columns(last, table, [name for name in table if "angstrom" in name], "distance to the metal / Å")
+    structure, shape, heat, last = figure.subplots(2, 2).ravel()
+    draw_structure(structure, analysis, trajectory)
+    rmsd, temperature = (read_result(analysis / f"{name}.npz") for name in ("rmsd", "temperature"))
+    draw_columns(shape, rmsd, [name for name in SHAPES if name in rmsd.values], "RMSD to the start / Å")
+    draw_columns(heat, temperature, ["temperature"], "temperature / K")
+    heat.axhline(temperature.number("bath"), **LIMIT)
+    site = analysis / "metal_site.npz"
+    if site.exists():
+        metal = read_result(site)
+        near = [name for name, unit in metal.units.items() if unit == "angstrom" and not name.endswith("_mean")]
+        draw_columns(last, metal, near, "distance to the metal / Å")
     else:
-        table = read_table(analysis / "hydrogen_bonds.csv")
-        draw_columns(last, table, ["solute_solute", "solute_water"], "hydrogen bonds")
-    for panel in (rmsd, heat, last):
+        bonds = read_result(analysis / "hydrogen_bonds.npz")
+        draw_columns(last, bonds, ["solute_solute", "solute_water"], "hydrogen bonds")
+    for panel in (shape, heat, last):
         panel.spines[["top", "right"]].set_visible(False)
     picture.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(picture, dpi=130)
